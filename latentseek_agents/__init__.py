@@ -1,0 +1,1 @@
+"""LatentSeek for local Hugging Face models, as a LangGraph node and a LangChain Runnable."""

@@ -1,0 +1,1 @@
+"""Verifiers: exact step checks, self-reward, ground truth, and their combination."""
