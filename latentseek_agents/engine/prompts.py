@@ -1,0 +1,82 @@
+r"""From a question to what the model reads.
+
+``boxed`` asks in the words that the Qwen2.5 model cards recommend for mathematics and that the paper
+uses as its prompt 1. ``json`` asks for the two fields of the paper's prompt 2 in words of our own; pass a
+function as ``LatentSeekConfig(prompt=...)`` to use other words.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latentseek_agents.engine.config import Prompt
+from latentseek_agents.engine.errors import ConfigError, InputError
+
+__all__ = ["Message", "prompt_for"]
+
+Message = dict[str, str]
+"""``{"role": "system" | "user" | "assistant", "content": ...}``"""
+
+_BOXED = r"Please reason step by step, and put your final answer within \boxed{}."
+_JSON_SYSTEM = "You solve mathematical questions with care."
+_JSON_USER = (
+    "QUESTION: {question}\n"
+    "Work it out step by step. Reply with one JSON object that has exactly two keys: "
+    '"thought process", holding your reasoning, and "final answer", holding the answer alone, '
+    "without unit or explanation. Like this: "
+    '{{"thought process": "...", "final answer": "..."}}'
+)
+_ROLES = {"human": "user", "ai": "assistant"}
+
+
+def prompt_for(question: str, prompt: Prompt) -> str | list[Message]:
+    """What to send to the model for a question.
+
+    Args:
+        question: The question; it must hold something other than white space.
+        prompt: The setting ``LatentSeekConfig.prompt``.
+
+    Returns:
+        Messages for the chat template, or the string that a function returned.
+
+    Raises:
+        InputError: The question is empty.
+        ConfigError: A prompt function returned neither a string nor messages.
+
+    Example:
+        >>> prompt_for("What is 2 + 2?", "boxed")[1]
+        {'role': 'user', 'content': 'What is 2 + 2?'}
+    """
+    if not isinstance(question, str):
+        raise InputError(f"the question must be a string, but is a {type(question).__name__}: {question!r}")
+    if not question.strip():
+        raise InputError("the question is empty; write what is to be solved")
+    if prompt == "boxed":
+        return [{"role": "system", "content": _BOXED}, {"role": "user", "content": question}]
+    if prompt == "json":
+        return [
+            {"role": "system", "content": _JSON_SYSTEM},
+            {"role": "user", "content": _JSON_USER.format(question=question)},
+        ]
+    if isinstance(prompt, str):
+        raise ConfigError(f"prompt={prompt!r} is unknown; use 'boxed', 'json' or a function")
+    made = prompt(question)
+    if isinstance(made, str):
+        return made
+    if isinstance(made, Sequence) and made:
+        return [_plain(message) for message in made]
+    raise ConfigError(
+        f"the prompt function must return a string or a list of messages, but returned {type(made).__name__}"
+    )
+
+
+def _plain(message: Any) -> Message:
+    """A chat message as a dict, from a mapping, a (role, content) pair or an object like LangChain's."""
+    if isinstance(message, Mapping):
+        role, content = message.get("role"), message.get("content")
+    elif isinstance(message, tuple) and len(message) == 2:
+        role, content = message
+    else:
+        role, content = getattr(message, "type", None), getattr(message, "content", None)
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise ConfigError(f"a prompt message needs a role and a text content, but is {message!r}")
+    return {"role": _ROLES.get(role, role), "content": content}

@@ -1,0 +1,368 @@
+"""What one iteration of the search means: write a draft, or move the latents once and write again.
+
+Both functions are pure: everything a later call needs is in the :class:`Round` they return, as plain values
+and bytes, so that a search can be stopped, stored and resumed between any two calls.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.decoding import Completion, DecodeRequest, decode, pick_tokens
+from latentseek_agents.engine.errors import InputError
+from latentseek_agents.engine.latents import Latents, advantages, policy_gradient
+from latentseek_agents.engine.prompts import prompt_for
+from latentseek_agents.engine.verdict import Attempt, Usage
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Round", "draft", "refine"]
+
+# Besides the tokenizer's own end token, these end a draft (and only a draft) in the authors' release.
+_RELEASE_STOP_WORDS = ("</s>", "<|im_end|>", "<|endoftext|>")
+
+OnToken = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What a call of :func:`draft` or :func:`refine` brings.
+
+    Args:
+        attempts: One attempt per sample (the draft is one). An attempt whose tokens are those of an
+            earlier one carries that one's verdict and cost nothing.
+        search: The latents and Adam's memory, to be handed to the next :func:`refine`. Empty if there is
+            nothing to move: the draft is so short that ⌊ρT⌋ = 0.
+        usage: What it cost, in the ``policy_*`` fields.
+    """
+
+    attempts: list[Attempt]
+    search: bytes
+    usage: Usage
+
+
+def draft(
+    backbone: Backbone,
+    question: str,
+    config: LatentSeekConfig,
+    *,
+    deadline: float | None = None,
+    on_token: OnToken | None = None,
+) -> Round:
+    """Write the greedy chain of thought, and take its hidden states as latents.
+
+    Args:
+        backbone: The frozen policy.
+        question: What to solve.
+        config: ρ, the cap on m, the prompt and the token limits are used.
+        deadline: A ``time.monotonic()`` at which to stop with what there is.
+        on_token: Called with each token id as it is written.
+
+    Returns:
+        A round with one attempt, iteration 0.
+
+    Raises:
+        InputError: The question is empty or leaves no room in the context window.
+        NonFiniteError: The model's hidden states are not finite.
+    """
+    began = time.monotonic()
+    prompt_ids = _prompt_ids(backbone, question, config)
+    limit = config.max_draft_tokens or config.max_new_tokens
+    request = DecodeRequest(
+        prompt_ids=prompt_ids,
+        max_new_tokens=_room(backbone, prompt_ids, 0, limit + config.release_behaviour),
+        end_token_ids=_end_token_ids(backbone, config, drafting=True),
+        deadline=deadline,
+        on_token=on_token,
+    )
+    (completion,) = decode(backbone, [request])
+    length = len(completion.token_ids)
+    start = int(config.start_fraction * length)
+    count = min(int(config.fraction * length), config.max_latents, length - start)
+    search = b""
+    if count:
+        search = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
+    attempt = _attempt(backbone, config, completion.token_ids, completion.finish_reason, 0, start, count)
+    usage = Usage(
+        policy_tokens=completion.new_tokens,
+        policy_forward_passes=completion.forward_passes,
+        policy_seconds=time.monotonic() - began,
+    )
+    return Round(attempts=[attempt], search=search, usage=usage)
+
+
+def refine(
+    backbone: Backbone,
+    question: str,
+    config: LatentSeekConfig,
+    *,
+    search: bytes,
+    samples: Sequence[Attempt],
+    history: Sequence[Attempt] = (),
+    deadline: float | None = None,
+    on_token: OnToken | None = None,
+) -> Round:
+    """Move the latents one step away from what scored badly, and write on from them.
+
+    With ``temperature > 0`` the first call makes no step: the draft is the argmax and no sample of
+    the policy, so the first M samples are drawn from the draft's own latents.
+
+    Args:
+        backbone: The frozen policy.
+        question: The same as for the draft.
+        config: The same as for the draft.
+        search: From the round before.
+        samples: The attempts of the round before, each with its score.
+        history: Earlier attempts with verdicts; if the tokens at the latents come back to one of them,
+            it is taken over without a forward pass.
+        deadline: A ``time.monotonic()`` at which to stop with what there is.
+        on_token: Called with each token id as it is written.
+
+    Returns:
+        A round with ``num_samples`` attempts.
+
+    Raises:
+        InputError: There is nothing to move (``search`` is empty) or a sample has no score.
+        NonFiniteError: A gradient or latent is not finite; the message names the step.
+    """
+    began = time.monotonic()
+    if not search:
+        raise InputError("there is no latent to move: the draft was too short for this fraction; raise it")
+    iteration = samples[0].iteration + 1
+    latents = Latents.from_bytes(search)
+    if not (config.temperature > 0 and iteration == 1):
+        latents = _step(backbone, config, latents, samples)
+    prompt_ids = _prompt_ids(backbone, question, config)
+    writer = _Writer(backbone, config, prompt_ids, latents, samples, history, deadline, on_token)
+    written = [writer.write(index) for index in range(config.num_samples)]
+    if latents.consistent:
+        latents = latents.with_hidden(writer.hidden_states())
+    usage = replace(writer.usage, policy_seconds=time.monotonic() - began)
+    return Round(attempts=written, search=latents.to_bytes(), usage=usage)
+
+
+def _step(
+    backbone: Backbone, config: LatentSeekConfig, latents: Latents, samples: Sequence[Attempt]
+) -> Latents:
+    rewards = [sample.score for sample in samples]
+    known = [reward for reward in rewards if reward is not None]
+    if len(known) < len(rewards):
+        raise InputError("every sample needs a score before the latents can move; verify the attempts first")
+    token_ids = [sample.latent_token_ids for sample in samples]
+    with backbone.lock:
+        gradient = policy_gradient(
+            backbone.logits,
+            latents.policy_inputs(len(samples)),
+            token_ids,
+            advantages(known, config.baseline),
+            temperature=config.temperature,
+            release_loss=config.release_behaviour,
+            step=latents.step + 1,
+        )
+    return latents.stepped(
+        gradient,
+        learning_rate=config.learning_rate,
+        gradient_clip=config.gradient_clip,
+        rows=max(len(tokens) for tokens in token_ids),
+    )
+
+
+class _Writer:
+    """Turns latents into attempts; both kinds of latents end in one kind of request to the decoder."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: LatentSeekConfig,
+        prompt_ids: list[int],
+        latents: Latents,
+        samples: Sequence[Attempt],
+        history: Sequence[Attempt],
+        deadline: float | None,
+        on_token: OnToken | None,
+    ) -> None:
+        self.backbone = backbone
+        self.config = config
+        self.prompt_ids = prompt_ids
+        self.latents = latents
+        self.previous = samples[0]
+        self.iteration = samples[0].iteration + 1
+        # What was written from which tokens. Consistent latents also need the hidden states of what they
+        # come back to, and only those of the last round are kept.
+        known = [samples[0]] if latents.consistent else [*history, *samples]
+        self.known = {tuple(attempt.latent_token_ids): attempt for attempt in known}
+        self.deadline = deadline
+        self.on_token = on_token
+        self.usage = Usage()
+        self._hidden: list[torch.Tensor] = []
+
+    def write(self, sample: int) -> Attempt:
+        """One attempt from the latents."""
+        picked, keep = self._pick(sample)
+        count = len(self.latents.values)
+        ends = _end_token_ids(self.backbone, self.config, drafting=False)
+        if not self.config.release_behaviour:
+            # An answer that ends among its latents ends there.
+            stop = next((i for i, token in enumerate(picked) if token in ends), None)
+            picked = picked if stop is None else picked[: stop + 1]
+        start = self.previous.latent_start
+        earlier = self.known.get(tuple(picked))
+        if earlier is not None and self.config.continuation_temperature == 0:
+            if self.latents.consistent:
+                self._hidden.append(self.latents.hidden[0])
+            return self._taken_over(earlier)
+        forced = [*self.previous.token_ids[:start], *picked]
+        completion = self._decode(forced, sample, ends)
+        if self.latents.consistent:
+            self._hidden.append(self._rows(keep, completion))
+        # What stands before the latents was not written again, but the tokens at the latents were.
+        self.usage += Usage(
+            policy_tokens=len(completion.token_ids) - start, policy_forward_passes=completion.forward_passes
+        )
+        attempt = _attempt(
+            self.backbone,
+            self.config,
+            completion.token_ids,
+            completion.finish_reason,
+            self.iteration,
+            start,
+            count,
+        )
+        return replace(
+            attempt, changed=_differences(self.previous.latent_token_ids, attempt.latent_token_ids)
+        )
+
+    def hidden_states(self) -> "torch.Tensor":
+        """(M, m, d) hidden states behind the tokens at the latents, of all samples written."""
+        import torch
+
+        return torch.stack(self._hidden)
+
+    def _pick(self, sample: int) -> tuple[list[int], int]:
+        """Tokens that the latents decide without the model's layers, and how many hidden states stay valid.
+
+        Independent latents decide all m. A consistent latent depends on the tokens before it, so only
+        those up to the first that differs from the round before are decided; their hidden states are known.
+        """
+        import torch
+
+        tokens = self.previous.latent_token_ids
+        inputs = self.latents.policy_inputs(1)[0]
+        if self.latents.consistent:
+            inputs = inputs[: len(tokens)]
+        generator = torch.Generator().manual_seed(self._seed(sample, "latents"))
+        with self.backbone.lock, torch.no_grad():
+            logits = self.backbone.logits(inputs)
+        picked = [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
+        if not self.latents.consistent:
+            return picked, 0
+        different = _differences(tokens, picked)
+        decided = different[0] + 1 if different else len(picked)
+        return picked[:decided], decided
+
+    def _decode(self, forced: list[int], sample: int, ends: frozenset[int]) -> Completion:
+        import torch
+
+        config = self.config
+        start = self.previous.latent_start
+        offsets = None
+        if self.latents.consistent:
+            before = torch.zeros(start, self.latents.values.shape[1])
+            offsets = torch.cat([before, self.latents.values])
+        ended = not config.release_behaviour and forced[-1] in ends
+        limit = config.max_new_tokens + 1 if config.release_behaviour else config.max_new_tokens - len(forced)
+        request = DecodeRequest(
+            prompt_ids=self.prompt_ids,
+            forced_ids=forced,
+            max_new_tokens=0 if ended else _room(self.backbone, self.prompt_ids, len(forced), limit),
+            end_token_ids=ends,
+            offsets=offsets,
+            offset_temperature=config.temperature,
+            temperature=config.continuation_temperature,
+            seed=self._seed(sample, "continuation"),
+            deadline=self.deadline,
+            on_token=self.on_token,
+        )
+        if ended:
+            nothing = torch.empty(0, self.latents.values.shape[1])
+            return Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0)
+        (completion,) = decode(self.backbone, [request])
+        return completion
+
+    def _rows(self, keep: int, completion: Completion) -> "torch.Tensor":
+        import torch
+
+        count = len(self.latents.values)
+        fresh = completion.hidden[: count - keep].to("cpu", torch.float32)
+        rows = torch.zeros_like(self.latents.values)
+        rows[:keep] = self.latents.hidden[0][:keep]
+        rows[keep : keep + len(fresh)] = fresh
+        return rows
+
+    def _taken_over(self, earlier: Attempt) -> Attempt:
+        attempt = replace(
+            earlier,
+            iteration=self.iteration,
+            changed=_differences(self.previous.latent_token_ids, earlier.latent_token_ids),
+            sample_scores=[],
+        )
+        if self.config.release_behaviour:
+            attempt = replace(attempt, score=None, passed=None, reason="", checks=[])
+        return attempt
+
+    def _seed(self, sample: int, purpose: str) -> int:
+        coordinates = f"{self.config.seed}/{self.iteration}/{sample}/{purpose}"
+        return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
+
+
+def _attempt(
+    backbone: Backbone,
+    config: LatentSeekConfig,
+    token_ids: list[int],
+    finish_reason: str,
+    iteration: int,
+    start: int,
+    count: int,
+) -> Attempt:
+    return Attempt(
+        iteration=iteration,
+        token_ids=token_ids,
+        latent_token_ids=token_ids[start : start + count],
+        changed=[],
+        text=backbone.decode(token_ids, skip_special_tokens=not config.release_behaviour),
+        finish_reason=finish_reason,
+        latent_start=start,
+    )
+
+
+def _prompt_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
+    prompt = prompt_for(question, config.prompt)
+    # The release formats the prompt first and then lets the tokenizer add its special tokens again.
+    return backbone.encode_prompt(prompt, add_special_tokens=config.release_behaviour)
+
+
+def _room(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
+    return max(0, min(limit, backbone.context_window - len(prompt_ids) - written))
+
+
+def _end_token_ids(backbone: Backbone, config: LatentSeekConfig, *, drafting: bool) -> frozenset[int]:
+    if not config.release_behaviour:
+        return backbone.eos_token_ids
+    tokenizer = backbone.tokenizer
+    ends = {tokenizer.eos_token_id}
+    if drafting:
+        vocabulary = tokenizer.get_vocab()
+        ends.update(vocabulary[word] for word in _RELEASE_STOP_WORDS if word in vocabulary)
+    return frozenset(ends)
+
+
+def _differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """Positions at which two token sequences differ; what only one of them has differs."""
+    shared = min(len(before), len(after))
+    changed = [i for i in range(shared) if before[i] != after[i]]
+    return changed + list(range(shared, max(len(before), len(after))))

@@ -1,0 +1,146 @@
+"""Test doubles: a tiny random model made in memory, and a verifier that reads its scores from a list.
+
+They let you test a graph that holds a latent search in milliseconds, with no download and no network.
+
+Example:
+    >>> backbone = tiny_backbone()
+    >>> backbone.hidden_size
+    32
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.engine.verdict import Verdict
+
+__all__ = ["ARCHITECTURES", "ScriptedVerifier", "tiny_backbone", "tiny_model", "tiny_tokenizer"]
+
+_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+_CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+_COMMON: dict[str, Any] = {
+    "vocab_size": 259,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 1024,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    # Large weights, or every next-token distribution would be nearly uniform.
+    "initializer_range": 0.3,
+}
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "Llama": {},
+    "Qwen2": {"tie_word_embeddings": True},
+    "Qwen3": {},
+    "Mistral": {"sliding_window": 16},
+    "Gemma2": {"sliding_window": 16, "final_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
+    "Gemma3": {"sliding_window": 16, "final_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
+    "Phi3": {},
+    "Granite": {"logits_scaling": 8.0, "embedding_multiplier": 2.0},
+    "Cohere": {"logit_scale": 0.25},
+    "GPT2": {},
+}
+"""Architectures that :func:`tiny_model` can make, with what sets each apart."""
+
+
+def tiny_tokenizer(*, chat: bool = True) -> Any:
+    """A byte-level tokenizer: every id is one byte or one of three special tokens (259 in all).
+
+    Args:
+        chat: Give it a chat template.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = [*_SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    core = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(_SPECIAL)
+    pad, bos, eos = _SPECIAL
+    build: Any = PreTrainedTokenizerFast
+    tokenizer = build(tokenizer_object=core, pad_token=pad, bos_token=bos, eos_token=eos)
+    if chat:
+        tokenizer.chat_template = _CHAT_TEMPLATE
+    return tokenizer
+
+
+def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) -> Any:
+    """A random causal LM with 2 layers and d = 32, float32, in evaluation mode.
+
+    Args:
+        architecture: One of :data:`ARCHITECTURES`.
+        seed: The weights follow from it; the global random state is left as it was.
+        **changes: Settings of the model's configuration.
+
+    Raises:
+        ConfigError: The architecture is unknown.
+    """
+    import torch
+    import transformers
+
+    if architecture not in ARCHITECTURES:
+        raise ConfigError(f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}")
+    settings = _COMMON | ARCHITECTURES[architecture] | changes
+    if architecture == "GPT2":
+        renamed = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
+        renamed["max_position_embeddings"] = "n_positions"
+        own = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "initializer_range")
+        settings = {new: settings[old] for old, new in renamed.items()} | {key: settings[key] for key in own}
+    config_name = "Gemma3TextConfig" if architecture == "Gemma3" else f"{architecture}Config"
+    model_name = "GPT2LMHeadModel" if architecture == "GPT2" else f"{architecture}ForCausalLM"
+    config = getattr(transformers, config_name)(**settings)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return getattr(transformers, model_name)(config).eval()
+
+
+def tiny_backbone(
+    architecture: str = "Llama", *, seed: int = 0, chat: bool = True, **changes: Any
+) -> Backbone:
+    """A :class:`Backbone` over :func:`tiny_model` and :func:`tiny_tokenizer`."""
+    return Backbone.from_model(tiny_model(architecture, seed=seed, **changes), tiny_tokenizer(chat=chat))
+
+
+class ScriptedVerifier:
+    """A verifier that gives the scores of a list in turn, and the last one from then on.
+
+    Args:
+        scores: Scores in [-1, 0].
+        accept_above: Scores above this pass.
+
+    Attributes:
+        calls: The (question, solution) pairs it was given.
+
+    Example:
+        >>> verifier = ScriptedVerifier([-1.0, -0.1])
+        >>> [verifier("?", "!").passed for _ in range(3)]
+        [False, True, True]
+    """
+
+    __test__ = False
+
+    def __init__(self, scores: Sequence[float] = (-1.0,), *, accept_above: float = -0.2) -> None:
+        self.scores = list(scores)
+        self.accept_above = accept_above
+        self.calls: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        """Give the next score."""
+        with self._lock:
+            score = self.scores[min(len(self.calls), len(self.scores) - 1)]
+            self.calls.append((question, solution))
+        return Verdict(score, score > self.accept_above, f"scripted score {score}")
