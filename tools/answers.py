@@ -1,0 +1,200 @@
+"""Find the final answer in a solution, and compare two answers."""
+
+import re
+import unicodedata
+
+from latentseek_agents.tools.equivalence import equivalent
+
+__all__ = ["answers_match", "extract_answer"]
+
+# The answer comes last, so a text that is too long loses its beginning.
+_LONGEST_TEXT = 100_000
+_TRIALS = 10
+# A reply ends with its model's own markers, and they are no part of an answer.
+_SPECIAL_TOKEN = re.compile(r"<[|｜][^<>]{1,40}[|｜]>|</?s>|<eos>|<pad>|<unk>|<(?:end|start)_of_turn>")
+_BRACES = re.compile(r"\\(?:boxed|fbox)[ \t]*\{|\\.|[{}]", re.DOTALL)
+_BARE_BOX = re.compile(r"\\(?:boxed|fbox)[ \t]+([^\s{}$\\]{1,200})")
+_HASHES = re.compile(r"#{4}(?!#)([^\n#]*)")
+_HEADING = re.compile(
+    r"\s*\**\s*(?:step|case|part|solution|method|approach|problem|given|conclusion|explanation|note|verif|"
+    r"understand|calculat|comput|find|determin|solv|check|final\s+answer|answer|result|therefore)\b",
+    re.IGNORECASE,
+)
+_JSON_KEY = re.compile(r"""["'](?:final|correct)?[ _-]?answer["']\s{0,20}:\s{0,20}""", re.IGNORECASE)
+_JSON_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\"'/\\]|[ntr](?![A-Za-z]))")
+_PHRASE = re.compile(
+    r"\banswer(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here))?\s{1,10}(?:is|are|was|equals|would\s+be|must\s+be)"
+    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just)?\s{0,10}:?\**\s{0,20}",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"(?:\banswers?\b\**[ \t]{0,10}[:：]|^[ \t]{0,10}\**A\**:"
+    r"|^#{1,6}[ \t*]{0,10}(?:final[ ]+)?answer\**[ \t]{0,10}\n)"
+    r"\**\s{0,20}\}?",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Where the sentence that states an answer goes on to something else.
+_SENTENCE_END = re.compile(
+    r"\n|[.!?;](?=\s|\Z|\*\*|\"|<)|,?\s(?:because|since|as\s+we|which|so\s+that|after|where)\b|<\||</s>"
+)
+_DISPLAY = re.compile(r"(\\\[|\$\$)(.{0,4000}?)(?:\\\]|\$\$)", re.DOTALL)
+_MARKDOWN = "*_`"
+
+
+def extract_answer(text: str) -> str | None:
+    r"""The final answer that a solution states, or None if it states none.
+
+    The last of these in the text wins: a balanced ``\boxed{...}``, ``#### ...``, a JSON field
+    ``"final answer"`` or ``"answer"`` (the JSON may be cut off or invalid). Only without any of them
+    sentences count: "the answer is ...", then "Answer: ...". An equation alone states no final answer.
+
+    Args:
+        text: A solution; any text at all.
+
+    Returns:
+        The answer as it is written, without its marker.
+
+    Example:
+        >>> extract_answer(r"So 2 + 2 = 4, and \boxed{\frac{1}{2}} remains.<|im_end|>")
+        '\\frac{1}{2}'
+        >>> extract_answer("48 / 2 = 24") is None
+        True
+    """
+    text = text[-_LONGEST_TEXT:]
+    text = _without_special_tokens(text)
+    marked = [found for found in (_last_box(text), _last_hashes(text), _last_json(text)) if found is not None]
+    if marked:
+        return max(marked)[1]
+    bare = None
+    for match in _BARE_BOX.finditer(text):
+        bare = _tidy(match.group(1)) or bare
+    return bare or _last_sentence(text, _PHRASE) or _last_sentence(text, _LABEL)
+
+
+def answers_match(prediction: str, reference: str) -> bool:
+    r"""Whether two answers are the same answer.
+
+    Both may carry their marker (``\boxed{5}``, ``#### 5``, "the answer is 5"). A unit may be missing on
+    one side, units that differ are converted, lists are unordered and tuples ordered, kinds of brackets
+    matter, and a rounded decimal does not equal an exact number.
+
+    Args:
+        prediction: The answer to judge.
+        reference: The right answer.
+
+    Returns:
+        True if they are shown to be equal; False if not, also when that takes longer than 2 s.
+
+    Example:
+        >>> answers_match("0.5", r"\frac{1}{2}")
+        True
+        >>> answers_match("60 minutes", "1 hour")
+        True
+        >>> answers_match("5 or 6", "5")
+        False
+    """
+    prediction, reference = _unmarked(prediction), _unmarked(reference)
+    return bool(prediction and reference) and equivalent(prediction, reference)
+
+
+def _unmarked(answer: str) -> str:
+    if len(answer) <= _LONGEST_TEXT and not re.search(r"boxed|fbox|####|answer|\bA:", answer, re.IGNORECASE):
+        return _tidy(_without_special_tokens(answer))
+    return extract_answer(answer) or ("" if "boxed" in answer or "####" in answer else _tidy(answer))
+
+
+def _without_special_tokens(text: str) -> str:
+    text = text.rstrip()
+    while (
+        text.endswith(">") and (start := text.rfind("<", -50)) >= 0 and _SPECIAL_TOKEN.fullmatch(text, start)
+    ):
+        text = text[:start].rstrip()
+    return text
+
+
+def _last_box(text: str) -> tuple[int, str] | None:
+    """Position and content of the balanced box that starts last; one pass, whatever the nesting."""
+    opened: list[int] = []
+    best: tuple[int, str] | None = None
+    for match in _BRACES.finditer(text):
+        brace = match.group()
+        if brace == "}":
+            start = opened.pop() if opened else -1
+            if start >= 0 and (best is None or start > best[0]):
+                content = _tidy(text[start : match.start()])
+                best = (start, content) if content else best
+        elif brace == "{":
+            opened.append(-1)
+        elif brace.endswith("{") and len(brace) > 2:
+            opened.append(match.end())
+    return best
+
+
+def _last_hashes(text: str) -> tuple[int, str] | None:
+    """Position and content of the last ``####`` line that is no heading."""
+    best = None
+    for match in _HASHES.finditer(text):
+        line = match.group(1)
+        if not line.strip().endswith(":") and not _HEADING.match(line):
+            content = _tidy(line)
+            best = (match.start(1), content) if content else best
+    return best
+
+
+def _last_json(text: str) -> tuple[int, str] | None:
+    """Position and content of the last JSON field with the answer, even if the JSON is broken."""
+    # Fields without a value are passed over, but only a few: each costs a scan.
+    for match in reversed(list(_JSON_KEY.finditer(text))[-_TRIALS:]):
+        value = _json_value(text[match.end() : match.end() + 25_000])
+        if value:
+            box = _last_box(value) if "boxed" in value else None
+            # Past the value's own box, so that the field as a whole wins over it.
+            return match.end() + len(value), box[1] if box else value
+    return None
+
+
+def _json_value(text: str) -> str:
+    if text[:1] in ('"', "'"):
+        quote, end = text[0], 1
+        while end < len(text) and text[end] != quote:
+            end += 2 if text[end] == "\\" else 1
+        return _tidy(_JSON_ESCAPE.sub(_unescaped, text[1:end]))
+    depth = 0
+    for position, character in enumerate(text):
+        if character in "[{(":
+            depth += 1
+        elif character in "]})":
+            depth -= 1
+        if depth < 0 or (depth == 0 and character in ",\n"):
+            return _tidy(text[:position])
+    return _tidy(text)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    r"""One JSON escape; models also write \frac unescaped, so a letter keeps its backslash."""
+    code = match.group(1)
+    if code[0] == "u":
+        character = chr(int(code[1:], 16))
+        return character if unicodedata.category(character) != "Cs" else ""
+    return " " if code in "ntr" else code
+
+
+def _last_sentence(text: str, marker: re.Pattern[str]) -> str | None:
+    for match in reversed(list(marker.finditer(text))[-_TRIALS:]):
+        rest = text[match.end() : match.end() + 4000]
+        if display := _DISPLAY.match(rest):
+            answer = _tidy(display.group(2))
+        else:
+            end = _SENTENCE_END.search(rest)
+            answer = _tidy(rest[: end.start()] if end else rest)
+        if any(character.isalnum() for character in answer) and "boxed" not in answer:
+            return answer
+    return None
+
+
+def _tidy(answer: str) -> str:
+    """Without surrounding blanks, Markdown emphasis, and the full stop of the sentence."""
+    answer = answer.replace("**", "").strip().strip(_MARKDOWN).strip()
+    if answer.endswith(".") and not answer.endswith(".."):
+        answer = answer[:-1].rstrip()
+    return "" if answer in ("$", "$$", "{}", "\\(\\)") else answer

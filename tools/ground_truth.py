@@ -1,0 +1,56 @@
+"""The verifier that knows the answer: the paper's perfect reward."""
+
+from latentseek_agents.engine.verdict import Check, Verdict
+from latentseek_agents.tools.answers import answers_match, extract_answer
+
+__all__ = ["GroundTruth"]
+
+
+class GroundTruth:
+    r"""Score a solution against the known answer: 0 if it is right, -1 if not (the paper's PSRM).
+
+    It bounds what a search could gain from a better verifier; on questions without a known answer it
+    cannot judge.
+
+    Args:
+        reference: The right answer for every call that brings none of its own.
+
+    Example:
+        >>> GroundTruth()("What is 3 * 24?", "3 * 24 = 72, so the answer is 72.", reference="#### 72").passed
+        True
+        >>> GroundTruth("72")("What is 3 * 24?", r"It is \boxed{71}.").score
+        -1.0
+    """
+
+    def __init__(self, reference: str | None = None) -> None:
+        self.reference = reference
+
+    def __repr__(self) -> str:
+        return f"GroundTruth(reference={self.reference!r})"
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        """Judge ``solution``; ``reference`` is the right answer, alone or at the end of a GSM8K solution."""
+        known = self.reference if reference is None else reference
+        right = None if known is None else _stated(known)
+        if not right:
+            return _verdict("cannot judge: no reference answer was given, pass reference=...", passed=None)
+        answer = extract_answer(solution)
+        if answer is None:
+            return _verdict(f"no final answer found, expected {_short(right)}", passed=False)
+        if answers_match(answer, right):
+            return _verdict(f"the answer {_short(answer)} matches the reference", passed=True)
+        reason = f"the answer {_short(answer)} does not match the reference {_short(right)}"
+        return _verdict(reason, passed=False)
+
+
+def _stated(reference: str) -> str:
+    """The answer of a reference: GSM8K gives it after ``####``, behind a whole solution."""
+    return reference.rpartition("####")[2].strip()
+
+
+def _verdict(reason: str, *, passed: bool | None) -> Verdict:
+    return Verdict(0.0 if passed else -1.0, passed, reason, [Check("ground truth", passed, 1.0, reason)])
+
+
+def _short(answer: str) -> str:
+    return repr(answer if len(answer) <= 80 else answer[:79] + "…")

@@ -1,0 +1,260 @@
+r"""One way to write mathematics: Unicode, LaTeX dressing and plain text become one plain notation.
+
+After :func:`plain_notation` a text has ASCII operators, no math delimiters, no spacing commands, and
+``\text{...}`` is gone. What is left of LaTeX are commands with a meaning, such as ``\frac`` and ``\cup``.
+"""
+
+import re
+import unicodedata
+
+__all__ = ["LONGEST_ANSWER", "plain_notation"]
+
+LONGEST_ANSWER = 4096
+CURRENCY = "¤"
+
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi "
+    "psi omega Delta Gamma Lambda Sigma Phi Psi Omega phi"
+)
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("−–—‐‑‒﹣－", "-"),
+        **dict.fromkeys("“”„", '"'),
+        **dict.fromkeys("‘’′", "'"),
+        **dict.fromkeys("\u2009\u202f\u00a0\u2007\u2002\u2003", " "),
+        "″": "''",
+        "×": r"\times ",
+        "·": r"\cdot ",
+        "⋅": r"\cdot ",
+        "∙": r"\cdot ",
+        "∗": "*",
+        "÷": "/",
+        "⁄": "/",
+        "∕": "/",
+        "√": "√",
+        "∛": r"\sqrt[3]",
+        "∜": r"\sqrt[4]",
+        "∞": r"\infty ",
+        "π": r"\pi ",
+        "°": r"^\circ ",
+        "º": r"^\circ ",
+        "±": r"\pm ",
+        "∓": r"\mp ",
+        "≤": "<=",
+        "⩽": "<=",
+        "≥": ">=",
+        "⩾": ">=",
+        "≠": "!=",
+        "≈": r"\approx ",
+        "≅": r"\approx ",
+        "∪": r"\cup ",
+        "∩": r"\cap ",
+        "∈": r"\in ",
+        "∅": r"\emptyset ",
+        "ℝ": r"\reals ",
+        "ℤ": r"\integers ",
+        "…": "...",
+        "⋯": "...",
+        "⌊": r"\lfloor ",
+        "⌋": r"\rfloor ",
+        "⌈": r"\lceil ",
+        "⌉": r"\rceil ",
+        "⟨": r"\langle ",
+        "⟩": r"\rangle ",
+        "∨": r" or ",
+        "∧": r" and ",
+        "€": " EUR ",
+        "£": " GBP ",
+        "¥": " JPY ",
+        "₹": " INR ",
+        "¢": " cents ",
+        "⊤": r"\top ",
+        **{
+            letter: "\\" + name + " "
+            for letter, name in zip(
+                "αβγδεζηθικλμνξρστυφχψωΔΓΛΣΦΨΩϕ",
+                _GREEK_NAMES.split(),
+                strict=True,
+            )
+        },
+    }
+)
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ", "0123456789+-()nix", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n", strict=True))
+_RAISED = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
+_LOWERED = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
+
+# Commands that change the look and not the meaning.
+_LOOKS = re.compile(
+    r"(?<!\\)\\(?:left|right|bigg?l?r?|Bigg?l?r?|bigl|bigr|Bigl|Bigr|displaystyle|textstyle|scriptstyle|limits|nolimits|"
+    r"hfill|noindent|null|strut|!)(?![a-zA-Z])\.?"
+)
+_SPACES = re.compile(
+    r"(?<!\\)\\(?:quad|qquad|enspace|thinspace|space|hspace\{[^{}]*\}|[,;:> ])(?![a-zA-Z])|~"
+)
+_WRAPPERS = re.compile(
+    r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mathrm|mathbf|mathit|mathsf|"
+    r"mathtt|mathcal|mathbb|bold|boldsymbol|bm|boxed|fbox|underline|vec|hat|widehat|tilde|phantom|mathop|"
+    r"operatorname\*?)[ \t]*\{"
+)
+_RENAMED = {
+    "dfrac": r"\frac",
+    "tfrac": r"\frac",
+    "cfrac": r"\frac",
+    "dbinom": r"\binom",
+    "tbinom": r"\binom",
+    "leq": "<=",
+    "le": "<=",
+    "leqslant": "<=",
+    "leqq": "<=",
+    "geq": ">=",
+    "ge": ">=",
+    "geqslant": ">=",
+    "geqq": ">=",
+    "lt": "<",
+    "gt": ">",
+    "neq": "!=",
+    "ne": "!=",
+    "lvert": "|",
+    "rvert": "|",
+    "vert": "|",
+    "mid": "|",
+    "lbrace": r"\{",
+    "rbrace": r"\}",
+    "lbrack": "[",
+    "rbrack": "]",
+    "lparen": "(",
+    "rparen": ")",
+    "ldots": "...",
+    "dots": "...",
+    "cdots": "...",
+    "dotsc": "...",
+    "varnothing": r"\emptyset",
+    "ast": "*",
+    "star": "*",
+    "div": "/",
+    "degree": r"^\circ",
+    "degrees": r"^\circ",
+    "celsius": "C",
+    "varphi": r"\phi",
+    "varepsilon": r"\epsilon",
+    "vartheta": r"\theta",
+    "sim": r"\approx",
+    "simeq": r"\approx",
+    "lor": " or ",
+    "vee": " or ",
+    "land": " and ",
+    "wedge": " and ",
+    "colon": ":",
+    "prime": "'",
+    "euro": " EUR ",
+    "pounds": " GBP ",
+    "cent": " cents ",
+    "infin": r"\infty",
+    "iff": "=",
+    "backslash": " ",
+}
+_COMMAND = re.compile(r"\\([a-zA-Z]+)")
+_DIGITS_WITH_SPACE = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})")
+_PLAIN_INFINITY = re.compile(r"(?<![a-zA-Z])oo(?![a-zA-Z])")
+
+
+def plain_notation(text: str) -> str:
+    r"""A text in plain notation; at most ``LONGEST_ANSWER`` characters of it.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text without dressing, its runs of blanks made one.
+
+    Example:
+        >>> plain_notation(r"$\dfrac{1}{2}\,\text{cm}$")
+        '\\frac{1}{2} cm'
+        >>> plain_notation("2√5 × 10³")
+        '2√5 \\times 10^{3}'
+    """
+    text = _from_unicode(text[:LONGEST_ANSWER])
+    text = _without_delimiters(text)
+    text = _DIGITS_WITH_SPACE.sub("", text)
+    text = _SPACES.sub(" ", _LOOKS.sub(" ", text))
+    text = _unwrapped(text)
+    text = _COMMAND.sub(_renamed, text)
+    text = (
+        text.replace(r"^{\circ}", r"^\circ").replace(r"{^\circ}", r"^\circ").replace(r"^{^\circ}", r"^\circ")
+    )
+    text = text.replace("^^", "^").replace(r"\%", "%").replace(r"\#", "").replace(r"\&", "&")
+    text = " ".join(text.split()).replace(r"^ \circ", r"^\circ")
+    text = _PLAIN_INFINITY.sub(r"\\infty ", text)
+    ellipsis = text.endswith("...")
+    text = text.rstrip("\\.,;: ") + ("..." if ellipsis else "")
+    return text.strip("*_`\"' ") if not text.endswith("'") else text.lstrip("*_`\"' ")
+
+
+def _from_unicode(text: str) -> str:
+    text = "".join(
+        character
+        for character in text
+        if unicodedata.category(character) not in ("Cf", "Cs", "Cc", "Mn") or character in "\n\t\r"
+    )
+    text = _RAISED.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[c] for c in run.group()) + "}", text)
+    text = _LOWERED.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[c] for c in run.group()) + "}", text)
+    if text.isascii():
+        return text
+    return "".join(map(_ascii, text)).translate(_CHARACTERS)
+
+
+def _ascii(character: str) -> str:
+    if character.isascii():
+        return character
+    if character in "º…′″":
+        return character
+    folded = unicodedata.normalize("NFKC", character)
+    if "⁄" in folded:
+        top, bottom = folded.split("⁄")
+        return f"\\frac{{{top or 1}}}{{{bottom}}}" if bottom else folded
+    digit = unicodedata.decimal(character, None)
+    return str(digit) if digit is not None else folded
+
+
+def _without_delimiters(text: str) -> str:
+    text = text.replace(r"\$", CURRENCY)
+    text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
+    pieces = text.split("$")
+    if len(pieces) == 1:
+        return text
+    priced = all(piece[:1].isdigit() or piece[:1] in (".", "-") for piece in pieces[1:])
+    return (CURRENCY if priced else " ").join(pieces)
+
+
+def _unwrapped(text: str) -> str:
+    r"""The text without ``\text{...}`` and its like; their content stays, set off by blanks."""
+    if not _WRAPPERS.search(text):
+        return text
+    output: list[str] = []
+    opened: list[str] = []
+    position = 0
+    for match in re.finditer(_WRAPPERS.pattern + r"|\\[{}]|[{}]", text):
+        brace = match.group()
+        output.append(text[position : match.start()])
+        position = match.end()
+        if brace == "{":
+            opened.append("}")
+            output.append(brace)
+        elif brace == "}":
+            output.append(opened.pop() if opened else "}")
+        elif len(brace) == 2:
+            output.append(brace)
+        else:
+            opened.append(" ")
+            output.append(_opening(brace))
+    output.append(text[position:])
+    return "".join(output)
+
+
+def _opening(wrapper: str) -> str:
+    return " \\" if wrapper.startswith(r"\operatorname") else " "
+
+
+def _renamed(match: re.Match[str]) -> str:
+    return _RENAMED.get(match.group(1), match.group())

@@ -1,0 +1,285 @@
+r"""Check the steps of a solution with exact arithmetic, without a model and without a reference.
+
+The score of :class:`StepVerifier`, with q in [0, 1] the weighted mean of the structure signals that
+could be told and t the threshold:
+
+* nothing could be checked: -0.5 (:data:`NEUTRAL_SCORE`) and ``passed=None``;
+* an equation is refuted: -1 + 0.05 q, never above -0.95;
+* the solution passes: -1 + q, which is above t;
+* otherwise: -1 + 0.95 (1 + t) q, which is below t.
+
+The default weights (:data:`DEFAULT_WEIGHTS`) add up to 1. Trivial identities, repeats and hidden text
+earn nothing: they count neither as checked nor as computed.
+
+A solution passes if -1 + q is above the threshold, nothing is refuted, the answer is the last result of
+checked steps that start from the question's numbers, every operand is grounded, and enough of the
+question's numbers are used. What a text says about itself plays no part.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.engine.verdict import Check, Verdict
+from latentseek_agents.tools.algebra import check_algebra
+from latentseek_agents.tools.arithmetic import evaluate
+from latentseek_agents.tools.comparison import Outcome, Status, compare
+from latentseek_agents.tools.equations import Comparison, find_comparisons
+from latentseek_agents.tools.step_tokens import MAX_CHARACTERS, Number
+from latentseek_agents.tools.structure import HOLDS, Signal, structure_signals
+
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "NEUTRAL_SCORE",
+    "Equation",
+    "Signal",
+    "StepReport",
+    "StepVerifier",
+    "check_steps",
+]
+
+NEUTRAL_SCORE = -0.5
+"""The score if nothing could be checked."""
+
+DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "coverage": 0.35,
+        "consumed": 0.25,
+        "arithmetic": 0.15,
+        "linked": 0.10,
+        "plausible": 0.10,
+        "grounded": 0.05,
+    }
+)
+"""Share of each structure signal in the score."""
+
+_REFUTED_SPAN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """One equation of a solution and what was found about it.
+
+    Args:
+        text: The equation as it stands in the text.
+        status: ``ok``, ``rounded``, ``converted``, ``running`` (these hold), ``trivial``, ``wrong`` or
+            ``unverifiable``; see :data:`latentseek_agents.tools.comparison.Status`.
+        span: Offsets of its first character and after its last one in the text.
+        value: The exact value of its computed side, if there is one.
+        reason: Why, in words.
+    """
+
+    text: str
+    status: Status
+    span: tuple[int, int]
+    value: Number | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What was found in a solution.
+
+    Args:
+        verdict: ``wrong`` if an equation is refuted, ``ok`` if one holds and none is refuted, else
+            ``unverifiable``.
+        equations: All equations in the order of the text, links of a chain one by one.
+        signals: How the steps hang together; see :mod:`latentseek_agents.tools.structure`.
+        truncated: The text was too long to be read to its end.
+    """
+
+    verdict: Literal["ok", "wrong", "unverifiable"]
+    equations: Sequence[Equation]
+    signals: Sequence[Signal] = ()
+    truncated: bool = False
+
+    @property
+    def refuted(self) -> list[Equation]:
+        """The wrong equations in the order of the text."""
+        return [equation for equation in self.equations if equation.status == "wrong"]
+
+    def signal(self, name: str) -> float | None:
+        """The value of one structure signal; None if it could not be told."""
+        return next((signal.value for signal in self.signals if signal.name == name), None)
+
+
+def check_steps(text: str, question: str | None = None) -> StepReport:
+    """Check every equation of a solution.
+
+    Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What cannot be read for
+    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read.
+
+    Args:
+        text: The solution.
+        question: The question, for the signals that compare the solution with it.
+
+    Returns:
+        The equations with their status, the structure signals and the verdict.
+
+    Example:
+        >>> report = check_steps("April: 48/2 = 24 clips. In all 48 + 24 = 73.")
+        >>> report.verdict
+        'wrong'
+        >>> [(equation.text, equation.status) for equation in report.equations]
+        [('48/2 = 24 clips', 'ok'), ('48 + 24 = 73', 'wrong')]
+    """
+    comparisons = find_comparisons(text)
+    outcomes = _judge(comparisons)
+    equations = [
+        Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
+        for c, o in zip(comparisons, outcomes, strict=True)
+    ]
+    statuses = {outcome.status for outcome in outcomes}
+    verdict: Literal["ok", "wrong", "unverifiable"] = "unverifiable"
+    if "wrong" in statuses:
+        verdict = "wrong"
+    elif statuses.intersection(HOLDS):
+        verdict = "ok"
+    signals = structure_signals(text[:MAX_CHARACTERS], question, comparisons, outcomes)
+    return StepReport(verdict, equations, signals, truncated=len(text) > MAX_CHARACTERS)
+
+
+def _judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
+    rounded: dict[Number, Number] = {}
+    outcomes: list[Outcome] = []
+    for comparison in comparisons:
+        try:
+            outcome = compare(comparison, rounded)
+        except RecursionError:  # the caller's own stack may be nearly full
+            outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
+        outcomes.append(outcome)
+        right = comparison.right.parse
+        if outcome.status == "rounded" and outcome.value is not None and right is not None:
+            shown = evaluate(right.node) if right.operators == 0 else None
+            if shown is not None:
+                rounded[shown.value] = outcome.value
+    outcomes = check_algebra(comparisons, outcomes)
+    return _without_credit(comparisons, outcomes)
+
+
+def _without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Take the credit from what holds but shows nothing: repeats, hidden and disputed equations."""
+    seen: set[tuple[str, ...]] = set()
+    settled: list[Outcome] = []
+    for comparison, outcome in zip(comparisons, outcomes, strict=True):
+        kept = outcome
+        if outcome.status in HOLDS:
+            tokens = comparison.left.tokens[comparison.left.start : comparison.right.stop]
+            key = tuple(token.text for token in tokens)
+            if comparison.hidden:
+                kept = Outcome("unverifiable", outcome.value, "it stands in hidden text")
+            elif comparison.disputed:
+                kept = Outcome("unverifiable", outcome.value, "the text does not claim it")
+            elif key in seen:
+                kept = Outcome("trivial", outcome.value, "it repeats an earlier step")
+            seen.add(key)
+        settled.append(kept)
+    return settled
+
+
+class StepVerifier:
+    """Scores a solution by its steps alone: exact arithmetic first, structure second.
+
+    Instances hold no state between calls, may be called from any thread and can be pickled.
+
+    Args:
+        threshold: Scores above it pass; between -1 and 0.
+        weights: Share of each structure signal; missing ones count 0.
+        minimum_coverage: Share of the question's numbers that a passing solution uses.
+
+    Raises:
+        ConfigError: A weight is unknown or negative, or a number is out of range.
+
+    Example:
+        >>> verdict = StepVerifier()("What is 12 * 3 + 4?", "12 * 3 = 36, 36 + 4 = 40. The answer is 40.")
+        >>> verdict.passed, verdict.score
+        (True, 0.0)
+        >>> StepVerifier()("What is 12 * 3?", "12 * 3 = 35. The answer is 35.").reason
+        'refuted: 12 * 3 = 35 (36 is not 35)'
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: float = -0.2,
+        weights: Mapping[str, float] = DEFAULT_WEIGHTS,
+        minimum_coverage: float = 0.75,
+    ) -> None:
+        unknown = sorted(set(weights) - set(DEFAULT_WEIGHTS))
+        if unknown:
+            raise ConfigError(
+                f"weights must be for {', '.join(DEFAULT_WEIGHTS)}, but got {', '.join(unknown)}"
+            )
+        if any(not 0 <= weight < float("inf") for weight in weights.values()) or not sum(weights.values()):
+            raise ConfigError(f"weights must be at least 0 and not all 0, but are {dict(weights)}")
+        if not -1 < threshold < 0:
+            raise ConfigError(f"threshold must lie between -1 and 0, but is {threshold}")
+        if not 0 <= minimum_coverage <= 1:
+            raise ConfigError(f"minimum_coverage must lie in [0, 1], but is {minimum_coverage}")
+        self.threshold = threshold
+        self.weights = dict(weights)
+        self.minimum_coverage = minimum_coverage
+
+    def __repr__(self) -> str:
+        return f"StepVerifier(threshold={self.threshold}, minimum_coverage={self.minimum_coverage})"
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        """Judge ``solution`` to ``question``; ``reference`` is not looked at."""
+        report = check_steps(solution, question)
+        quality = self._quality(report)
+        checks = [
+            Check(f"equation: {equation.text[:200]}", passed=False, reason=equation.reason)
+            for equation in report.refuted
+        ]
+        checks.extend(self._structure_checks(report))
+        if report.verdict == "wrong":
+            first = report.refuted[0]
+            reason = f"refuted: {first.text[:200]} ({first.reason})"
+            return Verdict(-1 + _REFUTED_SPAN * quality, passed=False, reason=reason, checks=checks)
+        if report.verdict == "unverifiable":
+            reason = "no equation could be checked"
+            return Verdict(NEUTRAL_SCORE, passed=None, reason=reason, checks=checks)
+        obstacle = self._obstacle(report, quality)
+        if not obstacle:
+            held = sum(equation.status in HOLDS for equation in report.equations)
+            return Verdict(
+                quality - 1, passed=True, reason=f"{held} steps hold and lead to the answer", checks=checks
+            )
+        score = -1 + 0.95 * (1 + self.threshold) * quality
+        return Verdict(score, passed=False, reason=obstacle, checks=checks)
+
+    def _quality(self, report: StepReport) -> float:
+        told = [(signal.value, self.weights.get(signal.name, 0.0)) for signal in report.signals]
+        total = sum(weight for value, weight in told if value is not None)
+        earned = sum(value * weight for value, weight in told if value is not None)
+        return min(1.0, max(0.0, earned / total)) if total else 0.0
+
+    def _structure_checks(self, report: StepReport) -> list[Check]:
+        return [
+            Check(
+                signal.name,
+                passed=None if signal.value is None else signal.value >= self._needed(signal.name),
+                weight=self.weights.get(signal.name, 0.0),
+                reason=signal.reason,
+            )
+            for signal in report.signals
+        ]
+
+    def _needed(self, name: str) -> float:
+        return {"coverage": self.minimum_coverage, "arithmetic": 0.4}.get(name, 1.0)
+
+    def _obstacle(self, report: StepReport, quality: float) -> str:
+        """Why a solution without a refuted step does not pass; "" if it does."""
+        if report.truncated:
+            return "the solution is too long to be read to its end"
+        for signal in report.signals:
+            needed = signal.name in ("linked", "grounded", "coverage")
+            if needed and (signal.value is None or signal.value < self._needed(signal.name)):
+                return signal.reason
+        if quality - 1 > self.threshold:
+            return ""
+        weak = [signal for signal in report.signals if signal.value is not None and signal.value < 1]
+        worst = max(weak, key=lambda signal: self.weights.get(signal.name, 0.0) * (1 - (signal.value or 0.0)))
+        return worst.reason
