@@ -97,7 +97,8 @@ def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) ->
     if architecture == "GPT2":
         renamed = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
         renamed["max_position_embeddings"] = "n_positions"
-        own = ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "initializer_range")
+        own = ["vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "initializer_range"]
+        own += [key for key in changes if key not in renamed]
         settings = {new: settings[old] for old, new in renamed.items()} | {key: settings[key] for key in own}
     config_name = "Gemma3TextConfig" if architecture == "Gemma3" else f"{architecture}Config"
     model_name = "GPT2LMHeadModel" if architecture == "GPT2" else f"{architecture}ForCausalLM"

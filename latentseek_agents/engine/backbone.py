@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -54,6 +55,7 @@ class Backbone:
         self.lock = threading.RLock()
         self.prefix_cache = PrefixCache()
         _check_architecture(self._policy, self.name)
+        _check_tokenizer(tokenizer)
         self._head = _without_layers(self._policy)
         self.eos_token_ids = _end_token_ids(self._policy, tokenizer)
         _check_behaviour(self)
@@ -61,7 +63,7 @@ class Backbone:
     @classmethod
     def from_pretrained(
         cls,
-        name: str,
+        name: "str | os.PathLike[str]",
         *,
         gguf_file: str | None = None,
         dtype: "str | torch.dtype | None" = None,
@@ -96,7 +98,7 @@ class Backbone:
             revision=revision,
             **model_options,
         )
-        return cls(model, tokenizer, name=gguf_file or name)
+        return cls(model, tokenizer, name=gguf_file or os.fspath(name))
 
     @classmethod
     def from_model(cls, model: Any, tokenizer: Any = None) -> Self:
@@ -106,7 +108,7 @@ class Backbone:
             model: A causal LM; or a ``transformers`` text-generation pipeline, or a
                 ``langchain-huggingface`` ``HuggingFacePipeline`` or ``ChatHuggingFace`` over one, which
                 bring their own tokenizer.
-            tokenizer: The model's tokenizer, if ``model`` is a bare model.
+            tokenizer: The model's tokenizer; needed if ``model`` is a bare model.
 
         Raises:
             BackboneError: No tokenizer, or no causal LM.
@@ -115,8 +117,8 @@ class Backbone:
             model = model.llm
         if hasattr(model, "pipeline"):  # which holds a transformers pipeline
             model = model.pipeline
-        if tokenizer is None and not callable(getattr(model, "get_input_embeddings", None)):
-            tokenizer = getattr(model, "tokenizer", None)
+        if hasattr(model, "tokenizer") and not callable(getattr(model, "get_input_embeddings", None)):
+            tokenizer = model.tokenizer if tokenizer is None else tokenizer
             model = getattr(model, "model", model)
         if tokenizer is None:
             raise BackboneError(
@@ -206,7 +208,7 @@ class Backbone:
         # The class's forward, not the instance's: a device hook would route the call back to the whole model.
         output = type(self._policy).forward(self._head, inputs_embeds=flat, use_cache=False)
         logits: torch.Tensor = output.logits
-        return logits.reshape(*hidden.shape[:-1], -1)
+        return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
 
     def encode_prompt(
         self, prompt: str | Sequence[Message], *, add_special_tokens: bool = False
@@ -260,9 +262,12 @@ class Backbone:
             formatted = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True
             )
-        except TemplateError:
+        except TemplateError as error:
             if messages[0]["role"] != "system" or len(messages) < 2:
-                raise
+                raise InputError(
+                    f"the chat template of {self.name} refuses these messages: {error}; "
+                    f"their roles are {', '.join(message['role'] for message in messages)}"
+                ) from error
             # Some templates know no system role; what it says then opens the first user message.
             merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
             return self._apply_template([{"role": messages[1]["role"], "content": merged}, *messages[2:]])
@@ -279,27 +284,36 @@ class Backbone:
 
 def _check_architecture(model: Any, name: str) -> None:
     """Refuse what is no causal LM as far as its class and configuration tell."""
-    kind = type(model).__name__
+    what = _what(model, name)
     config = getattr(model, "config", None)
     if config is None or not callable(getattr(model, "get_output_embeddings", None)):
-        raise BackboneError(
-            f"{name} is a {kind}, not a Hugging Face model; pass a causal LM and its tokenizer"
-        )
+        raise BackboneError(f"{what}, not a Hugging Face model; pass a causal LM and its tokenizer")
     remedy = "use a model with a language-modelling head, such as one named ...ForCausalLM"
     if config.is_encoder_decoder:
-        raise BackboneError(f"{name} is a {kind}, an encoder-decoder and no causal LM; {remedy}")
+        raise BackboneError(f"{what}, an encoder-decoder and no causal LM; {remedy}")
     if not hasattr(model, "prepare_inputs_for_generation") or model.base_model is model:
-        raise BackboneError(
-            f"{name} is a {kind} without a language-modelling head and no causal LM; {remedy}"
-        )
+        raise BackboneError(f"{what} without a language-modelling head and no causal LM; {remedy}")
     if getattr(model, "_is_stateful", False):
         raise BackboneError(
-            f"{name} is a {kind}, whose recurrent state cannot be rewound; use a model with attention only"
+            f"{what}, whose recurrent state cannot be rewound; use a model with attention only"
         )
     if model.training:
         raise BackboneError(
-            f"{name} is in training mode, where dropout makes rewards noise; call model.eval() first"
+            f"{what} in training mode, where dropout makes rewards noise; call model.eval() first"
         )
+
+
+def _check_tokenizer(tokenizer: Any) -> None:
+    if not callable(tokenizer) or not callable(getattr(tokenizer, "decode", None)):
+        raise BackboneError(
+            f"the tokenizer is a {type(tokenizer).__name__}, not a Hugging Face tokenizer; "
+            "use AutoTokenizer.from_pretrained(name), or load both with Backbone.from_pretrained(name)"
+        )
+
+
+def _what(model: Any, name: str) -> str:
+    kind = type(model).__name__
+    return f"this is a {kind}" if name == kind else f"{name} is a {kind}"
 
 
 def _without_layers(model: Any) -> Any:
@@ -315,6 +329,10 @@ def _without_layers(model: Any) -> Any:
     class NoLayers(torch.nn.Module):
         def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
             return Output(last_hidden_state=inputs_embeds)
+
+        @property
+        def decoder(self) -> Any:  # OPT's head asks for the layers by this name
+            return self
 
     head = copy.copy(model)
     head._modules = dict(model._modules)
@@ -351,19 +369,28 @@ def _check_behaviour(backbone: Backbone) -> None:
     ids = torch.tensor([[1 % vocabulary, 2 % vocabulary, 3 % vocabulary]])
     other = ids.clone()
     other[0, -1] = 4 % vocabulary
-    kind = type(backbone._policy).__name__
-    hidden = backbone.layers(ids, DynamicCache())
-    changed = backbone.layers(other, DynamicCache())
-    if not torch.allclose(hidden[:-1].float(), changed[:-1].float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+    what = _what(backbone._policy, backbone.name)
+    try:
+        hidden = backbone.layers(ids, DynamicCache()).float()
+        changed = backbone.layers(other, DynamicCache()).float()
+        with backbone.lock, torch.no_grad():
+            expected = backbone._policy(input_ids=ids.to(backbone.device), use_cache=False).logits[0]
+            got = backbone.logits(hidden)
+    except Exception as error:  # any model's own code runs here
         raise BackboneError(
-            f"{backbone.name} is a {kind} whose attention looks ahead: it is no causal LM (is it an encoder "
-            "such as BERT?); use a model trained to continue text"
+            f"{what} that cannot be run on three tokens ({type(error).__name__}: {error}); "
+            "this architecture is not supported"
+        ) from error
+    # How far the last row moves tells how large a difference in the rows before it would be.
+    moved = float((hidden[-1] - changed[-1]).abs().nan_to_num().max())
+    tolerance = moved * max(1e-4, 4 * torch.finfo(backbone.dtype).eps)
+    if not torch.allclose(hidden[:-1], changed[:-1], rtol=0, atol=tolerance, equal_nan=True):
+        raise BackboneError(
+            f"{what} whose attention looks ahead: it is no causal LM (is it an encoder such as BERT?); "
+            "use a model trained to continue text"
         )
-    with backbone.lock, torch.no_grad():
-        expected = backbone._policy(input_ids=ids.to(backbone.device), use_cache=False).logits[0]
-        got = backbone.logits(hidden)
     if not torch.allclose(got.float(), expected.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
         raise BackboneError(
-            f"{backbone.name} is a {kind} that does more after its last hidden state than its head; "
+            f"{what} that does more after its last hidden state than its head; "
             "this architecture is not supported"
         )

@@ -33,8 +33,8 @@ class LatentSeekConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    learning_rate: float = Field(default=0.03, gt=0, allow_inf_nan=False)
-    """Adam's step length η, in units of the hidden state; > 0. The paper uses 0.03 or 0.05."""
+    learning_rate: float = Field(default=0.03, gt=0, le=1e6)
+    """Adam's step length η, in units of the hidden state; in (0, 1e6]. The paper uses 0.03 or 0.05."""
 
     fraction: float = Field(default=0.1, gt=0, le=1)
     """ρ, the share of the draft's T tokens whose hidden states become latents; in (0, 1]."""
@@ -121,8 +121,6 @@ class LatentSeekConfig(BaseModel):
                 "baseline='mean' is the mean of the other samples and needs num_samples > 1, "
                 f"but num_samples={self.num_samples}"
             )
-        if isinstance(self.prompt, str) and self.prompt not in ("boxed", "json"):
-            raise ValueError(f"prompt={self.prompt!r} is unknown; use 'boxed', 'json' or a function")
         return self
 
     def replace(self, **changes: Any) -> Self:

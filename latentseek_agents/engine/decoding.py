@@ -85,7 +85,7 @@ def decode(backbone: Backbone, requests: Sequence[DecodeRequest]) -> list[Comple
         One completion per request, in their order.
 
     Raises:
-        NonFiniteError: The model's hidden states are NaN or infinite.
+        NonFiniteError: The model's hidden states or logits are NaN or infinite.
     """
     return [_decode_one(backbone, request) for request in requests]
 
@@ -160,8 +160,18 @@ def _next_token(
         hidden = hidden.float() + request.offsets[position].to(hidden.device)
     with backbone.lock, torch.no_grad():
         logits = backbone.logits(hidden)
+    # One number tells: a NaN anywhere is the largest.
+    if not torch.isfinite(logits.max()):
+        raise _not_finite(backbone, f"logits at token {position} of the answer")
     temperature = request.offset_temperature if at_offset else request.temperature
     return int(pick_tokens(logits, temperature, generator))
+
+
+def _not_finite(backbone: Backbone, what: str) -> NonFiniteError:
+    return NonFiniteError(
+        f"{backbone.name} gives NaN or infinite {what}; its weights are damaged, or its dtype is too narrow "
+        "(try dtype='float32')"
+    )
 
 
 def _read_prompt(backbone: Backbone, prompt_ids: tuple[int, ...]) -> tuple[Prefix, int]:
@@ -174,10 +184,7 @@ def _read_prompt(backbone: Backbone, prompt_ids: tuple[int, ...]) -> tuple[Prefi
     cache = DynamicCache()
     hidden = backbone.layers(torch.tensor([prompt_ids]), cache)[-1]
     if not torch.isfinite(hidden).all():
-        raise NonFiniteError(
-            f"{backbone.name} gives NaN or infinite hidden states while reading the prompt; "
-            "its weights are damaged, or its dtype is too narrow (try dtype='float32')"
-        )
+        raise _not_finite(backbone, "hidden states while reading the prompt")
     # A copy: the row would otherwise keep the hidden states of the whole prompt alive.
     prefix = Prefix(cache, hidden.clone())
     backbone.prefix_cache.put(prompt_ids, prefix)

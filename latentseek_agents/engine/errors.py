@@ -4,6 +4,8 @@ Each class also derives from ``ValueError`` (the input is at fault) or ``Runtime
 so that LangGraph's default retry policy leaves it alone: none of them goes away by trying again.
 """
 
+from typing import Any
+
 __all__ = [
     "BackboneError",
     "ConfigError",
@@ -31,7 +33,15 @@ class InputError(LatentSeekError, ValueError):
 
 
 class VerdictError(LatentSeekError, ValueError):
-    """A verifier broke its contract, for example with a score outside [-1, 0]."""
+    """A verifier broke its contract, for example with a score outside [-1, 0].
+
+    Attributes:
+        attempts: What the search had written until then, as plain dicts; empty outside a search.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.attempts: list[dict[str, Any]] = []
 
 
 class NonFiniteError(LatentSeekError, RuntimeError):

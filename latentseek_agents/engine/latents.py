@@ -71,7 +71,7 @@ class Latents:
         """(samples, m, d): the z that each sample's tokens were, or are to be, chosen from."""
         if not self.consistent:
             return self.values.expand(samples, -1, -1)
-        return self.hidden.expand(samples, -1, -1) + self.values
+        return self.hidden[:samples].expand(samples, -1, -1) + self.values
 
     def stepped(
         self,

@@ -23,7 +23,7 @@ _CACHE_FORMAT = "1"
 
 
 def load(
-    name: str,
+    name: "str | os.PathLike[str]",
     *,
     gguf_file: str | None = None,
     dtype: "str | torch.dtype | None" = None,
@@ -42,7 +42,8 @@ def load(
     """
     import torch
 
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = os.fspath(name)
+    place = _device(device)
     number = _dtype(dtype) or (torch.bfloat16 if place.type == "cuda" else torch.float32)
     if gguf_file is None and name.lower().endswith(".gguf"):
         name, gguf_file = str(Path(name).parent), Path(name).name
@@ -52,9 +53,9 @@ def load(
             name = str(_dequantised(name, gguf_file, number, revision))
             hub_options = {"trust_remote_code": trust_remote_code}
         return _load_folder(name, number, place, hub_options | model_options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        if isinstance(error, BackboneError):
-            raise
+    except BackboneError:
+        raise
+    except Exception as error:  # the readers of weights have errors of many kinds
         raise BackboneError(
             f"could not load {gguf_file or name!r} as a causal LM: {_first_line(error)} "
             "Check the name, or pass the path of a folder or GGUF file that is on this machine."
@@ -119,7 +120,8 @@ def _write_dequantised(source: Path, target: Path, dtype: "torch.dtype") -> None
     model: Any = AutoModelForCausalLM.from_pretrained(str(source.parent), gguf_file=source.name, dtype=dtype)
     # The weights are plain numbers now; with these marks transformers would refuse to save them.
     model.hf_quantizer = None
-    del model.config.quantization_config
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
     try:
@@ -145,12 +147,25 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
+def _device(device: "str | torch.device | None") -> "torch.device":
+    import torch
+
+    gpu = torch.cuda.is_available()
+    try:
+        place = torch.device(device or ("cuda" if gpu else "cpu"))
+    except RuntimeError as error:
+        raise BackboneError(f"device={device!r} is unknown; use 'cpu', 'cuda' or 'cuda:0'") from error
+    if place.type == "cuda" and not gpu:
+        raise BackboneError(f"device={str(device)!r}, but PyTorch finds no GPU here; use device='cpu'")
+    return place
+
+
 def _dtype(dtype: "str | torch.dtype | None") -> "torch.dtype | None":
     import torch
 
-    if dtype is None or isinstance(dtype, torch.dtype):
-        return dtype
-    found = getattr(torch, dtype.removeprefix("torch."), None)
+    if dtype is None:
+        return None
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise BackboneError(f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16'")
     return found

@@ -84,6 +84,9 @@ def draft(
     length = len(completion.token_ids)
     start = int(config.start_fraction * length)
     count = min(int(config.fraction * length), config.max_latents, length - start)
+    if not config.release_behaviour:
+        # A draft may be longer than what is written later; latents beyond that would never be read.
+        count = max(0, min(count, config.max_new_tokens - start))
     search = b""
     if count:
         search = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
@@ -195,6 +198,9 @@ class _Writer:
         # What was written from which tokens. Consistent latents also need the hidden states of what they
         # come back to, and only those of the last round are kept.
         known = [samples[0]] if latents.consistent else [*history, *samples]
+        if config.release_behaviour:
+            # The release bounds and ends a draft in other ways than what it writes later.
+            known = [attempt for attempt in known if attempt.iteration > 0]
         self.known = {tuple(attempt.latent_token_ids): attempt for attempt in known}
         self.deadline = deadline
         self.on_token = on_token

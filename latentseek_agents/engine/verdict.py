@@ -4,9 +4,9 @@ These are the values that travel between the rooms of the package. They know no 
 ``to_dict`` and ``from_dict`` turn them into the plain values that a LangGraph state may hold.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Real
 from typing import Any, Protocol, Self, runtime_checkable
 
 from latentseek_agents.engine.errors import VerdictError
@@ -120,12 +120,12 @@ class Verdict:
     usage: Usage = field(default_factory=Usage)
 
     def __post_init__(self) -> None:
-        if isinstance(self.score, bool) or not isinstance(self.score, int | float):
+        if isinstance(self.score, bool) or not isinstance(self.score, Real):
             raise VerdictError(
                 f"a verdict's score must be a number in [-1, 0], but is {self.score!r} "
                 f"of type {type(self.score).__name__}"
             )
-        if not (math.isfinite(self.score) and -1.0 <= self.score <= 0.0):
+        if not -1.0 <= self.score <= 0.0:  # NaN is not, either
             raise VerdictError(
                 f"a verdict's score must lie in [-1, 0], but is {self.score}; "
                 "scale it, for example score = quality - 1 for a quality in [0, 1]"

@@ -1,0 +1,61 @@
+"""A latent search inside your own LangGraph workflow, which routes on whether the answer was verified.
+
+Run it with ``python examples/node_in_a_workflow.py``; it uses the embedded model.
+"""
+
+from typing import Any, Literal
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from typing_extensions import TypedDict
+
+from latentseek_agents import Backbone, LatentSeekConfig, LatentSeekNode
+
+
+class Homework(TypedDict):
+    """The workflow's own state: the node reads ``question`` and writes ``answer`` and ``passed``."""
+
+    question: str
+    answer: str
+    passed: bool | None
+    note: str
+
+
+def route(state: Homework) -> Literal["hand_in", "ask_a_person"]:
+    """Only verified answers are handed in."""
+    return "hand_in" if state["passed"] else "ask_a_person"
+
+
+def hand_in(state: Homework) -> dict[str, str]:
+    """What to do with a verified answer."""
+    return {"note": f"handed in: {state['answer']}"}
+
+
+def ask_a_person(state: Homework) -> dict[str, str]:
+    """What to do with one that was not."""
+    return {"note": f"not verified, please look: {state['answer']}"}
+
+
+def build(seek: LatentSeekNode) -> CompiledStateGraph[Homework, None, Any, Any]:
+    """The workflow around the node."""
+    builder = StateGraph(Homework)
+    builder.add_node("seek", seek)
+    builder.add_node(hand_in)
+    builder.add_node(ask_a_person)
+    builder.add_edge(START, "seek")
+    builder.add_conditional_edges("seek", route)
+    builder.add_edge("hand_in", END)
+    builder.add_edge("ask_a_person", END)
+    return builder.compile()
+
+
+if __name__ == "__main__":
+    from latentseek_agents.tools import StepVerifier
+
+    config = LatentSeekConfig(latents="consistent", fraction=1.0, max_iterations=4, max_new_tokens=160)
+    workflow = build(LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=config))
+    question = "A box holds 12 pencils. How many pencils are in 4 boxes?"
+    for mode, chunk in workflow.stream({"question": question}, stream_mode=["custom", "values"]):
+        if mode == "custom":
+            print(f"iteration {chunk['iteration']}: {chunk['score']:.2f} {chunk['reason']}")
+    print(chunk["note"])

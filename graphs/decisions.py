@@ -1,0 +1,94 @@
+"""When a search stops and which attempt it returns: plain functions, no graph."""
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, Literal
+
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import VerdictError
+from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
+
+__all__ = ["StopReason", "accepts", "as_verdict", "best_attempt", "best_sample", "stop_reason"]
+
+StopReason = Literal["passed", "iterations", "seconds", "tokens", "unjudged"]
+
+
+def as_verdict(value: object, config: LatentSeekConfig) -> Verdict:
+    """What a verifier returned, as a verdict: a bare score in [-1, 0] passes above τ.
+
+    Raises:
+        VerdictError: It is neither a verdict nor a score in [-1, 0].
+
+    Example:
+        >>> as_verdict(-0.1, LatentSeekConfig()).passed
+        True
+    """
+    if isinstance(value, Verdict):
+        return value
+    if isinstance(value, Real) and not isinstance(value, bool):
+        score: Any = value
+        return Verdict(score, passed=bool(score > config.reward_threshold), reason=f"score {score}")
+    raise VerdictError(
+        f"a verifier must return a Verdict, or a score in [-1, 0], but returned {value!r} "
+        f"of type {type(value).__name__}"
+    )
+
+
+def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
+    """The search's own decision on a verdict; None if it cannot be judged.
+
+    Example:
+        >>> wrong_answer = Verdict(-1 / 6, False, "the answer is wrong")
+        >>> accepts(wrong_answer, LatentSeekConfig()), accepts(wrong_answer, LatentSeekConfig.paper())
+        (False, True)
+    """
+    above = verdict.score > config.reward_threshold
+    if config.acceptance == "score":
+        return above
+    return None if verdict.passed is None else verdict.passed and above
+
+
+def best_sample(samples: Sequence[Attempt]) -> Attempt:
+    """The best of the attempts of one iteration, with the scores of all of them."""
+    return max(samples, key=_rank)
+
+
+def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last"]) -> Attempt:
+    """The attempt to return: accepted before refused before unjudged, then by score, then the earliest.
+
+    Args:
+        attempts: At least the draft, in their order.
+        keep: ``LatentSeekConfig.keep``.
+    """
+    return attempts[-1] if keep == "last" else max(attempts, key=_rank)
+
+
+def _rank(attempt: Attempt) -> tuple[bool, bool, float]:
+    score = -1.0 if attempt.score is None else attempt.score
+    return attempt.passed is True, attempt.passed is not None, score
+
+
+def stop_reason(
+    samples: Sequence[Attempt], config: LatentSeekConfig, usage: Usage, *, movable: bool
+) -> StopReason | None:
+    """Why the search ends after these verdicts, or None to refine on.
+
+    Args:
+        samples: The attempts of this iteration, judged.
+        config: The bounds.
+        usage: Spent so far.
+        movable: Whether there is a latent to move; without one the search has nothing left to try.
+    """
+    verdicts = [sample.passed for sample in samples]
+    if True in verdicts:
+        return "passed"
+    if False not in verdicts and not config.refine_unjudged:
+        return "unjudged"
+    if samples[0].iteration >= config.max_iterations:
+        return "iterations"
+    cut_short = any(sample.finish_reason == "seconds" for sample in samples)
+    if cut_short or (config.max_seconds is not None and usage.seconds >= config.max_seconds):
+        return "seconds"
+    if config.max_total_tokens is not None and usage.tokens >= config.max_total_tokens:
+        return "tokens"
+    return None if movable else "iterations"

@@ -1,0 +1,43 @@
+"""The command line: ``latentseek solve``, ``latentseek verify`` and ``latentseek demo``.
+
+Nothing here imports torch until a command needs a model, so that ``latentseek --help`` answers at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from latentseek_agents.cli.demo import demo as demo_command
+from latentseek_agents.cli.solve import solve as solve_command
+from latentseek_agents.cli.verify import verify as verify_command
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="latentseek",
+    help="Test-time reasoning for local language models: draft, verify, refine the latents, answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(solve_command)
+app.command()(verify_command)
+app.command()(demo_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"latentseek-agents {version('latentseek-agents')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Test-time reasoning for local language models: draft, verify, refine the latents, answer."""

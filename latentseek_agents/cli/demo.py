@@ -1,0 +1,145 @@
+"""``latentseek demo``: a few questions, the embedded model, and what comes out, right or wrong."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from latentseek_agents.cli.display import SearchDisplay, busy, make_console, shown_answer
+from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier
+from latentseek_agents.cli.process import command, fast_imports
+from latentseek_agents.cli.questions import Question
+from latentseek_agents.cli.solve import make_search
+from latentseek_agents.cli.text import one_line
+
+if TYPE_CHECKING:
+    from latentseek_agents.engine.config import LatentSeekConfig
+    from latentseek_agents.runnable import LatentSeekResult
+
+__all__ = ["demo"]
+
+# Written before any of them was tried, and kept whatever came out.
+_QUESTIONS = (
+    Question("What is 17 + 25?", "42"),
+    Question(
+        "A baker fills 7 bags with 6 rolls each and has 5 rolls left. How many rolls did she bake?", "47"
+    ),
+    Question(
+        "Tom has 3 boxes of 12 pencils. He gives 9 pencils away. How many pencils does he have now?", "27"
+    ),
+    Question("A bus ride takes 35 minutes. How many minutes does Nina ride if she takes 8 rides?", "280"),
+    Question(
+        "A shirt costs 40 dollars. In the sale it costs 10 dollars less. What do 3 shirts cost then?", "90"
+    ),
+)
+
+
+def _prompt(question: str) -> list[dict[str, str]]:
+    # So small a model writes no equations unless it sees some, and without equations nothing can be checked.
+    return [
+        {
+            "role": "system",
+            "content": "Solve the problem step by step. Write every calculation as an equation, such as "
+            "3 * 4 = 12. End with the sentence: The answer is [number].",
+        },
+        {
+            "role": "user",
+            "content": "Ben has 2 bags with 9 nuts each and eats 4 nuts. How many nuts are left?",
+        },
+        {
+            "role": "assistant",
+            "content": "2 * 9 = 18 nuts in all. 18 - 4 = 14 nuts are left. The answer is 14.",
+        },
+        {"role": "user", "content": question},
+    ]
+
+
+_SETTINGS: dict[str, Any] = {
+    "prompt": _prompt,
+    "latents": "consistent",
+    "learning_rate": 0.3,
+    "fraction": 0.5,
+    "max_iterations": 4,
+    "max_new_tokens": 100,
+    # A text without equations cannot be judged; here that counts as a refusal, or most searches would end.
+    "refine_unjudged": True,
+}
+
+
+@command()
+def demo() -> None:
+    """Solve five built-in questions with the embedded model, and show what the verifier made of it.
+
+    Exit code: 0 if it ran, whatever the answers.
+    """
+    began = time.monotonic()
+    console = make_console()
+    with busy(console, f"loading {EMBEDDED}"):
+        with fast_imports():
+            from latentseek_agents.engine.config import LatentSeekConfig
+        config = LatentSeekConfig(**_SETTINGS)
+        backbone = load_backbone()
+        verifier = make_verifier(["steps"], backbone)
+    _introduce(console, config)
+    results: list[LatentSeekResult] = []
+    for number, question in enumerate(_QUESTIONS, start=1):
+        console.print()
+        console.print(Text(f"{number}. {question.text}", style="bold"), soft_wrap=True)
+        with SearchDisplay(console, backbone.decode, config.max_iterations, show_text=True) as display:
+            # Without its reference: neither the model nor the verifier is to see the answer.
+            results.append(make_search(backbone, verifier, config, [display])(Question(question.text)))
+    console.print()
+    _conclude(console, results, time.monotonic() - began)
+
+
+def _introduce(console: Console, config: "LatentSeekConfig") -> None:
+    lines = (
+        f"{EMBEDDED} solves {len(_QUESTIONS)} questions. The verifier checks the sums and how they hang",
+        "together; it uses no model and does not know the answers. What it refuses, or cannot judge, is",
+        f"refined: at most {config.max_iterations} times, {config.latents} latents at the first "
+        f"{config.fraction:.0%} of the draft, learning",
+        f"rate {config.learning_rate}, {config.max_new_tokens} tokens, and a prompt with one solved example.",
+    )
+    console.print(Text(" ".join(lines), style="dim"))
+
+
+def _conclude(console: Console, results: "Sequence[LatentSeekResult]", seconds: float) -> None:
+    with fast_imports():
+        from latentseek_agents.tools.answers import answers_match
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("question", "draft", "final", "known", "verified", "refined", "seconds"):
+        table.add_column(title, justify="right" if title in ("refined", "seconds") else "left")
+    drafts = finals = rightly = 0
+    for number, (question, result) in enumerate(zip(_QUESTIONS, results, strict=True), start=1):
+        known = str(question.reference)
+        answers = (result.iterations[0].answer, result.answer)
+        right = [answer is not None and answers_match(answer, known) for answer in answers]
+        drafts, finals = drafts + right[0], finals + right[1]
+        rightly += right[1] and result.passed is True
+        table.add_row(
+            f"{number}. {one_line(question.text, 18)}",
+            *(_judged_answer(answer, is_right) for answer, is_right in zip(answers, right, strict=True)),
+            known,
+            "yes" if result.passed else "no",
+            f"{len(result.iterations) - 1}x",
+            f"{result.usage.seconds:.1f}",
+        )
+    console.print(table)
+    console.print()
+    verified = sum(result.passed is True for result in results)
+    console.print(
+        f"Right: {drafts} of {len(results)} drafts, {finals} of {len(results)} final answers. "
+        f"Verified: {verified}, of which {rightly} right. {seconds:.0f} s in all."
+    )
+    console.print(
+        "This shows how a search runs and is no benchmark: a model of 135M parameters seldom finds the "
+        "answer, and a verifier that checks sums can accept right sums for a wrong plan."
+    )
+
+
+def _judged_answer(answer: str | None, is_right: bool) -> Text:
+    shown = Text(one_line(shown_answer(answer), 12), style="green" if is_right else "red")
+    return shown.append(" right" if is_right else " wrong" if answer is not None else "", style="dim")

@@ -1,0 +1,232 @@
+"""What a person sees: every iteration while it happens, then the answer and what it cost."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from latentseek_agents.cli.text import one_line, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from latentseek_agents.runnable import LatentSeekResult
+
+__all__ = ["SearchDisplay", "busy", "costs", "make_console", "shown_answer", "verdict_text", "why_returned"]
+
+_INDENT = " " * 11
+_TAIL_TOKENS = 24
+_REFRESH_SECONDS = 0.1
+_SHOWN_LATENTS = 40
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that takes text as it is: no markup, no emoji codes, no guessing at numbers."""
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+
+
+@contextmanager
+def busy(console: Console, what: str) -> "Iterator[None]":
+    """A spinner while something runs; nothing if nobody is watching."""
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(what, style="dim")):
+        yield
+
+
+def verdict_text(passed: bool | None) -> Text:
+    """A verdict in one word."""
+    if passed is None:
+        return Text("not judged", style="yellow")
+    return Text("passed", style="bold green") if passed else Text("refused", style="bold red")
+
+
+class SearchDisplay:
+    """Shows the search for one answer while it happens.
+
+    On a terminal the line at the bottom moves: what is written right now. What is finished is printed
+    above it and stays. Elsewhere only that is printed, as plain text.
+
+    Args:
+        console: Where to.
+        decode: Turns token ids into text.
+        max_iterations: The most refinements.
+        show_text: Print the solution of every iteration, too.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        decode: Callable[[Sequence[int]], str],
+        max_iterations: int,
+        *,
+        show_text: bool = False,
+    ) -> None:
+        self.show_text = show_text
+        self.console = console
+        self.decode = decode
+        self.max_iterations = max_iterations
+        self._live: Live | None = None
+        self._spinner = Spinner("dots")
+        self._decoded_at = 0.0
+        self._spent = 0.0
+        self._start_iteration(0)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live = Live(
+                get_renderable=self._status, console=self.console, transient=True, refresh_per_second=10
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def on_token(self, token: int) -> None:
+        """Take one token that the model wrote."""
+        self._tokens.append(token)
+        now = time.monotonic()
+        if self._live is not None and now - self._decoded_at > _REFRESH_SECONDS:
+            self._decoded_at = now
+            self._tail = one_line(self.decode(self._tokens[-_TAIL_TOKENS:]), longest=200)
+
+    def on_verify(self) -> None:
+        """Take notice that the verifier begins."""
+        self._verifying = True
+
+    def on_iteration(self, event: Mapping[str, Any]) -> None:
+        """Print a finished iteration.
+
+        Args:
+            event: As ``create_refine_graph`` describes it.
+        """
+        number = event["iteration"]
+        line = Text(f"{number:>2} " + ("draft   " if number == 0 else "refined "))
+        line.append_text(verdict_text(event["passed"]))
+        line.append(f"  score {event['score']:.3f}  answer ")
+        line.append(shown_answer(event["answer"]), style="bold")
+        line.append(f"  ({event['seconds'] - self._spent:.1f} s)", style="dim")
+        self._print(line)
+        if self.show_text:
+            self._print(Text(one_line(event["text"], 400) or "(empty)", style="italic"), indent=True)
+        if event["reason"]:
+            self._print(Text(one_line(event["reason"], 300)), indent=True)
+        if event["finish_reason"] == "length":
+            self._print(Text("cut off at the token limit", style="dim"), indent=True)
+        if number > 0:
+            self._print(latents_text(event["latents"], event["changed"], self._marks), indent=True)
+        self._spent = event["seconds"]
+        self._start_iteration(number + 1)
+        self._ended = event["stop_reason"] is not None
+
+    @property
+    def _marks(self) -> tuple[str, str]:
+        # Bold and underlined where that can be seen, brackets where it cannot.
+        return ("", "") if self.console.is_terminal else ("[", "]")
+
+    def _start_iteration(self, number: int) -> None:
+        self._iteration = number
+        self._tokens: list[int] = []
+        self._tail = ""
+        self._verifying = self._ended = False
+        self._began = time.monotonic()
+        self._decoded_at = 0.0
+
+    def _status(self) -> RenderableType:
+        if self._ended:
+            return Text()
+        name = "draft" if self._iteration == 0 else f"refinement {self._iteration} of {self.max_iterations}"
+        doing = "verifying" if self._verifying else f"{len(self._tokens)} tokens"
+        seconds = time.monotonic() - self._began
+        head = f"{name}: {doing}, {seconds:.0f} s"
+        room = self.console.width - len(head) - 6
+        # The end of the text is what is new.
+        tail = self._tail[-room:] if room > 10 and not self._verifying else ""
+        self._spinner.text = Text.assemble(head, ("  " + tail, "dim"), no_wrap=True, overflow="ellipsis")
+        return self._spinner
+
+    def _print(self, line: Text, *, indent: bool = False) -> None:
+        from rich.padding import Padding
+
+        shown: RenderableType = Padding(line, (0, 0, 0, len(_INDENT))) if indent else line
+        self.console.print(shown, soft_wrap=not self.console.is_terminal and not indent)
+
+
+def latents_text(latents: Sequence[str], changed: Sequence[int], marks: tuple[str, str] = ("", "")) -> Text:
+    """The beginning of a solution, with the tokens that the refinement changed set off.
+
+    Args:
+        latents: The texts of the tokens at the latents.
+        changed: Positions of those that differ from the attempt before.
+        marks: What to put before and after a changed token.
+
+    Example:
+        >>> latents_text(["To", " find", " the"], [1], ("[", "]")).plain
+        '1 of 3 latent tokens changed: To[ find] the'
+    """
+    text = Text()
+    if not changed:
+        return text.append(
+            f"no token of the {len(latents)} latents changed: the same text again", style="dim"
+        )
+    text.append(f"{len(changed)} of {len(latents)} latent tokens changed: ", style="dim")
+    moved = set(changed)
+    # Start near the first change, or it may lie beyond what is shown.
+    start = max(0, min(changed) - 8) if min(changed) >= _SHOWN_LATENTS else 0
+    text.append("… " if start else "")
+    for position in range(start, min(len(latents), start + _SHOWN_LATENTS)):
+        token = plain(latents[position]).replace("\n", "⏎")
+        if position in moved:
+            text.append(f"{marks[0]}{token}{marks[1]}", style="bold underline yellow")
+        else:
+            text.append(token)
+    text.append(" …" if len(latents) > start + _SHOWN_LATENTS else "")
+    return text
+
+
+def why_returned(result: "LatentSeekResult") -> str:
+    """Which attempt is returned, and why the search ended, in one sentence."""
+    from latentseek_agents.graphs.decisions import best_attempt
+
+    chosen = best_attempt(result.iterations, "best")
+    which = "the draft" if chosen.iteration == 0 else f"refinement {chosen.iteration}"
+    made = len(result.iterations) - 1
+    if result.passed:
+        return f"{which} is returned: the verifier accepts it"
+    ended = {
+        "iterations": "all refinements are spent" if made else "no refinement was made",
+        "seconds": "the time is up",
+        "tokens": "the token budget is spent",
+        "unjudged": "the verifier cannot judge " + ("the last attempt" if made else "it"),
+    }.get(str(result.stop_reason), str(result.stop_reason))
+    if not made:
+        return f"{which} is returned: {ended}"
+    equal = sum(
+        attempt.score == chosen.score and attempt.passed == chosen.passed for attempt in result.iterations
+    )
+    best = f"its score is the best of {made + 1}" + (f", first of {equal} equal" if equal > 1 else "")
+    return f"{which} is returned: {best}; {ended}"
+
+
+def costs(result: "LatentSeekResult") -> str:
+    """Tokens, forward passes and seconds, the policy's and the verifier's apart."""
+    usage = result.usage
+    return (
+        f"policy {usage.policy_tokens} tokens, {usage.policy_forward_passes} forward passes, "
+        f"{usage.policy_seconds:.1f} s; verifier {usage.verifier_tokens} tokens, "
+        f"{usage.verifier_forward_passes} forward passes, {usage.verifier_seconds:.1f} s"
+    )
+
+
+def shown_answer(answer: str | None) -> str:
+    """An answer, short enough for one line."""
+    return "none" if answer is None else one_line(answer, 60)

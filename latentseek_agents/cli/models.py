@@ -1,0 +1,95 @@
+"""Load the model and the verifiers that a command names."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from latentseek_agents.cli.process import fast_imports
+from latentseek_agents.engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from latentseek_agents.engine.backbone import Backbone
+    from latentseek_agents.engine.verdict import Verifier
+
+__all__ = ["EMBEDDED", "VERIFIERS", "load_backbone", "make_verifier", "verifier_names"]
+
+EMBEDDED = "SmolLM2-135M-Instruct"
+VERIFIERS = ("steps", "self", "truth")
+
+
+def load_backbone(
+    name: str | None = None,
+    *,
+    gguf_file: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> "Backbone":
+    """Load a model, without the libraries' own progress bars and advice.
+
+    Args:
+        name: A Hugging Face name, a folder or a GGUF file; None is the embedded model.
+        gguf_file: A GGUF file in that repository or folder, or by itself the path of one.
+        dtype: As in ``Backbone.from_pretrained``.
+        device: As in ``Backbone.from_pretrained``.
+        trust_remote_code: As in ``Backbone.from_pretrained``.
+
+    Raises:
+        BackboneError: It cannot be loaded.
+    """
+    with fast_imports():
+        import transformers
+
+        libraries: Any = transformers.utils.logging
+        libraries.set_verbosity_error()
+        libraries.disable_progress_bar()
+
+        from latentseek_agents.engine.backbone import Backbone
+
+        if name is None and gguf_file is not None:
+            name, gguf_file = gguf_file, None
+        if name is None:
+            return Backbone.embedded(dtype=dtype, device=device)
+        return Backbone.from_pretrained(
+            name, gguf_file=gguf_file, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+        )
+
+
+def verifier_names(value: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once.
+
+    Raises:
+        ConfigError: A name is unknown, or there is none.
+
+    Example:
+        >>> verifier_names("steps, self")
+        ('steps', 'self')
+    """
+    names = tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip()))
+    unknown = [name for name in names if name not in VERIFIERS]
+    if unknown or not names:
+        raise ConfigError(
+            f"--verifier {value!r}: {unknown[0] if unknown else 'nothing'!r} is no verifier; "
+            f"name one or more of {', '.join(VERIFIERS)}, separated by commas"
+        )
+    return names
+
+
+def make_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
+    """The verifiers of these names, combined if there are several."""
+    with fast_imports():
+        from latentseek_agents.tools.combined import Combined, default_verifier
+        from latentseek_agents.tools.ground_truth import GroundTruth
+        from latentseek_agents.tools.self_reward import SelfReward
+        from latentseek_agents.tools.steps import StepVerifier
+
+    if set(names) == {"steps", "self"}:
+        return default_verifier(backbone)
+    made: list[Verifier] = []
+    for name in names:
+        if name == "steps":
+            made.append(StepVerifier())
+        elif name == "self":
+            made.append(SelfReward(backbone))
+        else:
+            made.append(GroundTruth())
+    return made[0] if len(made) == 1 else Combined(made)

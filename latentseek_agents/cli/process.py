@@ -1,0 +1,102 @@
+"""What every command does to its process: quiet libraries, short messages, exit codes."""
+
+import gc
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from latentseek_agents.cli.text import one_line
+from latentseek_agents.engine.errors import InputError, LatentSeekError
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "NOT_VERIFIED", "command", "fast_imports", "read_input", "say"]
+
+NOT_VERIFIED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+_LONGEST_MESSAGE = 2000
+
+
+def say(message: str) -> None:
+    """Print one line on standard error."""
+    typer.echo(one_line(message, _LONGEST_MESSAGE), err=True)
+
+
+@contextmanager
+def command() -> Iterator[None]:
+    """Run a command: errors made for users become one line and exit code 2, no traceback.
+
+    Raises:
+        Exit: With code 2 on bad input and 130 when interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character is to show another one, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    log = logging.getLogger("latentseek_agents")
+    handler = _ShortWarnings()
+    log.addHandler(handler)
+    try:
+        yield
+    except LatentSeekError as error:
+        say(f"error: {error}")
+        raise typer.Exit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        log.removeHandler(handler)
+
+
+@contextmanager
+def fast_imports() -> Iterator[None]:
+    """Import and load without garbage collections, which find nothing then, and without warnings."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Torch's threads would otherwise spin while they wait, and on a busy machine that takes several times as
+    # long. Read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def read_input(name: str) -> str:
+    """The text of a file, or of standard input for ``-``.
+
+    Raises:
+        InputError: It cannot be read, or is not UTF-8.
+    """
+    shown = "standard input" if name == "-" else one_line(name)
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read()
+        else:
+            with open(name, "rb") as file:
+                data = file.read()
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{shown} is not UTF-8 text (byte {error.start}); convert it first") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {shown}: {reason}") from None
+
+
+class _ShortWarnings(logging.Handler):
+    """Shows the package's warnings without the traceback that a log would have."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"warning: {record.getMessage()}")

@@ -1,0 +1,108 @@
+"""``latentseek verify``: check the equations of a text, without a model."""
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latentseek_agents.cli.process import NOT_VERIFIED, command, fast_imports, read_input
+from latentseek_agents.cli.text import one_line
+from latentseek_agents.engine.errors import InputError
+
+if TYPE_CHECKING:
+    from latentseek_agents.tools.steps import StepReport
+
+__all__ = ["verify"]
+
+_FILE_NAME = re.compile(r"[^\s=]*\.(?:txt|md|markdown|tex|json|jsonl|html)", re.IGNORECASE)
+_STYLES = {"ok": "green", "wrong": "bold red", "unverifiable": "yellow", "trivial": "dim"}
+_MEANING = {
+    "ok": "no equation is wrong, and at least one was checked",
+    "wrong": "at least one equation is wrong",
+    "unverifiable": "no equation could be checked",
+}
+
+
+@command()
+def verify(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="TEXT|FILE|-", help="A solution, a file with one, or - for standard input."),
+    ],
+    question: Annotated[
+        str | None, typer.Option(help="The question, to tell how much of it the solution uses.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Check every equation of a solution with exact arithmetic. No model is loaded.
+
+    Exit code: 0 ok, 1 wrong or unverifiable, 2 bad input.
+    """
+    text = _text(source)
+    with fast_imports():
+        from latentseek_agents.tools.steps import check_steps
+    report = check_steps(text, question)
+    if as_json:
+        typer.echo(json.dumps(_plain_report(report)))
+    else:
+        _show(report)
+    if report.verdict != "ok":
+        raise typer.Exit(NOT_VERIFIED)
+
+
+def _text(source: str) -> str:
+    if source == "-" or os.path.exists(source):
+        text = read_input(source)
+    elif _FILE_NAME.fullmatch(source):
+        raise InputError(f"cannot read {one_line(source)}: there is no such file")
+    else:
+        text = source
+    if not text.strip():
+        raise InputError(
+            "there is no text to check; give a solution, a file with one, or - for standard input"
+        )
+    return text
+
+
+def _plain_report(report: "StepReport") -> dict[str, object]:
+    return {
+        "verdict": report.verdict,
+        "truncated": report.truncated,
+        "equations": [
+            {
+                "text": equation.text,
+                "status": equation.status,
+                "span": list(equation.span),
+                # An exact number may be a fraction or longer than a float; as text it stays exact.
+                "value": None if equation.value is None else str(equation.value),
+                "reason": equation.reason,
+            }
+            for equation in report.equations
+        ],
+        "signals": {signal.name: signal.value for signal in report.signals},
+    }
+
+
+def _show(report: "StepReport") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from latentseek_agents.cli.display import make_console
+
+    console = make_console()
+    if report.equations:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title in ("status", "equation", "why"):
+            table.add_column(title, no_wrap=title == "status", overflow="fold")
+        for equation in report.equations:
+            style = _STYLES.get(equation.status, "green")
+            table.add_row(
+                Text(equation.status, style=style), one_line(equation.text), one_line(equation.reason)
+            )
+        console.print(table)
+    if report.truncated:
+        console.print("The text is longer than what is read; the rest was not checked.", style="yellow")
+    style = _STYLES[report.verdict]
+    console.print(Text.assemble((report.verdict, style), f": {_MEANING[report.verdict]}"), soft_wrap=True)

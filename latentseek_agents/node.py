@@ -1,0 +1,133 @@
+"""A latent search as a node of your own LangGraph graph."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import InputError
+from latentseek_agents.engine.verdict import Verifier
+from latentseek_agents.graphs.refine import create_refine_graph, supersteps
+from latentseek_agents.inputs import question_from_messages
+
+__all__ = ["LatentSeekNode"]
+
+
+class LatentSeekNode:
+    """Drop it into any ``StateGraph``: ``builder.add_node("seek", LatentSeekNode(backbone))``.
+
+    The node runs the refinement loop as an inner graph. If your graph has a checkpointer, each step of the
+    search is checkpointed with it, and a run that was killed resumes in the middle of the search. The
+    events of :func:`~latentseek_agents.graphs.refine.create_refine_graph` appear in your graph's
+    ``stream_mode="custom"``.
+
+    Reads:
+        ``state[question_key]``, a string; or, if the state has no such key, the conversation in
+        ``state["messages"]``. ``state[reference_key]`` if it is there.
+
+    Writes (LangGraph drops what your state does not declare):
+        ``answer_key``: the final answer, or the whole text if it states none.
+        ``passed_key``, ``score_key``: the verdict, to route on.
+        ``result_key``: everything, as in the refine graph's output (only if you name a key).
+        ``messages_key``: the text as an ``AIMessage`` (only if the question came from the messages).
+
+    Args:
+        backbone: The frozen policy.
+        verifier: The reward; by default step checks combined with self-reward.
+        config: Settings.
+        question_key: Where the question is.
+        answer_key: Where the answer goes.
+        reference_key: Where the known answer is, for verifiers that compare with it.
+        passed_key: Where ``passed`` goes; None writes it nowhere.
+        score_key: Where the score goes; None writes it nowhere.
+        result_key: Where the full result goes; None writes it nowhere.
+        messages_key: Where the conversation is.
+
+    Raises:
+        InputError: The state has neither a question nor messages; the message lists its keys.
+
+    Example:
+        >>> from langgraph.graph import START, StateGraph
+        >>> from typing_extensions import TypedDict
+        >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
+        >>> class State(TypedDict):
+        ...     question: str
+        ...     answer: str
+        ...     passed: bool
+        >>> config = LatentSeekConfig(max_new_tokens=8)
+        >>> builder = StateGraph(State)
+        >>> node = LatentSeekNode(tiny_backbone(), verifier=ScriptedVerifier([0]), config=config)
+        >>> _ = builder.add_node("seek", node).add_edge(START, "seek")
+        >>> builder.compile().invoke({"question": "What is 2 + 2?"})["passed"]
+        True
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        verifier: Verifier | Callable[..., Any] | None = None,
+        config: LatentSeekConfig | None = None,
+        question_key: str = "question",
+        answer_key: str = "answer",
+        reference_key: str = "reference",
+        passed_key: str | None = "passed",
+        score_key: str | None = "score",
+        result_key: str | None = None,
+        messages_key: str = "messages",
+    ) -> None:
+        self.config = config or LatentSeekConfig()
+        self.question_key = question_key
+        self.answer_key = answer_key
+        self.reference_key = reference_key
+        self.passed_key = passed_key
+        self.score_key = score_key
+        self.result_key = result_key
+        self.messages_key = messages_key
+        # No checkpointer of its own: the inner graph inherits the one of the graph it stands in.
+        self._graph = create_refine_graph(backbone, verifier=verifier, config=self.config).compile()
+
+    def __call__(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Search, relay the progress, and return the keys described above."""
+        values = state if isinstance(state, Mapping) else dict(state)
+        question, from_messages = self._question(values)
+        reference = values.get(self.reference_key)
+        result: dict[str, Any] = {}
+        # The caller's recursion limit may be as low as 25; this loop has bounds of its own.
+        for mode, chunk in self._graph.stream(
+            {"question": question, "reference": reference},
+            {"recursion_limit": supersteps(self.config)},
+            stream_mode=["custom", "values"],
+        ):
+            if mode == "custom":
+                runtime.stream_writer(chunk)
+            elif isinstance(chunk, dict):
+                result = chunk
+        return self._update(result, from_messages)
+
+    def _question(self, values: Mapping[str, Any]) -> tuple[str, bool]:
+        if isinstance(values.get(self.question_key), str):
+            return values[self.question_key], False
+        if values.get(self.messages_key):
+            return question_from_messages(values[self.messages_key]), True
+        raise InputError(
+            f"the state has no question under {self.question_key!r} and no {self.messages_key!r}, only "
+            f"{sorted(map(str, values))}; name the key: LatentSeekNode(..., question_key=...)"
+        )
+
+    def _update(self, result: dict[str, Any], from_messages: bool) -> dict[str, Any]:
+        keep = ("answer", "text", "score", "passed", "reason", "stop_reason", "iterations", "usage")
+        written = {self.answer_key: result["text"] if result["answer"] is None else result["answer"]}
+        if from_messages:
+            about = {name: result[name] for name in ("score", "passed", "stop_reason")}
+            written[self.messages_key] = [AIMessage(result["text"], response_metadata=about)]
+        if self.passed_key is not None:
+            written[self.passed_key] = result["passed"]
+        if self.score_key is not None:
+            written[self.score_key] = result["score"]
+        if self.result_key is not None:
+            written[self.result_key] = {name: result[name] for name in keep}
+        return written

@@ -1,0 +1,208 @@
+"""A latent search as a LangChain Runnable: ``prompt | LatentSeek(backbone) | parser``."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.types import StreamMode
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.graphs.decisions import StopReason, best_attempt
+from latentseek_agents.graphs.refine import RefineInput, create_refine_graph, supersteps
+from latentseek_agents.inputs import question_and_reference
+
+__all__ = ["LatentSeek", "LatentSeekResult"]
+
+_MODES: list[StreamMode] = ["custom", "values"]
+
+
+@dataclass(frozen=True)
+class LatentSeekResult:
+    """What a search found.
+
+    Args:
+        question: What was asked.
+        answer: The final answer found in ``text``; None if it states none.
+        text: The whole solution that is returned.
+        score: Its score in [-1, 0].
+        passed: Whether it was accepted; None if it could not be judged.
+        reason: The verdict in words.
+        stop_reason: ``"passed"``, ``"iterations"``, ``"seconds"``, ``"tokens"`` or ``"unjudged"``; None in
+            a snapshot from ``stream`` while the search goes on.
+        iterations: Every attempt; the first is the draft.
+        usage: Costs, the policy's and the verifier's apart.
+    """
+
+    question: str
+    answer: str | None
+    text: str
+    score: float | None
+    passed: bool | None
+    reason: str
+    stop_reason: StopReason | None
+    iterations: list[Attempt]
+    usage: Usage
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], *, keep: Literal["best", "last"] = "best") -> Self:
+        """From the refine graph's state, finished or not.
+
+        Args:
+            state: With at least one iteration.
+            keep: ``LatentSeekConfig.keep``, which attempt to show.
+        """
+        iterations = [Attempt.from_dict(entry) for entry in state["iterations"]]
+        chosen = best_attempt(iterations, keep)
+        return cls(
+            question=state["question"],
+            answer=chosen.answer,
+            text=chosen.text,
+            score=chosen.score,
+            passed=chosen.passed,
+            reason=chosen.reason,
+            stop_reason=state["stop_reason"],
+            iterations=iterations,
+            usage=Usage.from_dict(state["usage"]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON or a LangGraph state."""
+        return asdict(self)
+
+    def __add__(self, later: "LatentSeekResult") -> "LatentSeekResult":
+        """The later snapshot: LangChain adds up what a stream yields."""
+        return later
+
+
+class LatentSeek(Runnable[Any, LatentSeekResult]):
+    """Draft, verify and refine an answer to one question.
+
+    Input: a string, messages, a prompt value, or ``{"question": ..., "reference": ...}``.
+    ``stream`` and ``astream`` yield a :class:`LatentSeekResult` after every iteration: the best so far; the
+    last one is the result. ``astream_events`` shows each iteration as a custom event
+    ``"latentseek_iteration"``, with the data of
+    :func:`~latentseek_agents.graphs.refine.create_refine_graph`.
+
+    Args:
+        backbone: The frozen policy.
+        verifier: The reward; by default step checks combined with self-reward.
+        config: Settings.
+        on_token: Called with each token id as the policy writes it.
+
+    Example:
+        >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
+        >>> config = LatentSeekConfig(max_new_tokens=8)
+        >>> seek = LatentSeek(tiny_backbone(), verifier=ScriptedVerifier([-1, 0]), config=config)
+        >>> result = seek.invoke("What is 2 + 2?")
+        >>> result.score, result.stop_reason
+        (-1.0, 'iterations')
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        verifier: Verifier | Callable[..., Any] | None = None,
+        config: LatentSeekConfig | None = None,
+        *,
+        on_token: Callable[[int], None] | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.config = config or LatentSeekConfig()
+        builder = create_refine_graph(backbone, verifier=verifier, config=self.config, on_token=on_token)
+        self._graph = builder.compile()
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> LatentSeekResult:
+        """Search until the verifier passes or the budget is spent."""
+        return self._call_with_config(self._search, input, config)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> LatentSeekResult:
+        """As :meth:`invoke`; the event loop stays free."""
+        return await self._acall_with_config(self._asearch, input, config)
+
+    def stream(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[LatentSeekResult]:
+        """The best so far after every iteration."""
+        yield from self._transform_stream_with_config(iter([input]), self._transform, config)
+
+    async def astream(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[LatentSeekResult]:
+        """As :meth:`stream`; the event loop stays free."""
+
+        async def inputs() -> AsyncIterator[Any]:
+            yield input
+
+        async for snapshot in self._atransform_stream_with_config(inputs(), self._atransform, config):
+            yield snapshot
+
+    def _search(self, input: Any, run_manager: Any, config: RunnableConfig) -> LatentSeekResult:
+        *_, last = self._snapshots(input, config)
+        return last
+
+    async def _asearch(self, input: Any, run_manager: Any, config: RunnableConfig) -> LatentSeekResult:
+        *_, last = [snapshot async for snapshot in self._asnapshots(input, config)]
+        return last
+
+    def _transform(
+        self, inputs: Iterator[Any], run_manager: Any, config: RunnableConfig
+    ) -> Iterator[LatentSeekResult]:
+        for input in inputs:
+            yield from self._snapshots(input, config)
+
+    async def _atransform(
+        self, inputs: AsyncIterator[Any], run_manager: Any, config: RunnableConfig
+    ) -> AsyncIterator[LatentSeekResult]:
+        async for input in inputs:
+            async for snapshot in self._asnapshots(input, config):
+                yield snapshot
+
+    def _snapshots(self, input: Any, config: RunnableConfig) -> Iterator[LatentSeekResult]:
+        snapshots = _Snapshots(self.config.keep)
+        chunk: Any
+        for mode, chunk in self._graph.stream(self._start(input), self._inner(config), stream_mode=_MODES):
+            if mode == "custom":
+                dispatch_custom_event(chunk["type"], chunk, config=config)
+            elif (snapshot := snapshots.take(chunk)) is not None:
+                yield snapshot
+
+    async def _asnapshots(self, input: Any, config: RunnableConfig) -> AsyncIterator[LatentSeekResult]:
+        snapshots = _Snapshots(self.config.keep)
+        events = self._graph.astream(self._start(input), self._inner(config), stream_mode=_MODES)
+        chunk: Any
+        async for mode, chunk in events:
+            if mode == "custom":
+                await adispatch_custom_event(chunk["type"], chunk, config=config)
+            elif (snapshot := snapshots.take(chunk)) is not None:
+                yield snapshot
+
+    def _start(self, input: Any) -> RefineInput:
+        question, reference = question_and_reference(input)
+        return {"question": question, "reference": reference}
+
+    def _inner(self, config: RunnableConfig) -> RunnableConfig:
+        # The caller's recursion limit may be as low as 25; this loop has bounds of its own.
+        return {**config, "recursion_limit": supersteps(self.config)}
+
+
+class _Snapshots:
+    """Turns the states of one run into results: one per iteration, and no two for the same."""
+
+    def __init__(self, keep: Literal["best", "last"]) -> None:
+        self.keep = keep
+        self.seen = 0
+        self.ended = False
+
+    def take(self, state: Any) -> LatentSeekResult | None:
+        iterations = state.get("iterations") or []
+        ends = state.get("stop_reason") is not None and not self.ended
+        if len(iterations) <= self.seen and not ends:
+            return None
+        self.seen, self.ended = len(iterations), self.ended or ends
+        return LatentSeekResult.from_state(state, keep=self.keep)

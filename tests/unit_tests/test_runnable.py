@@ -1,0 +1,127 @@
+"""LatentSeek as a Runnable: inputs, chains, streams, events, batches."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from langchain_core.messages import HumanMessage
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
+
+from latentseek_agents import Backbone, InputError, LatentSeek, LatentSeekConfig, LatentSeekResult, Verdict
+from latentseek_agents.testing import ScriptedVerifier
+
+CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.3, max_iterations=3, learning_rate=0.3)
+
+
+def by_length(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+    """A verdict that follows from the texts alone, whoever asks."""
+    return Verdict(-0.3 - 0.6 * ((len(solution) * 7 + len(question)) % 10) / 10, False)
+
+
+def same(result: LatentSeekResult) -> dict[str, Any]:
+    """All of a result but its costs, which depend on what is cached."""
+    return result.to_dict() | {"usage": None}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "What is 2 + 2?",
+        HumanMessage("What is 2 + 2?"),
+        [HumanMessage("What is 2 + 2?")],
+        [("human", "What is 2 + 2?")],
+        {"question": "What is 2 + 2?"},
+        {"messages": [{"role": "user", "content": "What is 2 + 2?"}], "reference": "4"},
+        PromptTemplate.from_template("What is {a} + 2?").invoke({"a": 2}),
+        ChatPromptTemplate.from_messages([("human", "What is {a} + 2?")]).invoke({"a": 2}),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_any_usual_input_is_a_question(tiny: Backbone, given: Any) -> None:
+    result = LatentSeek(tiny, by_length, CONFIG).invoke(given)
+    assert result.question == "What is 2 + 2?"
+
+
+@pytest.mark.parametrize("given", [None, 7, [], {}, {"query": "?"}, {"question": None}, "", [("ai", "Hi")]])
+def test_an_input_without_a_question_is_refused(tiny: Backbone, given: Any) -> None:
+    with pytest.raises(InputError):
+        LatentSeek(tiny, by_length, CONFIG).invoke(given)
+
+
+def test_a_result_tells_everything(tiny: Backbone) -> None:
+    result = LatentSeek(tiny, ScriptedVerifier([-1, -0.4, -0.6]), CONFIG).invoke("What is 2 + 2?")
+    assert (result.score, result.passed, result.stop_reason) == (-0.4, False, "iterations")
+    assert [attempt.iteration for attempt in result.iterations] == [0, 1, 2, 3]
+    assert result.text == result.iterations[1].text == result.iterations[1]["text"]
+    for attempt in result.iterations:
+        assert attempt.latent_token_ids == attempt.token_ids[: len(attempt.latent_token_ids)]
+    usage = result.usage
+    assert usage.policy_tokens >= len(result.iterations[0].token_ids)
+    assert usage.forward_passes == usage.policy_forward_passes > 0
+    assert usage.seconds == pytest.approx(usage.policy_seconds + usage.verifier_seconds)
+    assert json.loads(json.dumps(result.to_dict()))["score"] == -0.4
+
+
+def test_a_chain_of_prompt_search_and_function(tiny: Backbone) -> None:
+    prompt = ChatPromptTemplate.from_messages([("human", "What is {a} + {b}?")])
+    seek = LatentSeek(tiny, by_length, CONFIG)
+    chain: Any = prompt | seek | (lambda result: result.answer or result.text)
+    inputs = [{"a": n, "b": 2 * n} for n in range(8)]
+    alone = [chain.invoke(value) for value in inputs]
+    assert alone == [seek.invoke(f"What is {n} + {2 * n}?").text for n in range(8)]
+    assert len(set(alone)) > 1
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(chain.invoke, inputs)) == alone
+
+    async def together() -> Any:
+        return await asyncio.gather(*(chain.ainvoke(value) for value in inputs))
+
+    assert asyncio.run(together()) == alone
+    assert chain.batch(inputs) == alone
+    assert asyncio.run(chain.abatch(inputs)) == alone
+    assert "".join(chain.stream(inputs[0])) == alone[0]
+
+
+def test_the_example_chain(tiny: Backbone) -> None:
+    from examples import chain
+
+    built = chain.build(LatentSeek(tiny, ScriptedVerifier([-1]), CONFIG))
+    assert built.invoke({"count": "6", "size": "15"}).endswith("(not verified)")
+
+
+def test_stream_yields_the_best_so_far_after_each_iteration(tiny: Backbone) -> None:
+    seek = LatentSeek(tiny, ScriptedVerifier([-1, -0.4, -0.6, -0.1]), CONFIG)
+    snapshots = list(seek.stream("What is 2 + 2?"))
+    assert [snapshot.score for snapshot in snapshots] == [-1, -0.4, -0.4, -0.1]
+    assert [snapshot.stop_reason for snapshot in snapshots] == [None, None, None, "passed"]
+    assert [len(snapshot.iterations) for snapshot in snapshots] == [1, 2, 3, 4]
+
+
+async def test_astream_and_events(tiny: Backbone) -> None:
+    seek = LatentSeek(tiny, by_length, CONFIG)
+    expected = [same(snapshot) for snapshot in seek.stream("What is 2 + 2?")]
+    assert [same(snapshot) async for snapshot in seek.astream("What is 2 + 2?")] == expected
+    events: list[Any] = [event async for event in seek.astream_events("What is 2 + 2?", version="v2")]
+    custom = [event for event in events if event["event"] == "on_custom_event"]
+    assert [event["name"] for event in custom] == ["latentseek_iteration"] * 4
+    assert [event["data"]["iteration"] for event in custom] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_works_inside_the_callers_grad_mode(tiny: Backbone, mode: Any) -> None:
+    seek = LatentSeek(tiny, by_length, CONFIG)
+    expected = same(seek.invoke("What is 2 + 2?"))
+    tiny.prefix_cache.clear()
+    with mode():
+        assert same(seek.invoke("What is 2 + 2?")) == expected
+    assert same(seek.invoke("What is 2 + 2?")) == expected
+
+
+def test_tokens_are_announced_as_they_are_written(tiny: Backbone) -> None:
+    written: list[int] = []
+    seek = LatentSeek(tiny, ScriptedVerifier([0]), CONFIG, on_token=written.append)
+    assert written == []
+    assert seek.invoke("What is 2 + 2?").iterations[0].token_ids == written
