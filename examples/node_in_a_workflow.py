@@ -55,6 +55,7 @@ if __name__ == "__main__":
     config = LatentSeekConfig(latents="consistent", fraction=1.0, max_iterations=4, max_new_tokens=160)
     workflow = build(LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=config))
     question = "A box holds 12 pencils. How many pencils are in 4 boxes?"
+    chunk: Any
     for mode, chunk in workflow.stream({"question": question}, stream_mode=["custom", "values"]):
         if mode == "custom":
             print(f"iteration {chunk['iteration']}: {chunk['score']:.2f} {chunk['reason']}")

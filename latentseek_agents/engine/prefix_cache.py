@@ -67,12 +67,6 @@ class PrefixCache:
                 dropped, _ = self._prefixes.popitem(last=False)
                 self._tokens -= len(dropped)
 
-    def drop(self, token_ids: tuple[int, ...]) -> None:
-        """Forget a prefix that will not come again."""
-        with self._lock:
-            if self._prefixes.pop(token_ids, None) is not None:
-                self._tokens -= len(token_ids)
-
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

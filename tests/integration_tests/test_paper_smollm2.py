@@ -44,7 +44,7 @@ def test_paper_reproduces_the_naive_algorithm(smollm2: Backbone, question: str) 
             smollm2.model,
             smollm2.tokenizer,
             prompt_ids,
-            lambda _text, scores=scores: next(scores),
+            lambda _text: next(scores),  # noqa: B023 - called before the next setting begins
             learning_rate=learning_rate,
             fraction=fraction,
             iterations=ITERATIONS,
@@ -61,6 +61,7 @@ def test_paper_reproduces_the_naive_algorithm(smollm2: Backbone, question: str) 
         assert [attempt["token_ids"] for attempt in state["iterations"]] == expected.token_ids
         assert len(set(expected.texts)) > 2, "the latents hardly changed a token: this setting shows nothing"
         assert state["text"] == expected.texts[-1]
+        assert expected.latents is not None
         moved = (expected.latents - Latents.from_bytes(state["search"]).values).abs()
         assert torch.quantile(moved, 0.99) < learning_rate / 10, (
             "beyond rounding: a step is the learning rate"
