@@ -45,6 +45,7 @@ class RefineOutput(TypedDict):
     """What comes out: the attempt that is returned, all attempts, and the costs."""
 
     question: str
+    reference: str | None
     answer: str | None
     """The final answer found in the text; None if it states none."""
     text: str
@@ -61,7 +62,6 @@ class RefineOutput(TypedDict):
 class RefineState(RefineOutput):
     """The graph's state: only plain values, so that any checkpointer can hold it."""
 
-    reference: str | None
     samples: list[dict[str, Any]]
     """The attempts of the iteration in progress."""
     search: bytes
@@ -77,7 +77,6 @@ class _Update(TypedDict, total=False):
     stop_reason: StopReason | None
     iterations: list[dict[str, Any]]
     usage: dict[str, Any]
-    reference: str | None
     samples: list[dict[str, Any]]
     search: bytes
 

@@ -56,6 +56,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
 """Share of each structure signal in the score."""
 
 _REFUTED_SPAN = 0.05
+_REQUIRED = ("linked", "grounded", "coverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,15 +258,23 @@ class StepVerifier:
         return min(1.0, max(0.0, earned / total)) if total else 0.0
 
     def _structure_checks(self, report: StepReport) -> list[Check]:
+        """One check for each signal; only what a passing solution must have can fail."""
         return [
             Check(
                 signal.name,
-                passed=None if signal.value is None else signal.value >= self._needed(signal.name),
+                passed=self._decides(signal),
                 weight=self.weights.get(signal.name, 0.0),
                 reason=signal.reason,
             )
             for signal in report.signals
         ]
+
+    def _decides(self, signal: Signal) -> bool | None:
+        if signal.value is None:
+            return None
+        if signal.value >= self._needed(signal.name):
+            return True
+        return False if signal.name in _REQUIRED else None
 
     def _needed(self, name: str) -> float:
         return {"coverage": self.minimum_coverage, "arithmetic": 0.4}.get(name, 1.0)
@@ -275,8 +284,8 @@ class StepVerifier:
         if report.truncated:
             return "the solution is too long to be read to its end"
         for signal in report.signals:
-            needed = signal.name in ("linked", "grounded", "coverage")
-            if needed and (signal.value is None or signal.value < self._needed(signal.name)):
+            told = signal.value is not None and signal.value >= self._needed(signal.name)
+            if signal.name in _REQUIRED and not told:
                 return signal.reason
         if quality - 1 > self.threshold:
             return ""

@@ -84,7 +84,9 @@ def _read_question(question: str) -> tuple[list[set[Fraction]], set[Fraction]]:
             if values not in found and len(found) < _MAX_GIVEN:
                 found.append(values)
         elif token.kind == "word" and (token.text != "dozen" or (index and tokens[index - 1].text == "a")):
-            found.extend(values for values in _number_words(token.text.lower()) if values not in found)
+            word = token.text.lower()
+            if word in NUMBER_WORDS or word in SHARE_WORDS or "-" in word:
+                found.extend(values for values in _number_words(word) if values not in found)
         elif token.kind == "opaque":
             spare.update(Fraction(int(digits)) for digits in re.findall(r"\d{1,9}", token.text))
     return found, spare
@@ -117,7 +119,7 @@ def _written_number(tokens: Sequence[Token], index: int) -> tuple[set[Fraction],
 
 
 def _number_words(word: str) -> Iterable[set[Fraction]]:
-    for part in word.split("-"):
+    for part in word.split("-") if "-" in word else (word,):
         if part in NUMBER_WORDS:
             values = {Fraction(NUMBER_WORDS[part])}
             if part.startswith(("twi", "doub")):
@@ -243,11 +245,9 @@ def _fill(ledger: _Ledger, comparisons: Sequence[Comparison], outcomes: Sequence
                 ledger.operands.extend(Fraction(item.value) for item in parse.literals)
         if letters and not isinstance(left.node, Variable):
             has_algebra = True
-        shown = right if right.operators == 0 else left
-        if shown.operators or (shown.letters and not right.letters):
-            shown = right
-        value = evaluate(shown.node) if not shown.letters else None
-        if value is None or (shown.operators and not letters):
+        shown = _result_side(left, right)
+        value = None if shown is None else evaluate(shown.node)
+        if shown is None or value is None:
             continue
         sound = holds and (
             (bool(letters) and has_algebra)
@@ -258,6 +258,14 @@ def _fill(ledger: _Ledger, comparisons: Sequence[Comparison], outcomes: Sequence
             ledger.also(Fraction(value.value) * 100)
         if letters:
             ledger.used[-1] = True  # the next line of the algebra uses it
+
+
+def _result_side(left: Parse, right: Parse) -> Parse | None:
+    """The side that shows a result: a bare number, or what a letter is equal to."""
+    for side in (right, left):
+        if side.operators == 0 and not side.letters:
+            return side
+    return right if left.letters and not right.letters else None
 
 
 def _sources(ledger: _Ledger, parse: Parse, *, strict: bool) -> list[str]:

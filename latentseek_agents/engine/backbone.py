@@ -250,10 +250,8 @@ class Backbone:
 
     def _is_formatted(self, text: str) -> bool:
         opening = self._apply_template([{"role": "user", "content": "x"}])
-        return any(
-            opening.startswith(token) and text.startswith(token)
-            for token in self.tokenizer.all_special_tokens
-        )
+        control_tokens = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
+        return any(opening.startswith(token) and text.startswith(token) for token in control_tokens)
 
     def _apply_template(self, messages: list[Message]) -> str:
         from jinja2 import TemplateError

@@ -36,7 +36,8 @@ def test_drawn_it_looks_like_the_design(tiny: Backbone) -> None:
 
 
 def test_every_output_key_is_returned_and_nothing_else(tiny: Backbone) -> None:
-    assert set(run(tiny, ScriptedVerifier())) == set(RefineOutput.__annotations__)
+    result = run(tiny, ScriptedVerifier())
+    assert set(result) == set(RefineOutput.__annotations__)
 
 
 def test_nodes_return_only_declared_keys(tiny: Backbone) -> None:
