@@ -45,7 +45,6 @@ class RefineOutput(TypedDict):
     """What comes out: the attempt that is returned, all attempts, and the costs."""
 
     question: str
-    reference: str | None
     answer: str | None
     """The final answer found in the text; None if it states none."""
     text: str
@@ -62,6 +61,7 @@ class RefineOutput(TypedDict):
 class RefineState(RefineOutput):
     """The graph's state: only plain values, so that any checkpointer can hold it."""
 
+    reference: str | None
     samples: list[dict[str, Any]]
     """The attempts of the iteration in progress."""
     search: bytes
@@ -77,6 +77,7 @@ class _Update(TypedDict, total=False):
     stop_reason: StopReason | None
     iterations: list[dict[str, Any]]
     usage: dict[str, Any]
+    reference: str | None
     samples: list[dict[str, Any]]
     search: bytes
 
@@ -319,6 +320,8 @@ def _result(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopRe
         "passed": chosen.passed,
         "reason": chosen.reason,
         "stop_reason": reason,
+        # Or the thread's next question, asked without a reference, would be compared with this one's.
+        "reference": None,
     }
 
 

@@ -23,6 +23,8 @@ __all__ = ["demo"]
 
 # Written before any of them was tried, and kept whatever came out.
 _QUESTIONS = (
+    Question("What is 6 + 7?", "13"),
+    Question("There are 5 red cups and 4 blue cups. How many cups are there?", "9"),
     Question("What is 17 + 25?", "42"),
     Question(
         "A baker fills 7 bags with 6 rolls each and has 5 rolls left. How many rolls did she bake?", "47"
@@ -60,9 +62,9 @@ def _prompt(question: str) -> list[dict[str, str]]:
 _SETTINGS: dict[str, Any] = {
     "prompt": _prompt,
     "latents": "consistent",
-    "learning_rate": 0.3,
+    "learning_rate": 0.03,
     "fraction": 0.5,
-    "max_iterations": 4,
+    "max_iterations": 3,
     "max_new_tokens": 100,
     # A text without equations cannot be judged; here that counts as a refusal, or most searches would end.
     "refine_unjudged": True,
@@ -71,7 +73,7 @@ _SETTINGS: dict[str, Any] = {
 
 @command()
 def demo() -> None:
-    """Solve five built-in questions with the embedded model, and show what the verifier made of it.
+    """Solve seven built-in questions with the embedded model, and show what the verifier made of it.
 
     Exit code: 0 if it ran, whatever the answers.
     """

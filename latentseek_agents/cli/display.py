@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchDisplay", "busy", "costs", "make_console", "shown_answer", "verdict_text", "why_returned"]
 
-_INDENT = " " * 11
+_INDENT = 11
 _TAIL_TOKENS = 24
 _REFRESH_SECONDS = 0.1
 _SHOWN_LATENTS = 40
@@ -155,9 +157,7 @@ class SearchDisplay:
         return self._spinner
 
     def _print(self, line: Text, *, indent: bool = False) -> None:
-        from rich.padding import Padding
-
-        shown: RenderableType = Padding(line, (0, 0, 0, len(_INDENT))) if indent else line
+        shown: RenderableType = Padding(line, (0, 0, 0, _INDENT), expand=False) if indent else line
         self.console.print(shown, soft_wrap=not self.console.is_terminal and not indent)
 
 
@@ -183,12 +183,13 @@ def latents_text(latents: Sequence[str], changed: Sequence[int], marks: tuple[st
     # Start near the first change, or it may lie beyond what is shown.
     start = max(0, min(changed) - 8) if min(changed) >= _SHOWN_LATENTS else 0
     text.append("… " if start else "")
-    for position in range(start, min(len(latents), start + _SHOWN_LATENTS)):
-        token = plain(latents[position]).replace("\n", "⏎")
-        if position in moved:
-            text.append(f"{marks[0]}{token}{marks[1]}", style="bold underline yellow")
+    shown = range(start, min(len(latents), start + _SHOWN_LATENTS))
+    for is_changed, run in groupby(shown, key=moved.__contains__):
+        tokens = plain("".join(latents[position] for position in run)).replace("\n", "⏎")
+        if is_changed:
+            text.append(f"{marks[0]}{tokens}{marks[1]}", style="bold underline yellow")
         else:
-            text.append(token)
+            text.append(tokens)
     text.append(" …" if len(latents) > start + _SHOWN_LATENTS else "")
     return text
 

@@ -162,16 +162,21 @@ def test_readings():
     ) == (Evaluation(Fraction(1, 3), exact=True))
 
 
+def value_of(text: str) -> Evaluation:
+    tokens = tokenize(text)
+    parse = parse_at(tokens, 0, len(tokens))
+    assert parse is not None
+    value = evaluate(parse.node)
+    assert value is not None
+    return value
+
+
 def test_roots_are_equal_only_if_they_are():
-    fifty, twice = parse_at(tokenize(r"\sqrt{50}"), 0, 4), parse_at(tokenize(r"5\sqrt{2}"), 0, 5)
-    near = parse_at(tokenize("7.0710678118"), 0, 1)
-    values = [evaluate(parse.node) for parse in (fifty, twice, near)]
-    assert same_value(values[0], values[1])
-    assert not same_value(values[0], values[2])
-    assert not values[0].exact
+    fifty, twice = value_of(r"\sqrt{50}"), value_of(r"5\sqrt{2}")
+    assert same_value(fifty, twice)
+    assert not same_value(fifty, value_of("7.0710678118"))
+    assert not fifty.exact
 
 
 def test_a_deep_stack_is_no_error():
-    tokens = tokenize("(" * 40 + "1" + " + 1)" * 40)
-    parse = parse_at(tokens, 0, len(tokens))
-    assert evaluate(parse.node).value == 41
+    assert value_of("(" * 40 + "1" + " + 1)" * 40).value == 41
