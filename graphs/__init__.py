@@ -1,11 +1,13 @@
 """Graphs built from the engine and the verifiers; every factory returns an uncompiled ``StateGraph``."""
 
-from latentseek_agents.graphs.refine import (
-    RefineContext,
-    RefineInput,
-    RefineOutput,
-    RefineState,
-    create_refine_graph,
-)
+from latentseek_agents.graphs.refine import create_refine_graph, supersteps
+from latentseek_agents.graphs.refine_nodes import RefineContext, RefineInput, RefineOutput, RefineState
 
-__all__ = ["RefineContext", "RefineInput", "RefineOutput", "RefineState", "create_refine_graph"]
+__all__ = [
+    "RefineContext",
+    "RefineInput",
+    "RefineOutput",
+    "RefineState",
+    "create_refine_graph",
+    "supersteps",
+]

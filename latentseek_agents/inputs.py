@@ -8,7 +8,7 @@ from langchain_core.prompt_values import PromptValue, StringPromptValue
 
 from latentseek_agents.engine.errors import InputError
 
-__all__ = ["question_and_reference", "question_from_messages"]
+__all__ = ["plain_reference", "question_and_reference", "question_from_messages"]
 
 
 def question_and_reference(value: Any) -> tuple[str, str | None]:
@@ -34,9 +34,14 @@ def question_and_reference(value: Any) -> tuple[str, str | None]:
     if isinstance(value, BaseMessage):
         return question_from_messages([value]), None
     if isinstance(value, Mapping):
-        reference = value.get("reference")
-        if isinstance(value.get("question"), str):
-            return value["question"], reference
+        reference = plain_reference(value.get("reference"))
+        question = value.get("question")
+        if isinstance(question, str):
+            return question, reference
+        if question is not None:
+            raise InputError(
+                f"the question must be a string, but is {question!r}"
+            )
         if value.get("messages"):
             return question_from_messages(value["messages"]), reference
         raise InputError(
@@ -47,6 +52,25 @@ def question_and_reference(value: Any) -> tuple[str, str | None]:
     raise InputError(
         "the input must be a string, messages, a prompt value or a dict with a question, "
         f"but is {value!r} of type {type(value).__name__}"
+    )
+
+
+def plain_reference(value: Any) -> str | None:
+    """A known answer as a string; numbers are taken, too.
+
+    Raises:
+        InputError: It is something else.
+
+    Example:
+        >>> plain_reference(72)
+        '72'
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise InputError(
+        f"the reference must be a string or a number, but is {value!r}"
     )
 
 

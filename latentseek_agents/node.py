@@ -1,6 +1,7 @@
 """A latent search as a node of your own LangGraph graph."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -11,7 +12,8 @@ from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.verdict import Verifier
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.inputs import question_from_messages
+from latentseek_agents.graphs.refine_nodes import RefineContext
+from latentseek_agents.inputs import plain_reference, question_from_messages
 
 __all__ = ["LatentSeekNode"]
 
@@ -92,14 +94,16 @@ class LatentSeekNode:
 
     def __call__(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search, relay the progress, and return the keys described above."""
-        values = state if isinstance(state, Mapping) else dict(state)
+        values = _values(state)
         question, from_messages = self._question(values)
-        reference = values.get(self.reference_key)
+        reference = plain_reference(values.get(self.reference_key))
+        context = runtime.context
+        config = context.apply(self.config) if isinstance(context, RefineContext) else self.config
         result: dict[str, Any] = {}
         # The caller's recursion limit may be as low as 25; this loop has bounds of its own.
         for mode, chunk in self._graph.stream(
             {"question": question, "reference": reference},
-            {"recursion_limit": supersteps(self.config)},
+            {"recursion_limit": supersteps(config)},
             stream_mode=["custom", "values"],
         ):
             if mode == "custom":
@@ -109,8 +113,13 @@ class LatentSeekNode:
         return self._update(result, from_messages)
 
     def _question(self, values: Mapping[str, Any]) -> tuple[str, bool]:
-        if isinstance(values.get(self.question_key), str):
-            return values[self.question_key], False
+        question = values.get(self.question_key)
+        if isinstance(question, str):
+            return question, False
+        if question is not None:
+            raise InputError(
+                f"the question under {self.question_key!r} must be a string, but is {question!r}"
+            )
         if values.get(self.messages_key):
             return question_from_messages(values[self.messages_key]), True
         raise InputError(
@@ -131,3 +140,12 @@ class LatentSeekNode:
         if self.result_key is not None:
             written[self.result_key] = {name: result[name] for name in keep}
         return written
+
+
+def _values(state: Any) -> Mapping[str, Any]:
+    """A state as a mapping: a TypedDict is one, a dataclass or a pydantic model is made one."""
+    if isinstance(state, Mapping):
+        return state
+    if is_dataclass(state) and not isinstance(state, type):
+        return {field.name: getattr(state, field.name) for field in fields(state)}
+    return dict(state)

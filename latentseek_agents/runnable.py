@@ -6,18 +6,16 @@ from typing import Any, Literal, Self
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.types import StreamMode
+from langchain_core.runnables.config import run_in_executor
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
 from latentseek_agents.graphs.decisions import StopReason, best_attempt
-from latentseek_agents.graphs.refine import RefineInput, create_refine_graph, supersteps
+from latentseek_agents.graphs.refine_nodes import RefineNodes
 from latentseek_agents.inputs import question_and_reference
 
 __all__ = ["LatentSeek", "LatentSeekResult"]
-
-_MODES: list[StreamMode] = ["custom", "values"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
         backbone: The frozen policy.
         verifier: The reward; by default step checks combined with self-reward.
         config: Settings.
-        on_token: Called with each token id as the policy writes it.
+        on_token: Called with each token id that the policy's layers write; the tokens that the latents
+            decide are not announced.
 
     Example:
         >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
@@ -110,10 +109,9 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
         *,
         on_token: Callable[[int], None] | None = None,
     ) -> None:
+        self._nodes = RefineNodes(backbone, verifier, config, on_token)
         self.backbone = backbone
-        self.config = config or LatentSeekConfig()
-        builder = create_refine_graph(backbone, verifier=verifier, config=self.config, on_token=on_token)
-        self._graph = builder.compile()
+        self.config = self._nodes.config
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> LatentSeekResult:
         """Search until the verifier passes or the budget is spent."""
@@ -164,45 +162,22 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
                 yield snapshot
 
     def _snapshots(self, input: Any, config: RunnableConfig) -> Iterator[LatentSeekResult]:
-        snapshots = _Snapshots(self.config.keep)
-        chunk: Any
-        for mode, chunk in self._graph.stream(self._start(input), self._inner(config), stream_mode=_MODES):
-            if mode == "custom":
-                dispatch_custom_event(chunk["type"], chunk, config=config)
-            elif (snapshot := snapshots.take(chunk)) is not None:
-                yield snapshot
+        events: list[dict[str, Any]] = []
+        for state in self._nodes.loop(*question_and_reference(input), events.append):
+            for event in _drained(events):
+                dispatch_custom_event(event["type"], event, config=config)
+            yield LatentSeekResult.from_state(state, keep=self.config.keep)
 
     async def _asnapshots(self, input: Any, config: RunnableConfig) -> AsyncIterator[LatentSeekResult]:
-        snapshots = _Snapshots(self.config.keep)
-        events = self._graph.astream(self._start(input), self._inner(config), stream_mode=_MODES)
-        chunk: Any
-        async for mode, chunk in events:
-            if mode == "custom":
-                await adispatch_custom_event(chunk["type"], chunk, config=config)
-            elif (snapshot := snapshots.take(chunk)) is not None:
-                yield snapshot
-
-    def _start(self, input: Any) -> RefineInput:
-        question, reference = question_and_reference(input)
-        return {"question": question, "reference": reference}
-
-    def _inner(self, config: RunnableConfig) -> RunnableConfig:
-        # The caller's recursion limit may be as low as 25; this loop has bounds of its own.
-        return {**config, "recursion_limit": supersteps(self.config)}
+        events: list[dict[str, Any]] = []
+        states = self._nodes.loop(*question_and_reference(input), events.append)
+        while (state := await run_in_executor(config, next, states, None)) is not None:
+            for event in _drained(events):
+                await adispatch_custom_event(event["type"], event, config=config)
+            yield LatentSeekResult.from_state(state, keep=self.config.keep)
 
 
-class _Snapshots:
-    """Turns the states of one run into results: one per iteration, and no two for the same."""
-
-    def __init__(self, keep: Literal["best", "last"]) -> None:
-        self.keep = keep
-        self.seen = 0
-        self.ended = False
-
-    def take(self, state: Any) -> LatentSeekResult | None:
-        iterations = state.get("iterations") or []
-        ends = state.get("stop_reason") is not None and not self.ended
-        if len(iterations) <= self.seen and not ends:
-            return None
-        self.seen, self.ended = len(iterations), self.ended or ends
-        return LatentSeekResult.from_state(state, keep=self.keep)
+def _drained(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    taken = events.copy()
+    events.clear()
+    return taken

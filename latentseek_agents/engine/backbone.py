@@ -1,7 +1,6 @@
 """The frozen policy: a causal language model, its tokenizer, and π(x | z)."""
 
 import copy
-import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone"]
 
-_log = logging.getLogger(__name__)
 _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
 
@@ -363,17 +361,28 @@ def _check_behaviour(backbone: Backbone) -> None:
     import torch
     from transformers import DynamicCache
 
-    vocabulary = backbone._policy.get_input_embeddings().weight.shape[0]
+    weight = backbone._policy.get_input_embeddings().weight
+    what = _what(backbone._policy, backbone.name)
+    if weight.is_meta or any(parameter.is_meta for parameter in backbone._policy.parameters()):
+        raise BackboneError(
+            f"{what} with weights that were offloaded and are not in memory; load it whole, "
+            "in a narrower dtype or quantised, so that it fits"
+        )
+    if weight.is_inference():
+        raise BackboneError(
+            f"{what} made inside torch.inference_mode(), so no gradient can pass its head; load it outside"
+        )
+    vocabulary = weight.shape[0]
     ids = torch.tensor([[1 % vocabulary, 2 % vocabulary, 3 % vocabulary]])
     other = ids.clone()
     other[0, -1] = 4 % vocabulary
-    what = _what(backbone._policy, backbone.name)
     try:
         hidden = backbone.layers(ids, DynamicCache()).float()
         changed = backbone.layers(other, DynamicCache()).float()
         with backbone.lock, torch.no_grad():
-            expected = backbone._policy(input_ids=ids.to(backbone.device), use_cache=False).logits[0]
-            got = backbone.logits(hidden)
+            # The model as it was given: an adapter that acts outside its layers shows here.
+            expected = backbone.model(input_ids=ids.to(backbone.device), use_cache=False).logits[0].float()
+            got = backbone.logits(hidden).float()
     except Exception as error:  # any model's own code runs here
         raise BackboneError(
             f"{what} that cannot be run on three tokens ({type(error).__name__}: {error}); "
@@ -387,7 +396,10 @@ def _check_behaviour(backbone: Backbone) -> None:
             f"{what} whose attention looks ahead: it is no causal LM (is it an encoder such as BERT?); "
             "use a model trained to continue text"
         )
-    if not torch.allclose(got.float(), expected.float(), rtol=1e-2, atol=1e-2, equal_nan=True):
+    # Against the largest logit: in half precision small ones are lost in the rounding of large ones.
+    scale = float(expected.abs().nan_to_num().max())
+    tolerance = scale * max(1e-3, 16 * torch.finfo(backbone.dtype).eps)
+    if not torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True):
         raise BackboneError(
             f"{what} that does more after its last hidden state than its head; "
             "this architecture is not supported"

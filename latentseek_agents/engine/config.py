@@ -49,7 +49,7 @@ class LatentSeekConfig(BaseModel):
     """K, the most refinements after the draft. 0 drafts and verifies only."""
 
     reward_threshold: float = Field(default=-0.2, ge=-1, le=0)
-    """τ in [-1, 0]: an attempt must score above it to be accepted."""
+    """τ in [-1, 0]: an attempt must score above it to be accepted, so that at 0 none ever is."""
 
     max_new_tokens: int = Field(default=1024, ge=1)
     """Most tokens of one completion, end token included."""
@@ -78,18 +78,21 @@ class LatentSeekConfig(BaseModel):
     """Largest norm of the gradient over all latents; None leaves it alone."""
 
     keep: Literal["best", "last"] = "best"
-    """Which attempt is returned: the one that scores highest, ties to the earliest, or the last (paper)."""
+    """Which attempt is returned: the best (accepted before refused before not judged, then by score, then
+    the earliest), or the last (paper)."""
 
     acceptance: Literal["score_and_checks", "score"] = "score_and_checks"
     """``"score_and_checks"``: the score exceeds τ and the verifier itself passes it. ``"score"``: the
-    score alone decides (the authors' rule; it accepts some answers that a check calls wrong)."""
+    score alone decides, on a verdict of None too (the authors' rule; it accepts some answers that a
+    check calls wrong)."""
 
     refine_unjudged: bool = False
     """Refine on a verdict of None as if it were a refusal, instead of stopping."""
 
     prompt: Prompt = "boxed"
     r"""``"boxed"`` asks for ``\boxed{}``, ``"json"`` for a JSON object; or a function ``question -> str``
-    (a user message, or a whole prompt already in the chat template's format) or ``question -> messages``."""
+    (a user message; text that begins with the chat template's own control token is taken as a whole prompt)
+    or ``question -> messages``."""
 
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock budget of the whole search with its verification; None: no limit. Checked at every token."""
@@ -163,6 +166,10 @@ class LatentSeekConfig(BaseModel):
         1025 tokens whatever ``max_new_tokens`` says and the continuation ``max_new_tokens`` + 1 beyond the
         latents, only the tokenizer's own end token ends a continuation, an end token among the latents
         ends nothing, the loss is -R Σ log(softmax(z W) + 1e-8), and an unchanged completion is scored again.
+
+        Three limits: latents and Adam are float32 here, whatever the model's dtype (the release keeps the
+        model's); rewards below -1, which the release's format penalty can reach, are refused; nothing is
+        written beyond the context window. The ``"json"`` prompt has our words, not the authors'.
 
         Args:
             **overrides: Any field.

@@ -17,7 +17,15 @@ __all__ = [
 
 
 class LatentSeekError(Exception):
-    """Base class: catch this to catch everything the package raises on purpose."""
+    """Base class: catch this to catch everything the package raises on purpose.
+
+    Attributes:
+        attempts: What the search had written before the error, as plain dicts; often empty.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.attempts: list[dict[str, Any]] = []
 
 
 class BackboneError(LatentSeekError, ValueError):
@@ -33,15 +41,7 @@ class InputError(LatentSeekError, ValueError):
 
 
 class VerdictError(LatentSeekError, ValueError):
-    """A verifier broke its contract, for example with a score outside [-1, 0].
-
-    Attributes:
-        attempts: What the search had written until then, as plain dicts; empty outside a search.
-    """
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        self.attempts: list[dict[str, Any]] = []
+    """A verifier broke its contract, for example with a score outside [-1, 0]."""
 
 
 class NonFiniteError(LatentSeekError, RuntimeError):

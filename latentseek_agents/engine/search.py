@@ -21,7 +21,7 @@ from latentseek_agents.engine.verdict import Attempt, Usage
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Round", "draft", "refine"]
+__all__ = ["Round", "draft", "refine", "token_differences"]
 
 # Besides the tokenizer's own end token, these end a draft (and only a draft) in the authors' release.
 _RELEASE_STOP_WORDS = ("</s>", "<|im_end|>", "<|endoftext|>")
@@ -75,7 +75,7 @@ def draft(
     limit = config.max_draft_tokens or config.max_new_tokens
     request = DecodeRequest(
         prompt_ids=prompt_ids,
-        max_new_tokens=_room(backbone, prompt_ids, 0, limit + config.release_behaviour),
+        max_new_tokens=_room(backbone, prompt_ids, 0, limit + 1 if config.release_behaviour else limit),
         end_token_ids=_end_token_ids(backbone, config, drafting=True),
         deadline=deadline,
         on_token=on_token,
@@ -240,7 +240,7 @@ class _Writer:
             count,
         )
         return replace(
-            attempt, changed=_differences(self.previous.latent_token_ids, attempt.latent_token_ids)
+            attempt, changed=token_differences(self.previous.latent_token_ids, attempt.latent_token_ids)
         )
 
     def hidden_states(self) -> "torch.Tensor":
@@ -267,7 +267,7 @@ class _Writer:
         picked = [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
         if not self.latents.consistent:
             return picked, 0
-        different = _differences(tokens, picked)
+        different = token_differences(tokens, picked)
         decided = different[0] + 1 if different else len(picked)
         return picked[:decided], decided
 
@@ -314,10 +314,11 @@ class _Writer:
         attempt = replace(
             earlier,
             iteration=self.iteration,
-            changed=_differences(self.previous.latent_token_ids, earlier.latent_token_ids),
+            changed=token_differences(self.previous.latent_token_ids, earlier.latent_token_ids),
             sample_scores=[],
         )
-        if self.config.release_behaviour:
+        # The release asks the verifier again; and a verifier that could not judge may be able to now.
+        if self.config.release_behaviour or earlier.passed is None:
             attempt = replace(attempt, score=None, passed=None, reason="", checks=[])
         return attempt
 
@@ -367,7 +368,7 @@ def _end_token_ids(backbone: Backbone, config: LatentSeekConfig, *, drafting: bo
     return frozenset(ends)
 
 
-def _differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
+def token_differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
     """Positions at which two token sequences differ; what only one of them has differs."""
     shared = min(len(before), len(after))
     changed = [i for i in range(shared) if before[i] != after[i]]

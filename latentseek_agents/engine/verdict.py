@@ -106,7 +106,7 @@ class Verdict:
         usage: What the verifier itself spent (only the ``verifier_*`` fields).
 
     Raises:
-        VerdictError: The score is not a finite number in [-1, 0], or ``passed`` is no verdict.
+        VerdictError: The score is not a finite number in [-1, 0], or another field is of the wrong type.
 
     Example:
         >>> Verdict(-0.5, False, "2 + 2 = 5 is wrong").score
@@ -132,6 +132,12 @@ class Verdict:
             )
         if self.passed not in (True, False, None):
             raise VerdictError(f"a verdict's passed must be True, False or None, but is {self.passed!r}")
+        if not isinstance(self.reason, str):
+            raise VerdictError(f"a verdict's reason must be a string, but is {self.reason!r}")
+        if isinstance(self.checks, str) or not all(isinstance(check, Check) for check in self.checks):
+            raise VerdictError(f"a verdict's checks must be a list of Check, but are {self.checks!r}")
+        if not isinstance(self.usage, Usage):
+            raise VerdictError(f"a verdict's usage must be a Usage, but is {self.usage!r}")
         # Plain values whatever the caller gave: numpy numbers and tuples would not survive a checkpoint.
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "passed", None if self.passed is None else bool(self.passed))

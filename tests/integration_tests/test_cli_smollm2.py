@@ -11,7 +11,7 @@ COMMAND = Path(sys.executable).with_name("latentseek")
 
 
 @pytest.mark.model
-def test_solve_in_a_process_of_its_own(tmp_path):
+def test_solve_in_a_process_of_its_own(tmp_path, smollm2):  # the fixture fills the cache of weights
     trace = tmp_path / "trace.jsonl"
     done = subprocess.run(
         [

@@ -1,5 +1,7 @@
 """``LatentSeekConfig.paper()`` writes what a naive Algorithm 1 writes, text for text, on a real model."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -27,42 +29,51 @@ def brief(question: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": "Think step by step."}, {"role": "user", "content": question}]
 
 
+def check(backbone: Backbone, question: str, draft: Any, config: LatentSeekConfig) -> list[str]:
+    """Compare one search with the naive one; returns the texts."""
+    scores = iter(SCORES)
+    expected = naive_algorithm.run(
+        backbone.model,
+        backbone.tokenizer,
+        backbone.encode_prompt(brief(question)),
+        lambda _text: next(scores),
+        learning_rate=config.learning_rate,
+        fraction=config.fraction,
+        iterations=ITERATIONS,
+        max_new_tokens=config.max_new_tokens,
+        draft=draft,
+    )
+    graph = create_refine_graph(backbone, verifier=ScriptedVerifier(SCORES), config=config).compile()
+    *_, state = graph.stream({"question": question}, stream_mode="values")
+    assert [attempt["text"] for attempt in state["iterations"]] == expected.texts
+    assert [attempt["token_ids"] for attempt in state["iterations"]] == expected.token_ids
+    assert state["text"] == expected.texts[-1]
+    assert expected.latents is not None
+    moved = (expected.latents - Latents.from_bytes(state["search"]).values).abs()
+    assert torch.quantile(moved, 0.99) < config.learning_rate / 10, "beyond rounding: a step is one rate"
+    return expected.texts
+
+
+def settings(**changes: Any) -> LatentSeekConfig:
+    """The paper's settings with short limits."""
+    limits = {"max_draft_tokens": DRAFT_LIMIT, "max_new_tokens": CONTINUATION_LIMIT}
+    return LatentSeekConfig.paper(**{**limits, "max_iterations": ITERATIONS, "prompt": brief, **changes})
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_paper_reproduces_the_naive_algorithm(smollm2: Backbone, question: str) -> None:
-    config = LatentSeekConfig.paper(
-        max_draft_tokens=DRAFT_LIMIT,
-        max_new_tokens=CONTINUATION_LIMIT,
-        max_iterations=ITERATIONS,
-        prompt=brief,
-    )
     prompt_ids = smollm2.encode_prompt(brief(question))
     draft = naive_algorithm.write_draft(smollm2.model, smollm2.tokenizer, prompt_ids, DRAFT_LIMIT)
     for learning_rate, fraction in SETTINGS:
-        scores = iter(SCORES)
-        expected = naive_algorithm.run(
-            smollm2.model,
-            smollm2.tokenizer,
-            prompt_ids,
-            lambda _text: next(scores),  # noqa: B023 - called before the next setting begins
-            learning_rate=learning_rate,
-            fraction=fraction,
-            iterations=ITERATIONS,
-            max_new_tokens=config.max_new_tokens,
-            draft=draft,
-        )
-        graph = create_refine_graph(
-            smollm2,
-            verifier=ScriptedVerifier(SCORES),
-            config=config.replace(learning_rate=learning_rate, fraction=fraction),
-        ).compile()
-        *_, state = graph.stream({"question": question}, stream_mode="values")
-        assert [attempt["text"] for attempt in state["iterations"]] == expected.texts
-        assert [attempt["token_ids"] for attempt in state["iterations"]] == expected.token_ids
-        assert len(set(expected.texts)) > 2, "the latents hardly changed a token: this setting shows nothing"
-        assert state["text"] == expected.texts[-1]
-        assert expected.latents is not None
-        moved = (expected.latents - Latents.from_bytes(state["search"]).values).abs()
-        assert torch.quantile(moved, 0.99) < learning_rate / 10, (
-            "beyond rounding: a step is the learning rate"
-        )
+        texts = check(smollm2, question, draft, settings(learning_rate=learning_rate, fraction=fraction))
+        assert len(set(texts)) > 2, "the latents hardly changed a token: this setting shows nothing"
+
+
+@pytest.mark.model
+def test_an_end_token_among_the_latents_ends_nothing(smollm2: Backbone) -> None:
+    question = "Name a colour."
+    prompt_ids = smollm2.encode_prompt(brief(question))
+    draft = naive_algorithm.write_draft(smollm2.model, smollm2.tokenizer, prompt_ids, 60)
+    assert draft[0][-1] == smollm2.tokenizer.eos_token_id, "this draft was to end by itself"
+    check(smollm2, question, draft, settings(fraction=1.0, max_draft_tokens=60))

@@ -111,13 +111,44 @@ def test_every_kind_of_end_token_counts():
     assert Backbone.from_model(model, tokenizer).eos_token_ids == frozenset()
 
 
+class Adapter:
+    """What a PEFT model looks like from outside."""
+
+    def __init__(self, model, factor):
+        self.model, self.factor, self.config = model, factor, model.config
+
+    def get_base_model(self):
+        return self.model
+
+    def __call__(self, **inputs):
+        output = self.model(**inputs)
+        output.logits = output.logits * self.factor
+        return output
+
+
 def test_adapter_is_unwrapped(tiny: Backbone):
-    wrapped = SimpleNamespace(get_base_model=lambda: tiny.model, config=tiny.model.config)
+    wrapped = Adapter(tiny.model, 1.0)
     backbone = Backbone.from_model(wrapped, tiny.tokenizer)
     assert backbone.model is wrapped
     got = backbone.logits(hidden_states(tiny.model, IDS))
     torch.testing.assert_close(got, model_logits(tiny.model, IDS))
     assert "LlamaForCausalLM" in repr(backbone)
+
+
+def test_an_adapter_that_acts_outside_the_layers_is_refused(tiny: Backbone):
+    with pytest.raises(BackboneError, match="more after its last hidden state"):
+        Backbone.from_model(Adapter(tiny.model, 1.5), tiny.tokenizer)
+
+
+def test_models_that_cannot_carry_a_gradient_are_refused(tiny: Backbone):
+    with torch.inference_mode():
+        inference = tiny_model()
+    with pytest.raises(BackboneError, match="inference_mode"):
+        Backbone.from_model(inference, tiny.tokenizer)
+    with torch.device("meta"):
+        offloaded = tiny_model()
+    with pytest.raises(BackboneError, match="offloaded"):
+        Backbone.from_model(offloaded, tiny.tokenizer)
 
 
 def t5():

@@ -3,15 +3,18 @@
 import asyncio
 import operator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, InputError, LatentSeekConfig, LatentSeekNode, Verdict
+from latentseek_agents.graphs import RefineContext
 from latentseek_agents.testing import ScriptedVerifier
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.3, max_iterations=3, learning_rate=0.3)
@@ -95,6 +98,49 @@ def test_a_state_without_a_question_names_the_keys_it_has(tiny: Backbone) -> Non
     app = graph(LatentSeekNode(tiny, verifier=ScriptedVerifier(), config=CONFIG, question_key="task"))
     with pytest.raises(InputError, match=r"'task'.*'question'\]"):
         app.invoke({"question": "?"})
+
+
+def test_dataclass_and_pydantic_states(tiny: Backbone) -> None:
+    @dataclass
+    class Plain:
+        question: str
+        answer: str = ""
+
+    class Validated(BaseModel):
+        question: str
+        answer: str = ""
+
+    node = LatentSeekNode(tiny, verifier=ScriptedVerifier(), config=CONFIG)
+    answers = {
+        graph(node, schema).invoke({"question": "?"})["answer"] for schema in (State, Plain, Validated)
+    }
+    assert len(answers) == 1
+
+
+def test_numbers_are_references_and_other_things_are_not(tiny: Backbone) -> None:
+    class WithReference(State):
+        reference: Any
+
+    seen: list[Any] = []
+
+    def look(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        seen.append(reference)
+        return Verdict(0.0, True)
+
+    app = graph(LatentSeekNode(tiny, verifier=look, config=CONFIG), WithReference)
+    app.invoke({"question": "?", "reference": 72})
+    assert seen == ["72"]
+    with pytest.raises(InputError, match="reference"):
+        app.invoke({"question": "?", "reference": ["72"]})
+    with pytest.raises(InputError, match="must be a string"):
+        app.invoke({"question": 7})
+
+
+def test_the_context_of_a_run_reaches_the_node(tiny: Backbone) -> None:
+    node = LatentSeekNode(tiny, verifier=by_length, config=CONFIG, result_key="result")
+    app: Any = StateGraph(State, context_schema=RefineContext).add_node("seek", node).add_edge(START, "seek")
+    state = app.compile().invoke({"question": "?"}, context=RefineContext(max_iterations=15))
+    assert len(state["result"]["iterations"]) == 16
 
 
 def test_progress_reaches_the_outer_stream(tiny: Backbone) -> None:

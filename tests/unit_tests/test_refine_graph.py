@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
 from latentseek_agents import Backbone, LatentSeekConfig, Verdict, VerdictError
-from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError
-from latentseek_agents.graphs import RefineContext, create_refine_graph
-from latentseek_agents.graphs.refine import RefineOutput, RefineState
+from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError, NonFiniteError
+from latentseek_agents.graphs import RefineContext, create_refine_graph, supersteps
+from latentseek_agents.graphs.refine_nodes import RefineOutput, RefineState
 from latentseek_agents.testing import ScriptedVerifier
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.3, max_iterations=4, learning_rate=0.3)
@@ -207,7 +208,7 @@ def test_budgets_end_the_search(tiny: Backbone) -> None:
 def test_an_attempt_cut_short_by_the_deadline_is_dropped(
     tiny: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from latentseek_agents.graphs import refine as module
+    from latentseek_agents.graphs import refine_nodes as module
 
     monkeypatch.setattr(module, "_deadline", lambda config, usage: 0.0 if usage.policy_tokens else None)
     result = run(tiny, ScriptedVerifier(), CONFIG.replace(max_seconds=1e6))
@@ -231,6 +232,73 @@ def test_context_changes_one_run(tiny: Backbone) -> None:
     assert len(result["iterations"]) == 2
     with pytest.raises(ConfigError, match="max_iterations=-1"):
         run(tiny, ScriptedVerifier(), context=RefineContext(max_iterations=-1))
+
+
+def test_a_low_recursion_limit_ends_the_search_with_its_best(
+    tiny: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = CONFIG.replace(max_iterations=20, max_new_tokens=8, fraction=0.5)
+    graph: Any = create_refine_graph(tiny, verifier=ScriptedVerifier(), config=config).compile()
+    assert len(graph.invoke(QUESTION, {"recursion_limit": supersteps(config)})["iterations"]) == 21
+    assert not caplog.records
+    for limit in range(3, 12):
+        result = graph.invoke(QUESTION, {"recursion_limit": limit})
+        assert result["stop_reason"] == "iterations"
+        assert 1 <= len(result["iterations"]) <= limit / 2
+    assert "recursion_limit of at least 43" in caplog.text
+    chain: Any = RunnableLambda(lambda text: {"question": text}) | graph
+    assert len(chain.invoke("What?")["iterations"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"config": {"fraction": 0.5}}, "LatentSeekConfig"),
+        ({"verifier": "steps"}, "callable"),
+        ({"verifier": lambda question, solution: 0.0}, "reference"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(tiny: Backbone, options: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_refine_graph(tiny, **options)
+
+
+def test_a_verifier_that_failed_once_is_asked_again_about_the_same_text(
+    tiny: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def flaky(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        calls.append(solution)
+        if len(calls) == 1:
+            raise ConnectionError("try later")
+        return Verdict(-0.5, False)
+
+    result = run(tiny, flaky, CONFIG.replace(refine_unjudged=True, learning_rate=1e-9))
+    assert [entry["passed"] for entry in result["iterations"]] == [None, False, False, False, False]
+    assert len(calls) == 2
+
+
+def test_a_verifier_that_raises_stops_the_paper_too(tiny: Backbone) -> None:
+    def broken(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        raise ConnectionError("no network")
+
+    config = LatentSeekConfig.paper(max_new_tokens=8, max_draft_tokens=8, fraction=0.5)
+    assert run(tiny, broken, config)["stop_reason"] == "unjudged"
+
+
+def test_an_error_while_refining_carries_the_attempts(
+    tiny: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from latentseek_agents.graphs import refine_nodes
+
+    def explode(*args: Any, **kwargs: Any) -> Any:
+        raise NonFiniteError("the gradient is NaN or infinite at step 1")
+
+    monkeypatch.setattr(refine_nodes, "refine", explode)
+    with pytest.raises(NonFiniteError, match="step 1") as caught:
+        run(tiny, ScriptedVerifier([-0.5]))
+    assert [entry["score"] for entry in caught.value.attempts] == [-0.5]
 
 
 def test_a_second_question_on_the_same_thread_starts_afresh(tiny: Backbone) -> None:

@@ -9,6 +9,9 @@ import pytest
 import torch
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
+from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, InputError, LatentSeek, LatentSeekConfig, LatentSeekResult, Verdict
 from latentseek_agents.testing import ScriptedVerifier
@@ -90,6 +93,31 @@ def test_the_example_chain(tiny: Backbone) -> None:
 
     built = chain.build(LatentSeek(tiny, ScriptedVerifier([-1]), CONFIG))
     assert built.invoke({"count": "6", "size": "15"}).endswith("(not verified)")
+
+
+def test_a_resumed_node_gets_the_answer_to_the_question_it_asks(tiny: Backbone) -> None:
+    """A Runnable keeps nothing in the checkpointer around it, which tells calls apart by their order only."""
+
+    class State(TypedDict):
+        questions: list[str]
+
+    seek, order, asked = LatentSeek(tiny, by_length, CONFIG), ["a?", "b?"], []
+
+    def ask(state: State) -> dict[str, Any]:
+        for question in order:
+            asked.append((question, seek.invoke(question).question))
+            if len(asked) == 1:
+                raise KeyboardInterrupt
+        return {}
+
+    builder = StateGraph(State).add_node("ask", ask).add_edge(START, "ask")
+    app: Any = builder.compile(InMemorySaver())
+    thread = {"configurable": {"thread_id": "1"}}
+    with pytest.raises(KeyboardInterrupt):
+        app.invoke({"questions": []}, thread, durability="sync")
+    order.reverse()
+    app.invoke(None, thread, durability="sync")
+    assert asked == [("a?", "a?"), ("b?", "b?"), ("a?", "a?")]
 
 
 def test_stream_yields_the_best_so_far_after_each_iteration(tiny: Backbone) -> None:

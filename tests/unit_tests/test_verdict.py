@@ -146,3 +146,10 @@ def test_errors_are_of_two_families():
     error.attempts = [attempt().to_dict()]
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (str(again), again.attempts) == ("bad", error.attempts)
+
+
+@pytest.mark.parametrize("wrong", [{"reason": None}, {"checks": ["a"]}, {"checks": "a"}, {"usage": None}])
+def test_fields_of_the_wrong_type_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(VerdictError, match=name):
+        Verdict(-0.5, False, **wrong)
