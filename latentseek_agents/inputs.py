@@ -39,9 +39,7 @@ def question_and_reference(value: Any) -> tuple[str, str | None]:
         if isinstance(question, str):
             return question, reference
         if question is not None:
-            raise InputError(
-                f"the question must be a string, but is {question!r}"
-            )
+            raise InputError(f"the question must be a string, but is {question!r}")
         if value.get("messages"):
             return question_from_messages(value["messages"]), reference
         raise InputError(
@@ -69,9 +67,7 @@ def plain_reference(value: Any) -> str | None:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise InputError(
-        f"the reference must be a string or a number, but is {value!r}"
-    )
+    raise InputError(f"the reference must be a string or a number, but is {value!r}")
 
 
 def question_from_messages(messages: Any) -> str:

@@ -72,7 +72,7 @@ class Sandbox:
         """The result of one operation of the worker.
 
         Args:
-            operation: ``equal``, ``proportion``, ``real_values`` or ``ping``.
+            operation: ``equal``, ``proportion``, ``real_values``, ``solve``, ``load_solver`` or ``ping``.
             arguments: What it works on, as values that JSON knows; expressions as ``Node.to_wire()``.
             seconds: The time it gets, if not the sandbox's own.
 

@@ -5,6 +5,7 @@ JSON) from its input and answers each with one frame. What it gets are trees of 
 operations; it never sees text that it would have to parse, and it builds every value from the tree itself.
 """
 
+import importlib.util
 import json
 import math
 import os
@@ -334,10 +335,37 @@ def _alternates(tree: Tree) -> bool:
     return any(_alternates(part) for part in tree if isinstance(part, list))
 
 
+_loaded: list[Any] = []
+
+
+def load_solver() -> bool:
+    """Load SymPy, which takes half a second; True if it was not loaded yet."""
+    if _loaded:
+        return False
+    # By its place: an isolated interpreter does not search the folder of its script.
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "symbolic_solver.py")
+    spec = importlib.util.spec_from_file_location("symbolic_solver", place)
+    if spec is None or spec.loader is None:
+        raise ImportError(place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    _loaded.append(module)
+    return True
+
+
+def solve(equations: list[Any], unknowns: list[str]) -> dict[str, Any]:
+    """Solve equations; see ``symbolic_solver.py``."""
+    load_solver()
+    result: dict[str, Any] = _loaded[0].solve(equations, unknowns)
+    return result
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "equal": equal,
     "proportion": proportion,
     "real_values": real_values,
+    "load_solver": load_solver,
+    "solve": solve,
     "ping": lambda: "pong",
 }
 

@@ -1,0 +1,138 @@
+"""Figures with their confidence intervals."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+__all__ = ["Figure", "bootstrap", "grouped_auc", "mean", "percentile", "pooled_auc", "share"]
+
+_NORMAL = 1.959964
+Scored = tuple[float, bool]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Args:
+        name: What was measured.
+        value: None if there was nothing to measure it on.
+        low: Lower end of the 95 % interval, if there is one.
+        high: Its upper end.
+        of: The number of cases.
+        unit: ``"share"``, ``"ms"`` or "".
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    of: int | None = None
+    unit: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """A line of a table."""
+        interval = (
+            ""
+            if self.low is None or self.high is None
+            else f"{self._text(self.low)} to {self._text(self.high)}"
+        )
+        return self.name, self._text(self.value), interval, "" if self.of is None else str(self.of)
+
+    def _text(self, value: float | None) -> str:
+        if value is None or math.isnan(value):
+            return "-"
+        if self.unit == "share":
+            return f"{100 * value:.1f} %"
+        if self.unit == "ms":
+            return f"{value:.3g} ms"
+        return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def share(name: str, count: int, total: int) -> Figure:
+    """A share with Wilson's interval."""
+    if not total:
+        return Figure(name, None, of=0, unit="share")
+    rate, square = count / total, _NORMAL**2
+    centre = (rate + square / (2 * total)) / (1 + square / total)
+    spread = _NORMAL * math.sqrt(rate * (1 - rate) / total + square / (4 * total**2)) / (1 + square / total)
+    return Figure(name, rate, max(0.0, centre - spread), min(1.0, centre + spread), total, "share")
+
+
+def bootstrap(
+    name: str,
+    groups: Sequence[Sequence[Any]],
+    statistic: Callable[[Any], float],
+    resamples: int,
+    *,
+    unit: str = "",
+) -> Figure:
+    """A statistic with its bootstrap interval; members of a group are drawn together.
+
+    Args:
+        name: What is measured.
+        groups: The cases. :func:`grouped_auc` gets the groups, any other statistic their members in a row.
+        statistic: From the cases to a number; NaN where there is none.
+        resamples: How often to draw.
+        unit: As in :class:`Figure`.
+    """
+    whole = statistic is grouped_auc
+    gather: Callable[[Sequence[Sequence[Any]]], Any] = (
+        list if whole else lambda g: list(chain.from_iterable(g))
+    )
+    chooser = random.Random(11)  # noqa: S311
+    value = statistic(gather(groups))
+    drawn = [statistic(gather(chooser.choices(groups, k=len(groups)))) for _ in range(resamples)]
+    drawn = [each for each in drawn if not math.isnan(each)]
+    low, high = (percentile(drawn, 0.025), percentile(drawn, 0.975)) if drawn else (None, None)
+    return Figure(name, value, low, high, sum(map(len, groups)), unit)
+
+
+def pooled_auc(cases: Sequence[Scored]) -> float:
+    """The chance that a right case has a higher score than a wrong one; ties count half."""
+    wins, pairs = _wins(cases)
+    return wins / pairs if pairs else math.nan
+
+
+def grouped_auc(groups: Sequence[Sequence[Scored]]) -> float:
+    """The same over pairs within a group alone."""
+    counted = [_wins(group) for group in groups]
+    pairs = sum(pairs for _, pairs in counted)
+    return sum(wins for wins, _ in counted) / pairs if pairs else math.nan
+
+
+def _wins(cases: Sequence[Scored]) -> tuple[float, int]:
+    wins, wrong_below, wrong_seen = 0.0, 0, 0
+    ordered = sorted(cases)
+    start = 0
+    while start < len(ordered):
+        stop = start
+        while stop < len(ordered) and ordered[stop][0] == ordered[start][0]:
+            stop += 1
+        right = sum(label for _, label in ordered[start:stop])
+        wrong = stop - start - right
+        wins += right * (wrong_below + wrong / 2)
+        wrong_below += wrong
+        wrong_seen += wrong
+        start = stop
+    return wins, (len(cases) - wrong_seen) * wrong_seen
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value below which a part of the values lies."""
+    if not values:
+        return math.nan
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean."""
+    return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,163 @@
+"""A person as the verifier: the graph stops, and goes on with what the person says."""
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from latentseek_agents.engine.errors import ConfigError, VerdictError
+from latentseek_agents.engine.verdict import Check, Verdict
+from latentseek_agents.tools.answers import extract_answer
+
+__all__ = ["HumanVerifier"]
+
+_ALLOWED = (
+    "True, False, a score in [-1, 0], a string (a refusal and its reason) or a dict with any of "
+    '"passed", "score" and "reason"'
+)
+_ACCEPTANCES = frozenset(
+    ("true", "yes", "y", "ok", "okay", "accept", "accepted", "approved", "pass", "passed", "right", "correct")
+)
+
+
+class HumanVerifier:
+    """Asks a person, through LangGraph's ``interrupt``.
+
+    In a graph with a checkpointer the run stops, and its result holds under ``"__interrupt__"`` what to show
+    the person: a dict with ``question``, ``solution``, ``answer`` (found in the solution, or None) and
+    ``reference`` (or None). Go on with ``graph.invoke(Command(resume=verdict), config)``; the verdict is
+
+    * ``True`` or ``False``: accepted or refused, with score 0 or -1;
+    * a number in [-1, 0]: the score; accepted if it is above the threshold;
+    * a string: refused, for this reason;
+    * a dict with ``passed``, ``score`` and ``reason``, of which one of the first two may be left out.
+      ``{"passed": None}`` means that the person cannot judge either.
+
+    LangGraph repeats the node that was interrupted, so verifiers asked before a person, in a
+    :class:`~latentseek_agents.tools.combined.Combined`, are asked again when the run goes on: let them be
+    cheap. After a resume value that is no verdict (a :class:`VerdictError`), resume again with another.
+
+    Args:
+        threshold: Scores above it accept, if the person does not say ``passed``; in [-1, 0].
+
+    Raises:
+        ConfigError: The threshold is out of range.
+
+    Example:
+        >>> from langgraph.checkpoint.memory import InMemorySaver
+        >>> from langgraph.types import Command
+        >>> from latentseek_agents.engine.config import LatentSeekConfig
+        >>> from latentseek_agents.graphs import create_refine_graph
+        >>> from latentseek_agents.testing import tiny_backbone
+        >>> config = LatentSeekConfig(max_new_tokens=8)
+        >>> builder = create_refine_graph(tiny_backbone(), verifier=HumanVerifier(), config=config)
+        >>> graph, thread = builder.compile(InMemorySaver()), {"configurable": {"thread_id": "1"}}
+        >>> stopped = graph.invoke({"question": "What is 2 + 2?"}, thread)
+        >>> sorted(stopped["__interrupt__"][0].value)
+        ['answer', 'question', 'reference', 'solution']
+        >>> graph.invoke(Command(resume=True), thread)["passed"]
+        True
+    """
+
+    def __init__(self, *, threshold: float = -0.2) -> None:
+        if not -1 <= threshold <= 0:
+            raise ConfigError(f"threshold={threshold}: it must lie in [-1, 0]")
+        self.threshold = threshold
+
+    def __repr__(self) -> str:
+        return f"HumanVerifier(threshold={self.threshold})"
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        """Stop the graph until a person has judged ``solution``; then return their verdict."""
+        payload = {
+            "question": question,
+            "solution": solution,
+            "answer": extract_answer(solution),
+            "reference": reference,
+        }
+        value = _asked(payload)
+        while True:
+            try:
+                return self._verdict(value)
+            except VerdictError as error:
+                # LangGraph keeps what a node was resumed with. Only by asking once more can a node that
+                # refused one value be resumed with another; for now nobody has given one.
+                value = _asked(payload, instead=error)
+
+    def _verdict(self, value: object) -> Verdict:
+        if isinstance(value, bool):
+            return _verdict(passed=value)
+        if isinstance(value, Real):
+            return self._scored(value, "")
+        if isinstance(value, str):
+            return _verdict(passed=False, reason=_refusal(value))
+        if isinstance(value, Mapping):
+            return self._detailed(value)
+        raise VerdictError(f"a person's verdict must be {_ALLOWED}, but is {value!r}")
+
+    def _scored(self, score: Any, reason: str) -> Verdict:
+        if not -1 <= score <= 0:
+            raise VerdictError(
+                f"a person's score must lie in [-1, 0], where 0 is flawless, but is {score!r}; "
+                "to accept or refuse, resume with True or False"
+            )
+        return _verdict(passed=bool(score > self.threshold), score=float(score), reason=reason)
+
+    def _detailed(self, value: Mapping[Any, Any]) -> Verdict:
+        unknown = sorted(str(key) for key in value if key not in ("passed", "score", "reason"))
+        if unknown:
+            raise VerdictError(
+                f"a person's verdict must be {_ALLOWED}, but has the keys {', '.join(unknown)} as well"
+            )
+        reason, score = value.get("reason") or "", value.get("score")
+        if not isinstance(reason, str):
+            raise VerdictError(f"the reason of a person's verdict must be a string, but is {reason!r}")
+        if score is not None and (isinstance(score, bool) or not isinstance(score, Real)):
+            raise VerdictError(f"the score of a person's verdict must be a number, but is {score!r}")
+        if "passed" not in value:
+            if score is None:
+                raise VerdictError(f'a person\'s verdict needs "passed" or "score", but is {dict(value)!r}')
+            return self._scored(score, reason)
+        passed = value["passed"]
+        if passed is not None and not isinstance(passed, bool):
+            raise VerdictError(f"passed must be True, False or None in a person's verdict, but is {passed!r}")
+        if score is None:
+            return _verdict(passed=passed, reason=reason)
+        return _verdict(passed=passed, score=self._scored(score, reason).score, reason=reason)
+
+
+def _asked(payload: dict[str, Any], *, instead: VerdictError | None = None) -> Any:
+    """What a person says of the payload; if nobody has yet, stop the graph, or raise ``instead``."""
+    from langgraph.errors import GraphInterrupt
+    from langgraph.types import interrupt
+
+    try:
+        return interrupt(payload)
+    except GraphInterrupt:
+        if instead is not None:
+            raise instead from None
+        raise
+    except (RuntimeError, KeyError) as error:
+        # LangGraph says it in these ways if no graph runs.
+        raise VerdictError(
+            "a HumanVerifier can only ask inside a LangGraph graph: use it in create_refine_graph or "
+            "LatentSeekNode, compiled with a checkpointer"
+        ) from error
+
+
+def _refusal(text: str) -> str:
+    reason = text.strip()
+    if not reason or reason.strip(".!").lower() in _ACCEPTANCES:
+        raise VerdictError(
+            f"a string refuses the solution and says why, but this one is {text!r}; "
+            "to accept the solution, resume with True"
+        )
+    return reason
+
+
+def _verdict(*, passed: bool | None, score: float | None = None, reason: str = "") -> Verdict:
+    if not reason:
+        said = "cannot judge it" if passed is None else "accepted it" if passed else "refused it"
+        reason = f"a person {said}"
+    if score is None:
+        score = 0.0 if passed else -1.0
+    return Verdict(score, passed, reason, [Check("human", passed, 1.0, reason)])
