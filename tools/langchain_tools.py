@@ -51,21 +51,7 @@ def check_math_steps(solution: str, question: str = "") -> Result:
         question: The question that it solves, to see whether its numbers are used.
     """
     report = check_steps(solution, question or None)
-    return _words_of_report(report), {
-        "verdict": report.verdict,
-        "truncated": report.truncated,
-        "equations": [
-            {
-                "text": equation.text,
-                "status": equation.status,
-                "span": list(equation.span),
-                "value": None if equation.value is None else str(equation.value),
-                "reason": equation.reason,
-            }
-            for equation in report.equations
-        ],
-        "signals": {signal.name: signal.value for signal in report.signals},
-    }
+    return _words_of_report(report), report.to_dict()
 
 
 @tool(response_format="content_and_artifact", parse_docstring=True)

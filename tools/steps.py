@@ -19,7 +19,7 @@ question's numbers are used. What a text says about itself plays no part.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.verdict import Check, Verdict
@@ -100,6 +100,24 @@ class StepReport:
     def refuted(self) -> list[Equation]:
         """The wrong equations in the order of the text."""
         return [equation for equation in self.equations if equation.status == "wrong"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON. Exact values are given as text: they may be fractions."""
+        return {
+            "verdict": self.verdict,
+            "truncated": self.truncated,
+            "equations": [
+                {
+                    "text": equation.text,
+                    "status": equation.status,
+                    "span": list(equation.span),
+                    "value": None if equation.value is None else str(equation.value),
+                    "reason": equation.reason,
+                }
+                for equation in self.equations
+            ],
+            "signals": {signal.name: signal.value for signal in self.signals},
+        }
 
     def signal(self, name: str) -> float | None:
         """The value of one structure signal; None if it could not be told."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.arithmetic import Variable, evaluate
@@ -67,12 +68,14 @@ def question_numbers(question: str) -> list[set[Fraction]]:
         >>> [sorted(values) for values in question_numbers("Half of 48 clips")]
         [[Fraction(1, 2), Fraction(2, 1), Fraction(50, 1)], [Fraction(48, 1)]]
     """
-    return _read_question(question)[0]
+    return [set(values) for values in _read_question(question[:_MAX_QUESTION])[0]]
 
 
-def _read_question(question: str) -> tuple[list[set[Fraction]], set[Fraction]]:
+# A search asks about the same question at every iteration.
+@lru_cache(maxsize=256)
+def _read_question(question: str) -> tuple[Sequence[frozenset[Fraction]], frozenset[Fraction]]:
     """The given numbers, and those that may but need not be used: parts of times, dates and ratios."""
-    tokens = tokenize(question[:_MAX_QUESTION])
+    tokens = tokenize(question)
     found: list[set[Fraction]] = []
     spare: set[Fraction] = set()
     skip = 0
@@ -89,7 +92,7 @@ def _read_question(question: str) -> tuple[list[set[Fraction]], set[Fraction]]:
                 found.extend(values for values in _number_words(word) if values not in found)
         elif token.kind == "opaque":
             spare.update(Fraction(int(digits)) for digits in re.findall(r"\d{1,9}", token.text))
-    return found, spare
+    return tuple(frozenset(values) for values in found), frozenset(spare)
 
 
 def _written_number(tokens: Sequence[Token], index: int) -> tuple[set[Fraction], int]:
@@ -148,8 +151,8 @@ def _near(one: Fraction, other: Fraction) -> bool:
 class _Ledger:
     """What has been computed so far, and what of it was used again."""
 
-    given: list[set[Fraction]]
-    spare: set[Fraction]
+    given: Sequence[frozenset[Fraction]]
+    spare: frozenset[Fraction]
     results: list[Fraction] = field(default_factory=list)
     used: list[bool] = field(default_factory=list)
     derived: list[bool] = field(default_factory=list)
@@ -160,7 +163,7 @@ class _Ledger:
     given_fractions: list[Fraction] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.given_values = self.spare.union(*self.given)
+        self.given_values = set(self.spare.union(*self.given))
         self.given_fractions = [value for value in self.given_values if value.denominator != 1][:_MAX_NEAR]
 
     def take(self, value: Fraction) -> str:
@@ -211,7 +214,7 @@ def structure_signals(
     Returns:
         The signals, always in the same order.
     """
-    ledger = _Ledger(*_read_question(question or ""))
+    ledger = _Ledger(*_read_question((question or "")[:_MAX_QUESTION]))
     _fill(ledger, comparisons, outcomes)
     stated = extract_answer(text)
     answer = None if _is_hedged(text) else _answer_value(stated)

@@ -45,7 +45,7 @@ def verify(
         from latentseek_agents.tools.steps import check_steps
     report = check_steps(text, question)
     if as_json:
-        typer.echo(json.dumps(_plain_report(report)))
+        typer.echo(json.dumps(report.to_dict()))
     else:
         _show(report)
     if report.verdict != "ok":
@@ -64,25 +64,6 @@ def _text(source: str) -> str:
             "there is no text to check; give a solution, a file with one, or - for standard input"
         )
     return text
-
-
-def _plain_report(report: "StepReport") -> dict[str, object]:
-    return {
-        "verdict": report.verdict,
-        "truncated": report.truncated,
-        "equations": [
-            {
-                "text": equation.text,
-                "status": equation.status,
-                "span": list(equation.span),
-                # An exact number may be a fraction or longer than a float; as text it stays exact.
-                "value": None if equation.value is None else str(equation.value),
-                "reason": equation.reason,
-            }
-            for equation in report.equations
-        ],
-        "signals": {signal.name: signal.value for signal in report.signals},
-    }
 
 
 def _show(report: "StepReport") -> None:
