@@ -17,13 +17,17 @@ def answer_of(result: LatentSeekResult) -> str:
 
 def build(seek: LatentSeek) -> Runnable[dict[str, str], str]:
     """Prompt, search, parser."""
-    prompt = ChatPromptTemplate.from_messages([("human", "{count} bags hold {size} apples each. How many?")])
+    prompt = ChatPromptTemplate.from_messages(
+        [("human", "A pen costs {price} dollars. How much do {count} pens cost?")]
+    )
     return prompt | seek | RunnableLambda(answer_of)
 
 
 if __name__ == "__main__":
     from latentseek_agents.tools import StepVerifier
 
-    config = LatentSeekConfig(latents="consistent", fraction=1.0, max_iterations=4, max_new_tokens=160)
+    config = LatentSeekConfig(
+        latents="consistent", fraction=0.5, max_iterations=4, max_new_tokens=120, refine_unjudged=True
+    )
     chain = build(LatentSeek(Backbone.embedded(), verifier=StepVerifier(), config=config))
-    print(chain.invoke({"count": "6", "size": "15"}))
+    print(chain.invoke({"price": "3", "count": "4"}))

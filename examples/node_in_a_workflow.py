@@ -52,9 +52,11 @@ def build(seek: LatentSeekNode) -> CompiledStateGraph[Homework, None, Any, Any]:
 if __name__ == "__main__":
     from latentseek_agents.tools import StepVerifier
 
-    config = LatentSeekConfig(latents="consistent", fraction=1.0, max_iterations=4, max_new_tokens=160)
+    config = LatentSeekConfig(
+        latents="consistent", fraction=0.5, max_iterations=4, max_new_tokens=120, refine_unjudged=True
+    )
     workflow = build(LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=config))
-    question = "A box holds 12 pencils. How many pencils are in 4 boxes?"
+    question = "There are 5 red cups and 4 blue cups. How many cups are there?"
     chunk: Any
     for mode, chunk in workflow.stream({"question": question}, stream_mode=["custom", "values"]):
         if mode == "custom":

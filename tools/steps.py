@@ -263,9 +263,8 @@ class StepVerifier:
         obstacle = self._obstacle(report, quality)
         if not obstacle:
             held = sum(equation.status in HOLDS for equation in report.equations)
-            return Verdict(
-                quality - 1, passed=True, reason=f"{held} steps hold and lead to the answer", checks=checks
-            )
+            steps = "1 step holds and leads" if held == 1 else f"{held} steps hold and lead"
+            return Verdict(quality - 1, passed=True, reason=f"{steps} to the answer", checks=checks)
         score = -1 + 0.95 * (1 + self.threshold) * quality
         return Verdict(score, passed=False, reason=obstacle, checks=checks)
 

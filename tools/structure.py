@@ -352,10 +352,12 @@ def _linked(ledger: _Ledger, stated: str | None, answer: Fraction | None) -> Sig
 
 
 def _coverage(ledger: _Ledger, comparisons: Sequence[Comparison], question: str | None) -> Signal:
-    if question is None or not ledger.given or not comparisons:
-        return Signal(
-            "coverage", None, "the question gives no numbers" if question else "no question was given"
-        )
+    if not question:
+        return Signal("coverage", None, "no question was given")
+    if not ledger.given:
+        return Signal("coverage", None, "the question gives no numbers")
+    if not comparisons:
+        return Signal("coverage", None, "no equation could be checked")
     exact = set(ledger.operands)
     fractions = [value for value in exact if value.denominator != 1][:_MAX_NEAR]
     missing = 0

@@ -92,7 +92,7 @@ def test_the_example_chain(tiny: Backbone) -> None:
     from examples import chain
 
     built = chain.build(LatentSeek(tiny, ScriptedVerifier([-1]), CONFIG))
-    assert built.invoke({"count": "6", "size": "15"}).endswith("(not verified)")
+    assert built.invoke({"price": "3", "count": "4"}).endswith("(not verified)")
 
 
 def test_a_resumed_node_gets_the_answer_to_the_question_it_asks(tiny: Backbone) -> None:
