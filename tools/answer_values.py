@@ -49,6 +49,8 @@ _SYNONYMS = {
     **dict.fromkeys(
         ("undefined", "dne", "does not exist", "not defined", "limit does not exist"), "undefined"
     ),
+    **dict.fromkeys(("all reals", "real numbers", "every real number"), "all real numbers"),
+    **dict.fromkeys(("infinitely many", "infinite solutions"), "infinitely many solutions"),
     **dict.fromkeys(("mon", "monday"), "monday"),
     **dict.fromkeys(("tue", "tues", "tuesday"), "tuesday"),
     **dict.fromkeys(("wed", "wednesday"), "wednesday"),
@@ -114,6 +116,8 @@ class Ratio:
     parts: tuple[Node, ...]
 
 
+_INFINITY = Node("constant", name="infinity")
+_EVERYTHING = Interval(Node("negate", (_INFINITY,)), _INFINITY, low_closed=False, high_closed=False)
 Value: TypeAlias = Words | Scalar | Group | Interval | Union | Matrix | Relation | Ratio | Moment
 
 
@@ -133,6 +137,8 @@ def read_answer(text: str) -> list[Value]:
     if plain in ("\\emptyset", "\\{ \\}", "\\{\\}"):
         return [Group("set", ()), Words("no solution")]
     words = Words(_folded(plain))
+    if plain == "\\reals" or words.text == "all real numbers":
+        return [_EVERYTHING, Words("all real numbers")]
     plain = digits_for_words(plain)
     for grouped in (True, False):
         # "1,234" may be a list of two numbers, "1,000" is none.
@@ -152,6 +158,8 @@ def _folded(plain: str) -> str:
     if not _is_prose(plain):
         return re.sub(r"(?<!\d) | (?!\d)", "", plain)
     words = re.sub(r"[^\w\s]", " ", plain.casefold()).split()
+    if len(words) == 2 and words[0] in ("option", "choice") and len(words[1]) == 1:
+        return words[1]
     folded = " ".join([word for word in words if word not in ("the", "a", "an")] or words)
     return _SYNONYMS.get(folded, folded)
 
@@ -235,7 +243,8 @@ class _Reader:
         for index, token in enumerate(self.tokens):
             if token.text in (",", "and") and pieces and self.tokens[index - 1].kind == "word":
                 continue
-            if token.kind == "number" and (not pieces or self.tokens[index - 1].kind == "word"):
+            before = self.tokens[index - 1]
+            if token.kind == "number" and (not pieces or before.kind == "word" or before.text == ","):
                 pieces.append([])
             if not pieces:
                 return None
@@ -263,13 +272,19 @@ class _Reader:
         parts = self.split(lambda token: token.text.casefold() in (",", ";", "and", "or", "\\\\"))
         if len(parts) == 1:
             return None
-        items = [self.below(part) for part in parts if part]
+        items = self.words(parts) or [self.below(part) for part in parts if part]
         if len(items) == 1:
             return items[0]
         ordered = [item for item in items if isinstance(item, Relation) and set(item.signs) - {"=", "!="}]
         if len(ordered) == len(items) and "or" in words:
             return Union(tuple(items))
         return Group("list", tuple(_flattened(items)))
+
+    def words(self, parts: list[list[Token]]) -> list[Value]:
+        """The parts of a list of names; none if anything else is among them."""
+        if not all(part and all(t.kind == "word" and len(t.text) > 2 for t in part) for part in parts):
+            return []
+        return [Words(_folded(self.text[part[0].start : part[-1].end])) for part in parts]
 
     def relation(self) -> Value | None:
         if self.tokens[0].text == "{" or "\\in" in (token.text for token in self.tokens[:6]):
@@ -348,7 +363,9 @@ class _Reader:
         if kind not in _MATRICES:
             raise ExpressionError(f"{kind!r} is no matrix")
         rows = _cells(content)
-        if before:
+        if [token.text for token in before] == ["-"]:
+            rows = tuple(tuple(Node("negate", (cell,)) for cell in row) for row in rows)
+        elif before:
             factor = parse_tokens([token for token in before if token.text not in ("\\cdot", "\\times", "*")])
             rows = tuple(tuple(Node("multiply", (factor, cell)) for cell in row) for row in rows)
         rows = tuple(zip(*rows, strict=True)) if transposed else rows

@@ -24,7 +24,7 @@ _JSON_KEY = re.compile(r"""["'](?:final|correct)?[ _-]?answer["']\s{0,20}:\s{0,2
 _JSON_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\"'/\\]|[ntr](?![A-Za-z]))")
 _PHRASE = re.compile(
     r"\banswer(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here))?\s{1,10}(?:is|are|was|equals|would\s+be|must\s+be)"
-    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just)?\s{0,10}:?\**\s{0,20}",
+    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just)?\s{0,10}:?\**\s{0,20}\}?\s{0,20}",
     re.IGNORECASE,
 )
 _LABEL = re.compile(

@@ -27,7 +27,7 @@ from latentseek_agents.tools.equations import Comparison, Side
 from latentseek_agents.tools.step_parser import parse_at
 from latentseek_agents.tools.step_reader import Parse
 from latentseek_agents.tools.step_tokens import Number
-from latentseek_agents.tools.step_words import conversion_factors
+from latentseek_agents.tools.step_words import SHORT_UNITS, WORD_OPERATORS, conversion_factors
 
 __all__ = ["Outcome", "Status", "compare", "rounds_to", "show"]
 
@@ -42,6 +42,7 @@ such as 5 = 5. ``wrong``: refuted. ``unverifiable``: everything else.
 _PIS = (Fraction(157, 50), Fraction(22, 7), Fraction(3927, 1250), Fraction(31415, 10000), 3)
 _NEUTRAL_RIGHT = {"+": 0, "-": 0, "*": 1, "/": 1, "^": 1}
 _NEUTRAL_LEFT = {"+": 0, "*": 1}
+_LONGEST_PRODUCT = 3
 _READINGS = ("hundredths", "plain", "change")
 
 
@@ -134,7 +135,7 @@ def _other_readings(
     tight = _tight(comparison.left)
     if tight is not None and _agree(tight, other, left, right):
         return Outcome("ok", tight.value, "exact, with the fraction written without spaces bound first")
-    if right.operators and _leftmost(right.node) == one.value:
+    if right.operators and _starts_with(right.node, one.value):
         return Outcome("running", value, "the calculation goes on after its result")
     return None
 
@@ -274,10 +275,16 @@ def _tight(side: Side) -> Evaluation | None:
     return evaluate(parse.node) if parse is not None and parse.end == side.stop else None
 
 
-def _leftmost(node: Node) -> Number | None:
+def _starts_with(node: Node, value: Number) -> bool:
+    """Whether a calculation starts with a value: a number, a percentage or a fraction."""
     while isinstance(node, Binary):
+        if node.operator == "/" and isinstance(node.left, Literal):
+            first = evaluate(node)
+            if first is not None and first.value == value:
+                return True
         node = node.left
-    return node.value if isinstance(node, Literal) else None
+    first = evaluate(node) if isinstance(node, Literal | Percent) else None
+    return first is not None and first.value == value
 
 
 # -- trivial and wrong ---------------------------------------------------------------------------------
@@ -329,6 +336,8 @@ def _refuse(
         doubt = doubt or "the text says it is approximate"
     if one.value == -other.value and one.value < 0:
         doubt = doubt or "only the sign differs"
+    if _is_formula(comparison.left, left, right):
+        doubt = doubt or "the letters may be variables"
     if _mixes_units(left):
         doubt = doubt or "units of different sizes are added"
     if not _has_parentheses(comparison.left) and _left_to_right(left.node) == other.value:
@@ -352,6 +361,24 @@ def _doubt_bare(comparison: Comparison, left: Parse, right: Parse) -> str:
     if left.has_currency != right.has_currency:
         return "it may convert units"
     return ""
+
+
+def _is_formula(side: Side, left: Parse, right: Parse) -> bool:
+    """Whether what looks like short units may be letters of a formula: 1/2 bh = 1/2 (6)(4)."""
+    words = [
+        token.text
+        for token in side.tokens[side.start : side.stop]
+        if token.kind in ("word", "letter") and token.text not in "xX" and token.text not in WORD_OPERATORS
+    ]
+    if (
+        not words
+        or max(map(len, words)) > _LONGEST_PRODUCT
+        or any(len(w) > 1 and w in SHORT_UNITS for w in words)
+    ):
+        return False
+    node = left.node
+    share = isinstance(node, Binary) and node.operator == "/" and isinstance(node.left, Literal)
+    return (right.operators > 0 or share) and not right.units and not right.has_currency
 
 
 def _mixes_units(parse: Parse) -> bool:

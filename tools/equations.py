@@ -4,6 +4,7 @@ Prose surrounds equations. Left of a sign the longest readable suffix counts, ri
 readable prefix. Where the neighbourhood suggests that something was missed, the side carries a doubt.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,11 @@ MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160
 _MAX_STARTS = 16
 _DISPUTE_REACH = 5
+_LONGEST_HIDDEN = 5000
+_BRACE = re.compile(r"[{}]")
+_UNSEEN_ELEMENT = re.compile(
+    r"<([a-zA-Z]{1,12})\s(?=[^<>]{0,200}?(?:display\s?:\s?none|visibility\s?:\s?hidden|\bhidden\b))[^<>]{0,300}>"
+)
 
 
 @dataclass(slots=True)
@@ -96,13 +102,13 @@ def find_comparisons(text: str) -> list[Comparison]:
 
 
 def hidden_spans(text: str) -> list[tuple[int, int]]:
-    r"""Where a rendered page would show nothing: comments and phantoms.
+    r"""Where a rendered page would show nothing: comments, phantoms, elements not displayed.
 
     Args:
         text: Any text.
 
     Returns:
-        Pairs of offsets; at most 20 are looked for.
+        Pairs of offsets; at most 40 are looked for.
 
     Example:
         >>> hidden_spans(r"3 + 4 = 7 \phantom{2 + 2 = 4}")
@@ -114,14 +120,33 @@ def hidden_spans(text: str) -> list[tuple[int, int]]:
         ("\\phantom{", "}"),
         ("\\hphantom{", "}"),
         ("\\vphantom{", "}"),
+        ("\\color{white}{", "}"),
+        ("\\textcolor{white}{", "}"),
+        ("\\iffalse", "\\fi"),
     ):
         position = text.find(opening)
         while position >= 0 and len(spans) < 20:
-            end = text.find(closing, position)
+            inside = position + len(opening)
+            end = _closing_brace(text, inside) if closing == "}" else text.find(closing, inside)
             end = len(text) if end < 0 else end + len(closing)
             spans.append((position, end))
             position = text.find(opening, end)
+    for match in _UNSEEN_ELEMENT.finditer(text):
+        if len(spans) >= 40:
+            break
+        end = text.find(f"</{match.group(1)}", match.end())
+        spans.append((match.start(), len(text) if end < 0 else end))
     return spans
+
+
+def _closing_brace(text: str, start: int) -> int:
+    """Where the brace that is open at a place is closed; -1 if it is not."""
+    depth = 1
+    for match in _BRACE.finditer(text, start, start + _LONGEST_HIDDEN):
+        depth += 1 if match.group() == "{" else -1
+        if not depth:
+            return match.start()
+    return -1
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[int, int]]:
@@ -219,6 +244,9 @@ def _can_start(tokens: list[Token], index: int, first: int, sign: int, letters: 
 
 def _doubt_before(tokens: list[Token], start: int, first: int) -> str:
     if start == first:
+        ratio = first > 1 and tokens[first - 1].text == ":" and not tokens[first - 1].tight
+        if ratio and tokens[first - 2].kind == "number":
+            return "the colon before it may divide"
         comma = first > 1 and tokens[first - 1].kind == "comma" and tokens[first - 1].tight
         split = comma and tokens[first].tight and tokens[first - 2].kind == "number"
         return "a comma splits the number" if split else ""

@@ -341,6 +341,17 @@ def _is_label(side: Value) -> bool:
     return node.kind == "symbol" or _is_application(node)
 
 
+def _is_compound_label(side: Value) -> bool:
+    """Whether a side is made of different letters alone: m + n, AB."""
+    if not isinstance(side, Scalar) or not side.unit.missing:
+        return False
+    leaves: list[Node] = [side.node]
+    while any(leaf.kind in ("add", "multiply", "negate") for leaf in leaves):
+        leaves = [part for leaf in leaves for part in (leaf.args or (leaf,))]
+    names = [leaf.name for leaf in leaves if leaf.kind == "symbol"]
+    return len(names) == len(leaves) == len(set(names)) > 1
+
+
 def _is_application(node: Node) -> bool:
     """Whether an expression reads as f(x), which the parser takes for a product."""
     return (
@@ -358,6 +369,9 @@ def _assigned(relation: Relation) -> tuple[Value, Value] | None:
     sides = relation.sides
     for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
         if _is_label(label) and not _shares_symbols(label, value):
+            return label, value
+    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
+        if _is_compound_label(label) and isinstance(value, Scalar) and not value.node.symbols():
             return label, value
     return None
 

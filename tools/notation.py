@@ -87,10 +87,10 @@ _LOWERED = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
 # Commands that change the look and not the meaning.
 _LOOKS = re.compile(
     r"(?<!\\)\\(?:left|right|bigg?l?r?|Bigg?l?r?|bigl|bigr|Bigl|Bigr|displaystyle|textstyle|scriptstyle|limits|nolimits|"
-    r"hfill|noindent|null|strut|!)(?![a-zA-Z])\.?"
+    r"hfill|noindent|null|strut)(?![a-zA-Z])\.?|(?<!\\)\\!"
 )
 _SPACES = re.compile(
-    r"(?<!\\)\\(?:quad|qquad|enspace|thinspace|space|hspace\{[^{}]*\}|[,;:> ])(?![a-zA-Z])|~"
+    r"(?<!\\)\\(?:quad|qquad|enspace|thinspace|space|hspace\{[^{}]*\})(?![a-zA-Z])|(?<!\\)\\[,;:> ]|~"
 )
 _WRAPPERS = re.compile(
     r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mathrm|mathbf|mathit|mathsf|"
@@ -156,6 +156,13 @@ _RENAMED = {
 }
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _DIGITS_WITH_SPACE = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})")
+# Colours and fonts that are switched on, fractions in the manner of TeX, and an x between numbers.
+_SWITCHES = re.compile(
+    r"(?<!\\)\\(?:(?:text)?color[ ]?\{[a-zA-Z]{1,20}\}|"
+    r"(?:bf|it|rm|sf|tt)(?:series|shape|family)?(?![a-zA-Z]))"
+)
+_OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![a-zA-Z])([^{}]{1,200})\}")
+_LETTER_TIMES = re.compile(r"(?<=\d) [xX] (?=\d)|(?<=\d)[xX](?=10\^)")
 _PLAIN_INFINITY = re.compile(r"(?<![a-zA-Z])oo(?![a-zA-Z])")
 
 
@@ -176,6 +183,8 @@ def plain_notation(text: str) -> str:
     """
     text = _from_unicode(text[:LONGEST_ANSWER])
     text = _without_delimiters(text)
+    text = _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text))
+    text = _LETTER_TIMES.sub(r" \\times ", text).replace(r"\mathbb{R}", r"\reals ")
     text = _DIGITS_WITH_SPACE.sub("", text)
     text = _SPACES.sub(" ", _LOOKS.sub(" ", text))
     text = _unwrapped(text)

@@ -23,7 +23,7 @@ _NUMERAL = re.compile(r"\(?\s*([0-9A-Fa-f]{1,60})\s*\)?\s*_\s*(?:\{\s*(\w{1,7})\
 _BASE_WORDS = re.compile(r"([0-9A-Fa-f]{1,60})\s*\(?(?:in )?base[ -](\w{1,7})\)?", re.IGNORECASE)
 _BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _BASES = {name: base for base, name in enumerate(_BASE_NAMES.split(), 2)}
-_NUMBER_OF_A_WORD = frozenset(("percent", "pct", "percentage"))
+_NUMBER_OF_A_WORD = frozenset(("percent", "per cent", "pct", "percentage"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,11 @@ def _without_currency(tokens: Sequence[Token]) -> tuple[list[Token], Unit | None
 
 def _whole(tokens: list[Token]) -> Scalar | None:
     """The tokens as one expression without words, if they are one."""
-    if any(_is_word(token) for token in tokens) or _one_letter_unit(tokens) or _temperature(tokens):
+    if (
+        any(_is_word(token) or token.text.casefold() in _NO_PRODUCTS for token in tokens)
+        or _one_letter_unit(tokens)
+        or _temperature(tokens)
+    ):
         return None
     try:
         return _marked(parse_tokens(tokens))
@@ -148,14 +152,20 @@ def _one_letter_unit(tokens: list[Token]) -> bool:
     for index, token in enumerate(tokens[1:], start=1):
         if token.kind == "word" and token.spaced and token.text in ONE_LETTER_UNITS:
             symbols = any(other.kind == "word" for other in tokens[:index])
-            return not symbols and tokens[index - 1].text not in (
-                "+",
-                "-",
-                "*",
-                "/",
-                "\\cdot",
-                "\\times",
-                "^",
+            counted = any(other.kind == "number" for other in tokens[:index])
+            return (
+                counted
+                and not symbols
+                and tokens[index - 1].text
+                not in (
+                    "+",
+                    "-",
+                    "*",
+                    "/",
+                    "\\cdot",
+                    "\\times",
+                    "^",
+                )
             )
     return False
 

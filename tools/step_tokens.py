@@ -220,6 +220,8 @@ class _Scan:
         self.braces: list[bool] = []  # for each open brace: does it show up as a token?
         self.wrapper_end = -1  # a brace here belongs to the wrapper command before it
         self.position = 0
+        self.line_end = 0  # of the line that was last looked at for a table
+        self.table = False
         self.skip_list_marker(0)
         add = self.tokens.append
         match = _SCANNER.match(text, self.position)
@@ -241,6 +243,16 @@ class _Scan:
         self.position = marker.end() if marker else position
         if marker:  # a dash stays visible: it may have been a minus
             self.tokens.append(Token("break", marker.group().strip(), position, self.position, tight=False))
+
+    def in_table(self, position: int) -> bool:
+        """Whether a line is a row of a Markdown table: bars at both ends, set off by blanks."""
+        if position >= self.line_end:
+            end = self.text.find("\n", position)
+            self.line_end = len(self.text) if end < 0 else end
+            row = self.text[position : self.line_end].rstrip()
+            begun = self.text[self.text.rfind("\n", 0, position) + 1 : position].strip() == ""
+            self.table = begun and row.startswith("| ") and row.endswith(" |")
+        return self.table
 
     def newline(self, piece: str, start: int, tight: bool) -> None:
         self.add("break", piece, start, tight)
@@ -333,6 +345,8 @@ class _Scan:
             self.add("operator", "-", start, tight)
         elif piece == "¢":
             self.add("word", "cents", start, tight)
+        elif piece == "|" and self.in_table(start):
+            self.add("break", piece, start, tight)
         else:
             self.add("break" if piece in "\"'“”‘’`" else "opaque", piece, start, tight)
 

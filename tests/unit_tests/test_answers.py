@@ -118,6 +118,10 @@ def test_markers_do_not_matter(prediction: str) -> None:
     assert not answers_match(prediction, "73")
 
 
+def test_a_sentence_inside_text_is_a_marker() -> None:
+    assert answers_match(r"\text{The answer is } 31", "31")
+
+
 def test_nothing_matches_nothing() -> None:
     assert not answers_match("", "")
     assert not answers_match(r"\boxed{}", r"\boxed{}")

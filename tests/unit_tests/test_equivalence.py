@@ -7,6 +7,22 @@ import pytest
 from latentseek_agents.tools.equivalence import equivalent
 
 EQUAL = {
+    "labels of several letters": [("p+q=31", "031"), ("CD = 9", "9"), ("k + t = 80^\\circ", "80^\\circ")],
+    "old TeX": [
+        (r"{5 \over 8}", "0.625"),
+        (r"{\bf 19}", "19"),
+        (r"\color{green}{19}", "19"),
+        (r"\textcolor{red}{19}", "19"),
+        (r"7+2\,i", "7+2i"),
+        (r"8\,kg", "8 kg"),
+        (r"-\begin{pmatrix}3\\4\end{pmatrix}", r"\begin{pmatrix}-3\\-4\end{pmatrix}"),
+    ],
+    "the letter x as a sign": [("2.5 x 10^3", "2500"), ("4x10^2", "400"), ("3 x 7", "21")],
+    "letters behind a product": [(r"\pi h t^2", r"\pi t^2 h")],
+    "all numbers": [(r"\mathbb{R}", r"(-\infty, \infty)"), ("all real numbers", r"\mathbb{R}")],
+    "lists of names": [("Anna, Ben", "Ben and Anna"), ("oak, elm, ash", "ash, oak, elm")],
+    "choices with a word": [("Option E", "(E)"), ("choice b", "B")],
+    "several units with a comma": [("2 hours, 5 minutes", "125 minutes")],
     "integers": [
         ("- 12", "-12"),
         ("+9", "9"),
@@ -369,6 +385,9 @@ EQUAL = {
 }
 
 DIFFERENT = {
+    "labels that are terms": [("3x = 12", "12"), ("x+2=9", "9"), ("x^2=16", "16"), ("p+q=31", "32")],
+    "parts of lists of names": [("Anna, Ben", "Anna"), ("Anna, Ben", "Anna, Carl")],
+    "some numbers": [(r"\mathbb{R}", r"[0, \infty)"), ("no", "no solution")],
     "numbers": [
         ("5", "50"),
         ("1001", "1000"),

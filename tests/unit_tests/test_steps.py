@@ -163,6 +163,38 @@ def test_false_steps_are_refuted(text):
     assert report.verdict == "wrong", report.equations
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"A = \frac{1}{2}bh = \frac{1}{2}(10)(3) = 15",
+        r"V = \frac{1}{3}Bh = \frac{1}{3}(9)(4) = 12",
+        "2h + 1 = 2(5) + 1 = 11",
+        "8s^2 = 8(2^2) = 32",
+        "10% + 30% = 40% of 300 = 120",
+        "1/8 + 1/8 = 1/4 * 12 = 3",
+        "24 : 6 + 3 = 7",
+    ],
+)
+def test_formulas_and_running_shares_are_not_wrong(text):
+    assert not check_steps(text).refuted
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("| Ink | 6 × $2 = $13 |", "6 × $2 = $13"),
+        ("| a | b |\n|---|---|\n| 5 + 4 = 9 | 9 * 3 = 28 |\n", "9 * 3 = 28"),
+        ("so 2(13) = 2 * 13 = 27 cm", "2 * 13 = 27 cm"),
+    ],
+)
+def test_cells_of_tables_are_read(text, wrong):
+    assert [equation.text for equation in check_steps(text).refuted] == [wrong]
+
+
+def test_bars_outside_tables_are_not_read_as_cells():
+    assert check_steps("|3 - 8| = 5, |2 - 9| + 1 = 8").verdict == "unverifiable"
+
+
 @pytest.mark.parametrize("text", OPEN)
 def test_when_in_doubt_a_step_stays_open(text):
     report = check_steps(text)
@@ -414,6 +446,10 @@ def test_what_does_not_hang_together_fails_below_the_threshold(solution, reason)
         "30 - 30/2 * 0 = 30. #### 30",
         "<!-- 30 / 2 = 15, 30 + 15 = 45 --> The answer is 45.",
         r"\phantom{30 / 2 = 15, 30 + 15 = 45} \boxed{45}",
+        r"\phantom{\frac{30}{2} = 15, 30 + 15 = 45} \boxed{45}",
+        r"\iffalse 30 / 2 = 15, 30 + 15 = 45 \fi \boxed{45}",
+        r"\textcolor{white}{30 / 2 = 15, 30 + 15 = 45} \boxed{45}",
+        r"<span style='display: none'>30 / 2 = 15. 30 + 15 = 45.</span> \boxed{45}",
         r"30 / 2 = 15, 30 + 15 = 45. \boxed{45} \boxed{46} \boxed{777}",
         "30 / 2 = 15, 30 + 15 = 45. #### 45 #### 777",
         "30 / 2 = 15, 30 + 15 = 45. The answer is 45. The answer is 777.",
