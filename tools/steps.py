@@ -12,8 +12,9 @@ The default weights (:data:`DEFAULT_WEIGHTS`) add up to 1. Trivial identities, r
 earn nothing: they count neither as checked nor as computed.
 
 A solution passes if -1 + q is above the threshold, nothing is refuted, the answer is the last result of
-checked steps that start from the question's numbers, every operand is grounded, and enough of the
-question's numbers are used. What a text says about itself plays no part.
+checked steps that start from the question's numbers, every operand is grounded, enough of the
+question's numbers are used, and the answer's sign and kind are possible. What a text says about
+itself plays no part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -303,6 +304,8 @@ class StepVerifier:
         for signal in report.signals:
             told = signal.value is not None and signal.value >= self._needed(signal.name)
             if signal.name in _REQUIRED and not told:
+                return signal.reason
+            if signal.name == "plausible" and signal.value == 0:  # fewer than no cows, half a cow
                 return signal.reason
         if quality - 1 > self.threshold:
             return ""

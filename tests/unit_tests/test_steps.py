@@ -487,11 +487,12 @@ def test_the_reference_is_not_looked_at():
 
 def test_the_threshold_separates_passed_from_failed():
     verifier = StepVerifier(threshold=-0.05, minimum_coverage=0.5)
-    rounded = "30 / 2 = 15. 30 + 15 = 45. 45 / 7 = 6.43. The answer is 6.43."
-    verdict = verifier(QUESTION, rounded)
+    question = "A baker shares 30 kilograms of flour among 7 bags. What does each bag weigh?"
+    rounded = "30 / 7 = 4.29. The answer is 4.29."
+    verdict = verifier(question, rounded)
     assert verdict.passed is False
     assert verdict.score < -0.05
-    assert StepVerifier(threshold=-0.5)(QUESTION, rounded).passed is True
+    assert StepVerifier(threshold=-0.5)(question, rounded).passed is True
 
 
 def test_the_verifier_keeps_its_protocol():
@@ -521,3 +522,11 @@ def test_bad_settings_are_named(settings_, message):
 @given(st.integers(0, 10**6))
 def test_empty_questions_are_fine(number):
     assert StepVerifier()("", f"{number} + 2 = {number + 2}. The answer is {number + 2}.").passed is not True
+
+
+def test_an_impossible_answer_does_not_pass():
+    question = "A farmer has 48 cows and sells half of them. How many cows are left?"
+    assert StepVerifier()(question, "48/2 = 24, 48 - 24 = 24. The answer is 24.").passed
+    refused = StepVerifier()(question, "-48/2 = -24, -24 + 0 = -24. The answer is -24.")
+    assert not refused.passed
+    assert refused.score < -0.2
