@@ -72,7 +72,7 @@ def test_paper_reproduces_the_naive_algorithm(smollm2: Backbone, question: str) 
 
 @pytest.mark.model
 def test_an_end_token_among_the_latents_ends_nothing(smollm2: Backbone) -> None:
-    question = "Name a colour."
+    question = "What colour is the sky? One word."
     prompt_ids = smollm2.encode_prompt(brief(question))
     draft = naive_algorithm.write_draft(smollm2.model, smollm2.tokenizer, prompt_ids, 60)
     assert draft[0][-1] == smollm2.tokenizer.eos_token_id, "this draft was to end by itself"
