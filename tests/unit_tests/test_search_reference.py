@@ -162,7 +162,13 @@ def test_threads_do_not_matter():
     alone = [outcome(rounds(tiny_backbone("Mistral"), config, SCORES[:2])) for config in configs]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda config: outcome(rounds(backbone, config, SCORES[:2])), configs))
-    assert together == alone
+    for got, expected in zip(together, alone, strict=True):
+        assert [attempts for attempts, _ in got] == [attempts for attempts, _ in expected]
+        # Hidden states that were computed in other company differ in rounding.
+        for (_, latents), (_, wanted) in zip(got, expected, strict=True):
+            torch.testing.assert_close(
+                Latents.from_bytes(latents).values, Latents.from_bytes(wanted).values, rtol=1e-3, atol=1e-4
+            )
 
 
 @pytest.mark.parametrize("kind", KINDS)

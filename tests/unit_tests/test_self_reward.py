@@ -484,6 +484,8 @@ def test_the_shared_prefix_is_read_once():
     backbone = tiny_backbone(max_position_embeddings=8192)
     verifier = SelfReward(backbone, mode="logprob")
     assert verifier(QUESTION, SOLUTION).usage.verifier_forward_passes == 1 + 4
+    assert backbone.batch_decoder is not None
+    assert backbone.batch_decoder.passes == 2
     assert verifier(QUESTION, SOLUTION).usage.verifier_forward_passes == 4
     assert len(backbone.prefix_cache) == 1
 
@@ -491,8 +493,12 @@ def test_the_shared_prefix_is_read_once():
 def test_generating_costs_what_it_says():
     backbone = tiny_backbone(max_position_embeddings=8192)
     usage = SelfReward(backbone, max_new_tokens=3)(QUESTION, SOLUTION).usage
-    # The pass over a check's own tokens yields its first new token; the last new token is not read.
-    assert usage.verifier_forward_passes == 1 + usage.verifier_tokens
+    # The shared prompt is read in two parts. The pass over a check's own tokens yields its first new token;
+    # the last new token is not read.
+    (prompt,) = backbone.prefix_cache.keys()
+    assert isinstance(prompt, tuple)
+    assert 512 < len(prompt) <= 1024
+    assert usage.verifier_forward_passes == 2 + usage.verifier_tokens
     assert usage.policy_tokens == 0
 
 

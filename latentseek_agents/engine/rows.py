@@ -1,0 +1,188 @@
+"""One request on its way through the batch decoder: what it feeds next, and what it makes of the result."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from latentseek_agents.engine.completion import Completion, DecodeRequest, not_finite, pick_tokens
+from latentseek_agents.engine.speculation import Speculator
+
+if TYPE_CHECKING:
+    import torch
+
+    from latentseek_agents.engine.backbone import Backbone
+
+__all__ = ["Row"]
+
+# Longer texts are read in parts, so that other rows need not wait for all of it.
+_MOST_READ_AT_ONCE = 512
+
+
+class Row:
+    """The state of one request. Only the decoder's thread touches it.
+
+    Args:
+        backbone: For error messages and its head.
+        request: What to continue.
+        speculate: Whether to guess at all.
+
+    Attributes:
+        request: What was asked.
+        tokens: The completion so far.
+        fed: Tokens of prompt and completion whose keys and values are in the store.
+        finish_reason: None as long as it goes on.
+    """
+
+    def __init__(self, backbone: "Backbone", request: DecodeRequest, *, speculate: bool) -> None:
+        import torch
+
+        self.request = request
+        self.prompt = list(request.prompt_ids)
+        self.tokens = list(request.forced_ids)
+        self.fed = 0
+        self.finish_reason: str | None = None if request.max_new_tokens else "length"
+        self.forward_passes = 0
+        self.computed_tokens = 0
+        self._backbone = backbone
+        self._generator = torch.Generator().manual_seed(request.seed)
+        self._speculator = Speculator(request.draft_ids, request.prompt_ids) if speculate else None
+        self._hidden: list[torch.Tensor] = []
+        self._guess: list[int] = []
+        self._feeding: list[int] = []
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens it may come to need in the store."""
+        return len(self.prompt) + len(self.request.forced_ids) + self.request.max_new_tokens
+
+    @property
+    def added(self) -> int:
+        """Tokens written so far."""
+        return len(self.tokens) - len(self.request.forced_ids)
+
+    @property
+    def sequence(self) -> list[int]:
+        """The tokens that are in the store."""
+        return [*self.prompt, *self.tokens][: self.fed]
+
+    def out_of_time(self) -> bool:
+        """Whether its deadline has passed; it writes at least one token."""
+        deadline = self.request.deadline
+        return deadline is not None and self.added > 0 and time.monotonic() >= deadline
+
+    def next_tokens(self, most_guessed: int) -> list[int]:
+        """What to feed in the next pass: what is not in the store yet, and a guess of what may follow."""
+        known = len(self.prompt) + len(self.tokens)
+        boundary = len(self.prompt) if self.fed < len(self.prompt) else known
+        end = min(boundary, self.fed + _MOST_READ_AT_ONCE)
+        self._feeding = [*self.prompt, *self.tokens][self.fed : end]
+        self._guess = []
+        if end == known and self.tokens and self._speculator is not None:
+            room = self.request.max_new_tokens - self.added - 1
+            self._guess = self._speculator.propose(self.tokens, min(room, most_guessed))
+        return [*self._feeding, *self._guess]
+
+    def wanted(self, fed: int) -> range:
+        """Which of the ``fed`` hidden states are of use: those that predict, and the prompt's last."""
+        count = 1 + len(self._guess)
+        end = self.fed + len(self._feeding)
+        if end in (len(self.prompt), len(self.prompt) + len(self.tokens)):
+            return range(fed - count, fed)
+        return range(0)
+
+    def at_prompt_end(self) -> bool:
+        """Whether the pass that was planned last reads the end of the prompt."""
+        return self.fed + len(self._feeding) == len(self.prompt)
+
+    def at_end(self) -> bool:
+        """Whether the pass that was planned last reads all that is known, so that tokens follow from it."""
+        return self.fed + len(self._feeding) == len(self.prompt) + len(self.tokens)
+
+    def inputs(self, hidden: "torch.Tensor") -> "torch.Tensor":
+        """Hidden states with the offsets of their positions: what the head is asked with.
+
+        Args:
+            hidden: (k, d) those that predict completion tokens ``len(tokens)`` and on.
+
+        Returns:
+            (k, d) float32.
+        """
+        inputs = hidden.float()
+        offsets = self.request.offsets
+        if offsets is not None and self.request.has_offset(len(self.tokens)):
+            part = offsets[len(self.tokens) : len(self.tokens) + len(hidden)]
+            inputs = inputs.clone()
+            inputs[: len(part)] += part.to(hidden.device)
+        return inputs
+
+    def passed(self) -> None:
+        """Record that the pass that was planned last took place."""
+        self.forward_passes += 1
+        self.computed_tokens += len(self._feeding) + len(self._guess)
+        self.fed += len(self._feeding)
+
+    def take(
+        self, hidden: "torch.Tensor", logits: "torch.Tensor", best: Sequence[int], largest: Sequence[float]
+    ) -> list[int]:
+        """Choose tokens from what the pass predicts, as far as the guesses hold.
+
+        Args:
+            hidden: (k, d) hidden states behind the predictions, without offsets.
+            logits: (k, V).
+            best: The most probable token of each prediction.
+            largest: The logit of each, to tell whether all are finite.
+
+        Returns:
+            The tokens added.
+
+        Raises:
+            NonFiniteError: The model computes NaN or infinity.
+        """
+        added: list[int] = []
+        for index in range(len(hidden)):
+            position = len(self.tokens)
+            if not abs(largest[index]) < float("inf"):
+                raise not_finite(self._backbone, f"logits at token {position} of the answer")
+            temperature = self.request.temperature_at(position)
+            token = best[index]
+            if temperature:
+                token = int(pick_tokens(logits[index], temperature, self._generator))
+            added.append(token)
+            self.tokens.append(token)
+            if token in self.request.end_token_ids:
+                self.finish_reason = "stop"
+            elif self.added >= self.request.max_new_tokens:
+                self.finish_reason = "length"
+            guessed = index < len(self._guess) and self._guess[index] == token
+            if self.finish_reason is not None or not guessed:
+                break
+        accepted = len(added) - 1
+        self.fed += accepted
+        # A copy: the rows would otherwise keep the hidden states of the whole pass alive.
+        self._hidden.append(hidden[: len(added)].clone())
+        if self._speculator is not None and self.finish_reason is None:
+            self._speculator.learn(len(self._guess), accepted)
+        self._guess = []
+        return added
+
+    def completion(self, like: "torch.Tensor | None") -> Completion:
+        """What came of it.
+
+        Args:
+            like: Any hidden state, for the dtype and width where no token was added.
+        """
+        import torch
+
+        if self._hidden:
+            hidden = torch.cat(self._hidden)
+        elif like is not None:
+            hidden = like.new_empty((0, like.shape[-1]))
+        else:
+            hidden = torch.empty((0, self._backbone.hidden_size), dtype=self._backbone.dtype)
+        return Completion(
+            token_ids=self.tokens,
+            hidden=hidden,
+            finish_reason=self.finish_reason or "length",
+            forward_passes=self.forward_passes,
+            computed_tokens=self.computed_tokens,
+        )
