@@ -7,25 +7,31 @@ numbers) goes to the worker process, and what it cannot show in time counts as n
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
+from latentseek_agents.tools.answer_reader import read_answer
 from latentseek_agents.tools.answer_values import (
+    Congruence,
+    Difference,
     Group,
+    Intersection,
     Interval,
     Matrix,
+    Piecewise,
     Ratio,
     Relation,
     Union,
     Value,
     Words,
-    read_answer,
 )
 from latentseek_agents.tools.exact import exact_value
 from latentseek_agents.tools.expression import Node, number
+from latentseek_agents.tools.labels import assigned, difference, flipped, same_label
 from latentseek_agents.tools.moments import Moment, same_moment
 from latentseek_agents.tools.notation import LONGEST_ANSWER, plain_notation
-from latentseek_agents.tools.quantities import same_dimension
-from latentseek_agents.tools.ranges import union_of
+from latentseek_agents.tools.quantities import CURRENCIES, same_dimension
+from latentseek_agents.tools.ranges import Range, complement, merged, union_of, variables
 from latentseek_agents.tools.sandbox import SandboxError, shared_sandbox
 from latentseek_agents.tools.scalars import Scalar
 
@@ -98,18 +104,31 @@ class Comparison:
         """Compare values made of others, where the two may be of different types."""
         ranges = union_of(first, self.real_values), union_of(second, self.real_values)
         if ranges[0] is not None and ranges[1] is not None:
-            return ranges[0] == ranges[1]
+            letters = variables(first), variables(second)
+            return ranges[0] == ranges[1] and (not all(letters) or letters[0] == letters[1])
+        if isinstance(first, Congruence) or isinstance(second, Congruence):
+            return self.congruences(first, second)
         if isinstance(first, Relation) or isinstance(second, Relation):
             return self.relations(first, second)
         if isinstance(first, Ratio) or isinstance(second, Ratio):
             return self.ratios(first, second)
         if isinstance(first, Group) or isinstance(second, Group):
             return self.groups(_as_group(first), _as_group(second))
+        return self.same_kinds(first, second)
+
+    def same_kinds(self, first: Value, second: Value) -> bool:
+        """Compare two values that can only be equal if they are of the same type."""
         if isinstance(first, Interval) and isinstance(second, Interval):
             closed = (first.low_closed, first.high_closed) == (second.low_closed, second.high_closed)
             return closed and self.nodes(first.low, second.low) and self.nodes(first.high, second.high)
-        if isinstance(first, Union) and isinstance(second, Union):
+        if isinstance(first, Piecewise) and isinstance(second, Piecewise):
+            return self.piecewise(first, second)
+        if isinstance(first, (Union, Intersection)) and type(first) is type(second):
             return self.unordered(first.parts, second.parts)
+        if isinstance(first, Difference) and isinstance(second, Difference):
+            return self.equal(first.parts[0], second.parts[0]) and self.unordered(
+                first.parts[1:], second.parts[1:]
+            )
         return False
 
     def scalars(self, first: Scalar, second: Scalar) -> bool:
@@ -124,12 +143,30 @@ class Comparison:
             # A quarter turn is pi/2; without a pi, a number of degrees lacks its sign.
             return self.in_radians(first, second) or self.in_radians(second, first)
         if not same_dimension(first.unit, second.unit):
-            return False
+            return self.turned(first, second) or self.turned(second, first) or self.prices(first, second)
         return self.nodes(_in_base_units(first), _in_base_units(second))
+
+    def turned(self, angle: Scalar, radians: Scalar) -> bool:
+        """Whether an angle in degrees is the other in radians."""
+        if (angle.unit.dimension, radians.unit.dimension) != ((("angle", 1),), (("radian", 1),)):
+            return False
+        return self.nodes(Node("degree", (_in_base_units(angle),)), radians.node)
+
+    def prices(self, first: Scalar, second: Scalar) -> bool:
+        """Whether one is a price for something, and the other the same price that does not say for what."""
+        longer, shorter = first, second
+        if len(longer.unit.dimension) < len(shorter.unit.dimension):
+            longer, shorter = shorter, longer
+        if len(shorter.unit.dimension) != 1 or shorter.unit.dimension[0][0] not in CURRENCIES:
+            return False
+        if shorter.unit.dimension[0] not in longer.unit.dimension:
+            return False
+        return self.nodes(_price(longer), _price(shorter))
 
     def in_radians(self, angle: Scalar, bare: Scalar) -> bool:
         """Whether a number with pi is an angle in degrees."""
-        if not angle.degrees or not bare.node.has("constant", "pi"):
+        inverse = any(bare.node.has("call", name) for name in ("arcsin", "arccos", "arctan"))
+        if not angle.degrees or not (inverse or bare.node.has("constant", "pi")):
             return False
         return self.nodes(Node("degree", (angle.node,)), bare.node)
 
@@ -138,8 +175,14 @@ class Comparison:
         if first.numeral and second.numeral:
             return first.node.value == second.node.value
         based, bare = (first, second) if first.numeral else (second, first)
-        digits = based.numeral[0] if based.numeral else ""
-        return bare.node.kind == "number" and str(bare.node.value) == digits
+        digits, base = based.numeral or ("", 10)
+        if bare.node.kind != "number":
+            return False
+        written = str(bare.node.value)
+        if written.isdigit() and digits.isdigit() and all(int(digit) < base for digit in written):
+            return written == digits
+        # Digits that this number system does not have are decimal ones.
+        return based.node.value == bare.node.value
 
     def percents(self, first: Scalar, second: Scalar) -> bool:
         """Compare percentages; a bare number above 1 may lack its sign."""
@@ -191,7 +234,7 @@ class Comparison:
     def matrices(self, first: Matrix, second: Matrix) -> bool:
         """Compare entry by entry."""
         shapes = [(len(matrix.rows), len(matrix.rows[0])) for matrix in (first, second)]
-        if first.kind != second.kind or shapes[0] != shapes[1]:
+        if shapes[0] != shapes[1]:
             return False
         pairs = zip(first.rows, second.rows, strict=True)
         return all(self.nodes(a, b) for row, other in pairs for a, b in zip(row, other, strict=True))
@@ -259,33 +302,80 @@ class Comparison:
         relation, other = (first, second) if isinstance(first, Relation) else (second, first)
         if not isinstance(relation, Relation):
             return False
-        if assigned := _assigned(relation):
-            return self.equal(assigned[1], other)
+        if named := assigned(relation):
+            return self.equal(named[1], other)
         # A calculation such as 48/2 = 24 stands for its result, if it is right.
-        sides = relation.sides
-        if set(relation.signs) != {"="} or not all(
-            isinstance(s, Scalar) and not s.node.symbols() for s in sides
-        ):
+        sides = [side for side in relation.sides if isinstance(side, Scalar) and not side.node.symbols()]
+        if set(relation.signs) != {"="} or len(sides) != len(relation.sides):
             return False
-        return self.equal(sides[-1], other) and all(self.equal(side, sides[-1]) for side in sides[:-1])
+        # Within the calculation the number systems are clear: FF_16 = 255.
+        values = [replace(side, numeral=None) for side in sides]
+        true = all(self.equal(value, values[-1]) for value in values[:-1])
+        return true and (self.equal(sides[-1], other) or self.equal(sides[0], other))
+
+    def congruences(self, first: Value, second: Value) -> bool:
+        """Compare congruences; a remainder may be all that one side tells."""
+        if isinstance(first, Congruence) and isinstance(second, Congruence):
+            if first.label and second.label and not self.equal(first.label, second.label):
+                return False
+            moduli = exact_value(first.modulus), exact_value(second.modulus)
+            if None in moduli or moduli[0] != moduli[1] or not moduli[0]:
+                return False
+            apart = exact_value(Node("add", (first.residue, Node("negate", (second.residue,)))))
+            return apart is not None and apart % moduli[0] == 0
+        congruence, other = (first, second) if isinstance(first, Congruence) else (second, first)
+        if not isinstance(congruence, Congruence) or congruence.label or not isinstance(other, Scalar):
+            return False
+        return self.nodes(congruence.residue, other.node)
+
+    def piecewise(self, first: Piecewise, second: Piecewise) -> bool:
+        """Compare functions by cases, in whatever order the cases are."""
+        if len(first.cases) != len(second.cases):
+            return False
+        rest = list(zip(second.cases, self.conditions(second), strict=True))
+        for case, condition in zip(first.cases, self.conditions(first), strict=True):
+            for index, (other, other_condition) in enumerate(rest):
+                if not self.equal(case[0], other[0]):
+                    continue
+                if condition is not None and other_condition is not None:
+                    same = condition == other_condition
+                elif case[1] is None or other[1] is None:
+                    same = case[1] is other[1]
+                else:
+                    same = self.equal(case[1], other[1])
+                if same:
+                    del rest[index]
+                    break
+            else:
+                return False
+        return True
+
+    def conditions(self, value: Piecewise) -> list[tuple[Range, ...] | None]:
+        """The conditions of the cases as ranges; what stands for all other cases included."""
+        found = [None if c is None else union_of(c, self.real_values) for _, c in value.cases]
+        open_ones = [index for index, (_, c) in enumerate(value.cases) if c is None]
+        known = [part for part in found if part is not None]
+        if len(open_ones) == 1 and len(known) == len(found) - 1:
+            found[open_ones[0]] = complement(merged([one for part in known for one in part]))
+        return found
 
     def two_relations(self, first: Relation, second: Relation) -> bool:
         """Compare two relations, by their assigned values or as a whole."""
-        one, other = _assigned(first), _assigned(second)
+        one, other = assigned(first), assigned(second)
         if one and other:
-            if _same_label(one[0], other[0]):
+            if same_label(one[0], other[0]):
                 return self.equal(one[1], other[1])
             return self.proportional(first, second)
         if first.signs == second.signs and len(first.sides) == len(second.sides) > 2:
             return all(self.equal(a, b) for a, b in zip(first.sides, second.sides, strict=True))
-        flipped = _flipped(first)
-        if flipped.signs == second.signs and len(first.sides) == len(second.sides) > 2:
-            return all(self.equal(a, b) for a, b in zip(flipped.sides, second.sides, strict=True))
+        turned = flipped(first)
+        if turned.signs == second.signs and len(first.sides) == len(second.sides) > 2:
+            return all(self.equal(a, b) for a, b in zip(turned.sides, second.sides, strict=True))
         return self.proportional(first, second)
 
     def proportional(self, first: Relation, second: Relation) -> bool:
         """Whether two relations between two sides are the same up to a factor."""
-        one, other = _difference(first), _difference(second)
+        one, other = difference(first), difference(second)
         if one is None or other is None:
             return False
         (sign, left), (other_sign, right) = one, other
@@ -299,6 +389,10 @@ def _scaled(scalar: Scalar) -> Node:
     return (
         scalar.node if scalar.unit.scale == 1 else Node("multiply", (scalar.node, number(scalar.unit.scale)))
     )
+
+
+def _price(scalar: Scalar) -> Node:
+    return Node("multiply", (_scaled(scalar), number(scalar.unit.price)))
 
 
 def _in_base_units(scalar: Scalar) -> Node:
@@ -327,85 +421,3 @@ def _to_natural(node: Node) -> Node:
 
 def _as_group(value: Value) -> Group:
     return value if isinstance(value, Group) else Group("list", (value,))
-
-
-def _is_label(side: Value) -> bool:
-    """Whether a side names something: x, f(x), (x, y), "the area"."""
-    if isinstance(side, Words):
-        return True
-    if isinstance(side, Group):
-        return all(isinstance(item, Scalar) and item.node.kind == "symbol" for item in side.items)
-    if not isinstance(side, Scalar) or not side.unit.missing:
-        return False
-    node = side.node
-    return node.kind == "symbol" or _is_application(node)
-
-
-def _is_compound_label(side: Value) -> bool:
-    """Whether a side is made of different letters alone: m + n, AB."""
-    if not isinstance(side, Scalar) or not side.unit.missing:
-        return False
-    leaves: list[Node] = [side.node]
-    while any(leaf.kind in ("add", "multiply", "negate") for leaf in leaves):
-        leaves = [part for leaf in leaves for part in (leaf.args or (leaf,))]
-    names = [leaf.name for leaf in leaves if leaf.kind == "symbol"]
-    return len(names) == len(leaves) == len(set(names)) > 1
-
-
-def _is_application(node: Node) -> bool:
-    """Whether an expression reads as f(x), which the parser takes for a product."""
-    return (
-        node.kind == "multiply"
-        and node.args[0].kind == "symbol"
-        and node.args[0].name in ("f", "g", "h", "F", "G", "p", "q", "P", "Q", "r", "y", "f'", "g'")
-        and node.args[1].kind in ("symbol", "number")
-    )
-
-
-def _assigned(relation: Relation) -> tuple[Value, Value] | None:
-    """The label and the value of "label = value", also of "label = ... = value"."""
-    if set(relation.signs) != {"="}:
-        return None
-    sides = relation.sides
-    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
-        if _is_label(label) and not _shares_symbols(label, value):
-            return label, value
-    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
-        if _is_compound_label(label) and isinstance(value, Scalar) and not value.node.symbols():
-            return label, value
-    return None
-
-
-def _shares_symbols(label: Value, value: Value) -> bool:
-    if not (isinstance(label, Scalar) and isinstance(value, Scalar)):
-        return False
-    names = label.node.symbols() if label.node.kind == "symbol" else label.node.args[0].symbols()
-    return bool(names & value.node.symbols())
-
-
-def _same_label(first: Value, second: Value) -> bool:
-    if first == second or isinstance(first, Words) or isinstance(second, Words):
-        return True
-    dependent = [
-        isinstance(label, Scalar) and (label.node.name == "y" or _is_application(label.node))
-        for label in (first, second)
-    ]
-    return all(dependent)
-
-
-def _flipped(relation: Relation) -> Relation:
-    turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-    signs = tuple(turned.get(sign, sign) for sign in reversed(relation.signs))
-    return Relation(tuple(reversed(relation.sides)), signs)
-
-
-def _difference(relation: Relation) -> tuple[str, Node] | None:
-    """The sign and left minus right, turned so that the sign is no "greater than"."""
-    if len(relation.sides) != 2:
-        return None
-    if relation.signs[0] in (">", ">="):
-        relation = _flipped(relation)
-    left, right = relation.sides
-    if not (isinstance(left, Scalar) and isinstance(right, Scalar)):
-        return None
-    return relation.signs[0], Node("add", (left.node, Node("negate", (right.node,))))

@@ -108,6 +108,16 @@ def _factorial(value: Fraction) -> Fraction:
     return Fraction(math.factorial(_integer(value)))
 
 
+def _double_factorial(value: Fraction) -> Fraction:
+    if not 0 <= value <= _LARGEST_FACTORIAL:
+        raise _NotRationalError("the factorial is too large")
+    return Fraction(math.prod(range(_integer(value), 0, -2)))
+
+
+def _remainder(value: Fraction, modulus: Fraction) -> Fraction:
+    return Fraction(_integer(value) % _integer(modulus))
+
+
 def _binomial(upper: Fraction, lower: Fraction) -> Fraction:
     if not (0 <= lower <= _LARGEST_FACTORIAL and 0 <= upper <= 10**6):
         raise _NotRationalError("the binomial coefficient is too large")
@@ -146,7 +156,9 @@ _OPERATIONS: dict[str, Callable[..., Fraction]] = {
 _FUNCTIONS: dict[str, Callable[..., Fraction]] = {
     "abs": abs,
     "factorial": _factorial,
+    "double_factorial": _double_factorial,
     "binomial": _binomial,
+    "mod": _remainder,
     "floor": lambda a: Fraction(math.floor(a)),
     "ceil": lambda a: Fraction(math.ceil(a)),
     "gcd": lambda *a: Fraction(math.gcd(*map(_integer, a))),

@@ -6,11 +6,10 @@ tree is built, so that hostile text costs no more than honest text.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from latentseek_agents.tools.expression_tokens import FUNCTIONS, Token, split_words, tokenize
+from latentseek_agents.tools.expression_tree import ExpressionError, Node, number, repeated
 
 __all__ = ["ExpressionError", "Node", "number", "parse_expression", "parse_tokens"]
 
@@ -25,62 +24,6 @@ _GREEK = frozenset(_GREEK_LETTERS.split())
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _RENAMED_FUNCTIONS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log", "ceiling": "ceil"}
 _INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-
-
-class ExpressionError(ValueError):
-    """A text is no expression of the grammar, or is larger than the limits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One node of an expression.
-
-    Args:
-        kind: ``number``, ``symbol``, ``constant``, ``add``, ``multiply``, ``divide``, ``power``, ``root``,
-            ``negate``, ``call``, ``plus_minus``, ``percent`` or ``degree``.
-        args: The nodes below it.
-        name: The name of a symbol, constant or function; the sign of a ``plus_minus``.
-        value: The value of a number.
-
-    Example:
-        >>> parse_expression("2x").to_wire()
-        ['multiply', ['number', '2'], ['symbol', 'x']]
-    """
-
-    kind: str
-    args: tuple["Node", ...] = ()
-    name: str = ""
-    value: Fraction = Fraction(0)
-
-    def to_wire(self) -> list[Any]:
-        """The tree as nested lists, for the worker."""
-        if self.kind == "number":
-            return ["number", str(self.value)]
-        if self.kind in ("symbol", "constant"):
-            return [self.kind, self.name]
-        head = [self.kind, self.name] if self.kind in ("call", "plus_minus") else [self.kind]
-        return [*head, *(arg.to_wire() for arg in self.args)]
-
-    def symbols(self) -> frozenset[str]:
-        """The names of the free symbols."""
-        if self.kind == "symbol":
-            return frozenset((self.name,))
-        return frozenset().union(*(arg.symbols() for arg in self.args))
-
-    def has(self, kind: str, name: str = "") -> bool:
-        """Whether a node of this kind (and name, if given) stands anywhere in the tree."""
-        if self.kind == kind and name in ("", self.name):
-            return True
-        return any(arg.has(kind, name) for arg in self.args)
-
-    def mapped(self, change: Callable[["Node"], "Node"]) -> "Node":
-        """The tree with every node changed, from the leaves up."""
-        return change(Node(self.kind, tuple(arg.mapped(change) for arg in self.args), self.name, self.value))
-
-
-def number(value: Fraction | int) -> Node:
-    """A number as a node."""
-    return Node("number", value=Fraction(value))
 
 
 def parse_expression(text: str) -> Node:
@@ -163,6 +106,9 @@ class _Parser:
             elif operator == "/":
                 self.at += 1
                 left = Node("divide", (left, self.denominator()))
+            elif operator == "\\bmod":
+                self.at += 1
+                left = Node("call", (left, self.signed()), "mod")
             elif self.starts_factor():
                 left = Node("multiply", (left, self.power()))
             else:
@@ -229,8 +175,9 @@ class _Parser:
     def postfix(self, node: Node) -> Node:
         while True:
             if self.peek() == "!":
-                self.at += 1
-                node = Node("call", (node,), "factorial")
+                double = self.peek(1) == "!"
+                self.at += 1 + double
+                node = Node("call", (node,), "double_factorial" if double else "factorial")
             elif self.peek() == "%":
                 self.at += 1
                 node = Node("percent", (node,))
@@ -380,6 +327,21 @@ class _Parser:
     def binomial(self) -> Node:
         return Node("call", (self.argument(), self.argument()), "binomial")
 
+    def repeated(self) -> Node:
+        r"""A sum or product with a running letter and few terms: ``\sum_{k=1}^{4} k``."""
+        operation = "add" if self.peek(-1) == "\\sum" else "multiply"
+        self.expect("_")
+        self.expect("{")
+        letter = self.peek()
+        self.at += 1
+        self.expect("=")
+        low = self.sum()
+        self.expect("}")
+        self.expect("^")
+        high = self.argument()
+        body = self.product()
+        return repeated(operation, body, letter, (low, high))
+
     def square_root(self) -> Node:
         degree = number(2)
         if self.peek() == "[":
@@ -454,6 +416,8 @@ _ATOMS: dict[str, Callable[[_Parser], Node]] = {
     "√": _Parser.plain_root,
     "lfloor": _Parser.floor,
     "lceil": _Parser.ceiling,
+    "sum": _Parser.repeated,
+    "prod": _Parser.repeated,
 }
 
 

@@ -14,7 +14,7 @@ _FUNCTION_NAMES = (
 FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
 _LONGEST_NUMBER = 400
 _LONGEST_WORD = 6
-_PLAIN_NAMES = sorted((*FUNCTIONS, "pi", "infinity", "infty"), key=len, reverse=True)
+_PLAIN_NAMES = sorted((*FUNCTIONS, "pi", "infinity", "infty", "inf"), key=len, reverse=True)
 _TOKEN = re.compile(
     r"""
     (?P<repeating>\d*\.\d*(?:\\(?:overline|bar|dot|dots)\s*(?:\{\s*\d+\s*\}|\d)|\(\d+\))|\d*\.\d+(?:\.\.\.|\\ldots))

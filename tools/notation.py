@@ -50,6 +50,9 @@ _CHARACTERS = str.maketrans(
         "∪": r"\cup ",
         "∩": r"\cap ",
         "∈": r"\in ",
+        "∖": r"\setminus ",
+        "≡": r"\equiv ",
+        "‖": "|",
         "∅": r"\emptyset ",
         "ℝ": r"\reals ",
         "ℤ": r"\integers ",
@@ -81,6 +84,10 @@ _CHARACTERS = str.maketrans(
 )
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ", "0123456789+-()nix", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n", strict=True))
+# Digits with a line or a dot above them repeat.
+_OVERLINE = re.compile("[\u0305\u0304]")
+_OVERLINED = re.compile("(?:[0-9][\u0305\u0304]){1,60}")
+_DOTTED = re.compile("[0-9]\u0307(?:[0-9]{0,60}[0-9]\u0307)?")
 _RAISED = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
 _LOWERED = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
 
@@ -134,6 +141,7 @@ _RENAMED = {
     "star": "*",
     "div": "/",
     "degree": r"^\circ",
+    "deg": r"^\circ",
     "degrees": r"^\circ",
     "celsius": "C",
     "varphi": r"\phi",
@@ -152,7 +160,8 @@ _RENAMED = {
     "cent": " cents ",
     "infin": r"\infty",
     "iff": "=",
-    "backslash": " ",
+    "backslash": r"\setminus ",
+    "smallsetminus": r"\setminus ",
 }
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _DIGITS_WITH_SPACE = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})")
@@ -163,6 +172,17 @@ _SWITCHES = re.compile(
 )
 _OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![a-zA-Z])([^{}]{1,200})\}")
 _LETTER_TIMES = re.compile(r"(?<=\d) [xX] (?=\d)|(?<=\d)[xX](?=10\^)")
+_NORM = re.compile(r"(?<!\\)\\(?:\||[lr]?Vert(?![a-zA-Z]))")
+_CHOOSE = re.compile(r"\{([^{}]{1,200}?)\\choose(?![a-zA-Z])([^{}]{1,200})\}")
+_REALS = re.compile(r"\\(?:mathbb|Bbb)(?: ?\{ ?R ?\}| R)")
+_PUNCTUATION = re.compile(r"\{([:,;])\}(?!\d{3})|(?<=\d)\\!(?=\d)")
+_DOTTED_PERIOD = re.compile(r"\\dot ?\{(\d)\}(\d*)\\dot ?\{(\d)\}")
+_LONG_PERIOD = re.compile(r"(\\overline ?\{ ?\d+ ?\})\s?\.\.\.")
+# (mod 7), \pmod{7}, \mod 7
+_MODULUS = re.compile(
+    r"(?:\(\s?\\?[bp]?mod(?:ulo)?|\\pmod)\s?\{?\s?(\w{1,40})\s?\}?\s?\)?"
+    r"|(?<![A-Za-z\\])\\?mod(?:ulo)?(?![A-Za-z])|\\bmod(?![A-Za-z])"
+)
 _PLAIN_INFINITY = re.compile(r"(?<![a-zA-Z])oo(?![a-zA-Z])")
 
 
@@ -183,15 +203,18 @@ def plain_notation(text: str) -> str:
     """
     text = _from_unicode(text[:LONGEST_ANSWER])
     text = _without_delimiters(text)
-    text = _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text))
-    text = _LETTER_TIMES.sub(r" \\times ", text).replace(r"\mathbb{R}", r"\reals ")
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text)))
+    text = _REALS.sub(r"\\reals ", _LETTER_TIMES.sub(r" \\times ", text))
+    text = _DOTTED_PERIOD.sub(r"\\overline{\1\2\3}", _PUNCTUATION.sub(r"\1", text))
     text = _DIGITS_WITH_SPACE.sub("", text)
-    text = _SPACES.sub(" ", _LOOKS.sub(" ", text))
+    text = _SPACES.sub(" ", _LOOKS.sub(" ", _NORM.sub("|", text)))
     text = _unwrapped(text)
     text = _COMMAND.sub(_renamed, text)
+    text = _MODULUS.sub(_modulus, text) if "mod" in text else text
     text = (
         text.replace(r"^{\circ}", r"^\circ").replace(r"{^\circ}", r"^\circ").replace(r"^{^\circ}", r"^\circ")
     )
+    text = _LONG_PERIOD.sub(r"\1", text)
     text = text.replace("^^", "^").replace(r"\%", "%").replace(r"\#", "").replace(r"\&", "&")
     text = " ".join(text.split()).replace(r"^ \circ", r"^\circ")
     text = _PLAIN_INFINITY.sub(r"\\infty ", text)
@@ -201,6 +224,8 @@ def plain_notation(text: str) -> str:
 
 
 def _from_unicode(text: str) -> str:
+    text = _OVERLINED.sub(lambda run: r"\overline{" + _OVERLINE.sub("", run.group()) + "}", text)
+    text = _DOTTED.sub(lambda run: r"\overline{" + run.group().replace("\u0307", "") + "}", text)
     text = "".join(
         character
         for character in text
@@ -263,6 +288,10 @@ def _unwrapped(text: str) -> str:
 
 def _opening(wrapper: str) -> str:
     return " \\" if wrapper.startswith(r"\operatorname") else " "
+
+
+def _modulus(match: re.Match[str]) -> str:
+    return rf" \pmod{{{match[1]}}}" if match[1] else r" \bmod "
 
 
 def _renamed(match: re.Match[str]) -> str:

@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["NO_UNIT", "SCALE_WORDS", "Unit", "same_dimension", "unit_of"]
+from latentseek_agents.tools.number_words import SCALES
+
+__all__ = ["CURRENCIES", "NO_UNIT", "SCALE_WORDS", "Unit", "same_dimension", "unit_of"]
 
 Dimension = tuple[tuple[str, int], ...]
 
@@ -19,6 +21,7 @@ class Unit:
         nouns: What is counted, if it is no unit of measure.
         scale: A factor that belongs to the number, as in "3 million people".
         offset: Where its zero lies in the base unit, before the factor (temperatures).
+        price: The part of the factor that belongs to money, as in "5 cents per hour".
 
     Example:
         >>> unit_of("km/h").factor / unit_of("m/s").factor
@@ -30,6 +33,7 @@ class Unit:
     nouns: frozenset[str] = frozenset()
     scale: Fraction = Fraction(1)
     offset: Fraction = Fraction(0)
+    price: Fraction = Fraction(1)
 
     @property
     def missing(self) -> bool:
@@ -57,6 +61,7 @@ def _table() -> dict[str, tuple[Fraction, str, int]]:
     sterling 1 gbp quid | 1/100 pence
     yen     1 yen jpy
     rupee   1 rupee inr rs
+    radian  1 radian rad
     angle   1 degree deg | 1/60 arcminute | 1/3600 arcsecond
     data    1 bit | 8 byte | 8000 kb kilobyte | 8000000 mb megabyte | 8000000000 gb gigabyte
     energy  1 j joule | 1000 kj kilojoule | 4184/1000 calorie cal | 4184 kcal kilocalorie | 3600000 kwh
@@ -97,14 +102,12 @@ def _table() -> dict[str, tuple[Fraction, str, int]]:
 
 
 _UNITS = _table()
+CURRENCIES = frozenset(("money", "euro", "sterling", "yen", "rupee"))
 # One letter may as well be a variable: a unit only where a blank stands before it.
 ONE_LETTER_UNITS = frozenset("mgshLlNJWV")
 SCALE_WORDS = {
+    **{name: Fraction(value) for name, value in SCALES.items()},
     "hundred": Fraction(100),
-    "thousand": Fraction(1000),
-    "million": Fraction(10**6),
-    "billion": Fraction(10**9),
-    "trillion": Fraction(10**12),
     "dozen": Fraction(12),
 }
 _TEMPERATURES = {
@@ -156,9 +159,13 @@ def unit_of(text: str, *, degree_sign: bool = False) -> Unit | None:
 
 def same_dimension(first: Unit, second: Unit) -> bool:
     """Whether two units measure the same, or count the same."""
-    if first.nouns and second.nouns and not (first.dimension or second.dimension):
-        return first.nouns <= second.nouns or second.nouns <= first.nouns
+    if first.nouns and second.nouns and not _alike(first.nouns, second.nouns):
+        return False
     return first.dimension == second.dimension
+
+
+def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
+    return first <= second or second <= first
 
 
 def _temperature(name: str) -> Unit | None:
@@ -178,6 +185,7 @@ class _UnitReader:
         self.powers: dict[str, int] = {}
         self.nouns: set[str] = set()
         self.sign = 1
+        self.price = Fraction(1)
         self.next_power = 1
         self.last: tuple[Fraction, str, int] | None = None
 
@@ -223,6 +231,8 @@ class _UnitReader:
         factor, dimension, power = part
         self.factor *= factor ** (times * (1 if power > 0 else -1))
         self.powers[dimension] = self.powers.get(dimension, 0) + power * times
+        if dimension in CURRENCIES and power > 0:
+            self.price *= factor
 
     def unit(self) -> Unit:
         temperature = next((name for name in self.powers if name.startswith("temperature:")), None)
@@ -233,7 +243,7 @@ class _UnitReader:
             self.powers["time"] = self.powers.get("time", 0) - speed
         dimension = tuple(sorted((name, power) for name, power in self.powers.items() if power))
         nouns = frozenset(self.nouns) if not dimension else frozenset()
-        return Unit(self.factor, dimension, nouns, self.scale)
+        return Unit(self.factor, dimension, nouns, self.scale, price=self.price)
 
 
 def _known(written: str) -> tuple[Fraction, str, int] | None:

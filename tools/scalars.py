@@ -21,6 +21,7 @@ _NO_PRODUCTS = frozenset(_SHORT_WORDS.split())
 _CURRENCY_WORDS = frozenset(("USD", "EUR", "GBP", "JPY", "INR", "Rs"))
 _NUMERAL = re.compile(r"\(?\s*([0-9A-Fa-f]{1,60})\s*\)?\s*_\s*(?:\{\s*(\w{1,7})\s*\}|(\d+)|\s(\w{1,7}))")
 _BASE_WORDS = re.compile(r"([0-9A-Fa-f]{1,60})\s*\(?(?:in )?base[ -](\w{1,7})\)?", re.IGNORECASE)
+_VOWELS = frozenset("aeiou")
 _BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _BASES = {name: base for base, name in enumerate(_BASE_NAMES.split(), 2)}
 _NUMBER_OF_A_WORD = frozenset(("percent", "per cent", "pct", "percentage"))
@@ -77,7 +78,8 @@ def read_scalar(text: str, tokens: Sequence[Token]) -> Scalar:
         both = dict(currency.dimension)
         both.update(scalar.unit.dimension)
         return Scalar(scalar.node, Unit(scalar.unit.factor, tuple(sorted(both.items())), scale=factor))
-    return Scalar(scalar.node, Unit(currency.factor, currency.dimension, scale=factor))
+    unit = Unit(currency.factor, currency.dimension, scalar.unit.nouns, factor, price=currency.price)
+    return Scalar(scalar.node, unit)
 
 
 def _numeral(written: str) -> Scalar | None:
@@ -94,6 +96,9 @@ def _numeral(written: str) -> Scalar | None:
 
 def _without_currency(tokens: Sequence[Token]) -> tuple[list[Token], Unit | None]:
     rest = list(tokens)
+    if len(rest) > 2 and rest[-1].text == CURRENCY and CURRENCY in (rest[0].text, rest[1].text):
+        # A sign of dollars before and behind the amount was meant for a formula.
+        del rest[-1]
     for index in (0, 1, len(rest) - 1):
         if index >= len(rest) or (index == 1 and rest[0].text not in ("-", "+")):
             continue
@@ -120,6 +125,8 @@ def _whole(tokens: list[Token]) -> Scalar | None:
 
 
 def _marked(node: Node) -> Scalar:
+    if node.has("degree") and (angle := _in_degrees(node)) is not None:
+        return Scalar(angle, _DEGREE, degrees=True)
     sign = node.kind == "negate"
     inner = node.args[0] if sign else node
     if inner.kind in ("percent", "degree"):
@@ -130,11 +137,30 @@ def _marked(node: Node) -> Scalar:
     return Scalar(node)
 
 
+def _in_degrees(node: Node) -> Node | None:
+    """The number of degrees of sums and multiples of degrees: 90° - 30°, 2 * 45°."""
+    if node.kind == "degree":
+        return node.args[0]
+    parts = [_in_degrees(arg) for arg in node.args]
+    if node.kind in ("add", "negate") and None not in parts:
+        return Node(node.kind, tuple(part for part in parts if part is not None))
+    if node.kind == "multiply" and parts.count(None) == 1:
+        return Node(node.kind, tuple(part or arg for part, arg in zip(parts, node.args, strict=True)))
+    if node.kind == "divide" and parts[0] is not None and not node.args[1].has("degree"):
+        return Node(node.kind, (parts[0], node.args[1]))
+    return None
+
+
 def _is_word(token: Token) -> bool:
     """Whether a run of letters is rather a word than a product of letters."""
-    if token.kind != "word" or token.text in FUNCTIONS or token.text in ("pi", "infinity", "infty"):
+    if token.kind != "word" or token.text in FUNCTIONS or token.text in ("pi", "infinity", "infty", "inf"):
         return False
     return len(token.text) > 2 or (len(token.text) == 2 and unit_is_known(token.text))
+
+
+def _is_product(word: str) -> bool:
+    """Whether a lone run of letters is none of a language: xyz, but not "cat"."""
+    return 3 <= len(word) <= 4 and len(set(word)) == len(word) and _VOWELS.isdisjoint(word) and word.islower()
 
 
 def unit_is_known(word: str) -> bool:
@@ -193,7 +219,7 @@ def _with_unit(text: str, tokens: list[Token]) -> Scalar | None:
         unit = unit_of(words, degree_sign=scalar.degrees)
         if unit is not None and _fits(scalar.node, token, unit, words):
             return Scalar(scalar.node, unit, percent=scalar.percent)
-    if len(tokens) > 1 or not _is_word(tokens[0]):
+    if len(tokens) > 1 or not _is_word(tokens[0]) or _is_product(tokens[0].text):
         return _product(tokens)
     return None
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
+from latentseek_agents.tools.number_words import CARDINALS, SCALES, SHARES
+
 __all__ = [
     "APPROXIMATORS",
     "BREAK_WORDS",
@@ -49,8 +51,6 @@ FUNCTIONS = _words(
     sum prod int sqrt cbrt abs sinh cosh tanh"""
 )
 
-SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-
 SHORT_UNITS = _words(
     """m g l L h s k K C F N J W V A t d b km cm mm nm kg mg ml mL lb lbs oz ft in hr hrs mi yd pm am gb mb kb
     tb GB MB KB TB m2 sq cc kw kW hz px pt pc qt cl dl mph kph rs cm2 st"""
@@ -70,23 +70,15 @@ DISPUTED = _words(
     """wrong incorrect false mistake mistaken mistakenly impossible invalid untrue error contradiction"""
 )
 
-_SMALL = (
-    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen",
-)  # fmt: skip
-NUMBER_WORDS = (
-    {word: number for number, word in enumerate(_SMALL, start=2)}
-    | {"seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
-    | {"sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100, "dozen": 12, "couple": 2}
-    | {"twice": 2, "double": 2, "doubles": 2, "doubled": 2, "thrice": 3, "triple": 3, "triples": 3}
-    | {"tripled": 3, "quadruple": 4}
-)
+NUMBER_WORDS = {word: number for word, number in CARDINALS.items() if number > 1} | {
+    "hundred": 100, "dozen": 12, "couple": 2, "twice": 2, "double": 2, "doubles": 2, "doubled": 2,
+    "thrice": 3, "triple": 3, "triples": 3, "tripled": 3, "quadruple": 4,
+}  # fmt: skip
 """Number words of a question; "one" is left out because it is as often a pronoun."""
 
-SHARE_WORDS = {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4} | {
-    "fourths": 4, "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "eighth": 8, "eighths": 8,
-    "tenth": 10, "tenths": 10,
-}  # fmt: skip
+_SHARE_NAMES = "half third quarter fourth fifth sixth eighth tenth"
+SHARE_WORDS = {name: SHARES[name] for name in _SHARE_NAMES.split()} | {"halves": 2}
+SHARE_WORDS |= {f"{name}s": SHARES[name] for name in _SHARE_NAMES.split()[1:]}
 
 # Families of units, each unit with its size in the smallest of the family.
 _FAMILIES: tuple[dict[str, int], ...] = (
