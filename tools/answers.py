@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from latentseek_agents.tools.equivalence import equivalent
+from latentseek_agents.tools.reply_end import without_sequel
 
 __all__ = ["answers_match", "extract_answer"]
 
@@ -47,6 +48,7 @@ def extract_answer(text: str) -> str | None:
     The last of these in the text wins: a balanced ``\boxed{...}``, ``#### ...``, a JSON field
     ``"final answer"`` or ``"answer"`` (the JSON may be cut off or invalid). Only without any of them
     sentences count: "the answer is ...", then "Answer: ...". An equation alone states no final answer.
+    A reply ends at the marker of its end, and before a next question that the model made up.
 
     Args:
         text: A solution; any text at all.
@@ -60,7 +62,7 @@ def extract_answer(text: str) -> str | None:
         >>> extract_answer("48 / 2 = 24") is None
         True
     """
-    text = text[-_LONGEST_TEXT:]
+    text = without_sequel(text)[-_LONGEST_TEXT:]
     text = _without_special_tokens(text)
     marked = [found for found in (_last_box(text), _last_hashes(text), _last_json(text)) if found is not None]
     if marked:
@@ -99,7 +101,7 @@ def answers_match(prediction: str, reference: str) -> bool:
 
 def _unmarked(answer: str) -> str:
     if len(answer) <= _LONGEST_TEXT and not re.search(r"boxed|fbox|####|answer|\bA:", answer, re.IGNORECASE):
-        return _tidy(_without_special_tokens(answer))
+        return _tidy(_without_special_tokens(without_sequel(answer)))
     return extract_answer(answer) or ("" if "boxed" in answer or "####" in answer else _tidy(answer))
 
 

@@ -51,6 +51,55 @@ def test_answer_is_found(text: str, answer: str) -> None:
     assert extract_answer(text) == answer
 
 
+@pytest.mark.parametrize("marker", ["<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end_of_turn>"])
+def test_nothing_behind_an_end_marker_counts(marker: str) -> None:
+    assert extract_answer(rf"So \boxed{{5}}{marker}\nHuman: And 4 + 4?\nIt is \boxed{{8}}.") == "5"
+    assert extract_answer(f"The answer is 5.{marker}{marker} The answer is 8.") == "5"
+    assert extract_answer(f"I see no way.{marker} The answer is 8.") is None
+    assert extract_answer(f"{marker}The answer is 8.") == "8"
+    assert answers_match(f"5{marker} 8", "5")
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "\nQuestion:",
+        "\nUser:",
+        "\nHuman: ",
+        "\n\n**Question:** ",
+        "\nQ: ",
+        "<|im_start|>user\n",
+        "\n### Question\n",
+    ],
+)
+def test_an_invented_next_turn_does_not_count(turn: str) -> None:
+    assert extract_answer(f"2 + 3 = 5\n#### 5{turn}What is 4 + 4?\n#### 8") == "5"
+    assert extract_answer(f"The answer is 5.{turn}What is 4 + 4? The answer is 8.") == "5"
+    # What is left of this solution states no answer, and another question's answer is none.
+    assert extract_answer(f"2 + 3 = 5 apples{turn}What is 4 + 4?\n#### 8") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Question: What is 4 + 4?\nAnswer: 8", "8"),
+        ("\nQuestion: What is 4 + 4?\n#### 8", "8"),
+        ("Let me repeat it.\nQuestion: What is 4 + 4?\n#### 8", "8"),
+        ("Question 1: 2 + 3 = 5\nQuestion 2: 4 + 4 = 8\n#### 8", "8"),
+        ("<|im_start|>assistant\n4 + 4 = 8\n#### 8<|im_end|>", "8"),
+        ("<|im_start|>user\nWhat is 4 + 4?<|im_end|>\n<|im_start|>assistant\n#### 8<|im_end|>", "8"),
+        ("<s>4 + 4 = 8\n#### 8</s>", "8"),
+        ("The question: 4 + 4. The user: me. #### 8", "8"),
+    ],
+)
+def test_what_only_looks_like_a_next_turn_is_kept(text: str, answer: str) -> None:
+    assert extract_answer(text) == answer
+
+
+def test_a_runaway_reply_may_be_long() -> None:
+    assert extract_answer("2 + 3 = 5\n#### 5" + "\nQuestion: 4 + 4?\n#### 8" * 50_000) == "5"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -97,6 +146,10 @@ HOSTILE = {
     "braces": "{" * 300_000,
     "digits": r"\boxed{" + "9" * 30_000 + "}",
     "display": "the answer is $$" * 10_000,
+    "ends": "</s>" * 60_000,
+    "ends of nothing": "<|im_end|> " * 30_000 + "5",
+    "turns": "\nQuestion:" * 30_000 + "5",
+    "line breaks and blanks": ("\n" + " " * 25) * 10_000,
 }
 
 
