@@ -40,6 +40,10 @@ _MOST_ITEMS = 64
 _OPENING = frozenset(("(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil"))
 _CLOSING = frozenset((")", "]", "}", "\\}", "\\rangle", "\\rfloor", "\\rceil"))
 _RELATIONS = {"=": "=", "==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "!=": "!=", "\\approx": "="}
+# 17 R 2, 17 remainder 2
+_REMAINDER = re.compile(
+    r"(\d{1,40}),? ?(?:R|(?<= )r(?= )|(?:with )?(?:a )?rem(?:ainder|\.)?(?: of)?) ?(\d{1,40})"
+)
 _SET_OPERATIONS: tuple[tuple[tuple[str, ...], type[Union | Intersection | Difference]], ...] = (
     (("\\cup", "U"), Union),
     (("\\cap",), Intersection),
@@ -65,6 +69,8 @@ def read_answer(text: str) -> list[Value]:
     words = Words(folded(plain))
     if plain == "\\reals" or words.text == "all real numbers":
         return [EVERYTHING, Words("all real numbers")]
+    if match := _REMAINDER.fullmatch(plain):
+        return [Group("remainder", tuple(Scalar(number(int(part))) for part in match.groups())), words]
     if ordinal := _ordinal(plain):
         readings.append(ordinal)
     for wording in wordings(plain):

@@ -34,7 +34,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Several values; ``kind`` is ``list`` (no brackets), ``set``, ``tuple`` or ``square``."""
+    """Several values; ``kind`` is ``list`` (no brackets), ``set``, ``tuple``, ``square`` or ``remainder``."""
 
     kind: str
     items: tuple["Value", ...]

@@ -157,7 +157,9 @@ class Comparison:
         longer, shorter = first, second
         if len(longer.unit.dimension) < len(shorter.unit.dimension):
             longer, shorter = shorter, longer
-        if len(shorter.unit.dimension) != 1 or shorter.unit.dimension[0][0] not in CURRENCIES:
+        if len(shorter.unit.dimension) != 1 or len(longer.unit.dimension) == 1:
+            return False
+        if shorter.unit.dimension[0][0] not in CURRENCIES:
             return False
         if shorter.unit.dimension[0] not in longer.unit.dimension:
             return False
@@ -186,10 +188,13 @@ class Comparison:
 
     def percents(self, first: Scalar, second: Scalar) -> bool:
         """Compare percentages; a bare number above 1 may lack its sign."""
+        if first.unit.nouns and second.unit.nouns and not same_dimension(first.unit, second.unit):
+            # An increase of 10% is no decrease of 10%.
+            return False
         if first.percent and second.percent:
             return self.nodes(first.node, second.node)
         share, bare = (first, second) if first.percent else (second, first)
-        if bare.unit.dimension:
+        if not bare.unit.missing:
             return False
         if self.nodes(Node("percent", (share.node,)), _scaled(bare)):
             return True

@@ -117,7 +117,7 @@ _TEMPERATURES = {
 }
 _TEMPERATURE_NAMES = {"celsius": "c", "centigrade": "c", "fahrenheit": "f", "kelvin": "k"}
 _SILENT_WORDS = (
-    "of the a an in total altogether each more left remaining only exactly away old long tall wide high "
+    "of the a an in total altogether each left remaining only exactly away old long tall wide high "
     "apart all unit full whole overall together additional extra long longer"
 )
 _SILENT = frozenset(_SILENT_WORDS.split())

@@ -19,6 +19,13 @@ _APPROXIMATELY = re.compile(
     re.IGNORECASE,
 )
 _APPROXIMATELY_AFTER = re.compile(r"\s*\(?\b(?:approximately|approx\.?|or so)\)?\Z", re.IGNORECASE)
+_PERCENT = re.compile(r"(?<=[\d}]) ?(?:percent|per cent|pct\.?)(?![A-Za-z])", re.IGNORECASE)
+# "An increase of 10%" is "10% increase".
+_CHANGE_OF = re.compile(
+    r"\A(?:an? |it )?(increase|decrease|rise|drop|reduction|gain|loss|profit|discount)[ds]? (?:of|by) "
+    r"([¤\d\\].*)\Z",
+    re.IGNORECASE,
+)
 # "The area of the circle is 12", "x is 7", "Total: 12".
 _STATEMENT = re.compile(
     r"(?:(?:so|thus|hence|therefore|then),? )?"
@@ -87,8 +94,10 @@ def wordings(plain: str) -> list[str]:
         ['C(8, 3)', '\\binom{8}{3}']
     """
     first = _APPROXIMATELY_AFTER.sub("", _APPROXIMATELY.sub("", plain))
+    first = _PERCENT.sub("%", first)
+    first = _CHANGE_OF.sub(r"\2 \1", first)
     first = _REALS_MINUS.sub(r"\\reals \\setminus ", first)
-    first = _stated(first)
+    first = _prefixed(first) or _stated(first)
     found = [first]
     for change in _CHANGES:
         changed = change(first)
@@ -171,6 +180,12 @@ def _prefixed(text: str) -> str:
     return f"{match[2]}_{_PREFIXED_BASES[match[1]]}" if match else ""
 
 
+def _exact_part(text: str) -> str:
+    """What is told exactly before it is rounded: "√2 ≈ 1.414"."""
+    exact, sign, _ = text.rpartition("\\approx")
+    return exact.strip() if sign and re.search(r"[\d√]|\\pi", exact) else ""
+
+
 def _first_of_equations(text: str) -> str:
     """``x != 1, 2`` with both inequations written out."""
     match = re.fullmatch(
@@ -189,6 +204,6 @@ _CHANGES: tuple[Callable[[str], str], ...] = (
     _sterling,
     _lengths_and_times,
     _thousands,
-    _prefixed,
+    _exact_part,
     _first_of_equations,
 )
