@@ -102,7 +102,11 @@ class Comparison:
 
     def structures(self, first: Value, second: Value) -> bool:
         """Compare values made of others, where the two may be of different types."""
-        ranges = union_of(first, self.real_values), union_of(second, self.real_values)
+        sets = (first, second)
+        if any(isinstance(value, (Union, Intersection, Difference)) for value in sets):
+            # Beside a union, a set of points is a set of numbers, too.
+            sets = (Union((first,)), Union((second,)))
+        ranges = [union_of(value, self.real_values) for value in sets]
         if ranges[0] is not None and ranges[1] is not None:
             letters = variables(first), variables(second)
             return ranges[0] == ranges[1] and (not all(letters) or letters[0] == letters[1])

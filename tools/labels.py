@@ -1,12 +1,13 @@
 """What a side of an equation names: "x = 5", "f(x) = 2x" and "the area = 12" tell what their value is."""
 
 from latentseek_agents.tools.answer_values import Group, Relation, Value, Words
-from latentseek_agents.tools.expression import Node
+from latentseek_agents.tools.expression import Node, number
 from latentseek_agents.tools.scalars import Scalar
 
 __all__ = ["assigned", "difference", "flipped", "same_label"]
 
 _SILENT_NAMES = "of answer result value solution final total it there this that in to so"
+_FUNCTION_LETTERS = frozenset("fghpqruvsy")
 _SILENT_LABELS = frozenset(_SILENT_NAMES.split())
 
 
@@ -19,7 +20,8 @@ def _is_label(side: Value) -> bool:
     if not isinstance(side, Scalar) or not side.unit.missing:
         return False
     node = side.node
-    return node.kind == "symbol" or _is_application(node) or _is_measure(node)
+    variance = node.kind == "power" and node.args[0].name == "sigma"
+    return node.kind == "symbol" or _is_application(node) or _is_measure(node) or variance
 
 
 def _is_measure(node: Node) -> bool:
@@ -49,12 +51,28 @@ def _is_compound_label(side: Value) -> bool:
 
 def _is_application(node: Node) -> bool:
     """Whether an expression reads as f(x), which the parser takes for a product."""
-    return (
-        node.kind == "multiply"
-        and node.args[0].kind == "symbol"
-        and node.args[0].name in ("f", "g", "h", "F", "G", "p", "q", "P", "Q", "r", "y", "f'", "g'")
-        and node.args[1].kind in ("symbol", "number")
-    )
+    return _derivation(node) is not None
+
+
+def _derivation(node: Node) -> str | None:
+    """What is done to the function its letter names: "" for f(x), "'" for f'(x), "-1" for f⁻¹(x)."""
+    if node.kind == "divide" and all(arg.kind == "multiply" and arg.args[0].name == "d" for arg in node.args):
+        return "'" if all(arg.args[1].kind == "symbol" for arg in node.args) else None
+    if node.kind != "multiply" or node.args[1].kind not in ("symbol", "number"):
+        return None
+    function, order = node.args[0], ""
+    if function.kind == "power" and function.args[1] == Node("negate", (number(1),)):
+        function, order = function.args[0], "-1"
+    name = function.name.rstrip("'")
+    if function.kind != "symbol" or not (name in _FUNCTION_LETTERS or (name.isupper() and len(name) == 1)):
+        return None
+    argument = node.args[1]
+    if argument.name.isupper() and name != "P":
+        # AB is a segment.
+        return None
+    # f(x) and f(t) are one function, f(2) and P(A) are what they are of.
+    place = argument.name if argument.name.isupper() else str(argument.value) if argument.value else ""
+    return order + function.name[len(name) :] + place
 
 
 def assigned(relation: Relation) -> tuple[Value, Value] | None:
@@ -79,7 +97,8 @@ def assigned(relation: Relation) -> tuple[Value, Value] | None:
 def _shares_symbols(label: Value, value: Value) -> bool:
     if not (isinstance(label, Scalar) and isinstance(value, Scalar)):
         return False
-    names = label.node.symbols() if label.node.kind != "multiply" else label.node.args[0].symbols()
+    applied = label.node.kind in ("multiply", "divide")
+    names = label.node.args[0].symbols() if applied else label.node.symbols()
     return bool(names & value.node.symbols())
 
 
@@ -98,11 +117,17 @@ def same_label(first: Value, second: Value) -> bool:
         return names[0] <= names[1] or names[1] <= names[0]
     if isinstance(first, Words) or isinstance(second, Words):
         return True
-    dependent = [
-        isinstance(label, Scalar) and (label.node.name == "y" or _is_application(label.node))
-        for label in (first, second)
-    ]
-    return all(dependent)
+    dependent = [_dependence(label) for label in (first, second)]
+    return dependent[0] is not None and dependent[0] == dependent[1]
+
+
+def _dependence(label: Value) -> str | None:
+    """How a label depends on a variable: y and f(x) alike, y' and f'(x) alike."""
+    if not isinstance(label, Scalar):
+        return None
+    if label.node.kind == "symbol" and label.node.name.rstrip("'") == "y":
+        return label.node.name[1:]
+    return _derivation(label.node)
 
 
 def _without_bars(label: Value) -> Value:

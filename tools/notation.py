@@ -55,7 +55,7 @@ _CHARACTERS = str.maketrans(
         "‖": "|",
         "∅": r"\emptyset ",
         "ℝ": r"\reals ",
-        "ℤ": r"\integers ",
+        "ℤ": " integers ",
         "…": "...",
         "⋯": "...",
         "⌊": r"\lfloor ",
@@ -174,7 +174,8 @@ _OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![a-zA-Z])([^{}]{1,200})\}")
 _LETTER_TIMES = re.compile(r"(?<=\d) [xX] (?=\d)|(?<=\d)[xX](?=10\^)")
 _NORM = re.compile(r"(?<!\\)\\(?:\||[lr]?Vert(?![a-zA-Z]))")
 _CHOOSE = re.compile(r"\{([^{}]{1,200}?)\\choose(?![a-zA-Z])([^{}]{1,200})\}")
-_REALS = re.compile(r"\\(?:mathbb|Bbb)(?: ?\{ ?R ?\}| R)")
+_NUMBERS = re.compile(r"\\(?:mathbb|Bbb)(?: ?\{ ?([RZQN]) ?\}| ([RZQN])(?![A-Za-z]))")
+_NUMBER_SETS = {"R": r"\reals ", "Z": " integers ", "Q": " rational numbers ", "N": " natural numbers "}
 _PUNCTUATION = re.compile(r"\{([:,;])\}(?!\d{3})|(?<=\d)\\!(?=\d)")
 _DOTTED_PERIOD = re.compile(r"\\dot ?\{(\d)\}(\d*)\\dot ?\{(\d)\}")
 _LONG_PERIOD = re.compile(r"(\\overline ?\{ ?\d+ ?\})\s?\.\.\.")
@@ -204,7 +205,9 @@ def plain_notation(text: str) -> str:
     text = _from_unicode(text[:LONGEST_ANSWER])
     text = _without_delimiters(text)
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text)))
-    text = _REALS.sub(r"\\reals ", _LETTER_TIMES.sub(r" \\times ", text))
+    text = _NUMBERS.sub(
+        lambda match: _NUMBER_SETS[match[1] or match[2]], _LETTER_TIMES.sub(r" \\times ", text)
+    )
     text = _DOTTED_PERIOD.sub(r"\\overline{\1\2\3}", _PUNCTUATION.sub(r"\1", text))
     text = _DIGITS_WITH_SPACE.sub("", text)
     text = _SPACES.sub(" ", _LOOKS.sub(" ", _NORM.sub("|", text)))
@@ -241,7 +244,7 @@ def _from_unicode(text: str) -> str:
 def _ascii(character: str) -> str:
     if character.isascii():
         return character
-    if character in "º…′″":
+    if ord(character) in _CHARACTERS:
         return character
     folded = unicodedata.normalize("NFKC", character)
     if "⁄" in folded:

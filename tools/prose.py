@@ -4,6 +4,8 @@ import re
 
 __all__ = ["folded", "is_prose"]
 
+# "Yes, because ..." says yes.
+_VERDICT = re.compile(r"(yes|no|true|false)[,.;] (?!.*\b(?:yes|no|true|false|but|maybe)\b)", re.IGNORECASE)
 _LONGEST_PROSE = 400
 _MATHEMATICAL = frozenset("0123456789\\=<>+*/^_|{}[]%¤!√")
 _SYNONYMS = {
@@ -28,6 +30,7 @@ _SYNONYMS = {
         ("undefined", "dne", "does not exist", "not defined", "limit does not exist"), "undefined"
     ),
     **dict.fromkeys(("all reals", "real numbers", "every real number"), "all real numbers"),
+    **dict.fromkeys(("all integers", "set of integers", "set of all integers"), "integers"),
     **dict.fromkeys(("infinitely many", "infinite solutions"), "infinitely many solutions"),
     **dict.fromkeys(("mon", "monday"), "monday"),
     **dict.fromkeys(("tue", "tues", "tuesday"), "tuesday"),
@@ -43,6 +46,8 @@ def folded(plain: str) -> str:
     """Words without case, articles and punctuation; anything else as it is, for it may be mathematics."""
     if not is_prose(plain):
         return re.sub(r"(?<!\d) | (?!\d)", "", plain)
+    if verdict := _VERDICT.match(plain):
+        return verdict[1].casefold()
     words = re.sub(r"[^\w\s]", " ", plain.casefold()).split()
     if len(words) == 2 and words[0] in ("option", "choice") and len(words[1]) == 1:
         return words[1]

@@ -185,6 +185,7 @@ class _UnitReader:
         self.powers: dict[str, int] = {}
         self.nouns: set[str] = set()
         self.sign = 1
+        self.started = False
         self.price = Fraction(1)
         self.next_power = 1
         self.last: tuple[Fraction, str, int] | None = None
@@ -219,11 +220,13 @@ class _UnitReader:
             self.powers = {"temperature:" + word: 1}
         elif (singular := _singular(word)) not in _SILENT and word not in _SILENT and not self.powers:
             self.nouns.add(singular)
+        self.started = True
         return len(self.nouns) <= _MOST_WORDS
 
     def raise_last(self, power: int) -> bool:
         if self.last is None:
-            return bool(self.nouns) or self.next_power == 1
+            # "5 units squared" is 5 units, "5 squared" is no 5.
+            return self.started
         self.add(self.last, power - 1)
         return True
 

@@ -106,7 +106,9 @@ def _ranges(value: Value, evaluate: Evaluate, *, inside: bool = False) -> Ranges
         for part in parts[1:]:
             common = _intersection(common, part)
         return merged(list(common))
-    if isinstance(value, Group) and value.kind == "set" and inside:
+    if isinstance(value, Scalar) and inside and value.unit.missing:
+        value = Group("set", (value,))
+    if isinstance(value, Group) and value.kind in ("set", "list") and inside:
         return merged(
             [Range(v, v, low_closed=True, high_closed=True) for v in _values(value.items, evaluate)]
         )

@@ -19,6 +19,13 @@ _APPROXIMATELY = re.compile(
     re.IGNORECASE,
 )
 _APPROXIMATELY_AFTER = re.compile(r"\s*\(?\b(?:approximately|approx\.?|or so)\)?\Z", re.IGNORECASE)
+_FILLER = re.compile(
+    r"\A(?:exactly|only|just|precisely|a total of|in total,?|altogether,?)\s+(?=[-¤\d\\])", re.IGNORECASE
+)
+_KIND = re.compile(
+    r"\A(?:the )?(?:point|interval|set|vector|matrix|ordered pair|pair|triple)s? (?=[(\[{\\])", re.IGNORECASE
+)
+_UNIT_IN_BRACKETS = re.compile(r"(.{0,200}\d) ?(?:\(([A-Za-z/^\d ]{1,20})\)|\[([A-Za-z/^\d ]{1,20})\])")
 _PERCENT = re.compile(r"(?<=[\d}]) ?(?:percent|per cent|pct\.?)(?![A-Za-z])", re.IGNORECASE)
 # "An increase of 10%" is "10% increase".
 _CHANGE_OF = re.compile(
@@ -62,7 +69,7 @@ _EXCEPT = re.compile(
     r"(?:except|excluding|other than|but)(?: for)?(?: when)? (?:x ?= ?)?(?P<taken>.{1,80})",
     re.IGNORECASE,
 )
-_REALS_MINUS = re.compile(r"\\reals ?[-\\] ?(?=\\?\{)")
+_REALS_MINUS = re.compile(r"\\reals ?[-\\]? ?(?=\\?\{)")
 _SCRIPTED_CHOICE = re.compile(
     r"(?<![\w}])(?:\{ ?\} ?)?[_^] ?\{? ?(\w{1,6}) ?\}? ?([CP]) ?_? ?\{? ?(\w{1,6}) ?\}?(?!\w)"
 )
@@ -94,7 +101,8 @@ def wordings(plain: str) -> list[str]:
         ['C(8, 3)', '\\binom{8}{3}']
     """
     first = _APPROXIMATELY_AFTER.sub("", _APPROXIMATELY.sub("", plain))
-    first = _PERCENT.sub("%", first)
+    first = _PERCENT.sub("%", _FILLER.sub("", first))
+    first = _KIND.sub("", first).replace("US¤", "¤").replace("Rs. ", "Rs ")
     first = _CHANGE_OF.sub(r"\2 \1", first)
     first = _REALS_MINUS.sub(r"\\reals \\setminus ", first)
     first = _prefixed(first) or _stated(first)
@@ -180,6 +188,13 @@ def _prefixed(text: str) -> str:
     return f"{match[2]}_{_PREFIXED_BASES[match[1]]}" if match else ""
 
 
+def _unit_in_brackets(text: str) -> str:
+    match = _UNIT_IN_BRACKETS.fullmatch(text)
+    name = (match[2] or match[3]) if match else ""
+    unit = unit_of(name) if name else None
+    return f"{match[1]} {name}" if match and unit and unit.dimension else ""
+
+
 def _exact_part(text: str) -> str:
     """What is told exactly before it is rounded: "√2 ≈ 1.414"."""
     exact, sign, _ = text.rpartition("\\approx")
@@ -205,5 +220,6 @@ _CHANGES: tuple[Callable[[str], str], ...] = (
     _lengths_and_times,
     _thousands,
     _exact_part,
+    _unit_in_brackets,
     _first_of_equations,
 )
