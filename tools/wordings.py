@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from latentseek_agents.tools.number_words import digits_for_words
 from latentseek_agents.tools.quantities import unit_of
-from latentseek_agents.tools.step_words import LABELS
+from latentseek_agents.tools.step_words import DISPUTED, HYPOTHETICAL, LABELS
 
 __all__ = ["wordings"]
 
@@ -42,9 +42,10 @@ _STATEMENT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _NO_LABEL_NAMES = (
-    "not no none neither never if unless nor or and than isn't aren't wasn't one either maybe perhaps"
+    "no none neither nor or and one either maybe perhaps except but excluding cannot can't isn't aren't wasn't "
+    "won't don't doesn't doubt doubtful unlikely rule ruled untrue invalid"
 )
-_NO_LABELS = frozenset(_NO_LABEL_NAMES.split())
+_NO_LABELS = frozenset(_NO_LABEL_NAMES.split()) | HYPOTHETICAL | DISPUTED
 # A sentence that ends in its one quantity: "So Janet makes $18 per day".
 _SENTENCE = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|in total|altogether|finally),? )?"
