@@ -42,8 +42,8 @@ _STATEMENT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _NO_LABEL_NAMES = (
-    "no none neither nor or and one either maybe perhaps except but excluding cannot can't isn't aren't wasn't "
-    "won't don't doesn't doubt doubtful unlikely rule ruled untrue invalid"
+    "no none neither nor or and one either maybe perhaps except but excluding cannot can't isn't aren't "
+    "wasn't won't don't doesn't doubt doubtful unlikely rule ruled untrue invalid"
 )
 _NO_LABELS = frozenset(_NO_LABEL_NAMES.split()) | HYPOTHETICAL | DISPUTED
 # A sentence that ends in its one quantity: "So Janet makes $18 per day".
