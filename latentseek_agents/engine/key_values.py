@@ -92,9 +92,13 @@ class KeyValueStore:
         self.slots = self.positions = 0
 
     def _empty(self, like: "torch.Tensor") -> "torch.Tensor":
-        # Zeros, not what happens to be in memory: a masked position still enters a product with 0, and
-        # 0 * NaN is NaN.
-        return like.new_zeros((self.slots, self.positions, *like.shape[1:]))
+        import torch
+
+        # A tensor made in inference mode could not be written to outside of it.
+        with torch.inference_mode(mode=False):
+            # Zeros, not what happens to be in memory: a masked position still enters a product with 0, and
+            # 0 * NaN is NaN.
+            return like.new_zeros((self.slots, self.positions, *like.shape[1:]))
 
     def _grown(self, old: "torch.Tensor") -> "torch.Tensor":
         new = old.new_zeros((self.slots, self.positions, *old.shape[2:]))

@@ -136,6 +136,8 @@ def _fast_linear_class() -> Any:
 
     class FastLinear(torch.nn.Linear):
         def forward(self, input: "torch.Tensor") -> "torch.Tensor":  # torch's own name for it
+            if input.shape[-2] < _FEWEST_TRANSPOSED:  # the commonest case, without the bookkeeping
+                return torch.nn.functional.linear(input, self.weight, self.bias)
             return fast_product(input, self.weight, self.bias)
 
     return FastLinear

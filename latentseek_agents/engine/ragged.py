@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.engine.key_values import KeyValueStore
 from latentseek_agents.engine.linear import with_fast_linear
+from latentseek_agents.engine.norm import with_fused_norm
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ class RaggedModel:
         places = [position for row in rows for position in range(row.start, row.end)]
         _current.work = _Work(store, rows)
         try:
-            with torch.no_grad():
+            with torch.inference_mode():
                 output = self._layers(
                     input_ids=torch.tensor([ids], device=device),
                     position_ids=torch.tensor([places], device=device),
@@ -86,7 +87,8 @@ class RaggedModel:
                 )
         finally:
             del _current.work
-        hidden: torch.Tensor = output.last_hidden_state[0]
+        # A copy made outside of the inference mode can take part in a gradient.
+        hidden: torch.Tensor = output.last_hidden_state[0].clone()
         return hidden
 
 
@@ -227,6 +229,20 @@ def _attention(
     )
     queries = query[0].transpose(0, 1)
     share = queries.shape[1] // keys.shape[2]
+    if len(work.groups) == 1 and len(work.groups[0].rows) == 1:
+        # The commonest case, without the bookkeeping.
+        group = work.groups[0]
+        mask = work.mask(group, sliding_window, share, query)
+        place = slice(group.first, group.first + 1)
+        found = _attend(
+            query,
+            keys[place, : group.length].transpose(1, 2),
+            values[place, : group.length].transpose(1, 2),
+            mask,
+            scale,
+            softcap,
+        )
+        return found.transpose(1, 2), None
     results = []
     for group in work.groups:
         place = slice(group.first, group.first + len(group.rows))
@@ -289,6 +305,8 @@ def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
     config = module.__dict__.get("config")
     if type(module) is torch.nn.Linear and fast_linear:
         return with_fast_linear(module)
+    if not children and config is None:
+        return with_fused_norm(module) if fast_linear else module
     if config is None and all(children[name] is child for name, child in module._modules.items()):
         return module
     shadow = copy.copy(module)
