@@ -98,7 +98,8 @@ class Backbone:
             name: A name such as ``"Qwen/Qwen2.5-1.5B-Instruct"``, a folder, or the path of a ``.gguf`` file.
             gguf_file: A GGUF file within that repository or folder. It is dequantised once, and the
                 result cached (``LATENTSEEK_CACHE``, by default ``~/.cache/latentseek-agents``).
-            dtype: For example ``"bfloat16"``. Default: bfloat16 on a GPU, float32 elsewhere.
+            dtype: For example ``"bfloat16"``. Default: bfloat16 where the GPU or processor has instructions
+                for it, float32 elsewhere; the log says which.
             device: For example ``"cuda"``. Default: a GPU if there is one.
             trust_remote_code: Run the model repository's own code. Off unless you ask for it.
             revision: A branch, tag or commit of the repository.

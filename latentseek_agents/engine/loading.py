@@ -1,15 +1,18 @@
 """Load models: by name, from a folder, from a GGUF file whose dequantised weights are cached."""
 
 import hashlib
+import importlib
 import importlib.util
 import logging
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.engine.errors import BackboneError
+from latentseek_agents.engine.linear import native_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -50,11 +53,9 @@ def load(
     Raises:
         BackboneError: It cannot be loaded; the message says what was tried and what to do.
     """
-    import torch
-
     name = os.fspath(name)
     place = _device(device)
-    number = _dtype(dtype) or (torch.bfloat16 if place.type == "cuda" else torch.float32)
+    number = _dtype(dtype) or _fast_dtype(place)
     if gguf_file is None and name.lower().endswith(".gguf"):
         name, gguf_file = str(Path(name).parent), Path(name).name
     hub_options = {"trust_remote_code": trust_remote_code, "revision": revision}
@@ -118,7 +119,11 @@ def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str 
         if Path(name).is_dir():
             raise BackboneError(f"there is no file {gguf_file!r} in {name}")
         source = Path(str(cached_file(name, gguf_file, revision=revision)))
-    key = f"{_sha256(source)}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(_sha256, source)
+        # Importing it takes seconds, in which the other processor can hash the file.
+        importlib.import_module("transformers.models.auto.modeling_auto")
+    key = f"{digest.result()}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
     target = _cache_folder() / "gguf" / key
     if not target.is_dir():
         _log.info("dequantising %s into %s, once", source, target)
@@ -171,6 +176,24 @@ def _device(device: "str | torch.device | None") -> "torch.device":
     if place.type == "cuda" and not gpu:
         raise BackboneError(f"device={str(device)!r}, but PyTorch finds no GPU here; use device='cpu'")
     return place
+
+
+def _fast_dtype(device: "torch.device") -> "torch.dtype":
+    """The narrowest dtype that this device computes with fast and without surprises."""
+    import torch
+
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device.type == "cpu" and native_bfloat16()
+    chosen = torch.bfloat16 if fast else torch.float32
+    _log.info(
+        "loading in %s, since the %s %s bfloat16; dtype=... overrides it",
+        str(chosen).removeprefix("torch."),
+        device.type,
+        "is fast at" if fast else "has no arithmetic for",
+    )
+    return chosen
 
 
 def _dtype(dtype: "str | torch.dtype | None") -> "torch.dtype | None":

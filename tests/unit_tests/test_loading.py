@@ -223,3 +223,20 @@ def test_the_embedded_model_is_found_without_importing_its_package(
     backbone = Backbone.embedded(dtype="bfloat16", device="cpu")
     assert backbone.name == "SmolLM2-135M-Instruct"
     assert torch.equal(weights(backbone), tiny_model(seed=3).lm_head.weight.bfloat16())
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_default_dtype_is_one_that_the_processor_is_fast_at(
+    tmp_path: Path,
+    native: bool,
+    expected: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(loading, "native_bfloat16", lambda: native)
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    with caplog.at_level("INFO", logger="latentseek_agents"):
+        backbone = Backbone.from_pretrained(str(tmp_path), device="cpu")
+    assert backbone.dtype == expected
+    assert str(expected).removeprefix("torch.") in caplog.text
