@@ -38,7 +38,10 @@ from latentseek_agents.tools.scalars import Scalar
 __all__ = ["Comparison", "equivalent"]
 
 _CHOICE = re.compile(r"\W*([A-Ja-j])\W*")
-_CHOICE_WITH_TEXT = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*\S.*", re.DOTALL)
+# "(A) and (B)" are two choices, and no text of the first.
+_CHOICE_WITH_TEXT = re.compile(
+    r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)\S.*", re.DOTALL
+)
 
 
 def equivalent(first: str, second: str, *, seconds: float = 1.8) -> bool:

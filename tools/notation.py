@@ -187,6 +187,12 @@ _MODULUS = re.compile(
 _PLAIN_INFINITY = re.compile(r"(?<![a-zA-Z])oo(?![a-zA-Z])")
 
 
+# Without braces LaTeX would take the first digit only, but after the sign all of a number is meant.
+_HIGHER_ROOT = re.compile(r"([∛∜])\s?(\d+(?:\.\d+)?)")
+# The distance to the next line of a matrix.
+_LINE_BREAK = re.compile(r"\\\\\s?\[-?[\d.]{1,6}\s?(?:pt|em|ex|mm|cm|px)\]")
+
+
 def plain_notation(text: str) -> str:
     r"""A text in plain notation; at most ``LONGEST_ANSWER`` characters of it.
 
@@ -202,7 +208,7 @@ def plain_notation(text: str) -> str:
         >>> plain_notation("2√5 × 10³")
         '2√5 \\times 10^{3}'
     """
-    text = _from_unicode(text[:LONGEST_ANSWER])
+    text = _LINE_BREAK.sub(r"\\\\", _from_unicode(text[:LONGEST_ANSWER]))
     text = _without_delimiters(text)
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text)))
     text = _NUMBERS.sub(
@@ -227,6 +233,7 @@ def plain_notation(text: str) -> str:
 
 
 def _from_unicode(text: str) -> str:
+    text = _HIGHER_ROOT.sub(r"\1{\2}", text)
     text = _OVERLINED.sub(lambda run: r"\overline{" + _OVERLINE.sub("", run.group()) + "}", text)
     text = _DOTTED.sub(lambda run: r"\overline{" + run.group().replace("\u0307", "") + "}", text)
     text = "".join(

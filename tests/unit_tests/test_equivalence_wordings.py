@@ -5,6 +5,12 @@ import pytest
 from latentseek_agents.tools.equivalence import equivalent
 
 EQUAL = {
+    "roots and distances": [
+        ("∛64", "4"),
+        ("2∜16", "4"),
+        (r"\begin{pmatrix} 1 \\[4pt] 7 \end{pmatrix}", r"\begin{pmatrix} 1 \\ 7 \end{pmatrix}"),
+        ("(A) and then some", "(A)"),
+    ],
     "systems": [
         (r"\begin{cases} x = 1 \\ y = 2 \end{cases}", "y=2, x=1"),
         (r"\begin{cases} x = 1 \\ y = 2 \end{cases}", "(1,2)"),
@@ -150,6 +156,7 @@ EQUAL = {
 }
 
 DIFFERENT = {
+    "several choices": [("(A) and (B)", "(A)"), ("(B), (C)", "B"), ("∛64", "8")],
     "systems": [
         (r"\begin{cases} x = 1 \\ y = 2 \end{cases}", "x=2, y=1"),
         (r"\begin{cases} x = 1 \\ y = 2 \end{cases}", "x=1"),
