@@ -28,6 +28,7 @@ __all__ = ["BatchDecoder"]
 _IDLE_SECONDS = 2.0
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
+_THREAD_NAME = "latentseek-decoder"
 _decoders: "weakref.WeakSet[BatchDecoder]" = weakref.WeakSet()
 
 
@@ -71,7 +72,7 @@ class BatchDecoder:
                 raise RuntimeError("the interpreter is shutting down; decode before it does")
             self._waiting.append(ticket)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="latentseek-decoder", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
                 self._thread.start()
             self._condition.notify()
         try:
@@ -82,13 +83,10 @@ class BatchDecoder:
             raise
 
     def close(self) -> None:
-        """End the thread, after the pass it is in; whoever waits gets an error."""
+        """Tell the thread to end after the pass it is in; whoever waits gets an error."""
         with self._condition:
             self._closing = True
-            thread = self._thread
             self._condition.notify()
-        if thread is not None:
-            thread.join()
 
     def _run(self) -> None:
         while not self._closing:
@@ -287,6 +285,10 @@ def _close_all() -> None:
     # A daemon thread in the middle of a forward pass would abort the process when the interpreter goes.
     for decoder in list(_decoders):
         decoder.close()
+    # Also those that are about to end by themselves, whose decoder knows them no longer.
+    for thread in threading.enumerate():
+        if thread.name == _THREAD_NAME:
+            thread.join()
 
 
 class _ReadPrompt:

@@ -1,6 +1,6 @@
 """Linear layers for few rows on a CPU: the same product, computed in the way that is fastest there.
 
-``torch`` computes ``x Wᵀ`` for any number of rows with one routine. With 6 to 48 rows in float32, ``(W xᵀ)ᵀ``
+``torch`` computes ``x Wᵀ`` for any number of rows with one routine. With 4 to 48 rows in float32, ``(W xᵀ)ᵀ``
 takes two thirds to half of its time; and a CPU without bfloat16 arithmetic multiplies bfloat16 several times
 faster after widening it to float32. ``benchmarks/linear.py`` prints the measurements that the limits here
 come from.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fast_product", "native_bfloat16", "with_fast_linear"]
 
-_FEWEST_TRANSPOSED, _MOST_TRANSPOSED = 6, 48
+_FEWEST_TRANSPOSED, _MOST_TRANSPOSED = 4, 48
 _FEWEST_WIDENED = 16
 # Widened weights of so many output features stay in the cache of a processor.
 _WIDENED_AT_ONCE = 2048
@@ -80,13 +80,14 @@ def _product(rows: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     if weight.dtype == torch.float32:
-        return torch.mm(weight, rows.t()).t()
+        return torch.mm(weight, rows.t().contiguous()).t()
     wide = rows.float()
     product = rows.new_empty((rows.shape[0], weight.shape[0]))
     few = rows.shape[0] <= _MOST_TRANSPOSED
+    columns = wide.t().contiguous()
     for start in range(0, weight.shape[0], _WIDENED_AT_ONCE):
         part = weight[start : start + _WIDENED_AT_ONCE].float()
-        found = torch.mm(part, wide.t()).t() if few else torch.nn.functional.linear(wide, part)
+        found = torch.mm(part, columns).t() if few else torch.nn.functional.linear(wide, part)
         product[:, start : start + part.shape[0]] = found
     return product
 

@@ -11,7 +11,7 @@ __all__ = ["Speculator"]
 
 # A completion is searched for the last few tokens; a shorter match than this says too little.
 _LONGEST_MATCH, _SHORTEST_MATCH = 4, 2
-_FIRST_BLOCK, _LONGEST_BLOCK = 8, 32
+_FIRST_BLOCK, _FIRST_QUOTE, _LONGEST_BLOCK = 8, 2, 32
 # Where nothing was ever right, a guess is tried only now and then.
 _PATIENCE = 4
 
@@ -40,7 +40,7 @@ class Speculator:
         self._expected = 0  # in the draft: the place of the next token, as long as the two agree
         self._agreed = 0  # tokens of the completion that were compared with the draft
         self._block = _FIRST_BLOCK
-        self._quote_block = _FIRST_BLOCK // 2
+        self._quote_block = _FIRST_QUOTE
         self._useless = 0
         self._from_draft = False
 
