@@ -1,5 +1,6 @@
 """Graphs built from the engine and the verifiers; every factory returns an uncompiled ``StateGraph``."""
 
+from latentseek_agents.graphs.baselines import create_best_of_n_graph, create_self_consistency_graph
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import RefineContext, RefineInput, RefineOutput, RefineState
 
@@ -8,6 +9,8 @@ __all__ = [
     "RefineInput",
     "RefineOutput",
     "RefineState",
+    "create_best_of_n_graph",
     "create_refine_graph",
+    "create_self_consistency_graph",
     "supersteps",
 ]

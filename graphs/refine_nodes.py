@@ -1,40 +1,37 @@
 """The three nodes of the refinement loop, their state, and the loop itself without a graph."""
 
-import inspect
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from langgraph.errors import GraphBubbleUp
 from langgraph.managed import RemainingSteps
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import (
-    BackboneError,
-    ConfigError,
-    InputError,
-    LatentSeekError,
-    VerdictError,
-)
+from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError, LatentSeekError
 from latentseek_agents.engine.search import Round, draft, refine, token_differences
-from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
-from latentseek_agents.graphs.decisions import (
-    StopReason,
-    accepts,
-    as_verdict,
-    best_attempt,
-    best_sample,
-    stop_reason,
-)
+from latentseek_agents.engine.verdict import Attempt, Usage
+from latentseek_agents.graphs.decisions import StopReason, best_attempt, best_sample, stop_reason
+from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 
-__all__ = ["RefineContext", "RefineInput", "RefineNodes", "RefineOutput", "RefineState", "RefineUpdate"]
+__all__ = [
+    "RefineContext",
+    "RefineInput",
+    "RefineNodes",
+    "RefineOutput",
+    "RefineState",
+    "RefineUpdate",
+    "checked_backbone",
+    "checked_config",
+    "deadline_for",
+    "question_of",
+]
 
 _log = logging.getLogger(__name__)
 # A round is ``refine`` and ``verify``, and LangGraph wants one more step to find that nothing is left to do.
@@ -138,19 +135,9 @@ class RefineNodes:
         config: LatentSeekConfig | None = None,
         on_token: Callable[[int], None] | None = None,
     ) -> None:
-        if not isinstance(backbone, Backbone):
-            raise BackboneError(
-                f"a search needs a Backbone, but got {type(backbone).__name__}; wrap a loaded model with "
-                "Backbone.from_model(model, tokenizer), or load one with Backbone.from_pretrained(name)"
-            )
-        if config is not None and not isinstance(config, LatentSeekConfig):
-            raise ConfigError(
-                f"config must be a LatentSeekConfig, but is a {type(config).__name__}; "
-                "write LatentSeekConfig(learning_rate=0.03, ...)"
-            )
-        self.backbone = backbone
-        self.verifier = default_verifier(backbone) if verifier is None else _checked(verifier)
-        self.config = config or LatentSeekConfig()
+        self.backbone = checked_backbone(backbone)
+        self.config = checked_config(config)
+        self.verifier = default_verifier(backbone) if verifier is None else checked_verifier(verifier)
         self.on_token = on_token
 
     def loop(
@@ -181,10 +168,10 @@ class RefineNodes:
 
     def draft(self, state: RefineState, runtime: Runtime[RefineContext]) -> RefineUpdate:
         """Write the draft, and forget what the thread's last question left."""
-        question = _question(state)
+        question = question_of(state)
         config = self._config(runtime)
         made = draft(
-            self.backbone, question, config, deadline=_deadline(config, Usage()), on_token=self.on_token
+            self.backbone, question, config, deadline=deadline_for(config, Usage()), on_token=self.on_token
         )
         return {
             "answer": None,
@@ -210,7 +197,14 @@ class RefineNodes:
         judged: list[Attempt] = []
         for sample in samples:
             if sample.score is None:
-                sample, spent = self._judge(config, state, sample, [*history, *judged])  # noqa: PLW2901
+                sample, spent = judge(  # noqa: PLW2901
+                    self.verifier,
+                    config,
+                    state["question"],
+                    state.get("reference"),
+                    sample,
+                    [*history, *judged],
+                )
                 usage += spent
             judged.append(sample)
         entry = best_sample(judged)
@@ -251,12 +245,12 @@ class RefineNodes:
         try:
             made = refine(
                 self.backbone,
-                _question(state),
+                question_of(state),
                 config,
                 search=state["search"],
                 samples=[Attempt.from_dict(entry) for entry in state["samples"]],
                 history=[Attempt.from_dict(entry) for entry in state["iterations"]],
-                deadline=_deadline(config, usage),
+                deadline=deadline_for(config, usage),
                 on_token=self.on_token,
             )
         except LatentSeekError as error:
@@ -274,28 +268,6 @@ class RefineNodes:
             "search": made.search,
             "usage": (usage + made.usage).to_dict(),
         }
-
-    def _judge(
-        self, config: LatentSeekConfig, state: RefineState, attempt: Attempt, history: Sequence[Attempt]
-    ) -> tuple[Attempt, Usage]:
-        began = time.monotonic()
-        raised = False
-        try:
-            value = self.verifier(state["question"], attempt.text, reference=state.get("reference"))
-            verdict = as_verdict(value, config)
-        except GraphBubbleUp:  # an interrupt, for example by a person who is asked for the verdict
-            raise
-        except VerdictError as error:
-            error.attempts = [*(entry.to_dict() for entry in history), attempt.to_dict()]
-            raise
-        except Exception as error:
-            # Attempts are dear and a verifier is often a stranger's code: keep them, and say what happened.
-            _log.warning("the verifier raised; the attempt counts as not judged", exc_info=True)
-            raised = True
-            verdict = Verdict(-1.0, None, f"the verifier raised {type(error).__name__}: {error}")
-        spent = replace(verdict.usage, verifier_seconds=time.monotonic() - began)
-        passed = None if raised else accepts(verdict, config)
-        return attempt.judged(verdict, passed=passed), spent
 
     def _announce(
         self,
@@ -326,21 +298,6 @@ class RefineNodes:
         return context.apply(self.config) if isinstance(context, RefineContext) else self.config
 
 
-def _checked(verifier: Callable[..., Any]) -> Callable[..., Any]:
-    wanted = "verifier(question, solution, *, reference=None) -> Verdict"
-    if not callable(verifier):
-        raise ConfigError(f"the verifier must be callable as {wanted}, but is {verifier!r}")
-    try:
-        signature = inspect.signature(verifier)
-    except ValueError:  # some builtins have none; the first call will tell
-        return verifier
-    try:
-        signature.bind("question", "solution", reference=None)
-    except TypeError as error:
-        raise ConfigError(f"the verifier must be callable as {wanted}, but: {error}") from None
-    return verifier
-
-
 def _result(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopReason) -> RefineUpdate:
     chosen = best_attempt(history, config.keep)
     return {
@@ -355,7 +312,40 @@ def _result(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopRe
     }
 
 
-def _question(state: RefineState) -> str:
+def checked_backbone(backbone: Backbone) -> Backbone:
+    """The backbone, if it is one.
+
+    Raises:
+        BackboneError: It is not.
+    """
+    if not isinstance(backbone, Backbone):
+        raise BackboneError(
+            f"a search needs a Backbone, but got {type(backbone).__name__}; wrap a loaded model with "
+            "Backbone.from_model(model, tokenizer), or load one with Backbone.from_pretrained(name)"
+        )
+    return backbone
+
+
+def checked_config(config: LatentSeekConfig | None) -> LatentSeekConfig:
+    """The configuration, or the default one.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if config is not None and not isinstance(config, LatentSeekConfig):
+        raise ConfigError(
+            f"config must be a LatentSeekConfig, but is a {type(config).__name__}; "
+            "write LatentSeekConfig(learning_rate=0.03, ...)"
+        )
+    return config or LatentSeekConfig()
+
+
+def question_of(state: RefineState) -> str:
+    """The question in the state.
+
+    Raises:
+        InputError: There is none.
+    """
     question = state.get("question")
     if question is None:
         raise InputError(
@@ -364,7 +354,8 @@ def _question(state: RefineState) -> str:
     return question
 
 
-def _deadline(config: LatentSeekConfig, usage: Usage) -> float | None:
+def deadline_for(config: LatentSeekConfig, usage: Usage) -> float | None:
+    """When the time is up, as a ``time.monotonic()``."""
     if config.max_seconds is None:
         return None
     return time.monotonic() + max(0.0, config.max_seconds - usage.seconds)

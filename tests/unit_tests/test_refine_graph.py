@@ -210,7 +210,7 @@ def test_an_attempt_cut_short_by_the_deadline_is_dropped(
 ) -> None:
     from latentseek_agents.graphs import refine_nodes as module
 
-    monkeypatch.setattr(module, "_deadline", lambda config, usage: 0.0 if usage.policy_tokens else None)
+    monkeypatch.setattr(module, "deadline_for", lambda config, usage: 0.0 if usage.policy_tokens else None)
     result = run(tiny, ScriptedVerifier(), CONFIG.replace(max_seconds=1e6))
     assert result["stop_reason"] == "seconds"
     assert len(result["iterations"]) == 1

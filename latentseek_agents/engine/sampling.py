@@ -1,0 +1,89 @@
+"""Independent samples of the policy: what the baselines choose from."""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.decoding import DecodeRequest, decode
+from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.engine.prompts import prompt_for
+from latentseek_agents.engine.search import Round
+from latentseek_agents.engine.verdict import Attempt, Usage
+
+__all__ = ["sample"]
+
+
+def sample(
+    backbone: Backbone,
+    question: str,
+    config: LatentSeekConfig,
+    *,
+    count: int,
+    temperature: float,
+    deadline: float | None = None,
+    on_token: Callable[[int], None] | None = None,
+) -> Round:
+    """Write several solutions of one question, all at once.
+
+    Args:
+        backbone: The frozen policy.
+        question: What to solve.
+        config: Its prompt, token limit and seed are used.
+        count: How many solutions.
+        temperature: Of the policy; 0 writes the greedy one ``count`` times.
+        deadline: A ``time.monotonic()`` at which to stop with what there is.
+        on_token: Called with each token id as it is written, of whichever solution.
+
+    Returns:
+        A round whose attempts are numbered from 0.
+
+    Raises:
+        ConfigError: ``count`` or ``temperature`` is out of range.
+        InputError: The question leaves no room in the context window.
+    """
+    if count < 1:
+        raise ConfigError(f"count={count}: at least 1 solution must be sampled")
+    if not 0 <= temperature < float("inf"):
+        raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
+    began = time.monotonic()
+    prompt_ids = backbone.encode_prompt(prompt_for(question, config.prompt))
+    room = max(0, min(config.max_new_tokens, backbone.context_window - len(prompt_ids)))
+    completions = decode(
+        backbone,
+        [
+            DecodeRequest(
+                prompt_ids=prompt_ids,
+                max_new_tokens=room,
+                end_token_ids=backbone.eos_token_ids,
+                temperature=temperature,
+                seed=_seed(config.seed, number),
+                deadline=deadline,
+                on_token=on_token,
+            )
+            for number in range(count)
+        ],
+    )
+    attempts = [
+        Attempt(
+            iteration=number,
+            token_ids=completion.token_ids,
+            latent_token_ids=[],
+            changed=[],
+            text=backbone.decode(completion.token_ids),
+            finish_reason=completion.finish_reason,
+        )
+        for number, completion in enumerate(completions)
+    ]
+    usage = Usage(
+        policy_tokens=sum(completion.new_tokens for completion in completions),
+        policy_forward_passes=sum(completion.forward_passes for completion in completions),
+        policy_seconds=time.monotonic() - began,
+    )
+    return Round(attempts=attempts, search=b"", usage=usage)
+
+
+def _seed(seed: int, number: int) -> int:
+    digest = hashlib.blake2b(f"{seed}/sample/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
