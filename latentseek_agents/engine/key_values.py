@@ -49,7 +49,7 @@ class KeyValueStore:
 
         Args:
             layer: Number of the layer.
-            flat_positions: (N,) int64, slot * positions + position, for each new token.
+            flat_positions: (N,) int64, slot * positions + position, per new token; on the layer's device.
             key: (N, heads, width).
             value: (N, heads, width).
 
@@ -59,9 +59,8 @@ class KeyValueStore:
         if layer not in self._layers:
             self._layers[layer] = (self._empty(key), self._empty(value))
         keys, values = self._layers[layer]
-        index = flat_positions.to(keys.device)
-        keys.view(-1, *keys.shape[2:]).index_copy_(0, index, key)
-        values.view(-1, *values.shape[2:]).index_copy_(0, index, value)
+        keys.view(-1, *keys.shape[2:]).index_copy_(0, flat_positions, key)
+        values.view(-1, *values.shape[2:]).index_copy_(0, flat_positions, value)
         return keys, values
 
     def save(self, slot: int, start: int, end: int) -> SavedLayers:

@@ -103,7 +103,14 @@ class _Work:
             [row.slot * store.positions + p for row in rows for p in range(row.start, row.end)]
         )
         self.groups = _groups(rows)
+        self._placed: dict[torch.device, torch.Tensor] = {}
         self._masks: dict[Any, torch.Tensor | None] = {}
+
+    def positions_on(self, device: "torch.device") -> "torch.Tensor":
+        """``flat_positions`` on a layer's device; brought there once per pass, not once per layer."""
+        if device not in self._placed:
+            self._placed[device] = self.flat_positions.to(device)
+        return self._placed[device]
 
     def mask(
         self, group: "_Group", window: int | None, share: int, like: "torch.Tensor"
@@ -225,7 +232,7 @@ def _attention(
     work: _Work = _current.work
     scale = scaling if scaling is not None else float(query.shape[-1] ** -0.5)
     keys, values = work.store.write(
-        module.layer_idx, work.flat_positions, key[0].transpose(0, 1), value[0].transpose(0, 1)
+        module.layer_idx, work.positions_on(key.device), key[0].transpose(0, 1), value[0].transpose(0, 1)
     )
     queries = query[0].transpose(0, 1)
     share = queries.shape[1] // keys.shape[2]
