@@ -71,6 +71,16 @@ class LatentSeekResult:
         """Plain values, ready for JSON or a LangGraph state."""
         return asdict(self)
 
+    def to_html(self, decode: Callable[[list[int]], str]) -> str:
+        """The search as one self-contained HTML page; see :func:`~latentseek_agents.html_page.html_page`.
+
+        Args:
+            decode: Token ids to text, such as ``backbone.decode``.
+        """
+        from latentseek_agents.html_page import html_page
+
+        return html_page([self], decode)
+
     def __add__(self, later: "LatentSeekResult") -> "LatentSeekResult":
         """The later snapshot: LangChain adds up what a stream yields."""
         return later

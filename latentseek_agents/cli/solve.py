@@ -1,6 +1,7 @@
 """``latentseek solve``: search for verified answers, one question or many."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
@@ -65,6 +66,10 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
     trace: Annotated[
         str | None, typer.Option(metavar="FILE.jsonl", help="Append every iteration and result to this file.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.html", help="Show the searches on one self-contained page."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per question and nothing else.")
     ] = False,
@@ -113,7 +118,8 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
             )
             judge = make_verifier(names, backbone)
         report.start(backbone, " + ".join(names), config)
-        code = _solve_all(questions, backbone, judge, config, report, trace_file)
+        page = None if html is None else _Page(html, backbone, config)
+        code = _solve_all(questions, backbone, judge, config, report, trace_file, page)
     if code:
         raise typer.Exit(code)
 
@@ -183,6 +189,7 @@ def _solve_all(
     config: "LatentSeekConfig",
     report: "Report",
     trace_file: TextIO | None,
+    page: "_Page | None",
 ) -> int:
     tracer = _Tracer(trace_file)
     search = make_search(backbone, verifier, config, [report, tracer])
@@ -201,10 +208,44 @@ def _solve_all(
                 continue
             verified += result.passed is True
             tracer.write("latentseek_result", **result.to_dict(), reference=question.reference)
+            if page is not None:
+                page.add(result)
             report.on_result(index, question, result)
     if failed:
         return BAD_INPUT
     return 0 if verified == len(questions) else NOT_VERIFIED
+
+
+class _Page:
+    """Searches on an HTML page, which is written again, whole, after every question."""
+
+    def __init__(self, name: str, backbone: "Backbone", config: "LatentSeekConfig") -> None:
+        self._name = name
+        self._backbone = backbone
+        self._threshold = config.reward_threshold
+        self._results: list[LatentSeekResult] = []
+        self._write()  # a file that cannot be written is better known before the work than after it
+
+    def add(self, result: "LatentSeekResult") -> None:
+        """Show one more search."""
+        self._results.append(result)
+        self._write()
+
+    def _write(self) -> None:
+        from latentseek_agents.html_page import html_page
+
+        page = html_page(self._results, self._decode, threshold=self._threshold)
+        making = f"{self._name}.making"
+        try:
+            with open(making, "w", encoding="utf-8", errors="replace") as file:
+                file.write(page)
+            os.replace(making, self._name)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"cannot write the page {one_line(self._name)}: {reason}") from None
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return self._backbone.decode(token_ids, skip_special_tokens=False)
 
 
 class _Tracer(Listener):

@@ -334,3 +334,19 @@ def test_a_reference_is_for_one_question(monkeypatch):
     monkeypatch.setattr("latentseek_agents.cli.questions.read_input", lambda name: text)
     with pytest.raises(InputError, match="--reference is for one question"):
         read_questions("-", "4")
+
+
+def test_the_searches_are_shown_on_a_page(run, tmp_path):
+    file = tmp_path / "out.html"
+    assert run("solve", "What is 2 + 2?", *SHORT, "--quiet", "--html", str(file)).exit_code == 0
+    page = file.read_text(encoding="utf-8")
+    assert page.count("<details") == 3
+    assert "1 of 1 verified" in page
+    assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+
+
+def test_a_page_that_cannot_be_written_is_known_before_the_work(run, tmp_path):
+    result = run("solve", "What is 2 + 2?", *SHORT, "--html", str(tmp_path / "missing" / "out.html"))
+    assert result.exit_code == 2
+    assert "cannot write the page" in result.output
+    assert run.verifier.calls == []
