@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Sys
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -351,6 +352,28 @@ def test_text_before_a_call_is_streamed_and_the_call_is_not() -> None:
     assert "".join(chunk.content for chunk in chunks) == "I add them."
     assert len(chunks) > 5
     assert [call["name"] for call in total(chunks).tool_calls] == ["add"]
+
+
+async def test_an_agent_calls_its_tool_and_answers() -> None:
+    backbone = scripted_backbone([CALL, "It is 3."], hermes_tokenizer())
+    chat = ChatLatentSeek(backbone=backbone).bind_tools([add])
+
+    async def model(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await chat.ainvoke(state["messages"])]}
+
+    builder = StateGraph(MessagesState).add_node("model", model).add_node("tools", ToolNode([add]))
+    builder.add_edge(START, "model").add_conditional_edges("model", tools_condition)
+    graph: Any = builder.add_edge("tools", "model").compile()
+    given = {"messages": [HumanMessage("1 + 2?")]}
+    streamed = ""
+    async for mode, part in graph.astream(given, stream_mode=["messages", "values"]):
+        if mode == "values":
+            messages = part["messages"]
+        elif isinstance(part[0], AIMessageChunk):
+            streamed += str(part[0].content)
+    assert [message.type for message in messages] == ["human", "ai", "tool", "ai"]
+    assert (messages[2].content, messages[3].content) == ("3", "It is 3.")
+    assert streamed == "It is 3."
 
 
 def test_a_response_template_of_the_tokenizer_is_used() -> None:
