@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from latentseek_agents.chat.model import ChatLatentSeek
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.engine.config import LatentSeekConfig
     from latentseek_agents.engine.errors import (
@@ -25,6 +26,7 @@ _HOMES = {
     "Attempt": "engine.verdict",
     "Backbone": "engine.backbone",
     "BackboneError": "engine.errors",
+    "ChatLatentSeek": "chat.model",
     "Check": "engine.verdict",
     "ConfigError": "engine.errors",
     "InputError": "engine.errors",
@@ -44,6 +46,7 @@ __all__ = [
     "Attempt",
     "Backbone",
     "BackboneError",
+    "ChatLatentSeek",
     "Check",
     "ConfigError",
     "InputError",

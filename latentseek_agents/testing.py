@@ -1,4 +1,4 @@
-"""Test doubles: a tiny random model made in memory, and a verifier that reads its scores from a list.
+"""Test doubles: a tiny random model made in memory, one that writes what it is told, a scripted verifier.
 
 They let you test a graph that holds a latent search in milliseconds, with no download and no network.
 
@@ -9,14 +9,22 @@ Example:
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.completion import Completion, DecodeRequest
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.verdict import Verdict
 
-__all__ = ["ARCHITECTURES", "ScriptedVerifier", "tiny_backbone", "tiny_model", "tiny_tokenizer"]
+__all__ = [
+    "ARCHITECTURES",
+    "ScriptedVerifier",
+    "scripted_backbone",
+    "tiny_backbone",
+    "tiny_model",
+    "tiny_tokenizer",
+]
 
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _CHAT_TEMPLATE = (
@@ -113,6 +121,92 @@ def tiny_backbone(
 ) -> Backbone:
     """A :class:`Backbone` over :func:`tiny_model` and :func:`tiny_tokenizer`."""
     return Backbone.from_model(tiny_model(architecture, seed=seed, **changes), tiny_tokenizer(chat=chat))
+
+
+Script = Sequence[str] | Callable[[str], str]
+
+
+def scripted_backbone(
+    script: Script, tokenizer: Any = None, *, delay: Callable[[], None] | None = None
+) -> Backbone:
+    """A backbone that writes what it is told: to test tools, parsers and streams without a trained model.
+
+    Given tokens (the opening of a forced call) are kept, and the reply goes on after them if it begins so.
+
+    Args:
+        script: The replies in turn, and the last one from then on; or a function from the prompt, as text,
+            to the reply.
+        tokenizer: By default that of :func:`tiny_backbone`.
+        delay: Called before each token, for tests of time.
+
+    Example:
+        >>> from latentseek_agents import LatentSeek, LatentSeekConfig
+        >>> seek = LatentSeek(scripted_backbone(["The answer is 4."]), ScriptedVerifier([0.0]))
+        >>> seek.invoke("What is 2 + 2?").text
+        'The answer is 4.'
+    """
+    return _ScriptedBackbone(script, tokenizer or tiny_tokenizer(), delay)
+
+
+class _ScriptedBackbone(Backbone):
+    def __init__(self, script: Script, tokenizer: Any, delay: Callable[[], None] | None) -> None:
+        # A window that a script and a description of many tools fit into, at a byte a token.
+        super().__init__(tiny_model(max_position_embeddings=65_536), tokenizer, name="scripted")
+        self._script = _ScriptedDecoder(self, script, delay)
+
+    @property
+    def batch_decoder(self) -> Any:
+        return self._script
+
+
+class _ScriptedDecoder:
+    """Stands where the decoder of a backbone stands."""
+
+    def __init__(self, backbone: Backbone, script: Script, delay: Callable[[], None] | None) -> None:
+        self.backbone = backbone
+        self.script = script
+        self.delay = delay
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[Completion]:
+        return [self._complete(request) for request in requests]
+
+    def _complete(self, request: DecodeRequest) -> Completion:
+        import torch
+
+        reply = self._reply(list(request.prompt_ids))
+        tokens = list(self.backbone.tokenizer(reply, add_special_tokens=False)["input_ids"])
+        forced = list(request.forced_ids)
+        if tokens[: len(forced)] == forced:
+            tokens = tokens[len(forced) :]
+        written = list(forced)
+        finish_reason = "length"
+        for token in [*tokens, max(self.backbone.eos_token_ids)][: request.max_new_tokens]:
+            if self.delay is not None:
+                self.delay()
+            written.append(token)
+            if request.on_token is not None:
+                request.on_token(token)
+            if token in request.end_token_ids:
+                finish_reason = "stop"
+                break
+        added = len(written) - len(forced)
+        return Completion(
+            token_ids=written,
+            hidden=torch.ones(added, self.backbone.hidden_size),
+            finish_reason=finish_reason,
+            forward_passes=added,
+            computed_tokens=added,
+        )
+
+    def _reply(self, prompt_ids: list[int]) -> str:
+        if callable(self.script):
+            return self.script(self.backbone.decode(prompt_ids, skip_special_tokens=False))
+        with self._lock:
+            reply = self.script[min(self.calls, len(self.script) - 1)]
+            self.calls += 1
+        return reply
 
 
 class ScriptedVerifier:

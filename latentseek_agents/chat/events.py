@@ -1,0 +1,60 @@
+"""The events of a search, to whoever listens: LangChain's callbacks and LangGraph's custom stream."""
+
+from contextvars import ContextVar
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.callbacks.manager import ahandle_event, handle_event
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import (
+    ensure_config,
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+)
+from langgraph.config import get_stream_writer
+
+__all__ = ["Listeners", "stream_config"]
+
+stream_config: ContextVar[RunnableConfig | None] = ContextVar("latentseek_stream_config", default=None)
+"""The configuration of the stream that is being opened: LangChain keeps it from ``_stream``."""
+
+
+class Listeners:
+    """Who listens to this call; to be made in the context of the call.
+
+    Args:
+        run_manager: That of the call, if LangChain hands one over.
+    """
+
+    def __init__(self, run_manager: Any = None) -> None:
+        self._manager = run_manager
+        self._config = ensure_config(stream_config.get())
+        try:
+            self._writer: Any = get_stream_writer()
+        except (RuntimeError, KeyError):  # not in a graph
+            self._writer = None
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Announce an event."""
+        manager = self._manager or get_callback_manager_for_config(self._config)
+        handle_event(*_arguments(manager, event), **_about(manager))
+        self._write(event)
+
+    async def atell(self, event: dict[str, Any]) -> None:
+        """Announce an event in an event loop."""
+        manager = self._manager or get_async_callback_manager_for_config(self._config)
+        await ahandle_event(*_arguments(manager, event), **_about(manager))
+        self._write(event)
+
+    def _write(self, event: dict[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer(event)
+
+
+def _arguments(manager: Any, event: dict[str, Any]) -> tuple[Any, ...]:
+    return manager.handlers, "on_custom_event", "ignore_custom_event", event["type"], event
+
+
+def _about(manager: Any) -> dict[str, Any]:
+    run_id = getattr(manager, "run_id", None) or getattr(manager, "parent_run_id", None) or uuid4()
+    return {"run_id": run_id, "tags": manager.tags, "metadata": manager.metadata}

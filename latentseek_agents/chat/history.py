@@ -1,0 +1,173 @@
+"""LangChain messages as the messages that a chat template takes."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from latentseek_agents.engine.errors import InputError
+from latentseek_agents.inputs import question_from_messages
+
+__all__ = ["as_plain_messages", "as_template_messages", "question_of", "tool_instructions"]
+
+TemplateMessage = dict[str, Any]
+
+_NO_TEXT = frozenset(
+    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "reasoning", "thinking"}
+)
+_INSTRUCTIONS = """You can call tools. To call one, write its name and its arguments as JSON between tags:
+<tool_call>
+{{"name": "the tool's name", "arguments": {{"an argument's name": "its value"}}}}
+</tool_call>
+End your message after the last call. The results come back between <tool_response> tags. Without need for a \
+tool, answer in words. These are the tools, one a line:
+{tools}"""
+
+
+def tool_instructions(tools: Sequence[dict[str, Any]]) -> str:
+    """What to tell a model whose chat template says nothing about tools.
+
+    Args:
+        tools: Each as in OpenAI's API: ``{"type": "function", "function": {...}}``.
+    """
+    lines = [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
+    return _INSTRUCTIONS.format(tools="\n".join(lines))
+
+
+def as_template_messages(messages: Sequence[BaseMessage]) -> list[TemplateMessage]:
+    """Messages for a template that knows tools. Neighbours of one role are joined, system first.
+
+    Raises:
+        InputError: There is no message, or one holds something other than text.
+
+    Example:
+        >>> as_template_messages([HumanMessage("Hi!"), SystemMessage("Be kind.")])
+        [{'role': 'system', 'content': 'Be kind.'}, {'role': 'user', 'content': 'Hi!'}]
+    """
+    converted: list[TemplateMessage] = []
+    for message in messages:
+        converted.append(_converted(message))
+    return _joined(converted)
+
+
+def as_plain_messages(
+    messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, str]]:
+    """The same for a template that knows no tools: calls and results are written out in the text.
+
+    Args:
+        messages: The conversation.
+        tools: What may be called; the system message describes them.
+    """
+    plain: list[TemplateMessage] = []
+    if tools:
+        plain.append({"role": "system", "content": tool_instructions(tools)})
+    for message in messages:
+        entry = _converted(message)
+        if entry["role"] == "tool":
+            entry = {"role": "user", "content": f"<tool_response>\n{entry['content']}\n</tool_response>"}
+        elif calls := entry.pop("tool_calls", None):
+            written = [
+                f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
+                for call in calls
+            ]
+            entry["content"] = "\n".join([entry["content"], *written]).strip()
+        plain.append(entry)
+    # The caller's own rules come before the description of the tools.
+    own = [entry for entry in plain[1:] if entry["role"] == "system"] if tools else []
+    rest = [entry for entry in plain if not any(entry is rule for rule in own)]
+    return _joined([*own, *rest])
+
+
+def question_of(messages: Sequence[BaseMessage]) -> str:
+    """What a verifier is told that the question was: the conversation up to the user's last turn."""
+    last = max((i for i, message in enumerate(messages) if isinstance(message, HumanMessage)), default=None)
+    if last is None:
+        return "\n\n".join(str(message.text) for message in messages)
+    return question_from_messages(list(messages[: last + 1]))
+
+
+def _converted(message: BaseMessage) -> TemplateMessage:
+    content = _text(message)
+    if isinstance(message, SystemMessage):
+        return {"role": "system", "content": content}
+    if isinstance(message, HumanMessage):
+        return {"role": "user", "content": content}
+    if isinstance(message, AIMessage):
+        refused = [str(call["args"] or "") for call in message.invalid_tool_calls]
+        entry: TemplateMessage = {"role": "assistant", "content": "\n".join([content, *refused]).strip("\n")}
+        if message.tool_calls:
+            entry["tool_calls"] = [
+                {
+                    "type": "function",
+                    "id": _short_id(call["id"]),
+                    "function": {"name": call["name"], "arguments": call["args"]},
+                }
+                for call in message.tool_calls
+            ]
+        return entry
+    if isinstance(message, ToolMessage):
+        call_id = _short_id(message.tool_call_id)
+        return {"role": "tool", "name": message.name or "", "content": content, "tool_call_id": call_id}
+    if isinstance(message, FunctionMessage):
+        return {"role": "tool", "name": message.name, "content": content, "tool_call_id": _short_id(None)}
+    if isinstance(message, ChatMessage):
+        return {"role": message.role, "content": content}
+    raise InputError(
+        f"a {type(message).__name__} has no place in a conversation; use system, human, AI and tool messages"
+    )
+
+
+def _text(message: BaseMessage) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    parts = []
+    for block in message.content:
+        if isinstance(block, str):
+            parts.append(block)
+        elif block.get("type") == "text" or (set(block) & {"text"} and "type" not in block):
+            parts.append(str(block["text"]))
+        elif block.get("type") == "json":
+            parts.append(json.dumps(block.get("json", block), ensure_ascii=False))
+        elif block.get("type") not in _NO_TEXT:
+            raise InputError(
+                f"a {message.type} message holds {block.get('type', 'something unknown')!r}, "
+                "but this model reads text only; describe it in words"
+            )
+    return "\n".join(parts)
+
+
+def _joined(entries: list[TemplateMessage]) -> list[TemplateMessage]:
+    """System messages first and as one, neighbours of one role as one: some templates want it so."""
+    if not entries:
+        raise InputError("there are no messages; give at least one from the user")
+    rules = [entry["content"] for entry in entries if entry["role"] == "system"]
+    joined: list[TemplateMessage] = [{"role": "system", "content": "\n\n".join(rules)}] if rules else []
+    for entry in entries:
+        if entry["role"] == "system":
+            continue
+        last = joined[-1] if joined else None
+        plain = entry["role"] != "tool" and "tool_calls" not in entry
+        if last is not None and plain and last["role"] == entry["role"] and "tool_calls" not in last:
+            last["content"] += f"\n\n{entry['content']}"
+        else:
+            joined.append(dict(entry))
+    return joined
+
+
+def _short_id(call_id: str | None) -> str:
+    """An id of nine letters and digits, as Mistral's templates demand; the same for the same call."""
+    if call_id is not None and re.fullmatch(r"[A-Za-z0-9]{9}", call_id):
+        return call_id
+    return hashlib.blake2b((call_id or "").encode(), digest_size=5).hexdigest()[:9]

@@ -1,0 +1,412 @@
+"""A local Hugging Face model as a LangChain chat model, with a verified answer where a verifier is given."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import ConfigDict, Field, ValidationError
+
+from latentseek_agents.chat.background import Piece, apieces, pieces
+from latentseek_agents.chat.events import Listeners, stream_config
+from latentseek_agents.chat.identity import described, fingerprint
+from latentseek_agents.chat.loaded import loaded_backbone
+from latentseek_agents.chat.options import check_call_options, forced_tools, normal_choice
+from latentseek_agents.chat.reply import Reply
+from latentseek_agents.chat.structured import Method, json_rules, parser, with_raw
+from latentseek_agents.chat.turn import Turn, TurnRequest
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import BackboneError, ConfigError
+
+__all__ = ["ChatLatentSeek"]
+
+# LangChain's standard settings of models behind an API; here there is no API.
+_WITHOUT_MEANING = frozenset({"api_key", "base_url", "max_retries", "timeout"})
+_METHODS = ("function_calling", "json_mode", "json_schema")
+
+
+class ChatLatentSeek(BaseChatModel):
+    """A local model as a chat model: streaming, async, batches, tools, structured output; no server.
+
+    Without a verifier it writes plainly. With one, the message that ends a turn is refined: drafted, judged,
+    and written again from moved latents until it passes or the budget is spent. A message that calls a tool
+    is passed on as it was drafted. The conversation is the prompt; ``config.prompt`` is not used, so ask in
+    a system message for the form of answer that your verifier reads.
+
+    ``stream`` shows plain replies token by token. A refined one comes as one chunk, because a draft may be
+    withdrawn; each iteration is announced by a custom event ``"latentseek_iteration"`` (in
+    ``astream_events``, and in a LangGraph ``stream_mode="custom"``). Where tools are bound, text that may be
+    the beginning of a call waits until it is clear. Leaving a stream, or cancelling its task, stops the
+    decoding within a token.
+
+    Calls are told from text after decoding, which is not constrained to a grammar: a model can still write a
+    broken call (``invalid_tool_calls``) or an object that misses its schema (an error). Libraries that
+    constrain decoding work on logits inside ``generate``; here rows of many callers share a pass and
+    several guessed tokens are checked at once, and none of them fits that without a copy of its state per
+    guess. ``tool_choice="any"`` or a name does hold: the reply begins with the opening of the call, so that
+    the model can only write the rest.
+
+    Args:
+        backbone: The model; or give ``model``.
+        model: A name, folder or GGUF file to load on first use, as for ``Backbone.from_pretrained``.
+        model_options: Its other arguments, such as ``{"dtype": "bfloat16"}``.
+        verifier: The judge of finished replies; None refines nothing.
+        config: Settings of the search. Its ``max_seconds`` bounds plain replies, too.
+        max_tokens: Most tokens of a reply; of each attempt, in a search.
+        temperature: Of plain replies, 0 is greedy; in a search, of the text after the latents.
+        seed: Where sampling starts; by default the configuration's.
+        stop: Stop sequences, for every call. They are not part of the reply.
+        refine_tool_calls: Judge and refine messages that call tools, too.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range, or there is neither a backbone nor a model.
+
+    Example:
+        >>> from latentseek_agents.testing import scripted_backbone
+        >>> chat = ChatLatentSeek(backbone=scripted_backbone(["It is 4.", "It is 4. Really."]))
+        >>> chat.invoke("What is 2 + 2?").content
+        'It is 4.'
+        >>> chat.invoke("Sure?", stop=["4."]).content
+        'It is '
+    """
+
+    backbone: Backbone | None = Field(default=None, exclude=True, repr=False)
+    model: str | None = None
+    model_options: dict[str, Any] = Field(default_factory=dict)
+    verifier: Callable[..., Any] | None = Field(default=None, exclude=True, repr=False)
+    config: LatentSeekConfig = Field(default_factory=LatentSeekConfig)
+    max_tokens: int = Field(default=512, ge=1)
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    stop: list[str] | None = Field(default=None, alias="stop_sequences")
+    refine_tool_calls: bool = False
+    streaming: bool = False
+
+    model_config = ConfigDict(populate_by_name=True, protected_namespaces=())
+
+    def __init__(self, **values: Any) -> None:
+        fields = type(self).model_fields
+        known = {*fields, *(field.alias for field in fields.values() if field.alias), *_WITHOUT_MEANING}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(
+                f"ChatLatentSeek has no setting {', '.join(unknown)}; "
+                f"the settings are {', '.join(sorted(fields))}"
+            )
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            raise ConfigError(f"ChatLatentSeek cannot be made: {'; '.join(wrong)}") from None
+        if (self.backbone is None) == (self.model is None):
+            raise ConfigError(
+                "ChatLatentSeek needs either a loaded backbone or the name of a model; write "
+                "ChatLatentSeek(backbone=Backbone.embedded()) or ChatLatentSeek(model='Qwen/...')"
+            )
+
+    # -- what LangChain asks for
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        listeners = Listeners(run_manager)
+        return _result(Turn(self._request(messages, stop, kwargs), on_event=listeners.tell).write())
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        listeners, shown = Listeners(run_manager), ""
+        said = pieces(self._request(messages, stop, kwargs))
+        try:
+            for kind, value in said:
+                if kind == "event":
+                    listeners.tell(value)
+                else:
+                    yield _chunk((kind, value), shown)
+                    shown += value if kind == "text" else ""
+        finally:
+            said.close()  # type: ignore[attr-defined]
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        listeners = Listeners(run_manager)
+        request = await self._arequest(messages, stop, kwargs)
+        said = apieces(request)
+        try:
+            async for kind, value in said:
+                if kind == "event":
+                    await listeners.atell(value)
+                elif kind == "reply":
+                    return _result(value)
+        finally:
+            await said.aclose()  # type: ignore[attr-defined]
+        raise RuntimeError("the turn ended without a reply")
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        listeners, shown = Listeners(run_manager), ""
+        said = apieces(await self._arequest(messages, stop, kwargs))
+        try:
+            async for kind, value in said:
+                if kind == "event":
+                    await listeners.atell(value)
+                else:
+                    yield _chunk((kind, value), shown)
+                    shown += value if kind == "text" else ""
+        finally:
+            await said.aclose()  # type: ignore[attr-defined]
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """The reply in chunks; see the class for what is shown when."""
+        chunks = super().stream(input, config, stop=stop, **kwargs)
+        # The first step opens the stream; only there is the configuration read.
+        token = stream_config.set(config)
+        try:
+            first = next(chunks, None)
+        finally:
+            stream_config.reset(token)
+        if first is not None:
+            yield first
+            yield from chunks
+
+    async def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """As :meth:`stream`; the event loop stays free."""
+        chunks: Any = super().astream(input, config, stop=stop, **kwargs)
+        try:
+            token = stream_config.set(config)
+            try:
+                first = await anext(chunks, None)
+            finally:
+                stream_config.reset(token)
+            if first is not None:
+                yield first
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            # Not when the garbage is collected: the decoding is to stop now.
+            await chunks.aclose()
+
+    @property
+    def _llm_type(self) -> str:
+        return "latentseek"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        plain = self.config.model_dump(exclude={"prompt"})
+        found: dict[str, Any] = {
+            "model": self._model_name(),
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self._seed(),
+            "stop_sequences": self.stop,
+            "refine_tool_calls": self.refine_tool_calls,
+            "max_seconds": self.config.max_seconds,
+        }
+        if self.backbone is not None:
+            found["weights"] = f"{fingerprint(self.backbone)} {self.backbone.dtype}"
+        else:
+            found["model_options"] = {name: str(value) for name, value in sorted(self.model_options.items())}
+        if self.verifier is not None:
+            found |= {"verifier": described(self.verifier), "search": plain}
+        return found
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider="latentseek",
+            ls_model_name=kwargs.get("model") or self._model_name(),
+            ls_model_type="chat",
+            ls_temperature=_given(kwargs.get("temperature"), self.temperature) or 0.0,
+            ls_max_tokens=_given(kwargs.get("max_tokens"), self.max_tokens),
+        )
+        if stops := [*(self.stop or ()), *(stop or ())]:
+            params["ls_stop"] = stops
+        return params
+
+    # -- tools and structured output
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with tools.
+
+        Args:
+            tools: Functions, LangChain tools, pydantic classes, ``TypedDict`` classes or dicts.
+            tool_choice: ``"auto"`` (the default), ``"none"``, ``"any"`` or the name of a tool: the reply has
+                to call one.
+            **kwargs: Passed on with every call.
+
+        Raises:
+            ConfigError: The choice is none of the tools.
+        """
+        converted = [convert_to_openai_tool(tool) for tool in tools]
+        choice = normal_choice(tool_choice, [tool["function"]["name"] for tool in converted])
+        return self.bind(tools=converted, tool_choice=choice, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        include_raw: bool = False,
+        method: Method = "function_calling",
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model, giving objects in place of messages.
+
+        Decoding is not constrained, so a reply may miss the schema. That is an error, never a mended object.
+
+        Args:
+            schema: A pydantic class (instances come back), a ``TypedDict``, a JSON schema or a tool (dicts).
+            include_raw: Give ``{"raw", "parsed", "parsing_error"}`` and raise nothing.
+            method: ``"function_calling"``: a forced call of a tool with this schema. ``"json_schema"``: the
+                schema in the system message, and JSON in the reply. ``"json_mode"``: JSON in the reply; your
+                prompt tells what is in it.
+            **kwargs: ``strict`` is taken for the sake of other models' callers, and changes nothing.
+
+        Raises:
+            ConfigError: There is no such method or option.
+        """
+        kwargs.pop("strict", None)
+        if kwargs or method not in _METHODS:
+            what = ", ".join(kwargs) if kwargs else f"method={method!r}"
+            raise ConfigError(
+                f"with_structured_output cannot use {what}; the methods are {', '.join(_METHODS)}"
+            )
+        about = {"kwargs": {"method": method}, "schema": convert_to_json_schema(schema)}
+        model: Runnable[LanguageModelInput, AIMessage]
+        if method == "function_calling":
+            name = convert_to_openai_tool(schema)["function"]["name"]
+            model = self.bind_tools([schema], tool_choice=name, ls_structured_output_format=about)
+        else:
+            form: dict[str, Any] = {"type": "json_object"}
+            if method == "json_schema":
+                form = {"type": "json_schema", "json_schema": convert_to_json_schema(schema)}
+            model = self.bind(response_format=form, ls_structured_output_format=about)
+        parse = parser(schema, method)
+        return with_raw(model, parse) if include_raw else model | parse
+
+    # -- from settings and call to a request
+
+    def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+    ) -> TurnRequest:
+        check_call_options(options)
+        tools = [convert_to_openai_tool(tool) for tool in options.get("tools") or ()]
+        names = [tool["function"]["name"] for tool in tools]
+        choice = normal_choice(options.get("tool_choice"), names)
+        rules = ""
+        if isinstance(form := options.get("response_format"), Mapping):
+            rules = json_rules(form.get("json_schema"))
+        max_tokens = _given(options.get("max_tokens"), self.max_tokens)
+        if max_tokens < 1:
+            raise ConfigError(f"max_tokens={max_tokens}: it must be at least 1")
+        return TurnRequest(
+            backbone=self._loaded(options.get("model")),
+            messages=messages,
+            tools=() if choice == "none" else tools,
+            must_call=forced_tools(choice, names),
+            rules=rules,
+            stop=[*(self.stop or ()), *(stop or ())],
+            max_tokens=max_tokens,
+            temperature=_given(options.get("temperature"), self.temperature),
+            seed=_given(options.get("seed"), self._seed()),
+            verifier=self.verifier,
+            config=self.config,
+            reference=options.get("reference"),
+            refine_tool_calls=self.refine_tool_calls,
+            model_name=options.get("model") or self._model_name(),
+        )
+
+    async def _arequest(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
+    ) -> TurnRequest:
+        if self.backbone is None or options.get("model"):
+            import asyncio
+
+            # It may have to be loaded first.
+            return await asyncio.to_thread(self._request, messages, stop, options)
+        return self._request(messages, stop, options)
+
+    def _loaded(self, name: str | None = None) -> Backbone:
+        if self.backbone is not None and (name is None or name == self.backbone.name):
+            return self.backbone
+        return loaded_backbone(name or self.model or "", self.model_options)
+
+    def _model_name(self) -> str:
+        return self.backbone.name if self.backbone is not None else self.model or ""
+
+    def _seed(self) -> int:
+        return self.config.seed if self.seed is None else self.seed
+
+    # -- copies
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "ChatLatentSeek":
+        """A copy of the settings. The model is frozen, and the verifier often holds it: both are shared."""
+        memo = {} if memo is None else memo
+        for shared in (self.backbone, self.verifier):
+            if shared is not None:
+                memo[id(shared)] = shared
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        if self.backbone is not None:
+            raise BackboneError(
+                f"this ChatLatentSeek holds the loaded model {self.backbone.name!r}, which is not pickled; "
+                "make it with ChatLatentSeek(model='name or folder'), which every process loads for itself"
+            )
+        return super().__getstate__()
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _result(reply: Reply) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=reply.message())])
+
+
+def _chunk(piece: Piece, shown: str) -> ChatGenerationChunk:
+    kind, value = piece
+    message = AIMessageChunk(content=value) if kind == "text" else value.last_chunk(shown)
+    return ChatGenerationChunk(message=message)

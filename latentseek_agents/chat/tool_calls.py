@@ -1,0 +1,392 @@
+r"""Tool calls in what a model wrote: text in, calls out, and nothing that was not written.
+
+Four families of formats are read, whichever the model was trained on:
+
+* Hermes and Qwen: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``
+* Llama 3: a bare ``{"name": ..., "parameters": {...}}``, ``<|python_tag|>`` before it, or
+  ``<function=name>{...}</function>``
+* Mistral: ``[TOOL_CALLS] [{"name": ..., "arguments": {...}}, ...]`` and ``[TOOL_CALLS]name[ARGS]{...}``
+* small models that put the call into a fenced block, or between ``<tools>`` tags
+
+A marker is a statement of intent: what follows it is a call, or an invalid call. Bare and fenced JSON may be
+an answer, so it is a call only if it names one of the tools.
+
+Example:
+    >>> text = 'Sure.\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}'
+    >>> found = parse_tool_calls(text, {"add"})
+    >>> found.content, found.tool_calls[0]["name"], found.tool_calls[0]["args"]
+    ('Sure.', 'add', {'a': 1})
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import InvalidToolCall, ToolCall
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+
+__all__ = ["CALL_TOKENS", "ParsedReply", "certain_content", "new_call_id", "parse_tool_calls"]
+
+CALL_TOKENS = frozenset(
+    {
+        "<tool_call>",
+        "</tool_call>",
+        "<|python_tag|>",
+        "[TOOL_CALLS]",
+        "[ARGS]",
+        "[CALL_ID]",
+        "<tools>",
+        "</tools>",
+    }
+)
+"""Tokens that say that a call begins or ends, special or not: they must not be lost in decoding."""
+
+_OPENER = re.compile(
+    r"<tool_call>|<\|python_tag\|>|\[TOOL_CALLS\]|<function=(?P<function>[\w.-]+)>|<tools>"
+    r"|```[ \t]*\w*[ \t]*\n?"
+)
+_UNFINISHED_FUNCTION = re.compile(r"<function=[\w.-]*$")
+_OPENER_WORDS = ("<tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "<function=", "<tools>", "```")
+_CLOSERS = {"<tool_call>": "</tool_call>", "<tools>": "</tools>", "```": "```"}
+_MISTRAL_CALL = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?:\[CALL_ID\][\w-]*\s*)?(?:\[ARGS\])?\s*(?=\{)")
+_LONGEST_SHOWN = 4000
+_ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
+_NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"')
+_BETWEEN_CALLS = re.compile(r"[\s,;]*")
+_AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
+
+
+@dataclass(frozen=True)
+class ParsedReply:
+    """A reply, taken apart.
+
+    Args:
+        content: What is no call. If there is no call, it is the text as it was.
+        tool_calls: The calls, in their order, each with a new id.
+        invalid_tool_calls: What was meant as a call and cannot be read, as it was written.
+    """
+
+    content: str
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    invalid_tool_calls: list[InvalidToolCall] = field(default_factory=list)
+
+    @property
+    def calls(self) -> bool:
+        """Whether the reply calls a tool, or tries to."""
+        return bool(self.tool_calls or self.invalid_tool_calls)
+
+
+def new_call_id() -> str:
+    """Nine letters and digits: Mistral's templates take no other ids.
+
+    Example:
+        >>> len(new_call_id())
+        9
+    """
+    return secrets.token_hex(5)[:9]
+
+
+def parse_tool_calls(text: str, tool_names: Collection[str]) -> ParsedReply:
+    """Find the calls in a reply.
+
+    Args:
+        text: What the model wrote, with its call tokens, without its end token.
+        tool_names: The tools it was offered.
+
+    Example:
+        >>> parse_tool_calls('{"name": "Ann", "parameters": {}}', {"add"}).content
+        '{"name": "Ann", "parameters": {}}'
+        >>> parse_tool_calls('<tool_call>{"name": "add", "arg', {"add"}).invalid_tool_calls[0]["name"]
+        'add'
+    """
+    return _Reader(text, tool_names).read()
+
+
+def certain_content(text: str) -> int:
+    """How many first characters of an unfinished reply are content, whatever comes.
+
+    Those can be shown at once. White space at the end is not among them: before a call it is dropped.
+
+    Args:
+        text: The reply so far.
+
+    Example:
+        >>> certain_content("I add them. <tool"), certain_content("1 < 2 tools")
+        (11, 11)
+    """
+    start = _after_thinking(text)
+    if start is None:
+        return len(text.rstrip())
+    if text[start:].lstrip()[:1] in ("", "{", "["):
+        return len(text[:start].rstrip())
+    end = len(text)
+    for opener in _OPENER.finditer(text, start):
+        if not opener[0].startswith("```") or text[opener.end() :].lstrip()[:1] in ("", "{", "["):
+            end = opener.start()
+            break
+    if unfinished := _UNFINISHED_FUNCTION.search(text, start):
+        end = min(end, unfinished.start())
+    for word in _OPENER_WORDS:
+        for length in range(1, len(word)):
+            if text.endswith(word[:length]):
+                end = min(end, len(text) - length)
+    return len(text[:end].rstrip())
+
+
+def _after_thinking(text: str) -> int | None:
+    """Where the reply itself begins; None while the model still thinks."""
+    closed = text.rfind("</think>")
+    if closed >= 0:
+        return closed + len("</think>")
+    return None if text.lstrip().startswith("<think>") else 0
+
+
+class _CallError(ValueError):
+    """This is no call; the message says why."""
+
+
+class _Reader:
+    """One pass over a reply."""
+
+    def __init__(self, text: str, tool_names: Collection[str]) -> None:
+        self.text = text
+        self.tool_names = tool_names
+        self.calls: list[ToolCall] = []
+        self.invalid: list[InvalidToolCall] = []
+        self.content: list[str] = []
+
+    def read(self) -> ParsedReply:
+        start = _after_thinking(self.text)
+        if start is None:
+            return ParsedReply(self.text)
+        position, shown = self._bare(start), 0
+        if position is None:
+            position = start
+        else:
+            self.content.append(self.text[:start])
+            shown = position
+        while opener := _OPENER.search(self.text, position):
+            end = self._from(opener)
+            if end is None:  # no call: a fenced block is skipped as a whole
+                closing = self.text.find("```", opener.end()) if opener[0].startswith("```") else -1
+                position = opener.end() if closing < 0 else closing + 3
+                continue
+            self.content.append(self.text[shown : opener.start()])
+            position = shown = end
+        if not self.calls and not self.invalid:
+            return ParsedReply(self.text)
+        first, *others = [*self.content, self.text[shown:]]
+        parts = [first.rstrip(), *(part.strip() for part in others)]
+        return ParsedReply("\n".join(part for part in parts if part), self.calls, self.invalid)
+
+    def implicit(self, start: int) -> tuple[list[tuple[str, dict[str, Any]]], int] | None:
+        """Calls without a marker: JSON that names tools, from here on."""
+        try:
+            values, end = _json_values(self.text, start)
+            calls = [_as_call(value, complete=True) for value in values]
+        except _CallError:
+            return None
+        return (calls, end) if calls and calls[0][0] in self.tool_names else None
+
+    def _bare(self, start: int) -> int | None:
+        """A reply that begins with JSON; its end if that is a call."""
+        begins = start + len(self.text[start:]) - len(self.text[start:].lstrip())
+        if self.text[begins : begins + 1] not in ("{", "["):
+            return None
+        found = self.implicit(begins)
+        if found is not None:
+            self._add(found[0])
+            return _AFTER_CALLS.match(self.text, found[1]).end()  # type: ignore[union-attr]
+        # The name of a tool where a call has it, and yet no call: one that went wrong, or an answer in JSON.
+        named = re.compile(r'[\[\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]*)"').match(
+            self.text, begins
+        )
+        if named is None or named[1] not in self.tool_names:
+            return None
+        try:
+            values, _ = _json_values(self.text, begins)
+            if not any(isinstance(value, dict) and _ARGUMENT_KEYS & set(value) for value in values):
+                return None
+            reason = "its arguments are no JSON object"
+        except _CallError as error:
+            reason = str(error)
+        self._refuse(self.text[begins:], reason)
+        return len(self.text)
+
+    def _from(self, opener: re.Match[str]) -> int | None:
+        """Read what follows an opener; its end, or None if it is no call after all."""
+        word = opener[0]
+        if word == "[TOOL_CALLS]":
+            return self._mistral(opener)
+        if opener["function"]:
+            return self._function(opener)
+        if word.startswith("```") or word == "<tools>":
+            found = self.implicit(opener.end())
+            if found is None:
+                return None
+            self._add(found[0])
+            return self._closed(found[1], _CLOSERS[word[:3] if word.startswith("```") else word])
+        closer = _CLOSERS.get(word, "")
+        try:
+            values, end = _json_values(self.text, opener.end())
+            end = self._closed(end, closer)
+            if not closer:
+                end = _AFTER_CALLS.match(self.text, end).end()  # type: ignore[union-attr]
+                if self.text[end:].strip():
+                    raise _CallError("something follows the JSON")
+        except _CallError as error:
+            end = self._end_of_region(opener.end(), closer)
+            self._refuse(self.text[opener.start() : end], str(error))
+            return end
+        self._add_values(values)
+        return end
+
+    def _mistral(self, opener: re.Match[str]) -> int:
+        position = opener.end()
+        if self.text[position:].lstrip().startswith(("[", "{")):
+            try:
+                values, end = _json_values(self.text, position)
+                self._add_values(values)
+            except _CallError as error:
+                end = self._end_of_region(position, "")
+                self._refuse(self.text[opener.start() : end], str(error))
+            return end
+        named = _MISTRAL_CALL.match(self.text, position)
+        if named is None:
+            end = self._end_of_region(position, "")
+            self._refuse(self.text[opener.start() : end], "there is no call after the marker")
+            return end
+        try:
+            value, end = _json_value(self.text, named.end())
+            self._add([(named["name"], _arguments(value))])
+        except _CallError as error:
+            end = self._end_of_region(position, "")
+            self._refuse(self.text[opener.start() : end], str(error), name=named["name"])
+        return end
+
+    def _function(self, opener: re.Match[str]) -> int:
+        name = opener["function"]
+        try:
+            value, end = _json_value(self.text, opener.end())
+            end = self._closed(end, "</function>")
+            self._add([(name, _arguments(value))])
+        except _CallError as error:
+            end = self._end_of_region(opener.end(), "</function>")
+            self._refuse(self.text[opener.start() : end], str(error), name=name)
+        return end
+
+    def _closed(self, end: int, closer: str) -> int:
+        """Where the region ends whose JSON ended here; a missing closer is forgiven, other text is not."""
+        rest = self.text[end:]
+        after = rest.lstrip()
+        if closer and after.startswith(closer):
+            return end + len(rest) - len(after) + len(closer)
+        opened = _OPENER.search(after)
+        if closer and closer in after[: opened.start() if opened else None]:
+            raise _CallError("something stands between the JSON and the end of the call")
+        return end
+
+    def _end_of_region(self, start: int, closer: str) -> int:
+        """Where a call that cannot be read ends: at its closer, the next opener, or the end of the text."""
+        following = _OPENER.search(self.text, start)
+        end = len(self.text) if following is None else following.start()
+        closing = self.text.find(closer, start) if closer else -1
+        return closing + len(closer) if 0 <= closing < end else end
+
+    def _add(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
+        self.calls += [tool_call(name=name, args=arguments, id=new_call_id()) for name, arguments in calls]
+
+    def _add_values(self, values: list[Any]) -> None:
+        """Several calls behind one marker; one that is no call leaves the others what they are."""
+        for value in values:
+            try:
+                self._add([_as_call(value)])
+            except _CallError as error:
+                self._refuse(json.dumps(value, ensure_ascii=False), str(error))
+
+    def _refuse(self, raw: str, reason: str, *, name: str | None = None) -> None:
+        found = _NAME.search(raw)
+        # Adding up streamed chunks tries every shorter text as JSON: in quadratic time,
+        shown = raw.strip()[:_LONGEST_SHOWN]
+        if shown.startswith("{"):
+            # and with success: of a broken call it would make one that was never written.
+            shown = f"malformed: {shown}"
+        self.invalid.append(
+            invalid_tool_call(
+                name=name or (found["name"] if found else "") or None,
+                args=shown,
+                id=new_call_id(),
+                error=f"this tool call cannot be read: {reason}",
+            )
+        )
+
+
+def _json_values(text: str, start: int) -> tuple[list[Any], int]:
+    """One JSON object, a list of them, or several in a row; and where they end."""
+    values: list[Any] = []
+    position = end = start
+    while True:
+        position = _BETWEEN_CALLS.match(text, position).end()  # type: ignore[union-attr]
+        if text[position : position + 1] not in ("{", "["):
+            break
+        value, position = _json_value(text, position)
+        values += value if isinstance(value, list) else [value]
+        end = position
+    if not values:
+        raise _CallError("there is no JSON object")
+    return values, end
+
+
+def _json_value(text: str, start: int) -> tuple[Any, int]:
+    while text[start : start + 1].isspace():
+        start += 1
+    try:
+        # Not strict: models write line breaks into strings as they are.
+        return json.JSONDecoder(strict=False, parse_constant=_no_constant).raw_decode(text, start)
+    except (ValueError, RecursionError) as error:
+        raise _CallError(f"it is not valid JSON ({error})") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _as_call(value: Any, *, complete: bool = False) -> tuple[str, dict[str, Any]]:
+    """A JSON value as name and arguments, in the ways in which the families write them.
+
+    Args:
+        value: What was read.
+        complete: Refuse a call that states no arguments, not even that there are none.
+    """
+    if isinstance(value, dict) and isinstance(value.get("function"), dict):
+        value = value["function"]
+    if not isinstance(value, dict):
+        raise _CallError(f"a call is a JSON object, but this is {type(value).__name__}")
+    name = value.get("name", value.get("function"))
+    if not isinstance(name, str) or not name.strip():
+        raise _CallError("it names no tool")
+    for key in ("arguments", "parameters"):
+        if key in value:
+            return name, _arguments(value[key])
+    if complete:
+        raise _CallError("it states no arguments")
+    if extra := sorted(set(value) - {"name", "function", "id", "type"}):
+        raise _CallError(f"it has no arguments, but {', '.join(map(str, extra))}")
+    return name, {}
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        # Some write the arguments as OpenAI's API does, as JSON in a string.
+        try:
+            value = json.loads(value, strict=False, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise _CallError("its arguments are a string, and no JSON") from None
+    if not isinstance(value, dict):
+        raise _CallError(f"its arguments are {type(value).__name__}, and no JSON object")
+    return value

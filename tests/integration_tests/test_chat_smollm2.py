@@ -1,0 +1,51 @@
+"""LangChain's integration suite for chat models on the embedded model, offline.
+
+SmolLM2-135M cannot call tools or fill a schema, so those tests run on a scripted model, in
+tests/unit_tests/test_chat_standard.py.
+"""
+
+import functools
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+
+from latentseek_agents import Backbone, ChatLatentSeek, LatentSeekConfig
+from latentseek_agents.tools import StepVerifier
+
+pytestmark = pytest.mark.model
+
+
+@functools.cache
+def backbone() -> Backbone:
+    """The embedded model, loaded once."""
+    return Backbone.embedded(dtype="float32")
+
+
+class TestSmolLM2(ChatModelIntegrationTests):
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return ChatLatentSeek
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"backbone": backbone(), "max_tokens": 24}
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return False
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
+
+
+def test_a_refined_reply() -> None:
+    config = LatentSeekConfig(latents="consistent", fraction=0.5, max_iterations=2, refine_unjudged=True)
+    chat = ChatLatentSeek(backbone=backbone(), verifier=StepVerifier(), config=config, max_tokens=60)
+    message = chat.invoke("There are 5 red cups and 4 blue cups. How many cups are there?")
+    about = message.response_metadata
+    assert message.content
+    assert 1 <= len(about["iterations"]) <= 3
+    assert about["stop_reason"] in ("passed", "iterations")
