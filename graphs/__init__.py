@@ -1,6 +1,7 @@
 """Graphs built from the engine and the verifiers; every factory returns an uncompiled ``StateGraph``."""
 
 from latentseek_agents.graphs.baselines import create_best_of_n_graph, create_self_consistency_graph
+from latentseek_agents.graphs.math_agent import create_math_agent
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import RefineContext, RefineInput, RefineOutput, RefineState
 
@@ -10,6 +11,7 @@ __all__ = [
     "RefineOutput",
     "RefineState",
     "create_best_of_n_graph",
+    "create_math_agent",
     "create_refine_graph",
     "create_self_consistency_graph",
     "supersteps",

@@ -1,0 +1,306 @@
+"""A math agent: the model reasons and may compute with tools; its conclusion is checked and refined."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
+from langgraph.prebuilt import ToolNode
+from langgraph.runtime import Runtime
+from typing_extensions import TypedDict
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import ConfigError, InputError
+from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.graphs.decisions import StopReason, best_attempt
+from latentseek_agents.graphs.judging import checked_verifier, judge
+from latentseek_agents.graphs.refine import create_refine_graph, supersteps
+from latentseek_agents.graphs.refine_nodes import RefineInput, checked_backbone, checked_config
+from latentseek_agents.tools.answers import extract_answer
+from latentseek_agents.tools.combined import default_verifier
+from latentseek_agents.tools.langchain_tools import MATH_TOOLS
+
+__all__ = ["MathAgentInput", "MathAgentState", "create_math_agent"]
+
+_SYSTEM = (
+    "You solve a mathematical question. You may use the tools to compute exactly. Show each step as an "
+    "equation, and end with the final answer in \\boxed{}."
+)
+
+
+class MathAgentInput(TypedDict, total=False):
+    """What goes in: a question, or messages whose last human one is the question."""
+
+    question: str
+    reference: str | None
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class MathAgentState(MathAgentInput, total=False):
+    """What comes out, besides the conversation."""
+
+    answer: str | None
+    text: str
+    score: float | None
+    passed: bool | None
+    reason: str
+    stop_reason: StopReason | None
+    iterations: list[dict[str, Any]]
+    """The agent's own solution first, then the attempts of the search, if there was one."""
+    usage: dict[str, Any]
+    """Costs of judging and of the search; those of the chat model stand in its messages."""
+
+
+def create_math_agent(
+    model: "Backbone | BaseChatModel",
+    *,
+    backbone: Backbone | None = None,
+    verifier: Verifier | Callable[..., Any] | None = None,
+    config: LatentSeekConfig | None = None,
+    tools: Sequence[BaseTool] = MATH_TOOLS,
+    max_tool_rounds: int = 4,
+    system_prompt: str = _SYSTEM,
+) -> "StateGraph[MathAgentState, None, MathAgentInput, MathAgentState]":
+    """Build the agent as an uncompiled graph.
+
+    ``reason`` lets the chat model think and call ``tools``, for at most ``max_tool_rounds`` rounds. ``check``
+    judges the solution that it ends with. If that does not pass, ``refine`` runs the latent search on the
+    question together with what the tools computed, and the best of all attempts is returned. A model that
+    calls no tools just gets no results: its solution is checked and refined all the same.
+
+    Args:
+        model: A backbone, which becomes a ``ChatLatentSeek``; or a chat model of yours that can bind tools.
+        backbone: What the search runs on; needed if ``model`` is a chat model that is no ``ChatLatentSeek``.
+        verifier: The judge; by default step checks combined with self-reward.
+        config: Settings of the search.
+        tools: What the model may call; by default ``calculate``, ``solve_equation``, ``check_math_steps``
+            and ``check_answer``.
+        max_tool_rounds: Rounds of calls after which the model must conclude.
+        system_prompt: Opens the conversation, unless there is a system message in it.
+
+    Returns:
+        A graph that takes ``{"question": ...}`` or ``{"messages": [...]}`` and gives ``answer, text, score,
+        passed, reason, stop_reason, iterations, usage`` and the conversation, whose last message is the
+        solution.
+
+    Raises:
+        BackboneError: There is no backbone to search with.
+        ConfigError: A setting is out of range, or ``verifier`` cannot be called as one.
+
+    Example:
+        >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
+        >>> config = LatentSeekConfig(max_new_tokens=8)
+        >>> agent = create_math_agent(
+        ...     tiny_backbone(max_position_embeddings=8192), verifier=ScriptedVerifier([0]), config=config
+        ... )
+        >>> result = agent.compile().invoke({"question": "What is 2 + 2?"})
+        >>> result["passed"], result["stop_reason"], len(result["iterations"])
+        (True, 'passed', 1)
+    """
+    if max_tool_rounds < 0:
+        raise ConfigError(f"max_tool_rounds={max_tool_rounds}: it must be at least 0")
+    settings = checked_config(config)
+    chat, policy = _models(model, backbone, settings)
+    nodes = _MathAgentNodes(
+        chat,
+        policy,
+        default_verifier(policy) if verifier is None else checked_verifier(verifier),
+        settings,
+        tools,
+        max_tool_rounds,
+        system_prompt,
+    )
+    builder = StateGraph(MathAgentState, input_schema=MathAgentInput)
+    builder.add_node("begin", nodes.begin)
+    builder.add_node("reason", nodes.reason)
+    builder.add_node("check", nodes.check)
+    builder.add_node("refine", nodes.refine)
+    builder.add_edge(START, "begin")
+    builder.add_edge("begin", "reason")
+    if tools:
+        builder.add_node("tools", ToolNode(list(tools), handle_tool_errors=True))
+        builder.add_conditional_edges("reason", nodes.after_reason, ["tools", "check"])
+        builder.add_edge("tools", "reason")
+    else:
+        builder.add_edge("reason", "check")
+    builder.add_conditional_edges("check", nodes.after_check, ["refine", END])
+    builder.add_edge("refine", END)
+    return builder
+
+
+class _MathAgentNodes:
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        backbone: Backbone,
+        verifier: Callable[..., Any],
+        config: LatentSeekConfig,
+        tools: Sequence[BaseTool],
+        max_tool_rounds: int,
+        system_prompt: str,
+    ) -> None:
+        self.verifier = verifier
+        self.config = config
+        self.max_tool_rounds = max_tool_rounds
+        self.system_prompt = system_prompt
+        self.concluding = chat
+        self.reasoning = _with_tools(chat, tools)
+        self.search = create_refine_graph(backbone, verifier=verifier, config=config).compile()
+
+    def begin(self, state: MathAgentState) -> dict[str, Any]:
+        """Find the question, and open the conversation."""
+        messages = list(state.get("messages") or [])
+        question = state.get("question")
+        if question is None:
+            question = _asked(messages)
+        elif not messages or _text(messages[-1]) != question:
+            messages.append(HumanMessage(question))
+        if not any(isinstance(message, SystemMessage) for message in messages):
+            messages.insert(0, SystemMessage(self.system_prompt))
+        return {
+            "question": question,
+            "messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *messages],
+            **dict.fromkeys(("answer", "score", "passed", "stop_reason")),
+            "text": "",
+            "reason": "",
+            "iterations": [],
+            "usage": Usage().to_dict(),
+        }
+
+    def reason(self, state: MathAgentState) -> dict[str, Any]:
+        """Let the model think, with tools as long as there are rounds left."""
+        messages = state["messages"]
+        model = self.reasoning if _rounds(messages) < self.max_tool_rounds else self.concluding
+        return {"messages": [model.invoke(messages)]}
+
+    def after_reason(self, state: MathAgentState) -> Literal["tools", "check"]:
+        """To the tools, if the model calls them and may."""
+        last = state["messages"][-1]
+        called = isinstance(last, AIMessage) and last.tool_calls
+        return "tools" if called and _rounds(state["messages"]) <= self.max_tool_rounds else "check"
+
+    def check(self, state: MathAgentState) -> dict[str, Any]:
+        """Judge the solution that the model ended with."""
+        text = _text(state["messages"][-1])
+        attempt = Attempt(
+            iteration=0,
+            token_ids=[],
+            latent_token_ids=[],
+            changed=[],
+            text=text,
+            finish_reason="stop",
+            answer=extract_answer(text),
+        )
+        attempt, usage = judge(self.verifier, self.config, state["question"], state.get("reference"), attempt)
+        return {**_shown(attempt), "iterations": [attempt.to_dict()], "usage": usage.to_dict()}
+
+    def after_check(self, state: MathAgentState) -> Literal["refine", "__end__"]:
+        """To the search, unless the solution passed."""
+        return "__end__" if state["passed"] else "refine"
+
+    def refine(self, state: MathAgentState, runtime: Runtime[None]) -> dict[str, Any]:
+        """Search from a draft that knows what the tools computed, and return the best of all attempts."""
+        found: Any = {}
+        asked: RefineInput = {
+            "question": _with_results(state["question"], state["messages"]),
+            "reference": state.get("reference"),
+        }
+        for mode, chunk in self.search.stream(
+            asked, {"recursion_limit": supersteps(self.config)}, stream_mode=["custom", "values"]
+        ):
+            if mode == "custom":
+                runtime.stream_writer(chunk)
+            else:
+                found = chunk
+        attempts = [Attempt.from_dict(entry) for entry in (*state["iterations"], *found["iterations"])]
+        chosen = best_attempt(attempts, self.config.keep)
+        usage = Usage.from_dict(state["usage"]) + Usage.from_dict(found["usage"])
+        update = {
+            **_shown(chosen),
+            "stop_reason": found["stop_reason"],
+            "iterations": [attempt.to_dict() for attempt in attempts],
+            "usage": usage.to_dict(),
+        }
+        if chosen.text != _text(state["messages"][-1]):
+            about = {name: update[name] for name in ("score", "passed", "stop_reason")}
+            update["messages"] = [AIMessage(chosen.text, response_metadata=about)]
+        return update
+
+
+def _shown(attempt: Attempt) -> dict[str, Any]:
+    stop: StopReason | None = "passed" if attempt.passed else None
+    return {
+        "answer": attempt.answer,
+        "text": attempt.text,
+        "score": attempt.score,
+        "passed": attempt.passed,
+        "reason": attempt.reason,
+        "stop_reason": stop,
+    }
+
+
+def _models(
+    model: "Backbone | BaseChatModel", backbone: Any, config: LatentSeekConfig
+) -> tuple[BaseChatModel, Backbone]:
+    if isinstance(model, BaseChatModel):
+        own: Any = getattr(model, "backbone", None)
+        return model, checked_backbone(backbone or own)
+    # The one place that looks up: the agent is a graph, and its usual model is made of the graph below it.
+    from latentseek_agents.chat.model import ChatLatentSeek
+
+    policy = checked_backbone(model)
+    return ChatLatentSeek(backbone=policy, config=config, max_tokens=config.max_new_tokens), policy
+
+
+def _with_tools(chat: BaseChatModel, tools: Sequence[BaseTool]) -> Any:
+    if not tools:
+        return chat
+    try:
+        return chat.bind_tools(list(tools))
+    except NotImplementedError:  # it cannot call tools: then it reasons without
+        return chat
+
+
+def _rounds(messages: Sequence[AnyMessage]) -> int:
+    return sum(isinstance(message, AIMessage) and bool(message.tool_calls) for message in messages)
+
+
+def _asked(messages: Sequence[AnyMessage]) -> str:
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            return _text(message)
+    raise InputError('there is no question; invoke the agent with {"question": "..."} or a human message')
+
+
+def _text(message: AnyMessage) -> str:
+    return str(message.text)
+
+
+def _with_results(question: str, messages: Sequence[AnyMessage]) -> str:
+    """The question and what was computed for it."""
+    calls = {
+        call["id"]: call
+        for message in messages
+        if isinstance(message, AIMessage)
+        for call in message.tool_calls
+    }
+    lines = [
+        f"- {call['name']}({json.dumps(call['args'], ensure_ascii=False)}): {_text(message)}"
+        for message in messages
+        if isinstance(message, ToolMessage)
+        and message.status != "error"
+        and (call := calls.get(message.tool_call_id)) is not None
+    ]
+    return question if not lines else "\n".join([question, "", "Computed with tools:", *lines])

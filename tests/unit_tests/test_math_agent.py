@@ -1,0 +1,150 @@
+"""The math agent: tools are called, the conclusion is judged, and refined if it does not pass."""
+
+import json
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+
+from latentseek_agents import ChatLatentSeek, LatentSeekConfig, Verdict
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError
+from latentseek_agents.graphs import create_math_agent
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
+from latentseek_agents.tools import StepVerifier
+
+QUESTION = "What is 3 * 24 + 8?"
+CALL = '<tool_call>\n{"name": "calculate", "arguments": {"expression": "3 * 24"}}\n</tool_call>'
+BROKEN = '<tool_call>\n{"name": "calculate", "arguments": {"expression": "half of it"}}\n</tool_call>'
+RIGHT = "3 * 24 = 72. 72 + 8 = 80. \\boxed{80}"
+WRONG = "3 * 24 = 71. 71 + 8 = 79. \\boxed{79}"
+CONFIG = LatentSeekConfig(max_iterations=2, fraction=0.5, max_new_tokens=160)
+
+
+def run(replies: list[str], verifier: Any = None, **options: Any) -> dict[str, Any]:
+    backbone = scripted_backbone(replies)
+    agent: Any = create_math_agent(
+        backbone, verifier=verifier or StepVerifier(), config=CONFIG, **options
+    ).compile()
+    result: dict[str, Any] = agent.invoke({"question": QUESTION})
+    return result
+
+
+def kinds(result: dict[str, Any]) -> list[str]:
+    return [message.type for message in result["messages"]]
+
+
+def test_computes_with_a_tool_and_concludes():
+    result = run([CALL, RIGHT])
+    assert kinds(result) == ["system", "human", "ai", "tool", "ai"]
+    assert "72" in result["messages"][3].text
+    assert (result["answer"], result["passed"], result["stop_reason"]) == ("80", True, "passed")
+    assert result["text"] == RIGHT == result["messages"][-1].text
+    assert len(result["iterations"]) == 1
+
+
+def test_a_conclusion_that_fails_is_refined_with_what_was_computed():
+    asked: list[str] = []
+
+    def verifier(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        asked.append(question)
+        return StepVerifier()(question, solution, reference=reference)
+
+    result = run([CALL, WRONG, RIGHT], verifier)
+    assert (result["answer"], result["passed"], result["stop_reason"]) == ("80", True, "passed")
+    assert [entry["text"] for entry in result["iterations"]] == [WRONG, RIGHT]
+    assert result["messages"][-1].text == RIGHT
+    assert result["messages"][-1].response_metadata["passed"] is True
+    assert asked[0] == QUESTION
+    assert asked[1].startswith(QUESTION)
+    assert "calculate" in asked[1]
+    assert "72" in asked[1]
+
+
+def test_a_model_that_calls_no_tools_is_checked_and_refined_all_the_same():
+    result = run([WRONG, RIGHT], tools=[])
+    assert result["passed"] is True
+    assert kinds(result) == ["system", "human", "ai", "ai"]
+
+
+def test_nothing_that_passes_returns_the_best_and_no_second_message():
+    result = run([WRONG], ScriptedVerifier([-0.5, -1.0]))
+    assert (result["text"], result["score"], result["passed"]) == (WRONG, -0.5, False)
+    assert result["stop_reason"] == "iterations"
+    assert kinds(result) == ["system", "human", "ai"]
+
+
+def test_rounds_of_tools_are_bounded():
+    result = run([CALL, CALL, CALL, RIGHT], max_tool_rounds=2)
+    assert sum(isinstance(message, ToolMessage) for message in result["messages"]) == 2
+    assert result["iterations"]
+
+
+def test_a_call_that_fails_is_told_to_the_model():
+    result = run([BROKEN, RIGHT])
+    (told,) = [message for message in result["messages"] if isinstance(message, ToolMessage)]
+    assert "rror" in told.text
+    assert result["passed"] is True
+
+
+def test_messages_go_in_and_come_out():
+    agent: Any = create_math_agent(scripted_backbone([RIGHT]), verifier=StepVerifier(), config=CONFIG)
+    messages = [SystemMessage("Be brief."), HumanMessage(QUESTION)]
+    result = agent.compile().invoke({"messages": messages})
+    assert [message.text for message in result["messages"][:2]] == ["Be brief.", QUESTION]
+    assert (result["question"], result["answer"]) == (QUESTION, "80")
+
+
+def test_a_second_question_on_the_same_thread_starts_afresh():
+    agent: Any = create_math_agent(
+        scripted_backbone([RIGHT, "5 * 5 = 25. \\boxed{25}"]), verifier=StepVerifier(), config=CONFIG
+    ).compile(checkpointer=InMemorySaver())
+    thread = {"configurable": {"thread_id": "1"}}
+    assert agent.invoke({"question": QUESTION}, thread)["answer"] == "80"
+    second = agent.invoke({"question": "What is 5 * 5?"}, thread)
+    assert (second["answer"], len(second["iterations"])) == ("25", 1)
+    assert [m.text for m in second["messages"] if isinstance(m, HumanMessage)] == [QUESTION, "What is 5 * 5?"]
+
+
+def test_works_as_a_node_among_messages():
+    agent = create_math_agent(scripted_backbone([CALL, RIGHT]), verifier=StepVerifier(), config=CONFIG)
+    builder = StateGraph(MessagesState)
+    builder.add_node("math", agent.compile())
+    builder.add_edge(START, "math")
+    graph: Any = builder.compile()
+    result = graph.invoke({"messages": [HumanMessage(QUESTION)]})
+    assert isinstance(result["messages"][-1], AIMessage)
+    assert result["messages"][-1].text == RIGHT
+
+
+def test_the_search_tells_its_progress_and_the_state_is_plain():
+    agent: Any = create_math_agent(
+        scripted_backbone([WRONG, RIGHT]), verifier=StepVerifier(), config=CONFIG
+    ).compile()
+    chunks = list(agent.stream({"question": QUESTION}, stream_mode=["custom", "values"]))
+    events = [chunk for mode, chunk in chunks if mode == "custom"]
+    assert [event["type"] for event in events] == ["latentseek_iteration"]
+    last = chunks[-1][1]
+    plain = {key: value for key, value in last.items() if key != "messages"}
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_a_chat_model_of_ones_own(tiny: Backbone):
+    chat = ChatLatentSeek(backbone=scripted_backbone([RIGHT]))
+    agent: Any = create_math_agent(chat, verifier=StepVerifier(), config=CONFIG)
+    assert agent.compile().invoke({"question": QUESTION})["passed"] is True
+    other: Any = create_math_agent(chat, backbone=tiny, verifier=ScriptedVerifier([-1]), config=CONFIG)
+    assert len(other.compile().invoke({"question": QUESTION})["iterations"]) > 1
+
+
+def test_bad_settings_and_no_question():
+    backbone = scripted_backbone([RIGHT])
+    with pytest.raises(ConfigError, match="max_tool_rounds=-1"):
+        create_math_agent(backbone, max_tool_rounds=-1)
+    with pytest.raises(BackboneError, match="needs a Backbone"):
+        create_math_agent("a model")  # type: ignore[arg-type]
+    agent: Any = create_math_agent(backbone, verifier=StepVerifier(), config=CONFIG)
+    with pytest.raises(InputError, match="no question"):
+        agent.compile().invoke({"messages": []})
