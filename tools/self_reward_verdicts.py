@@ -21,10 +21,10 @@ _WORD = r"(?<![^\W_])(?:{})(?![^\W_])"
 _YES, _NO = "✅✔☑✓👍", "❌✗✘✖👎"
 _MARK = rf"[\s*_`#|~+•·●▪◦‣→⇒➡\uFE0F{_YES}{_NO}:：=\-–—$\[({{]"
 _HTML = r"</?(?:b|strong|i|em|u|p|br|h[1-6]|t[dhr]|li|span|code|mark|center|font|verdict)\s{0,3}/?>"
-_LATEX = r"\\(?:boxed|text[a-z]{0,6}|math[a-z]{0,6}|bf|large|quad)(?![a-z])|\\[\[\](),;!]"
+_LATEX = r"\\(?:boxed|text[a-z]{0,6}|math[a-z]{0,6}|bf|large|quad)(?![a-z])|\\[\[\](),;! ]"
 _LABEL = _WORD.format(
     r"so|therefore|thus|hence|overall|finally|final|my|the|our|in conclusion|conclusion|answer|result"
-    r"|decision|judge?ment|step \d{1,2}|reply|response|output|assistant"
+    r"|decision|judge?ment|step \d{1,2}|verdict(?: is)?|reply|response|output|assistant"
 )
 _LEAD = rf"(?:{_MARK}|(?<=[-=])>|\d{{1,3}}[.)]|,|{_HTML}|{_LATEX}|{_LABEL}){{0,24}}"
 _NAME = (
@@ -89,6 +89,24 @@ _ATTRIBUTED = re.compile(
         r"|includes?|tells?|told|asks?|asked|wants?|holds?|has|adds?|puts?|line|demands?"
     )
     + r"[^.!?]{0,80}?[:：]",
+    re.IGNORECASE,
+)
+# A line that runs on into the next, unless it comes to a conclusion there ...
+_RUNS_ON = re.compile(
+    r"(?<!so)(?<!thus)(?<!hence)(?<!therefore)(?<!verdict)(?<!conclusion)(?<!verdict is)[:：][\s*_`]*\Z|"
+    + _WORD.format(
+        "write|say|conclude|with|gives?|answer|reply|respond|output|put|or|for|to|and|be|that|is|if"
+    )
+    + r"[\s*_`]*\Z",
+    re.IGNORECASE,
+)
+# ... may announce a verdict that is not the model's own.
+_NOT_MINE = re.compile(
+    r"\w{1,6}n['’]t\b|"
+    + _WORD.format(
+        "not|no|never|cannot|wrong|false|if|whether|should|would|could|or|unless|against|instead of"
+        "|ends? with|(?:first|last|final|next|closing|following|this) (?:line|words?|sentence)"
+    ),
     re.IGNORECASE,
 )
 _FINISHED = re.compile(r"[.!。！][)\]*_`$”’\"']{0,4}\Z")
@@ -212,7 +230,7 @@ def _vote(lines: list[str], index: int) -> bool | None:
     previous = lines[before].strip()[-_LONGEST_LINE:]
     option = _OPTION.match(previous)
     opposite = option and (option["said"] or option["quoted"]).upper() != ("TRUE" if said else "FALSE")
-    announced = previous.rstrip("*_` ").endswith((":", "：")) and _ATTRIBUTED.search(previous)
+    announced = _RUNS_ON.search(previous) and (_ATTRIBUTED.search(previous) or _NOT_MINE.search(previous))
     return None if opposite or announced else said
 
 
