@@ -3,24 +3,21 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.decoding import Completion, DecodeRequest, decode
+from latentseek_agents.engine.decoding import DecodeRequest, decode
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.verdict import Check, Usage, Verdict
-from latentseek_agents.tools.self_reward_prompts import STATEMENTS, Mode, Quoter, review_prompts
-from latentseek_agents.tools.self_reward_replies import (
-    FormatRule,
-    checked_format_rule,
-    excerpt,
-    keeps_format,
-    read_verdict,
+from latentseek_agents.tools.self_reward_opinions import (
+    Opinion,
+    VerdictLine,
+    format_opinion,
+    shared_start,
+    spoken_opinion,
 )
-
-if TYPE_CHECKING:
-    import torch
+from latentseek_agents.tools.self_reward_prompts import NEED_ALL, STATEMENTS, Mode, Quoter, review_prompts
+from latentseek_agents.tools.self_reward_replies import FormatRule, checked_format_rule
 
 __all__ = ["SelfReward"]
 
@@ -33,11 +30,7 @@ _WEIGHTS: Mapping[str, float] = {
     "understanding": 1.0,
     "format": 2.0,
 }
-# The verdict line as models write it; upper case is what they are asked for.
-_TRUE = ("VERDICT: TRUE", "VERDICT: True", "VERDICT: true")
-_FALSE = ("VERDICT: FALSE", "VERDICT: False", "VERDICT: false")
-# A model that gives the two words less than this together would have written something else.
-_LEAST_MASS = 0.05
+_CUT = "not asked: the solution is too long for the context window, and the model read only its two ends"
 
 
 class SelfReward:
@@ -56,22 +49,34 @@ class SelfReward:
     ================= ====== ===============================================================
 
     **Score**: minus the share, by weight, of failed checks among those that judged; so in [-1, 0]. In mode
-    ``"logprob"`` a check fails by degrees, by the probability of FALSE. Where ``passed`` is None, what did
-    not judge counts as failed.
+    ``"logprob"`` a check fails by degrees, by the probability of FALSE. If too little judged (below), what
+    did not judge counts as failed: near -1 then says that little is known, not that much is wrong.
 
-    **Passed**: None if the checks of the model that judged weigh less than ``min_judged`` of all of them (a
-    kept format is no judgement). True if the score exceeds ``threshold`` and ``answer`` did not fail.
-    Otherwise False. An empty solution is refused without asking.
+    **Passed**, the first that applies:
+
+    1. False if ``answer`` failed, whatever the others say.
+    2. None if the checks of the model that judged weigh less than ``min_judged`` of all of them. A kept
+       format is no judgement.
+    3. False if the score is not above ``threshold``.
+    4. None if ``answer`` was asked and did not judge.
+    5. True.
+
+    An empty solution is refused without asking. A solution too long for the context window loses its middle:
+    then ``calculation`` and ``completeness`` cannot judge, and with the default settings it never passes.
 
     All checks are one call of the decoder, greedy, and what their prompts share is read once. Question and
-    solution are quoted so that they can neither open a turn nor close the quotation, and a verdict is read
-    from the reply alone. A solution that is too long for the context window loses its middle.
+    solution are quoted so that they can neither open a turn nor close the quotation, nor give a verdict
+    through a model that repeats them; and a verdict is read from the reply alone.
+
+    **Time**: a call takes what the model takes for one prompt and, in mode ``"generate"``, at most
+    ``max_new_tokens`` tokens for each check, which may be more than the 2 s that exact verifiers keep to. Its
+    bounds are ``max_new_tokens`` and ``max_seconds``; so are those of a verifier that asks this one.
 
     Args:
         backbone: The model that judges; as a rule the one that wrote the solution.
-        mode: ``"generate"``: short reasons, then a verdict line. A reply without a verdict, or with two that
-            differ, is no vote. ``"logprob"``: the verdict line is forced, and the probability of its last
-            word read from one short forward pass per check; cheaper, and graded.
+        mode: ``"generate"``: short reasons, then a verdict line; a reply without a clear one is no vote.
+            ``"logprob"``: the verdict line is forced, and the probability of its last word read from one
+            short forward pass per check; cheaper, and graded.
         max_new_tokens: Most tokens of a reply in mode ``"generate"``.
         weights: Weights that differ from the table, each at least 0. A check of weight 0 is not asked.
         format_rule: ``"boxed"``, ``"json"`` (an object with a ``"final answer"``) or a compiled pattern that
@@ -79,7 +84,8 @@ class SelfReward:
         prompts: Statements in other words, by the names in the table.
         threshold: The score above which a solution can pass.
         min_judged: Least share, by weight, of the model's checks that must have judged; in (0, 1].
-        max_seconds: Time for one call; replies that are not finished by then are no votes. None: no limit.
+        max_seconds: Time for one call; replies that are not finished by then are no votes. None: as long as
+            the tokens take.
 
     Raises:
         ConfigError: A setting is out of range or names an unknown check.
@@ -104,7 +110,7 @@ class SelfReward:
         format_rule: FormatRule | None = None,
         prompts: Mapping[str, str] | None = None,
         threshold: float = -0.2,
-        min_judged: float = 0.5,
+        min_judged: float = 0.8,
         max_seconds: float | None = None,
     ) -> None:
         if mode not in ("generate", "logprob"):
@@ -133,7 +139,7 @@ class SelfReward:
         if not self._names:
             raise ConfigError("the weights of all checks are 0; at least one must be asked of the model")
         self._quoter = Quoter(backbone.tokenizer)
-        self._verdict_line = _VerdictLine.of(backbone) if mode == "logprob" else None
+        self._verdict_line = VerdictLine.of(backbone) if mode == "logprob" else None
 
     def __repr__(self) -> str:
         rule = f", format_rule={self.format_rule!r}" if self.format_rule is not None else ""
@@ -146,16 +152,16 @@ class SelfReward:
             return Verdict(-1.0, passed=False, reason="the solution is empty")
         opinions, usage = self._ask(question, solution, began)
         if self.format_rule is not None and self.weights["format"] > 0:
-            opinions.append(_format_opinion(solution, self.format_rule))
+            opinions.append(format_opinion(solution, self.format_rule))
         usage += Usage(verifier_seconds=time.monotonic() - began)
         return self._verdict(opinions, usage)
 
-    def _ask(self, question: str, solution: str, began: float) -> tuple[list["_Opinion"], Usage]:
+    def _ask(self, question: str, solution: str, began: float) -> tuple[list[Opinion], Usage]:
         line = self._verdict_line
         forced = line.head if line else []
         window = self.backbone.context_window
         reply_room = 1 if line else min(self.max_new_tokens, window // 4)
-        prompts = review_prompts(
+        review = review_prompts(
             self.backbone.encode_prompt,
             self._quoter,
             question,
@@ -164,9 +170,13 @@ class SelfReward:
             self.mode,
             window - len(forced) - reply_room,
         )
-        if isinstance(prompts, str):
-            return [_Opinion(name, None, prompts) for name in self._names], Usage()
-        shared = _shared(prompts)
+        if isinstance(review, str):
+            return [Opinion(name, None, review) for name in self._names], Usage()
+        asked = [name for name in self._names if review.whole or name not in NEED_ALL]
+        prompts = [p for name, p in zip(self._names, review.prompts, strict=True) if name in asked]
+        if not asked:
+            return self._complete([]), Usage()
+        shared = shared_start(prompts)
         requests = [
             DecodeRequest(
                 prompt_ids=prompt[:shared],
@@ -181,36 +191,44 @@ class SelfReward:
         opinions = [
             line.opinion(self.backbone, name, completion)
             if line
-            else _spoken_opinion(self.backbone, name, completion, len(request.forced_ids))
-            for name, request, completion in zip(self._names, requests, completions, strict=True)
+            else spoken_opinion(self.backbone, name, completion, len(request.forced_ids))
+            for name, request, completion in zip(asked, requests, completions, strict=True)
         ]
         usage = Usage(
             verifier_tokens=sum(completion.new_tokens for completion in completions),
             verifier_forward_passes=sum(completion.forward_passes for completion in completions),
         )
-        return opinions, usage
+        return self._complete(opinions), usage
 
-    def _verdict(self, opinions: Sequence["_Opinion"], usage: Usage) -> Verdict:
+    def _complete(self, opinions: Sequence[Opinion]) -> list[Opinion]:
+        """The opinions, and for each check that was not asked that it cannot judge a part of a solution."""
+        given = {opinion.name: opinion for opinion in opinions}
+        return [given.get(name) or Opinion(name, None, _CUT) for name in self._names]
+
+    def _verdict(self, opinions: Sequence[Opinion], usage: Usage) -> Verdict:
         weights = self.weights
         asked = sum(weights[name] for name in self._names)
         judged = sum(weights[o.name] for o in opinions if o.truth is not None and o.name in self._names)
         # Written so that a rounding error cannot turn an exact share into one just below it.
         unjudged = judged == 0 or judged < self.min_judged * asked * (1 - 1e-9)
-        lost = total = 0.0
-        for opinion in opinions:
-            if opinion.truth is not None or unjudged:
-                lost += weights[opinion.name] * (1 - (opinion.truth or 0.0))
-                total += weights[opinion.name]
+        answer = next((o for o in opinions if o.name == "answer"), None)
+        answer_wrong = answer is not None and answer.passed is False
+        lost, total = self._lost(opinions, silent_too=unjudged)
+        passed: bool | None
+        if answer_wrong or not (unjudged or -lost / total > self.threshold):
+            passed = False
+        elif unjudged or (answer is not None and answer.passed is None):
+            passed = None
+            lost, total = self._lost(opinions, silent_too=True)
+        else:
+            passed = True
         score = max(-1.0, -lost / total) if lost else 0.0
-        failed = [opinion for opinion in opinions if opinion.passed is False]
-        answer_wrong = any(opinion.name == "answer" for opinion in failed)
-        passed = None if unjudged else score > self.threshold and not answer_wrong
-        if unjudged:
-            silent = next(opinion for opinion in opinions if opinion.truth is None)
-            reason = f"cannot judge: {silent.name}: {silent.reason}"
+        failed = "; ".join(f"{o.name} ({o.reason})" for o in opinions if o.passed is False)
+        if passed is None:
+            silent = [o for o in opinions if o.truth is None]
+            reason = "cannot judge: " + "; ".join(f"{o.name}: {o.reason}" for o in silent)
         elif failed:
-            verb = "accepts, though not" if passed else "refuses"
-            reason = f"the model {verb} " + "; ".join(f"{o.name} ({o.reason})" for o in failed)
+            reason = f"the model {'accepts, though not' if passed else 'refuses'} {failed}"
         elif passed:
             reason = "the model accepts all that it judged"
         else:
@@ -218,83 +236,10 @@ class SelfReward:
         checks = [Check(o.name, o.passed, weights[o.name], o.reason) for o in opinions]
         return Verdict(score, passed, reason, checks, usage)
 
-
-@dataclass(frozen=True, slots=True)
-class _Opinion:
-    """How far one check holds, from 0 to 1; None if it cannot judge."""
-
-    name: str
-    truth: float | None
-    reason: str
-
-    @property
-    def passed(self) -> bool | None:
-        return None if self.truth is None else self.truth >= 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _VerdictLine:
-    """The verdict line up to the token that decides, and the tokens that decide it."""
-
-    head: list[int]
-    true: list[int]
-    false: list[int]
-
-    @classmethod
-    def of(cls, backbone: Backbone) -> "_VerdictLine":
-        lines = [
-            list(backbone.tokenizer(line, add_special_tokens=False)["input_ids"])
-            for line in (*_TRUE, *_FALSE)
-        ]
-        shared = _shared(lines)
-        true, false = ({ids[shared] for ids in group} for group in (lines[: len(_TRUE)], lines[len(_TRUE) :]))
-        if not (true - false and false - true):
-            raise ConfigError(
-                f"the tokenizer of {backbone.name} does not tell TRUE from FALSE by one token; "
-                "use mode='generate'"
-            )
-        return cls(lines[0][:shared], sorted(true - false), sorted(false - true))
-
-    def opinion(self, backbone: Backbone, name: str, completion: Completion) -> _Opinion:
-        true, false = self.probabilities(backbone, completion.hidden[0])
-        reason = f"P(TRUE) = {true:.3f}, P(FALSE) = {false:.3f}"
-        if not true + false >= _LEAST_MASS:  # so, and not with <, NaN is no vote either
-            return _Opinion(name, None, f"the model would say neither: {reason}")
-        return _Opinion(name, true / (true + false), reason)
-
-    def probabilities(self, backbone: Backbone, hidden: "torch.Tensor") -> tuple[float, float]:
-        import torch
-
-        with backbone.lock, torch.no_grad():
-            said = torch.softmax(backbone.logits(hidden).float(), dim=-1)
-        return float(said[self.true].sum()), float(said[self.false].sum())
-
-
-def _spoken_opinion(backbone: Backbone, name: str, completion: Completion, given: int) -> _Opinion:
-    reply = backbone.decode(completion.token_ids[given:])
-    said = read_verdict(reply)
-    if said is not None:
-        return _Opinion(name, float(said), excerpt(reply))
-    cause = {"length": "no clear verdict within the token limit", "seconds": "out of time"}.get(
-        completion.finish_reason, "no clear verdict"
-    )
-    return _Opinion(name, None, f"{cause}: {excerpt(reply)!r}")
-
-
-def _format_opinion(solution: str, rule: FormatRule) -> _Opinion:
-    wanted = f"the pattern {rule.pattern!r}" if not isinstance(rule, str) else f"the {rule} format"
-    kept = keeps_format(solution, rule)
-    return _Opinion("format", float(kept), f"{wanted} is {'kept' if kept else 'not kept'}")
-
-
-def _shared(sequences: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all sequences have in common; each keeps at least one of its own."""
-    count = 0
-    for tokens in zip(*(sequence[:-1] for sequence in sequences), strict=False):
-        if len(set(tokens)) > 1:
-            break
-        count += 1
-    return count
+    def _lost(self, opinions: Sequence[Opinion], *, silent_too: bool) -> tuple[float, float]:
+        """The weight that was lost and that of all; what did not judge counts as lost, or not at all."""
+        counted = [(self.weights[o.name], o.truth) for o in opinions if silent_too or o.truth is not None]
+        return sum(w * (1 - (truth or 0.0)) for w, truth in counted), sum(w for w, _ in counted)
 
 
 def _merged(setting: str, defaults: Mapping[str, _T], changes: Mapping[str, _T] | None) -> dict[str, _T]:

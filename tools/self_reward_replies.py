@@ -1,65 +1,22 @@
-r"""What a model's reply says: its verdict, if it gives one, and whether a solution keeps a format."""
+r"""Small readers of text by or for a model: what is visible of it, how it begins, what format it keeps."""
 
 import json
+import math
 import re
+import unicodedata
 from typing import Literal
 
 from latentseek_agents.engine.errors import ConfigError
 
-__all__ = ["FormatRule", "checked_format_rule", "excerpt", "keeps_format", "read_verdict"]
+__all__ = ["FormatRule", "checked_format_rule", "excerpt", "keeps_format", "without_invisible"]
 
 FormatRule = Literal["boxed", "json"] | re.Pattern[str]
 
 _LONGEST_TEXT = 100_000
+# They show nothing either, though Unicode does not count them among the format characters.
+_FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
+_OBJECT = re.compile(r'\{\s{0,100}"')
 _BRACES = re.compile(r"\\boxed[ \t]{0,10}\{|\\.|[{}]", re.DOTALL)
-# Underscores are Markdown here and no letters, so \b will not do.
-_WORD = r"(?<![^\W_])(?:{})(?![^\W_])"
-_MARKUP = r"[\s*_`\"'“”(\[{:：=\-–—>$]|\\(?:boxed|text|textbf)\b"
-_TRUE_OR_FALSE = _WORD.format("(TRUE|FALSE)")
-_VERDICT = re.compile(
-    _WORD.format("VERDICT")
-    + f"(?:{_MARKUP}){{0,20}}(?:{_WORD.format('is')}(?:{_MARKUP}){{0,20}})?{_TRUE_OR_FALSE}",
-    re.IGNORECASE,
-)
-# Right behind it a condition: the model repeats its instruction.
-_CONDITION = re.compile(rf"[\s*_`\"',]{{0,20}}{_WORD.format('if|only|when|unless')}", re.IGNORECASE)
-# Right behind it the other word: the model repeats the choice it was given, or takes its word back.
-_OTHER_WORD = re.compile(
-    r"(?:[\s*_`\"'“”(){}\[\],.;:/|?!\-–—…$]|"
-    + _WORD.format("or|and|no|but|wait|actually|rather|sorry|hmm|verdict")
-    + f"){{0,20}}{_TRUE_OR_FALSE}",
-    re.IGNORECASE,
-)
-
-
-def read_verdict(reply: str) -> bool | None:
-    """The verdict that a model's reply states, or None if there is none or there are two that differ.
-
-    Only the word right behind ``VERDICT`` counts, so that "VERDICT: FALSE, it is not true" is False.
-
-    Args:
-        reply: What the model wrote, without its prompt.
-
-    Example:
-        >>> read_verdict("3 * 24 is 72, as it says. **VERDICT: TRUE**")
-        True
-        >>> read_verdict("VERDICT: False, it is not true")
-        False
-        >>> [read_verdict(reply) for reply in ("It is true.", "VERDICT: TRUE or FALSE", "VERDICT: UNTRUE")]
-        [None, None, None]
-    """
-    # What a reasoning model thinks before it replies is not its reply.
-    reply = reply.rpartition("</think>")[2]
-    if "<think>" in reply:
-        return None
-    said: set[bool] = set()
-    for match in _VERDICT.finditer(reply):
-        word = match.group(1).upper()
-        other = _OTHER_WORD.match(reply, match.end())
-        if _CONDITION.match(reply, match.end()) or (other and other.group(1).upper() != word):
-            return None
-        said.add(word == "TRUE")
-    return said.pop() if len(said) == 1 else None
 
 
 def excerpt(text: str, length: int = 160) -> str:
@@ -71,6 +28,19 @@ def excerpt(text: str, length: int = 160) -> str:
     """
     line = " ".join(text[: 20 * length].split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def without_invisible(text: str) -> str:
+    """The text without characters that show nothing and may split a word for one reader and not for another.
+
+    Example:
+        >>> without_invisible("so\u00adlu\u200btion")
+        'solution'
+    """
+    if text.isascii():
+        return text
+    hidden = {sign for sign in set(text) if unicodedata.category(sign) == "Cf" or sign in _FILLERS}
+    return text.translate(dict.fromkeys(map(ord, hidden))) if hidden else text
 
 
 def checked_format_rule(rule: FormatRule | None) -> FormatRule | None:
@@ -89,8 +59,9 @@ def keeps_format(solution: str, rule: FormatRule) -> bool:
 
     Args:
         solution: The solution; beyond 100,000 characters only its end is read.
-        rule: ``"boxed"``: somewhere ``\boxed{...}``, closed and not empty. ``"json"``: a JSON object that
-            has a ``"final answer"``. A compiled pattern: it is found somewhere.
+        rule: ``"boxed"``: somewhere ``\boxed{...}``, closed and not empty. ``"json"``: somewhere a JSON
+            object whose ``"final answer"`` is a number, a text that is not blank, or a list of such. A
+            compiled pattern: it is found somewhere.
 
     Example:
         >>> keeps_format(r"So \boxed{\frac{1}{2}} is left.", "boxed"), keeps_format(r"\boxed{", "boxed")
@@ -116,12 +87,33 @@ def _has_box(text: str) -> bool:
 
 
 def _has_json_answer(text: str) -> bool:
-    start = text.find("{")
-    if start < 0:
-        return False
-    try:
-        found, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
-    except (ValueError, RecursionError):  # not JSON, a number of thousands of digits, or nested too deeply
-        return False
-    answer = found.get("final answer") if isinstance(found, dict) else None
-    return answer is not None and bool(str(answer).strip())
+    decoder = json.JSONDecoder(strict=False)
+    # Each try may read to the end, and an error counts the lines up to it: so there is an end to trying.
+    work, at = 4 * _LONGEST_TEXT, 0
+    while work > 0 and (found := _OBJECT.search(text, at)):
+        at = found.start()
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            work -= error.pos - at + _LONGEST_TEXT // 100
+            at += 1
+        except (ValueError, RecursionError):  # a number of thousands of digits, or nested too deeply
+            work -= _LONGEST_TEXT // 4
+            at += 1
+        else:
+            if isinstance(value, dict) and _is_answer(value.get("final answer")):
+                return True
+            at = end
+    return False
+
+
+def _is_answer(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(_is_plain_answer(item) for item in value)
+    return _is_plain_answer(value)
+
+
+def _is_plain_answer(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return bool(value.strip()) if isinstance(value, str) else type(value) is int
