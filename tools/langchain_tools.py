@@ -20,7 +20,7 @@ from typing import Any
 from langchain_core.tools import BaseTool, tool
 from pydantic import ValidationError
 
-from latentseek_agents.tools.answers import answers_match, extract_answer
+from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.equation_solver import EquationError, describe_solutions, solve_equations
 from latentseek_agents.tools.exact import exact_value
 from latentseek_agents.tools.expression import ExpressionError, Node, parse_expression
@@ -36,6 +36,11 @@ __all__ = ["MATH_TOOLS", "calculate", "check_answer", "check_math_steps", "solve
 _MOST_SHOWN = 5
 _LONGEST_EXACT = 60
 _WORDS_OF_OPERATORS = frozenset(WORD_OPERATORS) | {"x", "of", "by", "divided", "multiplied", "the"}
+_RELATIONS = {
+    True: ("Right", "is equal to"),
+    False: ("Wrong", "is not shown to be equal to"),
+    None: ("Unknown", "could not be compared in time with"),
+}
 
 Result = tuple[str, dict[str, Any]]
 
@@ -71,9 +76,8 @@ def check_answer(answer: str, reference: str) -> Result:
     shown = stated or answer.strip()
     if not shown:
         return _failed("there is no answer to compare")
-    matches = answers_match(shown, right)
-    verdict = "Right" if matches else "Wrong"
-    relation = "is equal to" if matches else "is not shown to be equal to"
+    matches = answers_agree(shown, right)
+    verdict, relation = _RELATIONS[matches]
     words = f"{verdict}: {_short(shown)} {relation} {_short(right)}."
     return words, {"matches": matches, "answer": shown, "reference": right}
 
