@@ -78,7 +78,8 @@ def answers_match(prediction: str, reference: str) -> bool:
 
     Both may carry their marker (``\boxed{5}``, ``#### 5``, "the answer is 5"). A unit may be missing on
     one side, units that differ are converted, lists are unordered and tuples ordered, kinds of brackets
-    matter, and a rounded decimal does not equal an exact number.
+    matter, and a rounded decimal does not equal an exact number. A base that the reference names may be
+    left out. What is denied ("≠ 5"), only bounded ("> 5"), crossed out or invisible is no answer.
 
     Args:
         prediction: The answer to judge.

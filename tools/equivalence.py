@@ -43,6 +43,7 @@ _CHOICE_WITH_TEXT = re.compile(
     r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)\S.*", re.DOTALL
 )
 
+_NAMED_BASE = re.compile(r"_|\bbase\b|\b0[xbo]", re.IGNORECASE)
 # What the worker says if it is not the expression that is to blame.
 _NO_ROOM = ("MemoryError", "RecursionError", "the request has")
 
@@ -64,7 +65,7 @@ def agreement(first: str, second: str, *, seconds: float = 1.8) -> bool | None:
 
     Args:
         first: An answer, LaTeX or plain.
-        second: Another.
+        second: The right answer. If it names a base, the other may leave the base out.
         seconds: The time to decide.
 
     Returns:
@@ -94,11 +95,14 @@ def _equal(comparison: "Comparison", first: str, second: str) -> bool:
     if isinstance(readings[0][0], Moment) and isinstance(readings[1][0], Moment):
         # 3:30 and 1:10 are two times of day, though as ratios they would be equal.
         return same_moment(readings[0][0], readings[1][0])
+    plain = plain_notation(first), plain_notation(second)
+    if not all(plain):
+        return False
+    comparison.named_base = bool(_NAMED_BASE.search(plain[1]))
     for one in readings[0]:
         for other in readings[1]:
             if comparison.equal(one, other):
                 return True
-    plain = plain_notation(first), plain_notation(second)
     return _same_choice(*plain) or _same_choice(*reversed(plain))
 
 
@@ -115,11 +119,13 @@ class Comparison:
         deadline: When to give up, on the monotonic clock.
 
     Attributes:
+        named_base: Whether the right answer names a base, so that the other need not repeat it.
         undecided: Whether the worker was asked in vain, so that values not shown to be equal may be equal.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self.named_base = True
         self.undecided = False
 
     def equal(self, first: Value, second: Value) -> bool:
@@ -211,7 +217,7 @@ class Comparison:
         return self.nodes(Node("degree", (angle.node,)), bare.node)
 
     def numerals(self, first: Scalar, second: Scalar) -> bool:
-        """Compare numbers of which at least one names its base; a base may be missing on one side."""
+        """Compare numbers of which at least one names its base."""
         if first.numeral and second.numeral:
             return first.node.value == second.node.value
         based, bare = (first, second) if first.numeral else (second, first)
@@ -220,7 +226,8 @@ class Comparison:
             return False
         written = str(bare.node.value)
         if written.isdigit() and digits.isdigit() and all(int(digit) < base for digit in written):
-            return written == digits
+            # 72 may be short for 72_8 if that is the right answer, but 72_8 is not 72.
+            return written == digits and (self.named_base or based.node.value == bare.node.value)
         # Digits that this number system does not have are decimal ones.
         return based.node.value == bare.node.value
 
