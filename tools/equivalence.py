@@ -40,7 +40,7 @@ __all__ = ["Comparison", "agreement", "equivalent"]
 _CHOICE = re.compile(r"\W*([A-Ja-j])\W*")
 # "(A) and (B)" are two choices, and no text of the first.
 _CHOICE_WITH_TEXT = re.compile(
-    r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)\S.*", re.DOTALL
+    r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)(\S.*)", re.DOTALL
 )
 
 _NAMED_BASE = re.compile(r"_|\bbase\b|\b0[xbo]", re.IGNORECASE)
@@ -103,7 +103,18 @@ def _equal(comparison: "Comparison", first: str, second: str) -> bool:
         for other in readings[1]:
             if comparison.equal(one, other):
                 return True
-    return _same_choice(*plain) or _same_choice(*reversed(plain))
+    return _same_choice(*plain) or _same_choice(*reversed(plain)) or _same_text(comparison, *plain)
+
+
+def _same_text(comparison: "Comparison", first: str, second: str) -> bool:
+    """Whether one is the letter of a choice with its text, and the other the text alone."""
+    choices = [_CHOICE_WITH_TEXT.fullmatch(text[:2000]) for text in (first, second)]
+    if bool(choices[0]) is bool(choices[1]):
+        return False
+    one, other = (
+        choice[3] if choice else text for choice, text in zip(choices, (first, second), strict=True)
+    )
+    return any(comparison.equal(a, b) for a in read_answer(one) for b in read_answer(other))
 
 
 def _same_choice(short: str, long: str) -> bool:
