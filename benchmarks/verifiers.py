@@ -193,7 +193,7 @@ def extraction(rows: Sequence[Row]) -> list[Figure]:
 
 
 def close(value: Any, wanted: Iterable[Any], *, percent: bool) -> bool:
-    """Whether a value is one of those wanted up to the rounding of a decimal; ``percent``: or a percentage."""
+    """Whether a value is one of those wanted, as a ``percent`` too, up to the rounding of a decimal."""
     return any(
         abs(float(value) * scale - float(each)) <= 0.005 + 1e-6 * abs(float(each))
         for each in wanted
