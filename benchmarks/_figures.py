@@ -2,12 +2,21 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
-__all__ = ["Figure", "bootstrap", "grouped_auc", "mean", "percentile", "pooled_auc", "share"]
+__all__ = [
+    "Figure",
+    "bootstrap",
+    "clustered_share",
+    "grouped_auc",
+    "mean",
+    "percentile",
+    "pooled_auc",
+    "share",
+]
 
 _NORMAL = 1.959964
 Scored = tuple[float, bool]
@@ -23,7 +32,7 @@ class Figure:
         low: Lower end of the 95 % interval, if there is one.
         high: Its upper end.
         of: The number of cases.
-        unit: ``"share"``, ``"ms"`` or "".
+        unit: ``"share"``, ``"ms"``, ``"MiB"`` or "".
     """
 
     name: str
@@ -51,18 +60,46 @@ class Figure:
             return "-"
         if self.unit == "share":
             return f"{100 * value:.1f} %"
-        if self.unit == "ms":
-            return f"{value:.3g} ms"
+        if self.unit in ("ms", "MiB"):
+            return f"{value:.3g} {self.unit}"
         return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def share(name: str, count: int, total: int) -> Figure:
-    """A share with Wilson's interval."""
+    """A share of independent cases with Wilson's interval."""
+    return _wilson(name, count, total, total)
+
+
+def clustered_share(name: str, cases: Sequence[tuple[Hashable, bool]]) -> Figure:
+    """A share of cases of which those of one group, such as the solutions of one question, are alike.
+
+    Wilson's interval for as many independent cases as tell as much as these: n divided by the design effect.
+    Where all cases are the same way, which tells nothing of it, each group counts as one case.
+
+    Args:
+        name: What is measured.
+        cases: Each case's group, and whether it counts.
+    """
+    groups: dict[Hashable, list[bool]] = {}
+    for group, counts in cases:
+        groups.setdefault(group, []).append(counts)
+    total, count = len(cases), sum(counts for _, counts in cases)
+    if len(groups) == total:
+        return share(name, count, total)
+    rate = count / total
+    spread = sum((sum(members) - rate * len(members)) ** 2 for members in groups.values()) / total**2
+    independent = float(len(groups))
+    if spread and len(groups) > 1:
+        independent = rate * (1 - rate) / (spread * len(groups) / (len(groups) - 1))
+    return _wilson(name, count, total, min(float(total), independent))
+
+
+def _wilson(name: str, count: int, total: int, independent: float) -> Figure:
     if not total:
         return Figure(name, None, of=0, unit="share")
-    rate, square = count / total, _NORMAL**2
-    centre = (rate + square / (2 * total)) / (1 + square / total)
-    spread = _NORMAL * math.sqrt(rate * (1 - rate) / total + square / (4 * total**2)) / (1 + square / total)
+    rate, square = count / total, _NORMAL**2 / independent
+    centre = (rate + square / 2) / (1 + square)
+    spread = math.sqrt(rate * (1 - rate) * square + square**2 / 4) / (1 + square)
     return Figure(name, rate, max(0.0, centre - spread), min(1.0, centre + spread), total, "share")
 
 

@@ -6,8 +6,8 @@ Solutions are lines of ``{"question", "solution", "reference", "correct"}``; lin
 ``{"question", "answer"}``, count as right solutions. Pairs are lines of ``{"prediction", "gold", "equal",
 "class"}``. Hostile texts are lines of ``{"text"}``. Without a file, a few solutions made up here are judged.
 
-Shares have Wilson's interval. Everything else has a bootstrap interval; solutions of one question are drawn
-together. If math-verify can be imported, it judges the same pairs.
+Shares have Wilson's interval, everything else a bootstrap interval; that solutions of one question are alike
+is allowed for in both. If math-verify can be imported, it judges the same pairs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _figures import Figure, bootstrap, grouped_auc, mean, percentile, pooled_auc, share
+from _figures import Figure, bootstrap, clustered_share, grouped_auc, mean, percentile, pooled_auc, share
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -52,11 +52,15 @@ def main() -> int:
         console.print("No file was named (see --help); judging solutions made up here.")
         figures["made up"] = measure_solutions(made_up(), arguments.resamples)
     for path in arguments.solutions:
-        figures[path.name] = measure_solutions(solutions(read(path)), arguments.resamples)
+        figures[path.name] = measure_solutions(solutions(read(path), path), arguments.resamples)
     for path in arguments.equivalence:
-        figures[path.name] = measure_equivalence(read(path), arguments.resamples)
+        pairs = read(path)
+        require(pairs, path, ("prediction", "gold", "equal"))
+        figures[path.name] = measure_equivalence(pairs, arguments.resamples)
     for path in arguments.hostile:
-        figures[path.name] = measure_hostile([str(row["text"]) for row in read(path)])
+        texts = read(path)
+        require(texts, path, ("text",))
+        figures[path.name] = measure_hostile([str(row["text"]) for row in texts], arguments.resamples)
     for name, found in figures.items():
         show(name, found)
     if arguments.json:
@@ -68,20 +72,35 @@ def main() -> int:
 def read(path: Path) -> list[Row]:
     """The objects of a JSON Lines file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        # Only "\\n" parts lines: other line separators may stand in a JSON string.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise SystemExit(f"cannot read {path}: {error}") from None
+    if not rows:
+        raise SystemExit(f"{path} holds nothing")
+    return rows
 
 
-def solutions(rows: Sequence[Row]) -> list[Row]:
+def require(rows: Sequence[Row], path: Path, fields: Sequence[str]) -> None:
+    """Leave with a message if a row lacks one of the fields."""
+    for place, row in enumerate(rows, start=1):
+        missing = [name for name in fields if not isinstance(row, dict) or row.get(name) is None]
+        if missing:
+            raise SystemExit(f"{path}, object {place}: there is no {' and no '.join(missing)}")
+
+
+def solutions(rows: Sequence[Row], path: Path) -> list[Row]:
     """Labelled solutions; GSM8K's own are right, and their annotations are what a reader should find."""
     made = []
-    for row in rows:
-        if "solution" in row:
-            made.append({"reference": None, "correct": None, **row})
-        else:
-            made.append({**row, "solution": row["answer"], "reference": row["answer"], "correct": True})
+    for place, row in enumerate(rows, start=1):
+        if isinstance(row, dict) and "solution" not in row and "answer" in row:
+            row = {**row, "solution": row["answer"], "reference": row["answer"], "correct": True}  # noqa: PLW2901
+        require([row], path, ("question", "solution"))
+        label = row.get("correct")
+        if label not in (True, False, None):  # 1 and 0 are
+            raise SystemExit(f"{path}, object {place}: correct must be true, false or null, but is {label!r}")
+        made.append({"reference": None, **row, "correct": None if label is None else bool(label)})
     return made
 
 
@@ -119,19 +138,27 @@ def measure_solutions(rows: Sequence[Row], resamples: int) -> list[Figure]:
     right = [index for index, row in enumerate(rows) if row["correct"] is True]
     wrong = [index for index, row in enumerate(rows) if row["correct"] is False]
     refuted = [report.verdict == "wrong" for report in reports]
-    readable = sum(equation.status != "unverifiable" for report in reports for equation in report.equations)
-    everything = sum(len(report.equations) for report in reports)
-    figures.append(share("equations that could be checked", readable, everything))
-    figures.append(share("false alarms: right solutions refuted", sum(refuted[i] for i in right), len(right)))
+    questions = [row["question"] for row in rows]
+
+    def of(name: str, members: Iterable[int], holds: Callable[[int], bool]) -> Figure:
+        return clustered_share(name, [(questions[i], holds(i)) for i in members])
+
+    checked = [
+        (question, equation.status != "unverifiable")
+        for question, report in zip(questions, reports, strict=True)
+        for equation in report.equations
+    ]
+    figures.append(clustered_share("equations that could be checked", checked))
+    figures.append(of("false alarms: right solutions refuted", right, lambda i: refuted[i]))
     if wrong:
-        hits = sum(refuted[i] for i in wrong)
-        figures.append(share("precision of refutation", hits, hits + sum(refuted[i] for i in right)))
-        figures.append(share("recall of refutation", hits, len(wrong)))
-        good, bad = (sum(passes[i] is True for i in kind) for kind in (right, wrong))
-        figures.append(share("right among those that pass", good, good + bad))
-        figures.append(share("base rate of right ones", len(right), len(right) + len(wrong)))
+        known, is_right = [*right, *wrong], frozenset(right).__contains__
+        refusals = [i for i in known if refuted[i]]
+        figures.append(of("precision of refutation", refusals, lambda i: not is_right(i)))
+        figures.append(of("recall of refutation", wrong, lambda i: refuted[i]))
+        figures.append(of("right among those that pass", [i for i in known if passes[i] is True], is_right))
+        figures.append(of("base rate of right ones", known, is_right))
         figures.extend(separation(rows, scores, reports, resamples))
-    figures.append(share("errors found that were put in", *injected(rows)))
+    figures.append(clustered_share("errors found that were put in", injected(rows)))
     return [*figures, *cost("step check", seconds, resamples)]
 
 
@@ -149,35 +176,34 @@ def annotations(solution: str) -> list[tuple[str, str]]:
 
 def extraction(rows: Sequence[Row]) -> list[Figure]:
     """The share of annotated equations whose value the step checker finds in the text beside them."""
-    read_right, total = 0, 0
+    read_right: list[tuple[str, bool]] = []
     for row in rows:
         noted = annotations(row["solution"])
         if not noted:
             continue
         equations = check_steps(plain(row["solution"])).equations
-        values = [e.value for e in equations if e.status != "unverifiable" and e.value is not None]
+        left_over = [e for e in equations if e.status != "unverifiable" and e.value is not None]
         for left, right in noted:
-            total += 1
             wanted = {calculate(left), calculate(right)} - {None}
-            match = next((value for value in values if close(value, wanted)), None)
+            match = next((e for e in left_over if close(e.value, wanted, percent="%" in e.text)), None)
+            read_right.append((row["question"], match is not None))
             if match is not None:
-                values.remove(match)
-                read_right += 1
-    return [share("annotated equations read", read_right, total)] if total else []
+                left_over.remove(match)
+    return [clustered_share("annotated equations read", read_right)] if read_right else []
 
 
-def close(value: Any, wanted: Iterable[Any]) -> bool:
-    """Whether a value is one of those wanted, also as a percentage, up to the rounding of a decimal."""
+def close(value: Any, wanted: Iterable[Any], *, percent: bool) -> bool:
+    """Whether a value is one of those wanted, as a ``percent`` too, up to the rounding of a decimal."""
     return any(
         abs(float(value) * scale - float(each)) <= 0.005 + 1e-6 * abs(float(each))
         for each in wanted
-        for scale in (1, 100, 0.01)
+        for scale in ((1, 100, 0.01) if percent else (1,))
     )
 
 
-def injected(rows: Sequence[Row]) -> tuple[int, int]:
-    """How many wrong results are found, one put into each right solution that has a whole result."""
-    found, total = 0, 0
+def injected(rows: Sequence[Row]) -> list[tuple[str, bool]]:
+    """Whether a wrong result is found, one put into each right solution that has a whole result."""
+    found: list[tuple[str, bool]] = []
     chooser = random.Random(3)  # noqa: S311
     for row in rows:
         text = plain(row["solution"])
@@ -189,11 +215,12 @@ def injected(rows: Sequence[Row]) -> tuple[int, int]:
         if not places:
             continue
         end, result_text = chooser.choice(places)
-        changed = int(result_text.replace(",", "")) + chooser.choice((-2, -1, 1, 2, 10))
-        broken = f"{text[: end - len(result_text)]}{abs(changed)}{text[end:]}"
-        total += 1
-        found += check_steps(broken).verdict == "wrong"
-    return found, total
+        true = int(result_text.replace(",", ""))
+        # 1 - 2 without its sign would be 1 again.
+        changed = chooser.choice([abs(true + d) for d in (-2, -1, 1, 2, 10) if abs(true + d) != true])
+        broken = f"{text[: end - len(result_text)]}{changed}{text[end:]}"
+        found.append((row["question"], check_steps(broken).verdict == "wrong"))
+    return found
 
 
 def separation(
@@ -285,8 +312,9 @@ def math_verify() -> Callable[[str, str], bool] | None:
     return match
 
 
-def measure_hostile(texts: Sequence[str]) -> list[Figure]:
-    """The slowest answer to hostile texts, and how long another thread had to wait meanwhile."""
+def measure_hostile(texts: Sequence[str], resamples: int) -> list[Figure]:
+    """How long answers to hostile texts take, how long another thread waits meanwhile, and the memory."""
+    memory = peak_memory()
     stalls: list[float] = []
     done = threading.Event()
 
@@ -313,11 +341,23 @@ def measure_hostile(texts: Sequence[str]) -> list[Figure]:
     watcher.join()
     return [
         share("exceptions", raised, len(texts)),
+        *cost("hostile text", seconds, resamples),
         Figure("slowest text", max(seconds) * 1000, unit="ms"),
+        Figure("growth of this process's peak memory", peak_memory() - memory, unit="MiB"),
         Figure("longest stall of another thread", max(stalls) * 1000, unit="ms"),
         Figure("99.9 % of its waits are below", percentile(stalls, 0.999) * 1000, unit="ms"),
         Figure("the interpreter's switch interval", interval * 1000, unit="ms"),
     ]
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def cost(name: str, seconds: Sequence[float], resamples: int) -> list[Figure]:

@@ -270,7 +270,7 @@ class _Reader:
         parts = self.split(is_sign)
         if not signs:
             return None
-        if not parts[0] and len(parts) == 2:
+        if not parts[0] and signs == ["="]:
             return self.below(parts[1])
         if not all(parts):
             raise ExpressionError("a relation lacks a side")

@@ -17,7 +17,7 @@ __all__ = ["Combined", "Veto", "default_verifier"]
 _log = logging.getLogger(__name__)
 
 Veto = bool | Callable[[Verdict], bool]
-"""Whether a verifier's refusal is final: always, never, or as a function of the refusing verdict says."""
+"""Whether what a verifier says is final: always, never, or as a function of its verdict says."""
 
 
 class Combined:
@@ -28,7 +28,13 @@ class Combined:
 
     * **Score**: the mean of the scores of those that judge, by weight. -1 if nobody judges.
     * **Veto**: a refusal that is a proof is never outvoted. ``passed`` is False, the score is at most the
-      refuser's own, and the verifiers behind it are not asked: put the cheap and exact ones first.
+      refuser's own and the threshold. What a check marks as ``refuted`` is a proof, whoever reports it: a
+      wrapper, another ``Combined``, a verifier without weight or veto.
+    * **Settled**: an acceptance may be final, too. ``passed`` is True, the score is the accepter's own, and
+      of those behind it only holders of a veto are asked.
+    * **Order**: yours. Nobody is asked who cannot change what ``passed`` will be: behind a veto, with
+      neither weight nor veto, or if those before refuse by majority (the score is theirs, then). So put
+      the cheap and exact ones first.
     * **Passed**: True if the score exceeds ``threshold`` *and* those that accept weigh more than those that
       refuse; a tie refuses. A good mean is not enough, since a refusal may be based on more than the
       score: a self-reward that calls the answer wrong still scores -0.17. None only if nobody judges.
@@ -55,10 +61,12 @@ class Combined:
     Args:
         *verifiers: The verifiers, or one sequence of them, in the order in which they are asked.
         weights: One weight per verifier, at least 0; all 1 by default. With weight 0 one can only veto.
-        vetoes: One per verifier: True if every refusal of it is final, False if none is, or a function that
-            tells from the refusing verdict. By default a :class:`~latentseek_agents.tools.steps.StepVerifier`
-            vetoes where it refutes an equation, a :class:`~latentseek_agents.tools.ground_truth.GroundTruth`
-            always, and nothing else ever.
+        vetoes: One per verifier: True if every refusal of it is final, False if only what it refutes is, or
+            a function that tells from the refusing verdict. By default a
+            :class:`~latentseek_agents.tools.ground_truth.GroundTruth` always vetoes, a
+            :class:`~latentseek_agents.tools.steps.StepVerifier` where it refutes an equation.
+        settles: One per verifier, likewise: whether its acceptance is final. By default that of a
+            ``GroundTruth`` is.
         threshold: The score above which a solution can pass.
 
     Raises:
@@ -80,13 +88,16 @@ class Combined:
         *verifiers: Verifier | Iterable[Verifier],
         weights: Sequence[float] | None = None,
         vetoes: Sequence[Veto] | None = None,
+        settles: Sequence[Veto] | None = None,
         threshold: float = -0.2,
     ) -> None:
         self.verifiers = _listed(verifiers)
         self.weights = [1.0] * len(self.verifiers) if weights is None else [float(w) for w in weights]
         self.vetoes = [_default_veto(v) for v in self.verifiers] if vetoes is None else list(vetoes)
+        self.settles = [_is_known(v) for v in self.verifiers] if settles is None else list(settles)
         self.threshold = threshold
-        for setting, values in (("weights", self.weights), ("vetoes", self.vetoes)):
+        per_verifier = (("weights", self.weights), ("vetoes", self.vetoes), ("settles", self.settles))
+        for setting, values in per_verifier:
             if len(values) != len(self.verifiers):
                 raise ConfigError(f"{setting}: {len(values)} for {len(self.verifiers)} verifiers")
         if any(not (math.isfinite(w) and w >= 0) for w in self.weights) or not sum(self.weights):
@@ -100,36 +111,54 @@ class Combined:
         return f"Combined({parts}, weights={self.weights})"
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
-        """Judge ``solution``: ask the verifiers in their order, until a veto decides."""
+        """Judge ``solution``: ask the verifiers in their order, until the outcome is certain."""
         parts: list[_Part] = []
-        vetoed_by = ""
-        for name, verifier, weight, veto in zip(
-            self._names, self.verifiers, self.weights, self.vetoes, strict=True
-        ):
-            if vetoed_by:
-                parts.append(_Part(name, weight, _not_judged(f"not asked: {vetoed_by} had refused")))
+        final: _Part | None = None
+        for index, (name, verifier) in enumerate(zip(self._names, self.verifiers, strict=True)):
+            weight = self.weights[index]
+            if needless := self._needless(parts, final, index):
+                parts.append(_Part(name, weight, _not_judged(f"not asked: {needless}"), asked=False))
                 continue
             part = _Part(name, weight, _ask(name, verifier, question, solution, reference))
             parts.append(part)
-            if part.verdict.passed is False and (veto(part.verdict) if callable(veto) else veto):
-                vetoed_by = name
-        return self._verdict(parts, vetoed_by)
+            if part.verdict.refuted or _holds(self.vetoes[index], part.verdict, passed=False):
+                final = replace(part, verdict=replace(part.verdict, passed=False))
+            elif final is None and _holds(self.settles[index], part.verdict, passed=True):
+                final = part
+        return self._verdict(parts, final)
 
-    def _verdict(self, parts: Sequence["_Part"], vetoed_by: str) -> Verdict:
-        judges = [part for part in parts if part.verdict.passed is not None and part.weight > 0]
-        weight = sum(part.weight for part in judges)
-        score = sum(part.weight * part.verdict.score for part in judges) / weight if judges else -1.0
-        score = min(0.0, max(-1.0, score))
+    def _needless(self, parts: Sequence["_Part"], final: "_Part | None", index: int) -> str:
+        """Why a verifier need not be asked after what the others said; "" if it must be."""
+        if final is not None and final.verdict.passed is False:
+            return f"{final.name} had refused"
+        if self.vetoes[index] is not False:
+            return ""
+        if final is not None:
+            return f"{final.name} had accepted"
+        if not self.weights[index]:
+            return "it has neither weight nor veto"
+        # Whoever settles may still turn what the others make certain.
+        if any(settle is not False for settle in self.settles[index:]):
+            return ""
+        accepted, refused, _ = _tally(parts)
+        # An acceptance is never certain: whoever comes last may refute.
+        certain = 0 < refused >= accepted + sum(self.weights[index:])
+        return "those before it refuse in any case" if certain else ""
+
+    def _verdict(self, parts: Sequence["_Part"], final: "_Part | None") -> Verdict:
+        judges = [part for part in parts if part.judges]
+        accepted, refused, total = _tally(parts)
+        score = min(0.0, max(-1.0, total / (accepted + refused))) if judges else -1.0
         refusing = [part for part in judges if not part.verdict.passed]
-        refused = sum(part.weight for part in refusing)
-        accepted = sum(part.weight for part in judges if part.verdict.passed)
         passed: bool | None = None
-        if vetoed_by:
-            (refuser,) = (part for part in parts if part.name == vetoed_by)
-            score, passed = min(score, refuser.verdict.score) if judges else refuser.verdict.score, False
-            reason = refuser.reason
+        if final is not None and final.verdict.passed:
+            score, reason = final.verdict.score, final.reason
+            passed = score > self.threshold
+        elif final is not None:
+            own = min(final.verdict.score, self.threshold)
+            score, passed, reason = min(score, own) if judges else own, False, final.reason
         elif not judges:
-            reason = "cannot judge: " + "; ".join(part.reason for part in parts)
+            reason = "cannot judge: " + "; ".join(part.reason for part in parts if part.asked)
         else:
             passed = score > self.threshold and accepted > refused
             if refusing:
@@ -177,6 +206,11 @@ class _Part:
     name: str
     weight: float
     verdict: Verdict
+    asked: bool = True
+
+    @property
+    def judges(self) -> bool:
+        return self.verdict.passed is not None and self.weight > 0
 
     @property
     def reason(self) -> str:
@@ -192,6 +226,19 @@ class _Part:
         return [
             replace(check, name=f"{self.name}: {check.name}", weight=check.weight * scale) for check in checks
         ]
+
+
+def _tally(parts: Sequence[_Part]) -> tuple[float, float, float]:
+    """The weight of those that accept, of those that refuse, and the weighted sum of their scores."""
+    judges = [part for part in parts if part.judges]
+    accepted = sum(part.weight for part in judges if part.verdict.passed)
+    refused = sum(part.weight for part in judges if not part.verdict.passed)
+    return accepted, refused, sum(part.weight * part.verdict.score for part in judges)
+
+
+def _holds(rule: Veto, verdict: Verdict, *, passed: bool) -> bool:
+    """Whether a verdict with this outcome is final by this rule."""
+    return verdict.passed is passed and bool(rule(verdict) if callable(rule) else rule)
 
 
 def _ask(name: str, verifier: Verifier, question: str, solution: str, reference: str | None) -> Verdict:
@@ -222,17 +269,21 @@ def _steers_the_graph(error: Exception) -> bool:
 
 
 def _default_veto(verifier: Verifier) -> Veto:
-    from latentseek_agents.tools.ground_truth import GroundTruth
     from latentseek_agents.tools.steps import StepVerifier
 
-    if isinstance(verifier, StepVerifier):
-        return _refutes_an_equation
+    # It may be a proof only by what it refutes, but then it must be asked.
+    return _refutes if isinstance(verifier, StepVerifier) else _is_known(verifier)
+
+
+def _refutes(verdict: Verdict) -> bool:
+    return verdict.refuted
+
+
+def _is_known(verifier: Verifier) -> bool:
+    """Whether a verifier knows the answer, so that what it says of it is final."""
+    from latentseek_agents.tools.ground_truth import GroundTruth
+
     return isinstance(verifier, GroundTruth)
-
-
-def _refutes_an_equation(verdict: Verdict) -> bool:
-    """Whether a step checker refuses because of an equation, and not because of loose ends."""
-    return any(check.passed is False and check.name.startswith("equation") for check in verdict.checks)
 
 
 def _listed(verifiers: Sequence[Verifier | Iterable[Verifier]]) -> list[Verifier]:

@@ -18,6 +18,8 @@ _LOADING_SECONDS = 15.0
 # "1,000" is a number, "x = 1, y = 2" are two equations.
 _SEPARATOR = re.compile(r";|\n|\\\\|,(?!\d{3}(?!\d))|\band\b")
 _OTHER_RELATIONS = re.compile(r"[<>≤≥≠≈]|!=|\\(?:leq?|geq?|neq?|approx|lt|gt)(?![a-zA-Z])")
+# Read as a product, f(2) = 3 would be about another f than f(x) = ax.
+_FUNCTION = re.compile(r"(?<![A-Za-z\\])([fgh]'{0,2}) ?(?:\\left ?)?\(")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]{1,12}\*?\}|\\left\\\{|\\right\.|&")
 _UNKNOWN = re.compile(r"[A-Za-z]|\\?[a-z]{2,8}|[A-Za-z]_\{?[A-Za-z0-9]{1,4}\}?")
 
@@ -93,6 +95,11 @@ def _read(text: str) -> list[tuple[Node, Node]]:
     plain = _ENVIRONMENT.sub(" ", text)
     if _OTHER_RELATIONS.search(plain.replace(r"\left", "").replace(r"\right", "")):
         raise EquationError("only equations with = can be solved, no inequalities")
+    if function := _FUNCTION.search(plain):
+        name = function[1]
+        raise EquationError(
+            f"{name}(...) may be a function; put in its formula, or write {name}*(...) for a product"
+        )
     pairs: list[tuple[Node, Node]] = []
     for piece in _SEPARATOR.split(plain):
         if not piece.strip(" .$[]\t"):

@@ -1,7 +1,7 @@
 """Decide whether two answers mean the same: like is compared with like.
 
 Values are compared exactly where they are rational. Only what is left (radicals, functions, symbols, complex
-numbers) goes to the worker process, and what it cannot show in time counts as not equal.
+numbers) goes to the worker process. Where it has no time, no memory or no process for it, nothing is known.
 """
 
 import re
@@ -32,25 +32,24 @@ from latentseek_agents.tools.moments import Moment, same_moment
 from latentseek_agents.tools.notation import LONGEST_ANSWER, plain_notation
 from latentseek_agents.tools.quantities import CURRENCIES, same_dimension
 from latentseek_agents.tools.ranges import Range, complement, merged, union_of, variables
-from latentseek_agents.tools.sandbox import SandboxError, shared_sandbox
+from latentseek_agents.tools.sandbox import CalculationError, SandboxError, shared_sandbox
 from latentseek_agents.tools.scalars import Scalar
 
-__all__ = ["Comparison", "equivalent"]
+__all__ = ["Comparison", "agreement", "equivalent"]
 
 _CHOICE = re.compile(r"\W*([A-Ja-j])\W*")
 # "(A) and (B)" are two choices, and no text of the first.
 _CHOICE_WITH_TEXT = re.compile(
-    r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)\S.*", re.DOTALL
+    r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)(\S.*)", re.DOTALL
 )
+
+_NAMED_BASE = re.compile(r"_|\bbase\b|\b0[xbo]", re.IGNORECASE)
+# What the worker says if it is not the expression that is to blame.
+_NO_ROOM = ("MemoryError", "RecursionError", "the request has")
 
 
 def equivalent(first: str, second: str, *, seconds: float = 1.8) -> bool:
-    r"""Whether two answers mean the same.
-
-    Args:
-        first: An answer, LaTeX or plain.
-        second: Another.
-        seconds: The time to decide; what is not shown to be equal by then is not equal.
+    r"""Whether two answers are shown to mean the same; like :func:`agreement`, but unknown is False.
 
     Example:
         >>> equivalent(r"\frac{\pi}{2}", r"0.5\pi")
@@ -58,21 +57,64 @@ def equivalent(first: str, second: str, *, seconds: float = 1.8) -> bool:
         >>> equivalent("[2, 5)", "(2, 5)")
         False
     """
+    return agreement(first, second, seconds=seconds) is True
+
+
+def agreement(first: str, second: str, *, seconds: float = 1.8) -> bool | None:
+    r"""Whether two answers mean the same.
+
+    Args:
+        first: An answer, LaTeX or plain.
+        second: The right answer. If it names a base, the other may leave the base out.
+        seconds: The time to decide.
+
+    Returns:
+        True if they do; False if not; None if the comparison could not be finished.
+
+    Example:
+        >>> agreement("1/2", "0.5"), agreement("1/2", "0.6")
+        (True, False)
+        >>> agreement(r"\sqrt{12}", r"2\sqrt{3}", seconds=0) is None
+        True
+    """
     if first.strip() == second.strip():
         return bool(first.strip())
     if max(len(first), len(second)) > LONGEST_ANSWER:
         return False
     comparison = Comparison(time.monotonic() + seconds)
+    try:
+        if _equal(comparison, first, second):
+            return True
+    except RecursionError:  # the caller's own stack may be nearly full
+        return None
+    return None if comparison.undecided else False
+
+
+def _equal(comparison: "Comparison", first: str, second: str) -> bool:
     readings = read_answer(first), read_answer(second)
     if isinstance(readings[0][0], Moment) and isinstance(readings[1][0], Moment):
         # 3:30 and 1:10 are two times of day, though as ratios they would be equal.
         return same_moment(readings[0][0], readings[1][0])
+    plain = plain_notation(first), plain_notation(second)
+    if not all(plain):
+        return False
+    comparison.named_base = bool(_NAMED_BASE.search(plain[1]))
     for one in readings[0]:
         for other in readings[1]:
             if comparison.equal(one, other):
                 return True
-    plain = plain_notation(first), plain_notation(second)
-    return _same_choice(*plain) or _same_choice(*reversed(plain))
+    return _same_choice(*plain) or _same_choice(*reversed(plain)) or _same_text(comparison, *plain)
+
+
+def _same_text(comparison: "Comparison", first: str, second: str) -> bool:
+    """Whether one is the letter of a choice with its text, and the other the text alone."""
+    choices = [_CHOICE_WITH_TEXT.fullmatch(text[:2000]) for text in (first, second)]
+    if bool(choices[0]) is bool(choices[1]):
+        return False
+    one, other = (
+        choice[3] if choice else text for choice, text in zip(choices, (first, second), strict=True)
+    )
+    return any(comparison.equal(a, b) for a in read_answer(one) for b in read_answer(other))
 
 
 def _same_choice(short: str, long: str) -> bool:
@@ -86,10 +128,16 @@ class Comparison:
 
     Args:
         deadline: When to give up, on the monotonic clock.
+
+    Attributes:
+        named_base: Whether the right answer names a base, so that the other need not repeat it.
+        undecided: Whether the worker was asked in vain, so that values not shown to be equal may be equal.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self.named_base = True
+        self.undecided = False
 
     def equal(self, first: Value, second: Value) -> bool:
         """Whether two values are shown to be equal."""
@@ -180,7 +228,7 @@ class Comparison:
         return self.nodes(Node("degree", (angle.node,)), bare.node)
 
     def numerals(self, first: Scalar, second: Scalar) -> bool:
-        """Compare numbers of which at least one names its base; a base may be missing on one side."""
+        """Compare numbers of which at least one names its base."""
         if first.numeral and second.numeral:
             return first.node.value == second.node.value
         based, bare = (first, second) if first.numeral else (second, first)
@@ -189,7 +237,8 @@ class Comparison:
             return False
         written = str(bare.node.value)
         if written.isdigit() and digits.isdigit() and all(int(digit) < base for digit in written):
-            return written == digits
+            # 72 may be short for 72_8 if that is the right answer, but 72_8 is not 72.
+            return written == digits and (self.named_base or based.node.value == bare.node.value)
         # Digits that this number system does not have are decimal ones.
         return based.node.value == bare.node.value
 
@@ -225,12 +274,17 @@ class Comparison:
     def ask(self, operation: str, *arguments: object) -> object:
         """The worker's answer, or None if it has none."""
         left = self.deadline - time.monotonic()
-        if left <= 0:
-            return None
-        try:
-            return shared_sandbox().ask(operation, *arguments, seconds=left)
-        except SandboxError:
-            return None
+        if left > 0:
+            try:
+                return shared_sandbox().ask(operation, *arguments, seconds=left)
+            except CalculationError as error:
+                if not str(error).startswith(_NO_ROOM):
+                    # What it does not know, such as a determinant, equals nothing but itself.
+                    return None
+            except SandboxError:
+                pass
+        self.undecided = True
+        return None
 
     def real_values(self, nodes: Sequence[Node]) -> list[Fraction | None]:
         """The values of constant expressions, to 40 digits where they are irrational."""

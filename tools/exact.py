@@ -30,7 +30,8 @@ def exact_value(node: Node) -> Fraction | None:
     """
     try:
         return _value(node)
-    except (_NotRationalError, ZeroDivisionError):
+    except (ArithmeticError, ValueError, TypeError, RecursionError):
+        # A tree may also be made by hand, with too few arguments or none.
         return None
 
 

@@ -8,7 +8,7 @@ tree is built, so that hostile text costs no more than honest text.
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from latentseek_agents.tools.expression_tokens import FUNCTIONS, Token, split_words, tokenize
+from latentseek_agents.tools.expression_tokens import ARGUMENTS, FUNCTIONS, Token, split_words, tokenize
 from latentseek_agents.tools.expression_tree import ExpressionError, Node, number, repeated
 
 __all__ = ["ExpressionError", "Node", "number", "parse_expression", "parse_tokens"]
@@ -373,6 +373,9 @@ class _Parser:
         if exponent is not None and name in _INVERSES and _is_minus_one(exponent):
             name, exponent = _INVERSES[name], None
         args = [*args, base] if base is not None else args
+        fewest, most = ARGUMENTS[name]
+        if not fewest <= len(args) <= most:
+            raise ExpressionError(f"{name} has {len(args)} arguments")
         node = Node("call", tuple(args), _RENAMED_FUNCTIONS.get(name, name))
         return node if exponent is None else Node("power", (node, exponent))
 

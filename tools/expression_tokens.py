@@ -5,13 +5,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["FUNCTIONS", "Token", "split_words", "tokenize"]
+__all__ = ["ARGUMENTS", "FUNCTIONS", "Token", "split_words", "tokenize"]
 
-_FUNCTION_NAMES = (
-    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh log ln lg exp sqrt abs gcd "
-    "lcm floor ceil ceiling min max sgn det"
+_OF_ONE_NUMBER = (
+    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln exp sqrt abs floor ceil "
+    "ceiling sgn det"
 )
-FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
+_MOST_ARGUMENTS = 64
+# How many arguments a function has, at least and at most. A lone "max 5" is a limit and no function.
+ARGUMENTS = {
+    **dict.fromkeys(_OF_ONE_NUMBER.split(), (1, 1)),
+    **dict.fromkeys(("log", "lg"), (1, 2)),
+    **dict.fromkeys(("gcd", "lcm", "min", "max"), (2, _MOST_ARGUMENTS)),
+}
+FUNCTIONS = frozenset(ARGUMENTS)
 _LONGEST_NUMBER = 400
 _LONGEST_WORD = 6
 _PLAIN_NAMES = sorted((*FUNCTIONS, "pi", "infinity", "infty", "inf"), key=len, reverse=True)

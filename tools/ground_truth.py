@@ -1,7 +1,7 @@
 """The verifier that knows the answer: the paper's perfect reward."""
 
 from latentseek_agents.engine.verdict import Check, Verdict
-from latentseek_agents.tools.answers import answers_match, extract_answer
+from latentseek_agents.tools.answers import answers_agree, extract_answer
 
 __all__ = ["GroundTruth"]
 
@@ -9,8 +9,8 @@ __all__ = ["GroundTruth"]
 class GroundTruth:
     r"""Score a solution against the known answer: 0 if it is right, -1 if not (the paper's PSRM).
 
-    It bounds what a search could gain from a better verifier; on questions without a known answer it
-    cannot judge.
+    It bounds what a search could gain from a better verifier. It cannot judge (``passed=None``) without a
+    known answer, and where comparing the two takes too long or the process that compares cannot be started.
 
     Args:
         reference: The right answer for every call that brings none of its own.
@@ -37,7 +37,11 @@ class GroundTruth:
         answer = extract_answer(solution)
         if answer is None:
             return _verdict(f"no final answer found, expected {_short(right)}", passed=False)
-        if answers_match(answer, right):
+        agree = answers_agree(answer, right)
+        if agree is None:
+            reason = f"cannot judge: comparing {_short(answer)} with {_short(right)} could not be finished"
+            return _verdict(reason, passed=None)
+        if agree:
             return _verdict(f"the answer {_short(answer)} matches the reference", passed=True)
         reason = f"the answer {_short(answer)} does not match the reference {_short(right)}"
         return _verdict(reason, passed=False)

@@ -14,6 +14,8 @@ _ALLOWED = (
     "True, False, a score in [-1, 0], a string (a refusal and its reason) or a dict with any of "
     '"passed", "score" and "reason"'
 )
+# Where LangGraph tells its nodes of it. Where a version does not, nothing is known.
+_CHECKPOINTER = "__pregel_checkpointer"
 _ACCEPTANCES = frozenset(
     ("true", "yes", "y", "ok", "okay", "accept", "accepted", "approved", "pass", "passed", "right", "correct")
 )
@@ -29,15 +31,19 @@ class HumanVerifier:
     * ``True`` or ``False``: accepted or refused, with score 0 or -1;
     * a number in [-1, 0]: the score; accepted if it is above the threshold;
     * a string: refused, for this reason;
-    * a dict with ``passed``, ``score`` and ``reason``, of which one of the first two may be left out.
+    * a dict with ``passed``, ``score`` and ``reason``, of which one of the first two may be left out. What
+      is accepted needs a score above the threshold, the score of what is refused is at most the threshold.
       ``{"passed": None}`` means that the person cannot judge either.
+
+    ``Command(resume=None)`` is no verdict: LangGraph takes it for a run that is not resumed, and fails.
 
     LangGraph repeats the node that was interrupted, so verifiers asked before a person, in a
     :class:`~latentseek_agents.tools.combined.Combined`, are asked again when the run goes on: let them be
     cheap. After a resume value that is no verdict (a :class:`VerdictError`), resume again with another.
 
     Args:
-        threshold: Scores above it accept, if the person does not say ``passed``; in [-1, 0].
+        threshold: Scores above it accept; in [-1, 0]. Let it be the search's ``reward_threshold``, below
+            which a search accepts nothing.
 
     Raises:
         ConfigError: The threshold is out of range.
@@ -122,7 +128,14 @@ class HumanVerifier:
             raise VerdictError(f"passed must be True, False or None in a person's verdict, but is {passed!r}")
         if score is None:
             return _verdict(passed=passed, reason=reason)
-        return _verdict(passed=passed, score=self._scored(score, reason).score, reason=reason)
+        score = self._scored(score, reason).score
+        if passed and score <= self.threshold and score < 0:
+            raise VerdictError(
+                f"a person accepted the solution with the score {score:g}, but what is accepted needs one "
+                f"above {self.threshold:g}; leave out the score, or give a higher one"
+            )
+        # Or a search that keeps its best attempt would prefer it to others that were refused.
+        return _verdict(passed=passed, score=score if passed else min(score, self.threshold), reason=reason)
 
 
 def _asked(payload: dict[str, Any], *, instead: VerdictError | None = None) -> Any:
@@ -130,6 +143,11 @@ def _asked(payload: dict[str, Any], *, instead: VerdictError | None = None) -> A
     from langgraph.errors import GraphInterrupt
     from langgraph.types import interrupt
 
+    if _nothing_is_kept():
+        raise VerdictError(
+            "a HumanVerifier stops the graph, which cannot go on without a checkpointer: compile it with "
+            "one, for example graph.compile(checkpointer=InMemorySaver())"
+        )
     try:
         return interrupt(payload)
     except GraphInterrupt:
@@ -142,6 +160,16 @@ def _asked(payload: dict[str, Any], *, instead: VerdictError | None = None) -> A
             "a HumanVerifier can only ask inside a LangGraph graph: use it in create_refine_graph or "
             "LatentSeekNode, compiled with a checkpointer"
         ) from error
+
+
+def _nothing_is_kept() -> bool:
+    """Whether a graph runs that is known to have no checkpointer."""
+    from langgraph.config import get_config
+
+    try:
+        return get_config().get("configurable", {}).get(_CHECKPOINTER, ...) is None
+    except RuntimeError:  # no graph runs
+        return False
 
 
 def _refusal(text: str) -> str:

@@ -1,20 +1,25 @@
 """What a side of an equation names: "x = 5", "f(x) = 2x" and "the area = 12" tell what their value is."""
 
+import re
+import unicodedata
+
 from latentseek_agents.tools.answer_values import Group, Relation, Value, Words
 from latentseek_agents.tools.expression import Node, number
 from latentseek_agents.tools.scalars import Scalar
+from latentseek_agents.tools.wordings import NO_LABELS
 
 __all__ = ["assigned", "difference", "flipped", "same_label"]
 
 _SILENT_NAMES = "of answer result value solution final total it there this that in to so"
 _FUNCTION_LETTERS = frozenset("fghpqruvsy")
 _SILENT_LABELS = frozenset(_SILENT_NAMES.split())
+_DENYING_COMMAND = re.compile(r"\\(?:not|neg|lnot|[bxh]?cancel|sout|st)(?![A-Za-z])")
 
 
 def _is_label(side: Value) -> bool:
     """Whether a side names something: x, f(x), (x, y), "the area"."""
     if isinstance(side, Words):
-        return True
+        return not _denies(side.text)
     if isinstance(side, Group):
         return all(isinstance(item, Scalar) and item.node.kind == "symbol" for item in side.items)
     if not isinstance(side, Scalar) or not side.unit.missing:
@@ -22,6 +27,14 @@ def _is_label(side: Value) -> bool:
     node = side.node
     variance = node.kind == "power" and node.args[0].name == "sigma"
     return node.kind == "symbol" or _is_application(node) or _is_measure(node) or variance
+
+
+def _denies(text: str) -> bool:
+    """Whether the words before an equals sign deny what follows: "not = 5", "\u00ac = 5"."""
+    if not NO_LABELS.isdisjoint(text.casefold().split()) or _DENYING_COMMAND.search(text):
+        return True
+    signs = [character for character in text if not character.isspace()]
+    return all(sign == "!" or unicodedata.category(sign) == "Sm" for sign in signs)
 
 
 def _is_measure(node: Node) -> bool:

@@ -1,7 +1,7 @@
 r"""The checks as LangChain tools, for agents that call them.
 
 The content of each is a sentence for a model. The artifact is the result as plain JSON values; of bad input
-it is ``{"error": ...}``, and the content says what to change.
+it is ``{"error": ...}``, the message's status is ``"error"``, and the content says what to change.
 
 Example:
     >>> calculate.invoke({"expression": r"\frac{1}{3} + 0.5"})
@@ -14,17 +14,21 @@ Example:
     'Wrong. 1 of 2 equations is refuted: 48 + 24 = 73 (72 is not 73).'
 """
 
+import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from langchain_core.tools import BaseTool, tool
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import ValidationError
 
-from latentseek_agents.tools.answers import answers_match, extract_answer
+from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.equation_solver import EquationError, describe_solutions, solve_equations
 from latentseek_agents.tools.exact import exact_value
 from latentseek_agents.tools.expression import ExpressionError, Node, parse_expression
 from latentseek_agents.tools.notation import LONGEST_ANSWER, plain_notation
+from latentseek_agents.tools.quantities import unit_of
 from latentseek_agents.tools.sandbox import SandboxError, shared_sandbox
 from latentseek_agents.tools.step_parser import calculate as calculate_in_words
 from latentseek_agents.tools.step_tokens import tokenize
@@ -36,11 +40,49 @@ __all__ = ["MATH_TOOLS", "calculate", "check_answer", "check_math_steps", "solve
 _MOST_SHOWN = 5
 _LONGEST_EXACT = 60
 _WORDS_OF_OPERATORS = frozenset(WORD_OPERATORS) | {"x", "of", "by", "divided", "multiplied", "the"}
+_RELATIONS = {
+    True: ("Right", "is equal to"),
+    False: ("Wrong", "is not shown to be equal to"),
+    None: ("Unknown", "could not be compared in time with"),
+}
 
 Result = tuple[str, dict[str, Any]]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PREFIXED = re.compile(r"(?<![\w.])0([xXbBoO])([0-9A-Fa-f]{1,60})(?![\w.])")
+_BASES = {"x": 16, "b": 2, "o": 8}
+_BETWEEN_NUMBERS = re.compile(r"[\d)] ?\\?% ?[\d(]")
+_INSTRUCTION = re.compile(
+    r"(?<![a-z])(?:round(?:ed|s)?|nearest|truncated?|approximately|squared?|cubed?|half|twice|doubled?|mean|"
+    r"average|remainder|quotient)(?![a-z])",
+    re.IGNORECASE,
+)
+_CURRENCIES = re.compile("[$€£¥₹¢]")
+_PRODUCT = re.compile(r"[*×·]|\\times|\\cdot|\btimes\b|(?<=[\w)]) x (?=[\d(])")
 
-@tool(response_format="content_and_artifact", parse_docstring=True)
+
+class _MathTool(StructuredTool):
+    """A tool whose messages say in their status whether it failed."""
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        return _with_status(super().run(*args, **kwargs))
+
+    async def arun(self, *args: Any, **kwargs: Any) -> Any:
+        return _with_status(await super().arun(*args, **kwargs))
+
+
+def _with_status(result: Any) -> Any:
+    failed = (
+        isinstance(result, ToolMessage) and isinstance(result.artifact, dict) and "error" in result.artifact
+    )
+    return result.model_copy(update={"status": "error"}) if failed else result
+
+
+def _math_tool(function: Callable[..., Result]) -> BaseTool:
+    return _MathTool.from_function(function, response_format="content_and_artifact", parse_docstring=True)
+
+
+@_math_tool
 def check_math_steps(solution: str, question: str = "") -> Result:
     """Check every equation of a worked solution with exact arithmetic.
 
@@ -50,11 +92,11 @@ def check_math_steps(solution: str, question: str = "") -> Result:
         solution: The solution, with its calculations written as equations; plain text or LaTeX.
         question: The question that it solves, to see whether its numbers are used.
     """
-    report = check_steps(solution, question or None)
+    report = check_steps(_clean(solution), _clean(question) or None)
     return _words_of_report(report), report.to_dict()
 
 
-@tool(response_format="content_and_artifact", parse_docstring=True)
+@_math_tool
 def check_answer(answer: str, reference: str) -> Result:
     """Tell whether an answer means the same as the reference answer.
 
@@ -64,21 +106,20 @@ def check_answer(answer: str, reference: str) -> Result:
         answer: The answer, or a whole solution that states one at its end.
         reference: The known right answer.
     """
-    right = reference.rpartition("####")[2].strip()
+    answer, right = _clean(answer), _clean(reference).rpartition("####")[2].strip()
     if not right:
         return _failed("there is no reference answer to compare with")
     stated = extract_answer(answer)
     shown = stated or answer.strip()
     if not shown:
         return _failed("there is no answer to compare")
-    matches = answers_match(shown, right)
-    verdict = "Right" if matches else "Wrong"
-    relation = "is equal to" if matches else "is not shown to be equal to"
+    matches = answers_agree(shown, right)
+    verdict, relation = _RELATIONS[matches]
     words = f"{verdict}: {_short(shown)} {relation} {_short(right)}."
     return words, {"matches": matches, "answer": shown, "reference": right}
 
 
-@tool(response_format="content_and_artifact", parse_docstring=True)
+@_math_tool
 def solve_equation(equations: str, unknowns: str = "") -> Result:
     """Solve an equation, or a system of up to four equations, exactly.
 
@@ -87,13 +128,13 @@ def solve_equation(equations: str, unknowns: str = "") -> Result:
         unknowns: The letters to solve for, separated by commas; empty for all letters.
     """
     try:
-        found = solve_equations(equations, unknowns)
+        found = solve_equations(_clean(equations), _clean(unknowns))
     except EquationError as error:
         return _failed(str(error))
     return describe_solutions(found), found
 
 
-@tool(response_format="content_and_artifact", parse_docstring=True)
+@_math_tool
 def calculate(expression: str) -> Result:
     """Calculate the exact value of an arithmetic expression.
 
@@ -101,7 +142,7 @@ def calculate(expression: str) -> Result:
         expression: Numbers with + - * / ^ and parentheses, fractions, percent, roots and functions; plain
             text or LaTeX, such as (48 + 24) / 3 or 15% of 80.
     """
-    text = expression.strip().rstrip("=? ")
+    text = _PREFIXED.sub(_in_decimal, _clean(expression).strip().rstrip("=? "))
     if reason := _unfit(text):
         return _failed(reason)
     value, tree = _exact(text)
@@ -113,6 +154,8 @@ def calculate(expression: str) -> Result:
         }
     if tree is None:
         return _failed(f"{_short(text)} cannot be read as a calculation")
+    if _divides_by_zero(tree):
+        return _failed(f"{_short(text)} has no value: it divides by zero")
     if letters := sorted(tree.symbols()):
         return _failed(f"the expression holds letters ({', '.join(letters)}); give numbers only")
     try:
@@ -153,7 +196,40 @@ def _unfit(text: str) -> str:
         return f"the expression has {len(text)} characters; give at most {LONGEST_ANSWER}"
     if "=" in text:
         return "give one expression without an equals sign; solve_equation solves equations"
+    if _BETWEEN_NUMBERS.search(text):
+        return "a % between two numbers is unclear; write 10 mod 3 for a remainder, 10% * 3 for a share"
+    if word := _INSTRUCTION.search(text):
+        return f"{word.group()!r} is not understood; give numbers, operators and functions alone"
+    units = _units(text)
+    if len(units) > 1 and _PRODUCT.search(text):
+        return "a product of quantities has a unit of its own; give the numbers without their units"
+    if len(set(_CURRENCIES.findall(text))) > 1:
+        return "the amounts are of different currencies; convert them first"
     return ""
+
+
+def _clean(text: str) -> str:
+    """Without halves of characters, which no message can carry."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _in_decimal(match: re.Match[str]) -> str:
+    """0x10 is 16, and no product."""
+    base = _BASES[match[1].lower()]
+    return str(int(match[2], base)) if all(int(digit, 16) < base for digit in match[2]) else match.group()
+
+
+def _units(text: str) -> list[str]:
+    """Every unit of measure in a text that stands behind a number."""
+    names = re.findall(r"\d ?([A-Za-z]{1,12})(?![A-Za-z(])", text[:LONGEST_ANSWER])
+    known = [name for name in names if (unit := unit_of(name)) is not None and unit.dimension]
+    return [name for name in known if name not in ("x", "e", "E")]
+
+
+def _divides_by_zero(tree: Node) -> bool:
+    if tree.kind == "divide" and exact_value(tree.args[1]) == 0:
+        return True
+    return any(map(_divides_by_zero, tree.args))
 
 
 def _exact(text: str) -> tuple[Fraction | None, Node | None]:

@@ -101,7 +101,7 @@ _SPACES = re.compile(
 )
 _WRAPPERS = re.compile(
     r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mathrm|mathbf|mathit|mathsf|"
-    r"mathtt|mathcal|mathbb|bold|boldsymbol|bm|boxed|fbox|underline|vec|hat|widehat|tilde|phantom|mathop|"
+    r"mathtt|mathcal|mathbb|bold|boldsymbol|bm|boxed|fbox|underline|vec|hat|widehat|tilde|mathop|"
     r"operatorname\*?)[ \t]*\{"
 )
 _RENAMED = {
@@ -167,9 +167,14 @@ _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _DIGITS_WITH_SPACE = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})")
 # Colours and fonts that are switched on, fractions in the manner of TeX, and an x between numbers.
 _SWITCHES = re.compile(
-    r"(?<!\\)\\(?:(?:text)?color[ ]?\{[a-zA-Z]{1,20}\}|"
+    r"(?<!\\)\\(?:(?:text)?color[ ]?\{(?!(?i:white|transparent)\})[a-zA-Z]{1,20}\}|"
     r"(?:bf|it|rm|sf|tt)(?:series|shape|family)?(?![a-zA-Z]))"
 )
+# What is not to be seen is no answer, and what is crossed out is none either.
+_UNSEEN = re.compile(r"\\[hv]?phantom[ \t]*\{[^{}]{0,400}\}")
+_OVERLAY = re.compile("[\u0334-\u0338\u20d2\u20d3\u20e5\u20eb]")
+_STRUCK = re.compile(r"~~(?=\S)([^~\n]{1,400})~~|<(s|del|strike)>([^<\n]{1,400})</\2>")
+_NOT_EQUAL = re.compile(r"\\not[ \t]*=")
 _OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![a-zA-Z])([^{}]{1,200})\}")
 _LETTER_TIMES = re.compile(r"(?<=\d) [xX] (?=\d)|(?<=\d)[xX](?=10\^)")
 _NORM = re.compile(r"(?<!\\)\\(?:\||[lr]?Vert(?![a-zA-Z]))")
@@ -208,7 +213,8 @@ def plain_notation(text: str) -> str:
         >>> plain_notation("2√5 × 10³")
         '2√5 \\times 10^{3}'
     """
-    text = _LINE_BREAK.sub(r"\\\\", _from_unicode(text[:LONGEST_ANSWER]))
+    text = _STRUCK.sub(r" \\cancel{\1\3} ", text[:LONGEST_ANSWER])
+    text = _LINE_BREAK.sub(r"\\\\", _NOT_EQUAL.sub("!=", _UNSEEN.sub(" ", _from_unicode(text))))
     text = _without_delimiters(text)
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text)))
     text = _NUMBERS.sub(
@@ -233,6 +239,8 @@ def plain_notation(text: str) -> str:
 
 
 def _from_unicode(text: str) -> str:
+    # A slash over an equals sign belongs to it; over anything else it crosses it out.
+    text = _OVERLAY.sub(r"\\not ", text.replace("=\u0338", "≠"))
     text = _HIGHER_ROOT.sub(r"\1{\2}", text)
     text = _OVERLINED.sub(lambda run: r"\overline{" + _OVERLINE.sub("", run.group()) + "}", text)
     text = _DOTTED.sub(lambda run: r"\overline{" + run.group().replace("\u0307", "") + "}", text)

@@ -16,17 +16,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from latentseek_agents.engine.errors import LatentSeekError
 
-__all__ = ["Sandbox", "SandboxError", "SandboxTimeoutError", "shared_sandbox"]
+__all__ = ["CalculationError", "Sandbox", "SandboxError", "SandboxTimeoutError", "shared_sandbox"]
 
 _SCRIPT = Path(__file__).resolve().with_name("symbolic_worker.py")
 # An empty pipe takes this much at once, so that a write to a worker that does not read cannot block.
 _LONGEST_REQUEST = 60_000
 _LONGEST_REPLY = 1 << 20
+# What a request waits for a worker to start, and how old a worker is that never will. It takes a fifth of a
+# second where nothing else runs.
+_SECONDS_TO_START = 5.0
+_LONGEST_START = 30.0
+_MOST_SHARED_WORKERS = 8
 
 
 class SandboxError(LatentSeekError, RuntimeError):
@@ -37,12 +43,27 @@ class SandboxTimeoutError(SandboxError):
     """The calculation took longer than it was given, and its worker was killed."""
 
 
+class CalculationError(SandboxError):
+    """The worker says that what it was asked has no answer."""
+
+
 class _WorkerDiedError(SandboxError):
     """The worker ended in the middle of a request."""
 
 
+class _NotSentError(_WorkerDiedError):
+    """The worker ended before the request reached it."""
+
+
+class _StillStartingError(Exception):
+    """The worker is not ready yet, but may be soon."""
+
+
 class Sandbox:
     """Worker processes for calculations; usable from any thread, by many at once.
+
+    A worker that starts loads its libraries first. That is not charged to the request that waits for it, and
+    a worker that is slow to start is kept for the next one.
 
     Args:
         workers: How many processes at most run at a time.
@@ -60,6 +81,9 @@ class Sandbox:
         self._free = threading.Condition()
         self._idle: list[_Worker] = []
         self._running: set[_Worker] = set()
+        # Places for workers whose process is being made, outside the lock.
+        self._reserved = 0
+        self._closings = 0
         self._process_id = os.getpid()
 
     def __enter__(self) -> "Sandbox":
@@ -74,7 +98,7 @@ class Sandbox:
         Args:
             operation: ``equal``, ``proportion``, ``real_values``, ``solve``, ``load_solver`` or ``ping``.
             arguments: What it works on, as values that JSON knows; expressions as ``Node.to_wire()``.
-            seconds: The time it gets, if not the sandbox's own.
+            seconds: The time it gets, if not the sandbox's own. The start of a worker is not counted.
 
         Raises:
             SandboxTimeoutError: There was no answer in time.
@@ -82,11 +106,17 @@ class Sandbox:
         """
         deadline = time.monotonic() + (self.seconds if seconds is None else seconds)
         request = {"operation": operation, "arguments": arguments}
-        try:
-            return self._ask_once(request, deadline)
-        except _WorkerDiedError:
-            # Someone killed it, or a calculation crashed it: once more, in case it was not ours.
-            return self._ask_once(request, deadline)
+        while True:
+            try:
+                return self._ask_once(request, deadline)
+            except _NotSentError:
+                # It had died before the request came, which is no fault of the request's.
+                if time.monotonic() > deadline:
+                    raise
+            except _WorkerDiedError:
+                # Someone killed it, or a calculation crashed it: once more, in case it was not ours.
+                break
+        return self._ask_once(request, deadline, fresh=True)
 
     def close(self) -> None:
         """End all workers; the next request starts a new one."""
@@ -94,42 +124,96 @@ class Sandbox:
             workers = [*self._idle, *self._running]
             self._idle.clear()
             self._running.clear()
+            self._closings += 1
             self._free.notify_all()
         for worker in workers:
             worker.close()
 
-    def _ask_once(self, request: dict[str, Any], deadline: float) -> Any:
-        worker = self._take(deadline)
-        healthy = False
+    def _ask_once(self, request: dict[str, Any], deadline: float, *, fresh: bool = False) -> Any:
+        worker = self._take(deadline, fresh=fresh)
+        keep = False
         try:
-            result = worker.ask(request, deadline)
-            healthy = True
+            result = worker.ask(request, deadline + worker.wait_until_ready())
+            keep = True
+        except _StillStartingError as error:
+            keep = True
+            raise SandboxTimeoutError(str(error)) from None
         except _CalculationError as error:
-            healthy = True
-            raise SandboxError(str(error)) from None
+            keep = True
+            raise CalculationError(str(error)) from None
         finally:
-            self._give_back(worker, healthy=healthy)
+            self._give_back(worker, keep=keep)
         return result
 
-    def _take(self, deadline: float) -> "_Worker":
-        with self._free:
-            self._forget_after_fork()
-            while not self._idle and len(self._running) >= self._most:
-                if not self._free.wait(deadline - time.monotonic()):
-                    raise SandboxTimeoutError("no worker became free in time")
-            worker = self._idle.pop() if self._idle else _Worker()
-            self._running.add(worker)
-            return worker
+    def _take(self, deadline: float, *, fresh: bool) -> "_Worker":
+        """A worker for one request; ``fresh``: one that has done nothing yet."""
+        useless: list[_Worker] = []
+        try:
+            with self._free:
+                self._forget_after_fork()
+                while True:
+                    useless += [worker for worker in self._idle if not worker.alive]
+                    self._idle = [worker for worker in self._idle if worker not in useless]
+                    fit = [worker for worker in self._idle if not (fresh and worker.used)]
+                    if fit:
+                        self._idle.remove(fit[-1])
+                        self._running.add(fit[-1])
+                        return fit[-1]
+                    if self._idle and not self._has_room():
+                        useless.append(self._idle.pop())
+                    if self._has_room():
+                        self._reserved += 1
+                        closings = self._closings
+                        break
+                    if not self._free.wait(deadline - time.monotonic()):
+                        raise SandboxTimeoutError("no worker became free in time")
+        finally:
+            for worker in useless:
+                worker.close()
+        return self._started(closings, self._running.add)
 
-    def _give_back(self, worker: "_Worker", *, healthy: bool) -> None:
+    def _has_room(self) -> bool:
+        return len(self._running) + len(self._idle) + self._reserved < self._most
+
+    def _started(self, closings: int, place: Callable[["_Worker"], None]) -> "_Worker":
+        """A new worker, in the place reserved for it. Making a process takes time, so not under the lock."""
+        worker = None
+        try:
+            worker = _Worker()
+        finally:
+            with self._free:
+                self._reserved -= 1
+                known = worker is not None and closings == self._closings
+                if worker is not None and known:
+                    place(worker)
+                self._free.notify()
+        if not known:
+            worker.close()
+            raise _WorkerDiedError("the workers were closed")
+        return worker
+
+    def _give_back(self, worker: "_Worker", *, keep: bool) -> None:
         with self._free:
             known = worker in self._running
             self._running.discard(worker)
-            if healthy and known:
+            if keep and known:
                 self._idle.append(worker)
             self._free.notify()
-        if not (healthy and known):
-            worker.close()
+        if keep and known:
+            return
+        worker.close()
+        if known:
+            self._replace()
+
+    def _replace(self) -> None:
+        """Let a worker start in the background, so that the next request need not wait for it."""
+        with self._free:
+            if not self._has_room():
+                return
+            self._reserved += 1
+            closings = self._closings
+        with contextlib.suppress(SandboxError):
+            self._started(closings, lambda worker: self._idle.insert(0, worker))
 
     def after_fork(self) -> None:
         """Start afresh in a forked process; its parent's threads may have held the lock."""
@@ -144,6 +228,7 @@ class Sandbox:
                 worker.abandon()
             self._idle.clear()
             self._running.clear()
+            self._reserved = 0
             self._process_id = os.getpid()
 
 
@@ -157,6 +242,9 @@ class _Worker:
     _numbers = itertools.count(1)
 
     def __init__(self) -> None:
+        self.used = False
+        self._born = time.monotonic()
+        self._ready = False
         paths = [path for path in sys.path if path and Path(path).is_absolute()]
         try:
             self._process = subprocess.Popen(  # noqa: S603
@@ -167,14 +255,33 @@ class _Worker:
                 bufsize=0,
                 start_new_session=True,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise SandboxError(f"the worker process cannot be started: {error}") from error
 
     @property
     def process_id(self) -> int:
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_until_ready(self) -> float:
+        """Wait until the libraries are loaded; the seconds that took."""
+        if self._ready:
+            return 0.0
+        began = time.monotonic()
+        try:
+            self._read_reply(0, began + _SECONDS_TO_START)
+        except SandboxTimeoutError as error:
+            if time.monotonic() - self._born < _LONGEST_START:
+                raise _StillStartingError("the worker is still starting") from None
+            raise SandboxTimeoutError("the worker does not start") from error
+        self._ready = True
+        return time.monotonic() - began
+
     def ask(self, request: dict[str, Any], deadline: float) -> Any:
+        self.used = True
         number = next(self._numbers)
         frame = json.dumps({"id": number, **request}).encode()
         if len(frame) > _LONGEST_REQUEST:
@@ -182,7 +289,10 @@ class _Worker:
         try:
             os.write(self._stream("stdin"), struct.pack(">I", len(frame)) + frame)
         except OSError as error:
-            raise _WorkerDiedError(f"the worker has ended: {error}") from None
+            raise _NotSentError(f"the worker has ended: {error}") from None
+        return self._read_reply(number, deadline)
+
+    def _read_reply(self, number: int, deadline: float) -> Any:
         size = struct.unpack(">I", self._read(4, deadline))[0]
         if size > _LONGEST_REPLY:
             raise SandboxError(f"the worker's reply has {size} bytes, more than {_LONGEST_REPLY}")
@@ -231,6 +341,12 @@ class _Worker:
         return data
 
 
+def _shared_workers() -> int:
+    """One for each processor that this process may use, within reason."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, min(_MOST_SHARED_WORKERS, count))
+
+
 _shared: list[Sandbox] = []
 _shared_lock = threading.Lock()
 
@@ -244,7 +360,7 @@ def shared_sandbox() -> Sandbox:
     """
     with _shared_lock:
         if not _shared:
-            _shared.append(Sandbox())
+            _shared.append(Sandbox(workers=_shared_workers()))
             atexit.register(_shared[0].close)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=_shared[0].after_fork)

@@ -250,7 +250,7 @@ class StepVerifier:
         report = check_steps(solution, question)
         quality = self._quality(report)
         checks = [
-            Check(f"equation: {equation.text[:200]}", passed=False, reason=equation.reason)
+            Check(f"equation: {equation.text[:200]}", passed=False, reason=equation.reason, refuted=True)
             for equation in report.refuted
         ]
         checks.extend(self._structure_checks(report))

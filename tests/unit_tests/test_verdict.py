@@ -112,7 +112,9 @@ def test_a_judged_attempt_has_the_verdict_and_the_searchs_own_decision():
     verdict = Verdict(-0.1, True, "looks right", [Check("format", True, 2.0, "boxed")])
     judged = attempt().judged(verdict, passed=False)
     assert (judged.score, judged.passed, judged.reason) == (-0.1, False, "looks right")
-    assert judged.checks == [{"name": "format", "passed": True, "weight": 2.0, "reason": "boxed"}]
+    assert judged.checks == [
+        {"name": "format", "passed": True, "weight": 2.0, "reason": "boxed", "refuted": False}
+    ]
     assert replace(judged, score=None, passed=None, reason="", checks=[]) == attempt()
     assert Attempt.from_dict(json.loads(json.dumps(judged.to_dict()))) == judged
 
@@ -153,3 +155,12 @@ def test_fields_of_the_wrong_type_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(VerdictError, match=name):
         Verdict(-0.5, False, **wrong)
+
+
+def test_what_a_check_refutes_the_verdict_refutes():
+    assert not Verdict(-1.0, False, "", [Check("a", False)]).refuted
+    verdict = Verdict(-1.0, False, "", [Check("a", True), Check("b", False, refuted=True)])
+    assert verdict.refuted
+    assert Verdict.from_dict(verdict.to_dict()).refuted
+    # As a search stored it before checks could refute.
+    assert Check.from_dict({"name": "a", "passed": False, "weight": 1.0, "reason": ""}) == Check("a", False)
