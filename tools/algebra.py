@@ -6,6 +6,7 @@ polynomial of degree 2 or less is known from three of its values, and two more c
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from random import SystemRandom
 
 from latentseek_agents.tools.arithmetic import Evaluation, Reading, Variable, evaluate, same_value
 from latentseek_agents.tools.comparison import Outcome, rounds_to, show
@@ -21,9 +22,14 @@ _GIVEN_WORDS = HYPOTHETICAL | {
     "let", "for", "at", "when", "where", "set", "setting", "given", "put", "putting", "plug", "plugging",
     "substitute", "substituting", "try", "guess", "from",
 }  # fmt: skip
-# Arbitrary points: what agrees here agrees everywhere, unless someone aims at these very numbers.
-_POINTS = (Fraction(7919, 1013), Fraction(-6841, 883), Fraction(3571, 2203))
+_TRIALS = 3
+_ENTROPY = SystemRandom()
 _SAMPLES = (Fraction(1), Fraction(2), Fraction(3), Fraction(5), Fraction(7, 3))
+
+
+def _random_point() -> Fraction:
+    """An arbitrary point, drawn anew: what agrees at a few of them agrees everywhere."""
+    return Fraction(_ENTROPY.randrange(-(10**6), 10**6), _ENTROPY.randrange(500, 3000))
 
 
 class _Statement:
@@ -63,11 +69,7 @@ class _Statement:
 
     def is_identity(self) -> bool:
         names = sorted(self.letters)
-        for round_, _ in enumerate(_POINTS):
-            values = {name: _POINTS[round_] + 3 * place for place, name in enumerate(names)}
-            if not self.holds_at(values):
-                return False
-        return True
+        return all(self.holds_at({name: _random_point() for name in names}) for _ in range(_TRIALS))
 
     def polynomial(self, letter: str) -> tuple[Fraction, Fraction, Fraction] | None:
         """Coefficients (of x², x, 1) of left minus right, or None if that is no such polynomial."""
@@ -102,9 +104,9 @@ def check_algebra(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
     open_: list[_Statement] = []
     for statement in statements:
         if statement.left.node == statement.right.node:
-            settled[statement.index] = Outcome("trivial", None, "both sides are the same")
+            settled[statement.index] = Outcome("trivial", None, "both sides are the same", general=True)
         elif statement.is_identity():
-            settled[statement.index] = Outcome("ok", None, "an identity")
+            settled[statement.index] = Outcome("ok", None, "an identity", general=True)
         else:
             open_.append(statement)
     values = _assigned(open_)

@@ -29,7 +29,7 @@ from latentseek_agents.tools.step_reader import Parse
 from latentseek_agents.tools.step_tokens import Number
 from latentseek_agents.tools.step_words import SHORT_UNITS, WORD_OPERATORS, conversion_factors
 
-__all__ = ["Outcome", "Status", "compare", "rounds_to", "show"]
+__all__ = ["HOLDS", "Outcome", "Status", "compare", "rounds_to", "show"]
 
 Status = Choice["ok", "rounded", "converted", "running", "trivial", "wrong", "unverifiable"]
 """What is said of an equation.
@@ -38,6 +38,9 @@ Status = Choice["ok", "rounded", "converted", "running", "trivial", "wrong", "un
 percent or units. ``running``: "5 * 2 = 10 + 3 = 13", sloppy but no slip. ``trivial``: true of anything,
 such as 5 = 5. ``wrong``: refuted. ``unverifiable``: everything else.
 """
+
+HOLDS = ("ok", "rounded", "converted", "running")
+"""The statuses of equations that hold and say something."""
 
 _PIS = (Fraction(157, 50), Fraction(22, 7), Fraction(3927, 1250), Fraction(31415, 10000), 3)
 _NEUTRAL_RIGHT = {"+": 0, "-": 0, "*": 1, "/": 1, "^": 1}
@@ -48,11 +51,22 @@ _READINGS = ("hundredths", "plain", "change")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A status with the exact value of the left side and the reason in words."""
+    """What was found about an equation.
+
+    Args:
+        status: The finding.
+        value: The exact value of the computed side, if there is one.
+        reason: Why, in words.
+        differs: A side was computed and is not what the other side says, even if there is a doubt
+            whether it was read right.
+        general: It is true whatever its letters stand for.
+    """
 
     status: Status
     value: Number | None
     reason: str
+    differs: bool = False
+    general: bool = False
 
 
 def compare(comparison: Comparison, rounded: Mapping[Number, Number]) -> Outcome:
@@ -348,9 +362,11 @@ def _refuse(
         doubt = doubt or "the minus may be a dash"
     if left.operators and right.operators and gap <= _decimal_slack(left, one) + _decimal_slack(right, other):
         doubt = doubt or "the decimal operands may be rounded"
+    differs = left.operators > 0 or right.operators > 0
     if doubt:
-        return Outcome("unverifiable", value, f"{show(one.value)} is not {show(other.value)}, but {doubt}")
-    return Outcome("wrong", value, f"{show(one.value)} is not {show(other.value)}")
+        reason = f"{show(one.value)} is not {show(other.value)}, but {doubt}"
+        return Outcome("unverifiable", value, reason, differs=differs)
+    return Outcome("wrong", value, f"{show(one.value)} is not {show(other.value)}", differs=differs)
 
 
 def _doubt_bare(comparison: Comparison, left: Parse, right: Parse) -> str:

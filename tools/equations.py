@@ -4,7 +4,6 @@ Prose surrounds equations. Left of a sign the longest readable suffix counts, ri
 readable prefix. Where the neighbourhood suggests that something was missed, the side carries a doubt.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from latentseek_agents.tools.step_reader import Parse, is_operand_start
 from latentseek_agents.tools.step_tokens import Token, tokenize
 from latentseek_agents.tools.step_words import DISPUTED, HYPOTHETICAL, LABELS, SHORT_UNITS, conversion_factors
 
-__all__ = ["MAX_EQUATIONS", "Comparison", "Side", "find_comparisons", "hidden_spans"]
+__all__ = ["MAX_EQUATIONS", "Comparison", "Side", "find_comparisons"]
 
 MAX_EQUATIONS = 400
 """Relation signs that are looked at; the rest of the text is not read."""
@@ -21,11 +20,6 @@ MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160
 _MAX_STARTS = 16
 _DISPUTE_REACH = 5
-_LONGEST_HIDDEN = 5000
-_BRACE = re.compile(r"[{}]")
-_UNSEEN_ELEMENT = re.compile(
-    r"<([a-zA-Z]{1,12})\s(?=[^<>]{0,200}?(?:display\s?:\s?none|visibility\s?:\s?hidden|\bhidden\b))[^<>]{0,300}>"
-)
 
 
 @dataclass(slots=True)
@@ -60,7 +54,6 @@ class Comparison:
         continues: The left side is the right side of the comparison before.
         labelled: A word stands directly before the left side.
         disputed: The text does not claim it ("... is wrong", "if ...").
-        hidden: It stands where a reader would not see it.
     """
 
     left: Side
@@ -71,7 +64,6 @@ class Comparison:
     continues: bool = False
     labelled: bool = False
     disputed: bool = False
-    hidden: bool = False
 
 
 def find_comparisons(text: str) -> list[Comparison]:
@@ -95,58 +87,7 @@ def find_comparisons(text: str) -> list[Comparison]:
         if len(found) >= MAX_EQUATIONS:
             break
     del found[MAX_EQUATIONS:]
-    spans = hidden_spans(text)
-    for comparison in found:
-        comparison.hidden = any(start <= comparison.start < end for start, end in spans)
     return found
-
-
-def hidden_spans(text: str) -> list[tuple[int, int]]:
-    r"""Where a rendered page would show nothing: comments, phantoms, elements not displayed.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        Pairs of offsets; at most 40 are looked for.
-
-    Example:
-        >>> hidden_spans(r"3 + 4 = 7 \phantom{2 + 2 = 4}")
-        [(10, 29)]
-    """
-    spans: list[tuple[int, int]] = []
-    for opening, closing in (
-        ("<!--", "-->"),
-        ("\\phantom{", "}"),
-        ("\\hphantom{", "}"),
-        ("\\vphantom{", "}"),
-        ("\\color{white}{", "}"),
-        ("\\textcolor{white}{", "}"),
-        ("\\iffalse", "\\fi"),
-    ):
-        position = text.find(opening)
-        while position >= 0 and len(spans) < 20:
-            inside = position + len(opening)
-            end = _closing_brace(text, inside) if closing == "}" else text.find(closing, inside)
-            end = len(text) if end < 0 else end + len(closing)
-            spans.append((position, end))
-            position = text.find(opening, end)
-    for match in _UNSEEN_ELEMENT.finditer(text):
-        if len(spans) >= 40:
-            break
-        end = text.find(f"</{match.group(1)}", match.end())
-        spans.append((match.start(), len(text) if end < 0 else end))
-    return spans
-
-
-def _closing_brace(text: str, start: int) -> int:
-    """Where the brace that is open at a place is closed; -1 if it is not."""
-    depth = 1
-    for match in _BRACE.finditer(text, start, start + _LONGEST_HIDDEN):
-        depth += 1 if match.group() == "{" else -1
-        if not depth:
-            return match.start()
-    return -1
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[int, int]]:

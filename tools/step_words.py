@@ -11,8 +11,10 @@ __all__ = [
     "DISPUTED",
     "FILLERS",
     "FUNCTIONS",
+    "HEDGES",
     "HYPOTHETICAL",
     "LABELS",
+    "LEAD_INS",
     "NUMBER_WORDS",
     "SCALES",
     "SHARE_WORDS",
@@ -69,6 +71,16 @@ HYPOTHETICAL = _words("""not if suppose assume assuming imagine instead unless w
 DISPUTED = _words(
     """wrong incorrect false mistake mistaken mistakenly impossible invalid untrue error contradiction"""
 )
+
+# Nor does an answer with these beside its number say which one it is.
+HEDGES = _words(
+    """no none nothing neither nor or either anything except but excluding maybe perhaps possibly probably
+    presumably unknown unclear unsure uncertain guess guessing any other another something everything cannot
+    doubt between deny plus minus reject"""
+)
+
+# These may stand between "the answer is" and the number.
+LEAD_INS = APPROXIMATORS | _words("a an the total of exactly just only simply is be equal to usd rs")
 
 NUMBER_WORDS = {word: number for word, number in CARDINALS.items() if number > 1} | {
     "hundred": 100, "dozen": 12, "couple": 2, "twice": 2, "double": 2, "doubles": 2, "doubled": 2,
