@@ -56,6 +56,9 @@ class _Statement:
         """Whether the text supposes it instead of concluding it."""
         side = self.comparison.left
         words = side.tokens[max(0, side.start - 3) : side.start]
+        stop = self.comparison.right.stop
+        if stop < len(side.tokens) and side.tokens[stop].text == ":" and self.assignment() is not None:
+            return True  # "x = 5: 2x + 3 = 13, too big"
         return any(token.kind == "word" and token.text.lower() in _GIVEN_WORDS for token in words)
 
     def sides_at(self, values: Mapping[str, Number]) -> tuple[Evaluation, Evaluation] | None:
@@ -145,6 +148,7 @@ def _check_letter(
     letter: str, statements: Sequence[_Statement], values: Sequence[Number], settled: list[Outcome]
 ) -> None:
     """Follow the statements about one letter in order: each must keep a solution of the first."""
+    statements = _without_trials(letter, statements)
     equations = [s for s in statements if s.assignment() is None]
     if not equations:
         return
@@ -173,6 +177,20 @@ def _check_letter(
             refuted = True
             solution = _solution_text(letter, first)
             settled[statement.index] = Outcome("wrong", None, f"{told} does not follow: {solution}")
+
+
+def _without_trials(letter: str, statements: Sequence[_Statement]) -> list[_Statement]:
+    """Leave out what is only worked out for a value that is tried: guess x = 5, 2x + 3 = 13."""
+    kept: list[_Statement] = []
+    trial: Number | None = None
+    for statement in statements:
+        found = statement.assignment()
+        if found is not None:
+            trial = found[1].value if statement.is_given() else None
+        elif trial is not None and statement.holds_at({letter: trial}):
+            continue
+        kept.append(statement)
+    return kept
 
 
 def _is_flat(polynomial: tuple[Fraction, Fraction, Fraction]) -> bool:

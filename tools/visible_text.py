@@ -22,7 +22,7 @@ _HIDING = re.compile(
   | \\(?P<text>text)?color\s{0,4}(?P<model>\[[^\]\n]{0,20}\])?\s{0,4}
     \{(?P<color>[^{}\n]{0,60})\}\s{0,4}(?P<group>\{)?
   | \\(?:iffalse(?![A-Za-z])|begin\{comment\})(?P<iffalse>)
-  | \[[^\]\n]{1,80}\]:[ \t]{0,9}\S{1,80}[ \t]{1,9}(?:\([^\n]*\)|"[^\n]*"|'[^\n]*')[ \t]{0,9}$
+  | \[[^\]\n]{1,80}\]:[ \t]{0,9}\S{1,80}[ \t]{1,9}(?:\([^\n]{0,4000}\)|"[^\n]{0,4000}"|'[^\n]{0,4000}')[ \t]{0,9}$
   | !\[[^\]\n]{0,500}\]\([^()\n]{0,500}\)
     """,
     re.VERBOSE | re.MULTILINE,
@@ -78,7 +78,7 @@ def _without_hidden(text: str) -> str:
     match = _HIDING.search(text)
     while match is not None:
         pieces.append(text[position : match.start()])
-        position = max(_hidden_until(text, match), match.end() - bool(match["group"]))
+        position = _hidden_until(text, match)
         pieces.append(_blank(text[match.start() : position], match))
         match = _HIDING.search(text, position)
     pieces.append(text[position:])
@@ -104,7 +104,7 @@ def _hidden_until(text: str, match: re.Match[str]) -> int:
         return closing.end() if closing else len(text)
     if match["color"] is not None:
         if match["model"] is None and _SEEN_COLORS.fullmatch(match["color"].strip()):
-            return end
+            return end - bool(match["group"])
         if match["group"]:
             return _group_end(text, end)
         other = _NEXT_COLOR.search(text, end)
