@@ -11,7 +11,7 @@ from fractions import Fraction
 from latentseek_agents.tools.answers import extract_answer, stated_answers
 from latentseek_agents.tools.arithmetic import Literal, Node, evaluate
 from latentseek_agents.tools.comparison import rounds_to
-from latentseek_agents.tools.number_words import CARDINALS
+from latentseek_agents.tools.number_words import CARDINALS, digits_for_words
 from latentseek_agents.tools.step_parser import parse_at
 from latentseek_agents.tools.step_tokens import Token, tokenize
 from latentseek_agents.tools.step_words import DISPUTED, HEDGES, HYPOTHETICAL, LEAD_INS, NUMBER_WORDS
@@ -81,7 +81,7 @@ def _read(stated: str) -> FinalAnswer | None:
     """One number with its unit, or None for anything more or less than that."""
     if len(stated) > _LONGEST:
         return None
-    tokens = tokenize(stated)
+    tokens = tokenize(digits_for_words(stated) if stated[:1].isalpha() else stated)
     start = _start(tokens)
     if start is None or sum(token.kind == "number" for token in tokens) > _MOST_NUMBERS:
         return None

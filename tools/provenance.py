@@ -88,7 +88,8 @@ class Ledger:
 
     def shifted(self, value: Number, number: int) -> Number:
         """A value that is given as a number of the question, if that number were another one."""
-        return value * (self._scale + number)
+        # No mere multiple: 3/4 would stay what it is if both of its parts were scaled.
+        return value * (self._scale + number) + 1
 
     def source(self, literal: Literal) -> Shifts | None:
         """What an operand depends on; None if it comes from nowhere."""
@@ -295,7 +296,7 @@ def _read_algebra(
     value = None if shown is None else evaluate(shown.node)
     if shown is None or value is None:
         return
-    shifts = {number: ledger.shifted(value.value, number) + 1 for number in ledger.algebra} if follows else {}
+    shifts = {number: ledger.shifted(value.value, number) for number in ledger.algebra} if follows else {}
     ledger.add(
         Result(
             value.value,

@@ -111,6 +111,11 @@ def test_the_solution_that_they_imitate_passes():
     assert StepVerifier()(PENS, algebra).passed is True
 
 
+def test_both_parts_of_a_fraction_may_count_as_the_number_of_the_question():
+    question = "Harry slept 9 hours. James slept 2/3 of that. How many more hours did Harry sleep?"
+    assert StepVerifier()(question, "9 * 2/3 = 6. 9 - 6 = 3. The answer is 3.").passed is True
+
+
 @pytest.mark.parametrize("statement", HEDGED)
 def test_hedged_and_denied_answers_are_none(statement):
     verdict = StepVerifier()(PENS, f"{STEPS} {statement}")
@@ -129,6 +134,7 @@ def test_hedged_and_denied_answers_are_none(statement):
         "The answer is: **60**",
         r"The answer is 60 pens. \boxed{60}",
         "#### 60",
+        "The answer is sixty.",
         "The answer is about 60 pens left in all.",
         "Answer: Tom has 60 pens.\n#### 60",
         '{"reasoning": "", "answer": "60"}',
