@@ -6,6 +6,7 @@ polynomial of degree 2 or less is known from three of its values, and two more c
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from random import SystemRandom
 
 from latentseek_agents.tools.arithmetic import Evaluation, Reading, Variable, evaluate, same_value
 from latentseek_agents.tools.comparison import Outcome, rounds_to, show
@@ -21,9 +22,14 @@ _GIVEN_WORDS = HYPOTHETICAL | {
     "let", "for", "at", "when", "where", "set", "setting", "given", "put", "putting", "plug", "plugging",
     "substitute", "substituting", "try", "guess", "from",
 }  # fmt: skip
-# Arbitrary points: what agrees here agrees everywhere, unless someone aims at these very numbers.
-_POINTS = (Fraction(7919, 1013), Fraction(-6841, 883), Fraction(3571, 2203))
+_TRIALS = 3
+_ENTROPY = SystemRandom()
 _SAMPLES = (Fraction(1), Fraction(2), Fraction(3), Fraction(5), Fraction(7, 3))
+
+
+def _random_point() -> Fraction:
+    """An arbitrary point, drawn anew: what agrees at a few of them agrees everywhere."""
+    return Fraction(_ENTROPY.randrange(-(10**6), 10**6), _ENTROPY.randrange(500, 3000))
 
 
 class _Statement:
@@ -50,6 +56,9 @@ class _Statement:
         """Whether the text supposes it instead of concluding it."""
         side = self.comparison.left
         words = side.tokens[max(0, side.start - 3) : side.start]
+        stop = self.comparison.right.stop
+        if stop < len(side.tokens) and side.tokens[stop].text == ":" and self.assignment() is not None:
+            return True  # "x = 5: 2x + 3 = 13, too big"
         return any(token.kind == "word" and token.text.lower() in _GIVEN_WORDS for token in words)
 
     def sides_at(self, values: Mapping[str, Number]) -> tuple[Evaluation, Evaluation] | None:
@@ -63,11 +72,7 @@ class _Statement:
 
     def is_identity(self) -> bool:
         names = sorted(self.letters)
-        for round_, _ in enumerate(_POINTS):
-            values = {name: _POINTS[round_] + 3 * place for place, name in enumerate(names)}
-            if not self.holds_at(values):
-                return False
-        return True
+        return all(self.holds_at({name: _random_point() for name in names}) for _ in range(_TRIALS))
 
     def polynomial(self, letter: str) -> tuple[Fraction, Fraction, Fraction] | None:
         """Coefficients (of x², x, 1) of left minus right, or None if that is no such polynomial."""
@@ -102,9 +107,9 @@ def check_algebra(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
     open_: list[_Statement] = []
     for statement in statements:
         if statement.left.node == statement.right.node:
-            settled[statement.index] = Outcome("trivial", None, "both sides are the same")
+            settled[statement.index] = Outcome("trivial", None, "both sides are the same", general=True)
         elif statement.is_identity():
-            settled[statement.index] = Outcome("ok", None, "an identity")
+            settled[statement.index] = Outcome("ok", None, "an identity", general=True)
         else:
             open_.append(statement)
     values = _assigned(open_)
@@ -143,6 +148,7 @@ def _check_letter(
     letter: str, statements: Sequence[_Statement], values: Sequence[Number], settled: list[Outcome]
 ) -> None:
     """Follow the statements about one letter in order: each must keep a solution of the first."""
+    statements = _without_trials(letter, statements)
     equations = [s for s in statements if s.assignment() is None]
     if not equations:
         return
@@ -171,6 +177,20 @@ def _check_letter(
             refuted = True
             solution = _solution_text(letter, first)
             settled[statement.index] = Outcome("wrong", None, f"{told} does not follow: {solution}")
+
+
+def _without_trials(letter: str, statements: Sequence[_Statement]) -> list[_Statement]:
+    """Leave out what is only worked out for a value that is tried: guess x = 5, 2x + 3 = 13."""
+    kept: list[_Statement] = []
+    trial: Number | None = None
+    for statement in statements:
+        found = statement.assignment()
+        if found is not None:
+            trial = found[1].value if statement.is_given() else None
+        elif trial is not None and statement.holds_at({letter: trial}):
+            continue
+        kept.append(statement)
+    return kept
 
 
 def _is_flat(polynomial: tuple[Fraction, Fraction, Fraction]) -> bool:

@@ -2,15 +2,18 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from itertools import islice
 
 from latentseek_agents.tools.equivalence import agreement
 from latentseek_agents.tools.reply_end import without_sequel
 
-__all__ = ["answers_agree", "answers_match", "extract_answer"]
+__all__ = ["answers_agree", "answers_match", "extract_answer", "stated_answers"]
 
 # The answer comes last, so a text that is too long loses its beginning.
 _LONGEST_TEXT = 100_000
 _TRIALS = 10
+_MOST_STATED = 40
 # A reply ends with its model's own markers, and they are no part of an answer.
 _SPECIAL_TOKEN = re.compile(r"<[|｜][^<>]{1,40}[|｜]>|</?s>|<eos>|<pad>|<unk>|<(?:end|start)_of_turn>")
 _BRACES = re.compile(r"\\(?:boxed|fbox)[ \t]*\{|\\.|[{}]", re.DOTALL)
@@ -73,6 +76,31 @@ def extract_answer(text: str) -> str | None:
     return bare or _last_sentence(text, _PHRASE) or _last_sentence(text, _LABEL)
 
 
+def stated_answers(text: str) -> list[str]:
+    r"""Every final answer that a solution states, in the order of the text.
+
+    What marks an answer is the same as for :func:`extract_answer`, but nothing goes before anything else.
+
+    Args:
+        text: A solution; any text at all.
+
+    Returns:
+        The answers as they are written, with repeats; of very many, the last ones of each kind.
+
+    Example:
+        >>> stated_answers(r"The answer is 5. \boxed{6} Final answer: **7**")
+        ['5', '6', '7']
+    """
+    text = _without_special_tokens(without_sequel(text)[-_LONGEST_TEXT:])
+    found = [*islice(_boxes(text), _MOST_STATED), *list(_hash_lines(text))[-_MOST_STATED:]]
+    found.extend(_json_fields(text))
+    bare = list(_BARE_BOX.finditer(text))[-_MOST_STATED:]
+    found.extend((match.start(1), _tidy(match.group(1))) for match in bare)
+    for marker in (_PHRASE, _LABEL):
+        found.extend(_sentences(text, marker, _MOST_STATED))
+    return [answer for _, answer in sorted(found) if answer]
+
+
 def answers_match(prediction: str, reference: str) -> bool:
     r"""Whether two answers are the same answer.
 
@@ -130,44 +158,56 @@ def _without_special_tokens(text: str) -> str:
 
 
 def _last_box(text: str) -> tuple[int, str] | None:
-    """Position and content of the balanced box that starts last; one pass, whatever the nesting."""
+    """Position and content of the balanced box that starts last."""
+    return next(_boxes(text), None)
+
+
+def _boxes(text: str) -> Iterator[tuple[int, str]]:
+    """Positions and contents of the balanced boxes from the last to the first, the empty ones left out."""
     opened: list[int] = []
-    best: tuple[int, str] | None = None
+    closed: list[tuple[int, int]] = []
     for match in _BRACES.finditer(text):
         brace = match.group()
         if brace == "}":
             start = opened.pop() if opened else -1
-            if start >= 0 and (best is None or start > best[0]):
-                content = _tidy(text[start : match.start()])
-                best = (start, content) if content else best
+            if start >= 0:
+                closed.append((start, match.start()))
         elif brace == "{":
             opened.append(-1)
         elif brace.endswith("{") and len(brace) > 2:
             opened.append(match.end())
-    return best
+    for start, end in sorted(closed, reverse=True):
+        content = _tidy(text[start:end])
+        if content:
+            yield start, content
 
 
 def _last_hashes(text: str) -> tuple[int, str] | None:
     """Position and content of the last ``####`` line that is no heading."""
-    best = None
+    return max((line for line in _hash_lines(text) if line[1]), default=None)
+
+
+def _hash_lines(text: str) -> Iterator[tuple[int, str]]:
     for match in _HASHES.finditer(text):
         line = match.group(1)
         if not line.strip().endswith(":") and not _HEADING.match(line):
-            content = _tidy(line)
-            best = (match.start(1), content) if content else best
-    return best
+            yield match.start(1), _tidy(line)
 
 
 def _last_json(text: str) -> tuple[int, str] | None:
     """Position and content of the last JSON field with the answer, even if the JSON is broken."""
+    return next(_json_fields(text), None)
+
+
+def _json_fields(text: str) -> Iterator[tuple[int, str]]:
+    """The fields from the last to the first."""
     # Fields without a value are passed over, but only a few: each costs a scan.
     for match in reversed(list(_JSON_KEY.finditer(text))[-_TRIALS:]):
         value = _json_value(text[match.end() : match.end() + 25_000])
         if value:
             box = _last_box(value) if "boxed" in value else None
             # Past the value's own box, so that the field as a whole wins over it.
-            return match.end() + len(value), box[1] if box else value
-    return None
+            yield match.end() + len(value), box[1] if box else value
 
 
 def _json_value(text: str) -> str:
@@ -197,7 +237,12 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _last_sentence(text: str, marker: re.Pattern[str]) -> str | None:
-    for match in reversed(list(marker.finditer(text))[-_TRIALS:]):
+    return next((answer for _, answer in _sentences(text, marker, _TRIALS)), None)
+
+
+def _sentences(text: str, marker: re.Pattern[str], most: int) -> Iterator[tuple[int, str]]:
+    """Positions and contents of the sentences that state an answer, from the last to the first."""
+    for match in reversed(list(marker.finditer(text))[-most:]):
         rest = text[match.end() : match.end() + 4000]
         if display := _DISPLAY.match(rest):
             answer = _tidy(display.group(2))
@@ -205,8 +250,7 @@ def _last_sentence(text: str, marker: re.Pattern[str]) -> str | None:
             end = _SENTENCE_END.search(rest)
             answer = _tidy(rest[: end.start()] if end else rest)
         if any(character.isalnum() for character in answer) and "boxed" not in answer:
-            return answer
-    return None
+            yield match.end(), answer
 
 
 def _tidy(answer: str) -> str:

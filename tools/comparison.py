@@ -18,18 +18,17 @@ from latentseek_agents.tools.arithmetic import (
     Percent,
     Reading,
     Sign,
-    Unary,
-    Variable,
     evaluate,
     same_value,
 )
+from latentseek_agents.tools.doubts import doubt_about
 from latentseek_agents.tools.equations import Comparison, Side
 from latentseek_agents.tools.step_parser import parse_at
 from latentseek_agents.tools.step_reader import Parse
 from latentseek_agents.tools.step_tokens import Number
-from latentseek_agents.tools.step_words import SHORT_UNITS, WORD_OPERATORS, conversion_factors
+from latentseek_agents.tools.step_words import conversion_factors
 
-__all__ = ["Outcome", "Status", "compare", "rounds_to", "show"]
+__all__ = ["HOLDS", "Outcome", "Status", "compare", "rounds_to", "show"]
 
 Status = Choice["ok", "rounded", "converted", "running", "trivial", "wrong", "unverifiable"]
 """What is said of an equation.
@@ -38,6 +37,9 @@ Status = Choice["ok", "rounded", "converted", "running", "trivial", "wrong", "un
 percent or units. ``running``: "5 * 2 = 10 + 3 = 13", sloppy but no slip. ``trivial``: true of anything,
 such as 5 = 5. ``wrong``: refuted. ``unverifiable``: everything else.
 """
+
+HOLDS = ("ok", "rounded", "converted", "running")
+"""The statuses of equations that hold and say something."""
 
 _PIS = (Fraction(157, 50), Fraction(22, 7), Fraction(3927, 1250), Fraction(31415, 10000), 3)
 _NEUTRAL_RIGHT = {"+": 0, "-": 0, "*": 1, "/": 1, "^": 1}
@@ -48,11 +50,22 @@ _READINGS = ("hundredths", "plain", "change")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A status with the exact value of the left side and the reason in words."""
+    """What was found about an equation.
+
+    Args:
+        status: The finding.
+        value: The exact value of the computed side, if there is one.
+        reason: Why, in words.
+        differs: A side was computed and is not what the other side says, even if there is a doubt
+            whether it was read right.
+        general: It is true whatever its letters stand for.
+    """
 
     status: Status
     value: Number | None
     reason: str
+    differs: bool = False
+    general: bool = False
 
 
 def compare(comparison: Comparison, rounded: Mapping[Number, Number]) -> Outcome:
@@ -326,130 +339,9 @@ def _refuse(
     left, right = comparison.left.parse, comparison.right.parse
     if left is None or right is None:
         return Outcome("unverifiable", None, "one side could not be read as arithmetic")
-    gap = abs(Fraction(one.value) - other.value)
-    doubt = comparison.left.doubt or comparison.right.doubt
-    if comparison.disputed:
-        doubt = doubt or "the text does not claim it"
-    if left.operators == 0 and right.operators == 0:
-        doubt = doubt or _doubt_bare(comparison, left, right)
-    if loose and gap * 10 <= abs(Fraction(one.value)):
-        doubt = doubt or "the text says it is approximate"
-    if one.value == -other.value and one.value < 0:
-        doubt = doubt or "only the sign differs"
-    if _is_formula(comparison.left, left, right):
-        doubt = doubt or "the letters may be variables"
-    if _mixes_units(left):
-        doubt = doubt or "units of different sizes are added"
-    if not _has_parentheses(comparison.left) and _left_to_right(left.node) == other.value:
-        doubt = doubt or "it holds if read from left to right"
-    if _behind_dash(comparison.left, one, other):
-        doubt = doubt or "the dash before it may be a minus"
-    if _after_dash(comparison.left, other):
-        doubt = doubt or "the minus may be a dash"
-    if left.operators and right.operators and gap <= _decimal_slack(left, one) + _decimal_slack(right, other):
-        doubt = doubt or "the decimal operands may be rounded"
+    differs = left.operators > 0 or right.operators > 0
+    reason = f"{show(one.value)} is not {show(other.value)}"
+    doubt = doubt_about(comparison, left, right, one, other, loose=loose)
     if doubt:
-        return Outcome("unverifiable", value, f"{show(one.value)} is not {show(other.value)}, but {doubt}")
-    return Outcome("wrong", value, f"{show(one.value)} is not {show(other.value)}")
-
-
-def _doubt_bare(comparison: Comparison, left: Parse, right: Parse) -> str:
-    if not comparison.continues:
-        return "two numbers side by side may be a label or a conversion"
-    if left.units != right.units or left.has_percent != right.has_percent:
-        return "it may convert units"
-    if left.has_currency != right.has_currency:
-        return "it may convert units"
-    return ""
-
-
-def _is_formula(side: Side, left: Parse, right: Parse) -> bool:
-    """Whether what looks like short units may be letters of a formula: 1/2 bh = 1/2 (6)(4)."""
-    words = [
-        token.text
-        for token in side.tokens[side.start : side.stop]
-        if token.kind in ("word", "letter") and token.text not in "xX" and token.text not in WORD_OPERATORS
-    ]
-    if (
-        not words
-        or max(map(len, words)) > _LONGEST_PRODUCT
-        or any(len(w) > 1 and w in SHORT_UNITS for w in words)
-    ):
-        return False
-    node = left.node
-    share = isinstance(node, Binary) and node.operator == "/" and isinstance(node.left, Literal)
-    return (right.operators > 0 or share) and not right.units and not right.has_currency
-
-
-def _mixes_units(parse: Parse) -> bool:
-    if not conversion_factors(parse.units, currency=parse.has_currency):
-        return False
-    node = parse.node
-    return isinstance(node, Binary) and node.operator in "+-"
-
-
-def _has_parentheses(side: Side) -> bool:
-    return any(side.tokens[index].kind == "open" for index in range(side.start, side.stop))
-
-
-def _left_to_right(node: Node) -> Number | None:
-    """The value of an expression without parentheses if precedence is ignored."""
-    terms: list[tuple[str, Node]] = []
-    if not _flatten(node, "", terms) or len(terms) < 3:
-        return None
-    total: Number = 0
-    for operator, term in terms:
-        result = evaluate(term)
-        if result is None:
-            return None
-        if not operator:
-            total = result.value
-            continue
-        step = evaluate(Binary(operator, Literal(total), Literal(result.value)))
-        if step is None:
-            return None
-        total = step.value
-    return total
-
-
-def _flatten(node: Node, operator: str, terms: list[tuple[str, Node]]) -> bool:
-    if isinstance(node, Binary) and node.operator in ("+", "-", "*", "/"):
-        return _flatten(node.left, operator, terms) and _flatten(node.right, node.operator, terms)
-    if isinstance(node, Variable | Unary):
-        return False
-    terms.append((operator, node))
-    return len(terms) <= 40
-
-
-def _behind_dash(side: Side, one: Evaluation, other: Evaluation) -> bool:
-    """Whether the dash of a list item, read as a minus, makes the sides equal."""
-    if side.parse is None or side.start == 0 or side.tokens[side.start - 1].text != "-":
-        return False
-    first = side.parse.node
-    while isinstance(first, Binary) and first.operator in ("+", "-"):
-        first = first.left
-    term = evaluate(first)
-    return term is not None and one.value - 2 * term.value == other.value
-
-
-def _after_dash(side: Side, other: Evaluation) -> bool:
-    """Whether what follows a spaced dash behind words equals the other side."""
-    for index in range(side.start + 1, side.stop - 1):
-        token = side.tokens[index]
-        if token.text == "-" and not token.tight and side.tokens[index - 1].kind == "word":
-            parse = parse_at(side.tokens, index + 1, side.stop)
-            if parse is None or parse.end != side.stop or parse.operators == 0:
-                continue
-            result = evaluate(parse.node)
-            if result is not None and same_value(result, other):
-                return True
-    return False
-
-
-def _decimal_slack(parse: Parse, value: Evaluation) -> Fraction:
-    """How far a value may be off if its decimal operands were rounded."""
-    slack = Fraction(0)
-    for literal in parse.literals:
-        if literal.places >= 2 and literal.value:
-            slack += abs(1 / Fraction(literal.value * 10**literal.places))
-    return slack * abs(Fraction(value.value))
+        return Outcome("unverifiable", value, f"{reason}, but {doubt}", differs=differs)
+    return Outcome("wrong", value, reason, differs=differs)

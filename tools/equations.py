@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 from latentseek_agents.tools.step_parser import parse_at
 from latentseek_agents.tools.step_reader import Parse, is_operand_start
-from latentseek_agents.tools.step_tokens import Token, tokenize
-from latentseek_agents.tools.step_words import DISPUTED, HYPOTHETICAL, LABELS, SHORT_UNITS, conversion_factors
+from latentseek_agents.tools.step_tokens import Token, fold, tokenize
+from latentseek_agents.tools.step_words import (
+    DISPUTED,
+    HYPOTHETICAL,
+    LABELS,
+    RETRACTIONS,
+    SHORT_UNITS,
+    conversion_factors,
+)
 
-__all__ = ["MAX_EQUATIONS", "Comparison", "Side", "find_comparisons", "hidden_spans"]
+__all__ = ["MAX_EQUATIONS", "Comparison", "Side", "find_comparisons"]
 
 MAX_EQUATIONS = 400
 """Relation signs that are looked at; the rest of the text is not read."""
@@ -21,10 +28,25 @@ MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160
 _MAX_STARTS = 16
 _DISPUTE_REACH = 5
-_LONGEST_HIDDEN = 5000
-_BRACE = re.compile(r"[{}]")
-_UNSEEN_ELEMENT = re.compile(
-    r"<([a-zA-Z]{1,12})\s(?=[^<>]{0,200}?(?:display\s?:\s?none|visibility\s?:\s?hidden|\bhidden\b))[^<>]{0,300}>"
+_DENIAL_REACH = 12
+_DENIALS = frozenset(("not", "isn't", "doesn't", "don't", "never", "cannot", "can't"))
+_CROSSES = frozenset("✗✘❌")
+# Where these stand, numbers or operators may have a meaning of their own: 7 + 1 = 10 in base 8.
+_OTHER_MEANINGS = (
+    "base",
+    "binary",
+    "octal",
+    "hexadecimal",
+    "modul",
+    "a clock",
+    "let ",
+    "define",
+    "operation",
+)
+_OTHER_MEANING = re.compile(
+    r"\bin\s{1,3}base\b|\bbase[- ]?(?:\d|two\b|three\b|five\b|eight\b|twelve\b|sixteen\b)|\b(?:binary|octal|"
+    r"hexadecimal|modul[oa]r?)\b|\bon\s{1,3}a\s{1,3}clock\b"
+    r"|\b(?:let|define[sd]?|operation)\b[^=\n]{0,40}?\b[a-z]\s?[^\w\s=+/^().,:;$-]{1,2}\s?[a-z]\s?="
 )
 
 
@@ -60,7 +82,6 @@ class Comparison:
         continues: The left side is the right side of the comparison before.
         labelled: A word stands directly before the left side.
         disputed: The text does not claim it ("... is wrong", "if ...").
-        hidden: It stands where a reader would not see it.
     """
 
     left: Side
@@ -71,7 +92,6 @@ class Comparison:
     continues: bool = False
     labelled: bool = False
     disputed: bool = False
-    hidden: bool = False
 
 
 def find_comparisons(text: str) -> list[Comparison]:
@@ -89,64 +109,14 @@ def find_comparisons(text: str) -> list[Comparison]:
     """
     tokens = tokenize(text)
     letters = _variables(tokens)
+    strange = "numbers or signs may have another meaning here" if _is_redefined(text) else ""
     found: list[Comparison] = []
     for first, last in _clauses(tokens):
-        found.extend(_clause_comparisons(tokens, first, last, letters))
+        found.extend(_clause_comparisons(tokens, first, last, letters, strange))
         if len(found) >= MAX_EQUATIONS:
             break
     del found[MAX_EQUATIONS:]
-    spans = hidden_spans(text)
-    for comparison in found:
-        comparison.hidden = any(start <= comparison.start < end for start, end in spans)
     return found
-
-
-def hidden_spans(text: str) -> list[tuple[int, int]]:
-    r"""Where a rendered page would show nothing: comments, phantoms, elements not displayed.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        Pairs of offsets; at most 40 are looked for.
-
-    Example:
-        >>> hidden_spans(r"3 + 4 = 7 \phantom{2 + 2 = 4}")
-        [(10, 29)]
-    """
-    spans: list[tuple[int, int]] = []
-    for opening, closing in (
-        ("<!--", "-->"),
-        ("\\phantom{", "}"),
-        ("\\hphantom{", "}"),
-        ("\\vphantom{", "}"),
-        ("\\color{white}{", "}"),
-        ("\\textcolor{white}{", "}"),
-        ("\\iffalse", "\\fi"),
-    ):
-        position = text.find(opening)
-        while position >= 0 and len(spans) < 20:
-            inside = position + len(opening)
-            end = _closing_brace(text, inside) if closing == "}" else text.find(closing, inside)
-            end = len(text) if end < 0 else end + len(closing)
-            spans.append((position, end))
-            position = text.find(opening, end)
-    for match in _UNSEEN_ELEMENT.finditer(text):
-        if len(spans) >= 40:
-            break
-        end = text.find(f"</{match.group(1)}", match.end())
-        spans.append((match.start(), len(text) if end < 0 else end))
-    return spans
-
-
-def _closing_brace(text: str, start: int) -> int:
-    """Where the brace that is open at a place is closed; -1 if it is not."""
-    depth = 1
-    for match in _BRACE.finditer(text, start, start + _LONGEST_HIDDEN):
-        depth += 1 if match.group() == "{" else -1
-        if not depth:
-            return match.start()
-    return -1
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[int, int]]:
@@ -161,12 +131,12 @@ def _clauses(tokens: list[Token]) -> Iterator[tuple[int, int]]:
 
 
 def _clause_comparisons(
-    tokens: list[Token], first: int, last: int, letters: frozenset[str]
+    tokens: list[Token], first: int, last: int, letters: frozenset[str], strange: str
 ) -> Iterator[Comparison]:
     signs = [index for index in range(first, last) if tokens[index].kind == "relation"]
     if not signs:
         return
-    strange = _is_strange(tokens, first, last)
+    strange = strange or _is_strange(tokens, first, last)
     edges = [first - 1, *signs, last]
     previous: Side | None = None
     for number, sign in enumerate(signs):
@@ -182,8 +152,7 @@ def _clause_comparisons(
             else _left_side(tokens, edges[number] + 1, sign, letters)
         )
         right = _right_side(tokens, sign + 1, edges[number + 2], last, letters)
-        if strange:
-            left.doubt = left.doubt or strange
+        left.doubt = left.doubt or strange or _doubt_claim(tokens, left.start, sign, first, last)
         if left.stop > left.start and right.stop > right.start:
             yield Comparison(
                 left=left,
@@ -334,6 +303,39 @@ def _is_disputed(tokens: list[Token], start: int, stop: int, first: int, last: i
         if tokens[index].kind == "word" and tokens[index].text.lower() in DISPUTED:
             return True
     return False
+
+
+def _doubt_claim(tokens: list[Token], start: int, sign: int, first: int, last: int) -> str:
+    """Whether the text may ask, deny or take back what it says."""
+    for index in range(max(first, start - _DENIAL_REACH), start):
+        if tokens[index].kind == "word" and tokens[index].text.lower() in DISPUTED:
+            return "the text calls something wrong"
+    for index in range(sign, min(last, sign + _MAX_SIDE_TOKENS)):
+        token = tokens[index]
+        if token.kind == "opaque" and not _CROSSES.isdisjoint(token.text):
+            return "it is crossed"
+        if token.kind == "word" and token.text.lower() in _DENIALS:
+            if index + 1 == last or tokens[index + 1].kind not in ("number", "currency"):
+                return "the text may deny it"
+        elif token.text == "-" and index + 1 < last and tokens[index + 1].text.lower() in RETRACTIONS:
+            return "the text may take it back"
+    if last == len(tokens):
+        return ""
+    if tokens[last].text == "?":
+        return "the text may ask for it"
+    following = next(
+        (token for token in tokens[last : last + 4] if token.kind not in ("break", "comma")), None
+    )
+    if following is not None and following.kind == "word" and following.text.lower() in RETRACTIONS:
+        return "the text may take it back"
+    return ""
+
+
+def _is_redefined(text: str) -> bool:
+    lowered = text.lower()
+    if not any(word in lowered for word in _OTHER_MEANINGS):
+        return False
+    return _OTHER_MEANING.search(fold(lowered) if len(lowered) == len(text) else lowered) is not None
 
 
 def _variables(tokens: list[Token]) -> frozenset[str]:

@@ -149,7 +149,7 @@ class _Parser(Reader):
         if token is None:
             return False
         if token.kind == "letter":
-            return token.text in self.letters
+            return token.text in self.letters and not self._after_unit()
         if token.kind == "command":
             return True
         # "8 pens (4 each)" explains; "2(4)" multiplies.

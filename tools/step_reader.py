@@ -169,8 +169,17 @@ class Reader:
         self.index += clause
         if clause or (words > _SURE_UNIT_WORDS and self.operator()[0]):
             self.parse.doubt = self.parse.doubt or "many words between the numbers"
-        self.parse.units.extend(t.text.lower() for t in self.tokens[first : self.index] if t.kind == "word")
+        self._note_units(first)
         return self.index > first
+
+    def _note_units(self, first: int) -> None:
+        """Note the unit words behind a number, short units, and exponents with their unit."""
+        units = self.parse.units
+        for token in self.tokens[first : self.index]:
+            if token.kind == "word" or (token.kind == "letter" and token.text in SHORT_UNITS):
+                units.append(token.text.lower())
+            elif token.kind == "number" and units:
+                units[-1] += f"^{token.text}"
 
     def _clause_width(self) -> int:
         """How many words a clause behind a unit takes, as in "pens that he gave away + 3"."""
@@ -194,7 +203,9 @@ class Reader:
         if token.kind == "letter":
             if token.text in self.letters or (token.text in "xX" and self.is_times_sign()):
                 return 0
-            return 1 if token.text in SHORT_UNITS or not token.tight else 0
+            if token.text not in SHORT_UNITS and token.tight:
+                return 0
+            return 3 if self._exponent_follows() else 1
         follower, third = self.peek(1), self.peek(2)
         if token.text == "/" and follower is not None and follower.kind in ("word", "letter"):
             unit = follower.text.lower() not in BREAK_WORDS and follower.text not in self.letters
@@ -203,14 +214,19 @@ class Reader:
             return 3 if follower.kind == "word" and third.text == ")" else 0
         return 0
 
+    def _exponent_follows(self) -> bool:
+        power, exponent = self.peek(1), self.peek(2)
+        return (
+            power is not None and exponent is not None and power.text == "^" and exponent.text in ("2", "3")
+        )
+
     def _word_width(self, token: Token) -> int:
         word = token.text.lower()
         if word in BREAK_WORDS or word in FUNCTIONS:
             return 0
         if self.operator()[0] and self.operand_follows(self.operator()[1]):
             return 0
-        power, exponent = self.peek(1), self.peek(2)
-        if power is not None and exponent is not None and power.text == "^" and exponent.text in ("2", "3"):
+        if self._exponent_follows():
             return 3  # "cm^2"
         if (
             token.tight

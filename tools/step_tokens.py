@@ -72,7 +72,8 @@ _SCANNER = re.compile(
   | (?P<relation>\\(?:approx|simeq|cong|leq?|geq?|neq?|ne|lt|gt|equiv|sim)(?![A-Za-z])
       | ~=|===?|=>|->|-->|<=|>=|(?<=\s)!=|[=≈≅≃≡≠<>≤≥→⇒∴])
   | (?P<opaque>\d+(?::\d+)+(?!\d)|\d{4}-\d\d-\d\d(?!\d)|\d+(?:\.\d+){2,}
-      |\d+(?:st|nd|rd|th)(?![A-Za-z])|\.\.\.+|…)
+      |\d+(?:st|nd|rd|th)(?![A-Za-z])|\.\.\.+|…|0[xX][0-9A-Fa-f]{2,40}|0[bB][01]{2,40}(?!\d)
+      |\d{1,3}(?:['’]\d{3})+(?!\d)|\d+\.\(\d+\)|[✓✔✗✘❌✅]+)
   | (?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\!,\\!|,\\!|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
       (?:[eE][+-]?\d{1,3}(?![\dA-Za-z.]))?)
   | (?P<environment>\\(?:begin|end)\{[^{}\n]{0,30}\})
@@ -116,6 +117,12 @@ _SIGNS = str.maketrans(
         "➕": "+",
         "➖": "-",
         "﹦": "=",
+        "꞊": "=",
+        "⩵": "=",
+        "゠": "=",
+        "⹀": "=",
+        "⁼": "=",
+        "₌": "=",
         "٪": "%",
         "\u00a0": " ",
         "\u2028": "\n",
@@ -326,7 +333,9 @@ class _Scan:
     def operator(self, piece: str, start: int, tight: bool) -> None:
         before = self.text[start - 1] if start else "\n"
         after = self.text[self.position] if self.position < len(self.text) else "\n"
-        if piece == "**":
+        if piece == "!" and (before == "!" or after == "!"):  # a double factorial, or delight
+            self.add("opaque" if before.isdigit() or before in ")!" else "break", piece, start, tight)
+        elif piece == "**":
             # A power has operands on both sides; anything else is Markdown for bold.
             tight_power = (before.isalnum() or before in ")]}") and (after.isalnum() or after in "(-$")
             if tight_power or (before == " " and after == " "):

@@ -11,14 +11,19 @@ __all__ = [
     "DISPUTED",
     "FILLERS",
     "FUNCTIONS",
+    "HEDGES",
     "HYPOTHETICAL",
     "LABELS",
+    "LEAD_INS",
     "NUMBER_WORDS",
+    "RETRACTIONS",
     "SCALES",
     "SHARE_WORDS",
     "SHORT_UNITS",
+    "UNREAD_SCALES",
     "WORD_OPERATORS",
     "conversion_factors",
+    "may_convert",
 ]
 
 
@@ -37,6 +42,11 @@ BREAK_WORDS = _words(
 )
 
 WORD_OPERATORS = {"times": "*", "plus": "+", "minus": "-", "multiplied": "*"}
+
+# They multiply the number before them, but are not read as numbers: often enough they only name a unit.
+UNREAD_SCALES = _words(
+    "hundred hundreds dozen dozens score gross pair pairs k crore crores lakh lakhs grand bn mn"
+)
 
 # Passed over between an operator and a number, with a doubt.
 FILLERS = _words(
@@ -65,10 +75,23 @@ LABELS = _words(
 # Nor does who writes these right before it.
 HYPOTHETICAL = _words("""not if suppose assume assuming imagine instead unless whether never isn't than""")
 
+# Whoever starts the next sentence or clause with these may take back what stands before.
+RETRACTIONS = _words("no wait oops nope impossible wrong incorrect false hmm sorry contradiction")
+
 # Whoever writes these beside an equation does not claim it.
 DISPUTED = _words(
     """wrong incorrect false mistake mistaken mistakenly impossible invalid untrue error contradiction"""
 )
+
+# Nor does an answer with these beside its number say which one it is.
+HEDGES = _words(
+    """no none nothing neither nor or either anything except but excluding maybe perhaps possibly probably
+    presumably unknown unclear unsure uncertain guess guessing any other another something everything cannot
+    doubt between deny plus minus reject"""
+)
+
+# These may stand between "the answer is" and the number.
+LEAD_INS = APPROXIMATORS | _words("a an the total of exactly just only simply is be equal to usd rs")
 
 NUMBER_WORDS = {word: number for word, number in CARDINALS.items() if number > 1} | {
     "hundred": 100, "dozen": 12, "couple": 2, "twice": 2, "double": 2, "doubles": 2, "doubled": 2,
@@ -104,6 +127,8 @@ _CALENDAR = {
     frozenset({"month", "day"}): (30, 31, 28, 29),
     frozenset({"year", "day"}): (365, 366, 360),
 }
+# Compound units, by what stands in them.
+_COMPOUNDS = {"mph": ("mile", "hour"), "kph": ("km", "hour")}
 _FAMILY_OF = {
     unit: (number, size) for number, family in enumerate(_FAMILIES) for unit, size in family.items()
 }
@@ -123,8 +148,7 @@ def conversion_factors(units: Iterable[str], *, currency: bool) -> set[Fraction]
         >>> sorted(conversion_factors(["hours", "minutes"], currency=False))
         [Fraction(1, 60), Fraction(60, 1)]
     """
-    known = {word if word in _FAMILY_OF else word.removesuffix("s") for word in units if word != "hundred"}
-    known = {word for word in known if word in _FAMILY_OF}
+    known = _known_units(units)
     if currency:
         known.add("dollar")
     factors: set[Fraction] = set()
@@ -137,3 +161,32 @@ def conversion_factors(units: Iterable[str], *, currency: bool) -> set[Fraction]
             for ratio in _CALENDAR.get(frozenset({first, second}), (Fraction(size, other_size),)):
                 factors |= {Fraction(ratio), 1 / Fraction(ratio)}
     return factors
+
+
+def may_convert(units: Iterable[str], ratio: Fraction) -> bool:
+    """Whether a ratio is one between any two units of a kind that is named.
+
+    Args:
+        units: Unit words, singular or plural.
+        ratio: The ratio to explain.
+
+    Returns:
+        True also if the unit that explains it is not named: weeks may be turned into days unsaid.
+
+    Example:
+        >>> may_convert(["weeks", "hours"], Fraction(7)), may_convert(["pens"], Fraction(7))
+        (True, False)
+    """
+    families = {_FAMILY_OF[unit][0] for unit in _known_units(units)}
+    sizes = [set(_FAMILIES[family].values()) for family in families]
+    return any(one == ratio * other for family in sizes for one in family for other in family if one != other)
+
+
+def _known_units(units: Iterable[str]) -> set[str]:
+    known: set[str] = set()
+    for word in units:
+        for part in _COMPOUNDS.get(word, (word.partition("^")[0],)):
+            unit = part if part in _FAMILY_OF else part.removesuffix("s")
+            if unit in _FAMILY_OF:
+                known.add(unit)
+    return known

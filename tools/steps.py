@@ -5,16 +5,22 @@ could be told and t the threshold:
 
 * nothing could be checked: -0.5 (:data:`NEUTRAL_SCORE`) and ``passed=None``;
 * an equation is refuted: -1 + 0.05 q, never above -0.95;
+* something blocks a pass: -1 + 0.45 (1 + t) q, below -0.6 with the default threshold;
 * the solution passes: -1 + q, which is above t;
 * otherwise: -1 + 0.95 (1 + t) q, which is below t.
 
 The default weights (:data:`DEFAULT_WEIGHTS`) add up to 1. Trivial identities, repeats and hidden text
 earn nothing: they count neither as checked nor as computed.
 
-A solution passes if -1 + q is above the threshold, nothing is refuted, the answer is the last result of
-checked steps that start from the question's numbers, every operand is grounded, enough of the
-question's numbers are used, and the answer's sign and kind are possible. What a text says about
-itself plays no part.
+What blocks a pass is more than a loose end, and a good score elsewhere must not outvote it: no answer,
+several answers or a hedged one; an operand that comes from nowhere; an answer whose sign or kind is
+impossible; a computed value that differs from the one stated, even where it is in doubt whether the text
+claims it. Each is a check of the verdict whose name starts with "block", with ``passed=False``.
+
+A solution passes if -1 + q is above the threshold, nothing is refuted or blocks it, the answer is the last
+result of checked steps that start from the question's numbers, and it depends on enough of them. It
+depends on a number if another number in its place would change it: what cancels or is multiplied by 0
+proves nothing. What a text says about itself plays no part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,14 +32,16 @@ from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.verdict import Check, Verdict
 from latentseek_agents.tools.algebra import check_algebra
 from latentseek_agents.tools.arithmetic import evaluate
-from latentseek_agents.tools.comparison import Outcome, Status, compare
+from latentseek_agents.tools.comparison import HOLDS, Outcome, Status, compare
 from latentseek_agents.tools.equations import Comparison, find_comparisons
 from latentseek_agents.tools.step_tokens import MAX_CHARACTERS, Number
-from latentseek_agents.tools.structure import HOLDS, Signal, structure_signals
+from latentseek_agents.tools.structure import Block, Signal, structure_of
+from latentseek_agents.tools.visible_text import visible_text
 
 __all__ = [
     "DEFAULT_WEIGHTS",
     "NEUTRAL_SCORE",
+    "Block",
     "Equation",
     "Signal",
     "StepReport",
@@ -57,6 +65,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
 """Share of each structure signal in the score."""
 
 _REFUTED_SPAN = 0.05
+_BLOCKED_SPAN = 0.45
 _REQUIRED = ("linked", "grounded", "coverage")
 
 
@@ -89,12 +98,14 @@ class StepReport:
             ``unverifiable``.
         equations: All equations in the order of the text, links of a chain one by one.
         signals: How the steps hang together; see :mod:`latentseek_agents.tools.structure`.
+        blocks: What a pass must not be given with, the weightiest first.
         truncated: The text was too long to be read to its end.
     """
 
     verdict: Literal["ok", "wrong", "unverifiable"]
     equations: Sequence[Equation]
     signals: Sequence[Signal] = ()
+    blocks: Sequence[Block] = ()
     truncated: bool = False
 
     @property
@@ -117,6 +128,7 @@ class StepReport:
                 }
                 for equation in self.equations
             ],
+            "blocks": [block.reason for block in self.blocks],
             "signals": {signal.name: signal.value for signal in self.signals},
         }
 
@@ -145,7 +157,8 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         >>> [(equation.text, equation.status) for equation in report.equations]
         [('48/2 = 24 clips', 'ok'), ('48 + 24 = 73', 'wrong')]
     """
-    comparisons = find_comparisons(text)
+    seen = visible_text(text[:MAX_CHARACTERS])
+    comparisons = find_comparisons(seen)
     outcomes = _judge(comparisons)
     equations = [
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
@@ -157,8 +170,12 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         verdict = "wrong"
     elif statuses.intersection(HOLDS):
         verdict = "ok"
-    signals = structure_signals(text[:MAX_CHARACTERS], question, comparisons, outcomes)
-    return StepReport(verdict, equations, signals, truncated=len(text) > MAX_CHARACTERS)
+    structure = structure_of(seen, question, comparisons, outcomes)
+    blocks = list(structure.blocks)
+    truncated = len(text) > MAX_CHARACTERS
+    if truncated:
+        blocks.insert(0, Block("length", "the solution is too long to be read to its end"))
+    return StepReport(verdict, equations, structure.signals, blocks, truncated=truncated)
 
 
 def _judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
@@ -180,7 +197,7 @@ def _judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
 
 
 def _without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Take the credit from what holds but shows nothing: repeats, hidden and disputed equations."""
+    """Take the credit from what holds but shows nothing: repeats and disputed equations."""
     seen: set[tuple[str, ...]] = set()
     settled: list[Outcome] = []
     for comparison, outcome in zip(comparisons, outcomes, strict=True):
@@ -188,9 +205,7 @@ def _without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcom
         if outcome.status in HOLDS:
             tokens = comparison.left.tokens[comparison.left.start : comparison.right.stop]
             key = tuple(token.text for token in tokens)
-            if comparison.hidden:
-                kept = Outcome("unverifiable", outcome.value, "it stands in hidden text")
-            elif comparison.disputed:
+            if comparison.disputed:
                 kept = Outcome("unverifiable", outcome.value, "the text does not claim it")
             elif key in seen:
                 kept = Outcome("trivial", outcome.value, "it repeats an earlier step")
@@ -253,6 +268,10 @@ class StepVerifier:
             Check(f"equation: {equation.text[:200]}", passed=False, reason=equation.reason, refuted=True)
             for equation in report.refuted
         ]
+        checks.extend(
+            Check(f"block: {block.name}", passed=False, weight=0.0, reason=block.reason)
+            for block in report.blocks
+        )
         checks.extend(self._structure_checks(report))
         if report.verdict == "wrong":
             first = report.refuted[0]
@@ -261,6 +280,9 @@ class StepVerifier:
         if report.verdict == "unverifiable":
             reason = "no equation could be checked"
             return Verdict(NEUTRAL_SCORE, passed=None, reason=reason, checks=checks)
+        if report.blocks:
+            score = -1 + _BLOCKED_SPAN * (1 + self.threshold) * quality
+            return Verdict(score, passed=False, reason=report.blocks[0].reason, checks=checks)
         obstacle = self._obstacle(report, quality)
         if not obstacle:
             held = sum(equation.status in HOLDS for equation in report.equations)
@@ -299,13 +321,9 @@ class StepVerifier:
 
     def _obstacle(self, report: StepReport, quality: float) -> str:
         """Why a solution without a refuted step does not pass; "" if it does."""
-        if report.truncated:
-            return "the solution is too long to be read to its end"
         for signal in report.signals:
             told = signal.value is not None and signal.value >= self._needed(signal.name)
             if signal.name in _REQUIRED and not told:
-                return signal.reason
-            if signal.name == "plausible" and signal.value == 0:  # fewer than no cows, half a cow
                 return signal.reason
         if quality - 1 > self.threshold:
             return ""

@@ -50,7 +50,7 @@ def test_nothing_checkable_is_neutral():
             "30 * 3 = 90, 90 / 2 = 45, 30 - 7 = 23. The answer is 45.",
             "the answer is a computed result, but not",
         ),
-        ("30 + 15 = 45. The answer is 45.", "no result was computed from the question's numbers"),
+        ("30 + 15 = 45. The answer is 45.", "15 comes from nowhere"),
         ("30 * 3 = 90. The answer is 90.", "1 of the question's 2 numbers are used"),
         ("30 / 2 = 15. 30 + 17 = 47. The answer is 15.", "17 comes from nowhere"),
     ],
