@@ -395,7 +395,8 @@ def _batch_decoder(backbone: Backbone) -> BatchDecoder | None:
     import torch
     from transformers import DynamicCache
 
-    if not backbone.decoding.batch or _positions_depend_on_length(backbone._policy.config):
+    config = backbone._policy.config.get_text_config(decoder=True)
+    if not backbone.decoding.batch or _rows_meet(config):
         return None
     vocabulary = backbone._policy.get_input_embeddings().weight.shape[0]
     first, second = (
@@ -422,14 +423,26 @@ def _batch_decoder(backbone: Backbone) -> BatchDecoder | None:
     if not torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True):
         _log.info("%s is decoded one request at a time: a batch changes its results", backbone.name)
         return None
+    # So few tokens lie within any window: a layer that has one must have asked for it.
+    if _has_windows(config) and ragged.windows <= {None}:
+        _log.info("%s is decoded one request at a time: its windows are unknown", backbone.name)
+        return None
     return BatchDecoder(backbone, ragged, backbone.decoding)
 
 
-def _positions_depend_on_length(config: Any) -> bool:
-    """Whether rotary positions are scaled by the longest sequence of a pass, so that rows meet there."""
-    return any(
-        kind in str(config.get_text_config(decoder=True).to_dict()) for kind in ("'dynamic'", "'longrope'")
-    )
+def _rows_meet(config: Any) -> bool:
+    """Whether the rows of a pass depend on each other, or on more than what attention is told."""
+    # Such rotary positions are scaled by the longest sequence of a pass.
+    scaled = any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'"))
+    kinds = {"full_attention", "sliding_attention"}
+    return scaled or not kinds.issuperset(getattr(config, "layer_types", None) or ())
+
+
+def _has_windows(config: Any) -> bool:
+    layers = getattr(config, "layer_types", None)
+    if layers:
+        return "sliding_attention" in layers
+    return bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
 
 
 def _end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -6,14 +6,20 @@ run their own callbacks.
 """
 
 import atexit
+import itertools
+import logging
+import math
+import os
 import queue
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.engine.completion import Completion, DecodeRequest, DecodingOptions, not_finite
+from latentseek_agents.engine.fair_lock import FairLock
 from latentseek_agents.engine.key_values import KeyValueStore, SavedLayers
+from latentseek_agents.engine.prefix_cache import PrefixCache
 from latentseek_agents.engine.ragged import RaggedModel, RowSlice
 from latentseek_agents.engine.rows import Row
 
@@ -24,11 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDecoder"]
 
+_log = logging.getLogger(__name__)
 # Without work the thread ends after so many seconds, and its memory is given back.
 _IDLE_SECONDS = 2.0
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
 _THREAD_NAME = "latentseek-decoder"
+# Known tokens that all rows together read in one pass: what the layers make of them is in memory at once.
+_READING_BUDGET = 2048
 _decoders: "weakref.WeakSet[BatchDecoder]" = weakref.WeakSet()
 
 
@@ -54,6 +63,7 @@ class BatchDecoder:
         self._condition = threading.Condition()
         self._waiting: list[_Ticket] = []
         self._active: list[_Job] = []  # the place in the list is the slot in the store
+        self._turns = itertools.count()
         self._store = KeyValueStore()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -66,16 +76,11 @@ class BatchDecoder:
         backbone = self._backbone()
         if backbone is None:  # the caller holds it
             raise RuntimeError("the backbone of this decoder is gone")
+        if backbone.lock.held:  # the decoder's thread would wait for it for ever
+            raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
         ticket = _Ticket(backbone, requests, speculate=self._options.speculate)
-        with self._condition:
-            if self._closing:
-                raise RuntimeError("the interpreter is shutting down; decode before it does")
-            self._waiting.append(ticket)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
-                self._thread.start()
-            self._condition.notify()
         try:
+            self._enter(ticket)
             return ticket.wait()
         except BaseException:
             # Interrupted, or a callback failed: nobody wants the rest any more.
@@ -88,81 +93,144 @@ class BatchDecoder:
             self._closing = True
             self._condition.notify()
 
+    def _enter(self, ticket: "_Ticket") -> None:
+        with self._condition:
+            if self._closing:
+                raise RuntimeError("the interpreter is shutting down; decode before it does")
+            ticket.turn = next(self._turns)
+            self._waiting.append(ticket)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
+                self._thread.start()
+            self._condition.notify()
+
     def _run(self) -> None:
-        while not self._closing:
-            with self._condition:
-                self._admit()
+        try:
+            while not self._closing and self._round():
+                pass
+            if self._closing:
+                self._abandon("the interpreter is shutting down", None)
+        except BaseException as error:  # nobody would wake the callers otherwise
+            _log.exception("the decoder failed")
+            self._abandon(f"the decoder failed: {type(error).__name__}: {error}", error)
+
+    def _round(self) -> bool:
+        """Let requests in, run one pass, let rows out; False if there was nothing to do for a while."""
+        with self._condition:
+            started = self._admit()
+            if not self._active and not self._waiting:
+                self._condition.wait(_IDLE_SECONDS)
+                started = self._admit()
                 if not self._active and not self._waiting:
-                    self._condition.wait(_IDLE_SECONDS)
-                    self._admit()
-                    if not self._active and not self._waiting:
-                        self._store.clear()
-                        self._thread = None
-                        return
-            for job in self._active:
-                if job.row.finish_reason is None and job.row.out_of_time():
-                    job.row.finish_reason = "seconds"
+                    self._store.clear()
+                    self._thread = None
+                    return False
+        # No name holds the backbone while this thread waits: it may go then.
+        backbone = self._backbone()
+        if backbone is not None:
+            self._start(backbone, started)
+            self._stop_late()
             # Also those that needed no pass: their prompt was there, and one token was all they wanted.
-            self._leave()
-            backbone = self._backbone()
-            if backbone is not None:
-                self._pass(backbone, list(range(len(self._active))))
-            # Not held while waiting: the backbone may go.
-            del backbone
-            self._leave()
-        for ticket in {*self._waiting, *(job.ticket for job in self._active)}:
-            ticket.fail(RuntimeError("the interpreter is shutting down"))
+            self._leave(backbone)
+            self._pass(backbone, range(len(self._active)))
+            self._leave(backbone)
+        return True
+
+    def _abandon(self, why: str, cause: BaseException | None) -> None:
+        """Wake everybody with an error, and be as new."""
+        with self._condition:
+            tickets = {*self._waiting, *(job.ticket for job in self._active)}
+            self._forget()
+        for ticket in tickets:
+            error = RuntimeError(why)
+            error.__cause__ = cause
+            ticket.fail(error)
+
+    def _forget(self) -> None:
+        self._waiting, self._active = [], []
+        self._store = KeyValueStore()
+        self._thread = None
+
+    def _after_fork(self) -> None:
+        """In a child process the thread does not exist, and locks that it held are never released."""
+        self._condition = threading.Condition()
+        self._forget()
+        backbone = self._backbone()
+        if backbone is not None:
+            backbone.lock = FairLock()
+            backbone.prefix_cache = PrefixCache(backbone.prefix_cache.max_tokens)
 
     # -- who takes part
 
-    def _admit(self) -> None:
-        """Let waiting requests in, those of the caller with the fewest rows first."""
-        backbone = self._backbone()
+    def _admit(self) -> "list[_Job]":
+        """Let waiting requests in, those of the caller with the fewest rows first, and by turns."""
         self._waiting = [ticket for ticket in self._waiting if ticket.unstarted and not ticket.cancelled]
-        if backbone is None:
-            return
-        most_tokens = self._options.max_cached_tokens or _affordable(backbone, 2 * 2**30, 65_536)
-        while self._waiting and len(self._active) < self._options.max_rows:
-            ticket = min(self._waiting, key=lambda ticket: ticket.running)
-            row = ticket.rows[ticket.unstarted[0]]
-            needed = max([row.most_tokens, *(job.row.most_tokens for job in self._active)])
-            if self._active and needed * (len(self._active) + 1) > most_tokens:
-                return
-            if self._is_being_read(row):
-                # The one that reads this prompt now will leave it behind.
-                return
-            index = ticket.unstarted.pop(0)
-            job = _Job(ticket, index)
-            try:
-                self._start(backbone, job)
-            except Exception as error:  # the model's own code runs here
-                ticket.fail(error)
+        backbone = self._backbone()
+        started: list[_Job] = []
+        if backbone is None or not self._waiting:
+            return started
+        # Whoever reads a prompt leaves it behind for those who want the same; these wait for it.
+        unread = {job.row.prompt for job in self._active if job.row.fed < len(job.row.prompt)}
+        most_tokens = self._most_tokens(backbone)
+        while len(self._active) < self._options.max_rows:
+            found = self._next(unread if self._options.reuse else ())
+            if found is None:
+                break
+            ticket, place = found
+            index, row = ticket.unstarted[place]
+            if row.finish_reason is None:
+                needed = max([row.most_tokens, *(job.row.most_tokens for job in self._active)])
+                if self._active and needed * (len(self._active) + 1) > most_tokens:
+                    break
+                started.append(_Job(ticket, index, row))
+                self._active.append(started[-1])
+                ticket.running += 1
+                ticket.turn = next(self._turns)
+                if not isinstance(backbone.prefix_cache.get(row.prompt), _ReadPrompt):
+                    unread.add(row.prompt)
+            else:
+                ticket.finish(index, row.completion())
+            del ticket.unstarted[place]
             if not ticket.unstarted:
                 self._waiting.remove(ticket)
+        return started
 
-    def _is_being_read(self, row: Row) -> bool:
-        if not self._options.reuse:
-            return False
-        return any(job.row.fed < len(job.row.prompt) and job.row.prompt == row.prompt for job in self._active)
+    def _next(self, unread: Collection[tuple[int, ...]]) -> "tuple[_Ticket, int] | None":
+        """Whose turn it is, and the place in what that caller has waiting."""
+        for ticket in sorted(self._waiting, key=lambda ticket: (ticket.running, ticket.turn)):
+            for place, (_, row) in enumerate(ticket.unstarted):
+                if row.prompt not in unread:
+                    return ticket, place
+        return None
 
-    def _start(self, backbone: "Backbone", job: "_Job") -> None:
-        row = job.row
-        if row.finish_reason is not None:
-            job.ticket.finish(job.index, row.completion(None))
-            return
-        self._active.append(job)
-        job.ticket.running += 1
-        slot = len(self._active) - 1
-        prefix = backbone.prefix_cache.get(tuple(row.prompt)) if self._options.reuse else None
-        if not isinstance(prefix, _ReadPrompt):
-            return
-        self._store.reserve(slot + 1, len(row.prompt) + len(row.tokens) + 1)
-        self._store.load(slot, 0, prefix.layers, len(row.prompt))
-        row.fed = len(row.prompt)
-        if row.tokens:
-            self._reuse_completion(backbone, row, slot)
-        else:
-            self._predict(backbone, [(job, prefix.hidden[None])])
+    def _most_tokens(self, backbone: "Backbone") -> int:
+        return self._options.max_cached_tokens or _affordable(backbone, 2 * 2**30, 65_536)
+
+    def _make_room(self, backbone: "Backbone", positions: int) -> None:
+        longest = max([positions, *(job.row.fed for job in self._active)])
+        self._store.reserve(len(self._active), longest, self._most_tokens(backbone))
+
+    def _start(self, backbone: "Backbone", started: "Sequence[_Job]") -> None:
+        """Give new rows what is known of their prompts."""
+        ready: list[tuple[int, _Job, torch.Tensor]] = []
+        for slot, job in enumerate(started, len(self._active) - len(started)):
+            prefix = backbone.prefix_cache.get(job.row.prompt) if self._options.reuse else None
+            if not isinstance(prefix, _ReadPrompt):
+                continue
+            row = job.row
+            try:
+                self._make_room(backbone, len(row.prompt) + len(row.tokens) + 1)
+                self._store.load(slot, 0, prefix.layers, len(row.prompt))
+                row.fed = len(row.prompt)
+                if row.tokens:
+                    self._reuse_completion(backbone, row, slot)
+                else:
+                    ready.append((slot, job, prefix.hidden[None]))
+            except Exception as error:  # memory may run out
+                job.ticket.fail(error)
+        if ready:
+            with backbone.lock:
+                self._predict(backbone, ready)
 
     def _reuse_completion(self, backbone: "Backbone", row: Row, slot: int) -> None:
         kept = backbone.prefix_cache.get(_completion_key(row.prompt))
@@ -174,25 +242,34 @@ class BatchDecoder:
         self._store.load(slot, len(row.prompt), kept.layers, same)
         row.fed += same
 
-    def _leave(self) -> None:
+    def _stop_late(self) -> None:
+        for job in self._active:
+            if job.row.finish_reason is None and job.row.out_of_time():
+                job.row.finish_reason = "seconds"
+
+    def _leave(self, backbone: "Backbone") -> None:
         """Take out the rows that are finished, and close the gaps."""
         for slot in range(len(self._active) - 1, -1, -1):
             job = self._active[slot]
             if job.row.finish_reason is None and not job.ticket.cancelled:
                 continue
-            if job.row.finish_reason is not None and not job.ticket.cancelled:
-                self._keep_completion(job.row, slot)
-                job.ticket.finish(job.index, job.row.completion(None))
+            if not job.ticket.cancelled:
+                try:
+                    self._keep_completion(backbone, job.row, slot)
+                    job.ticket.finish(job.index, job.row.completion())
+                except Exception as error:  # memory may run out
+                    job.ticket.fail(error)
+            if job.ticket.cancelled:
+                self._store.wipe(slot)  # what it computed may be NaN
             job.ticket.running -= 1
             last = self._active.pop()
             if last is not job:
                 self._store.move(len(self._active), slot, last.row.fed)
                 self._active[slot] = last
 
-    def _keep_completion(self, row: Row, slot: int) -> None:
-        backbone = self._backbone()
+    def _keep_completion(self, backbone: "Backbone", row: Row, slot: int) -> None:
         written = row.fed - len(row.prompt)
-        if backbone is None or not self._options.reuse or not row.request.reuse_completion or written < 1:
+        if not self._options.reuse or not row.request.reuse_completion or written < 1:
             return
         layers = self._store.save(slot, len(row.prompt), row.fed)
         kept = _KeptCompletion(row.tokens[:written], layers)
@@ -219,14 +296,18 @@ class BatchDecoder:
     def _compute(self, backbone: "Backbone", slots: Sequence[int]) -> None:
         jobs = [self._active[slot] for slot in slots]
         budget = _GUESSING_BUDGET.get(backbone.device.type, 512) // len(jobs)
-        feeds = [job.row.next_tokens(budget) for job in jobs]
+        feeds, unread = [], _READING_BUDGET
+        for job in jobs:
+            feeds.append(job.row.next_tokens(budget, unread))
+            unread -= job.row.reading
         rows = [RowSlice(slot, job.row.fed, feed) for slot, job, feed in zip(slots, jobs, feeds, strict=True)]
-        self._store.reserve(max(slots) + 1, max(row.end for row in rows))
+        self._make_room(backbone, max(row.end for row in rows))
         hidden = self._ragged.forward(self._store, rows)
         self.passes += 1
         self.most_rows = max(self.most_rows, len(rows))
+        # From here on nothing may raise: the rows go on from this pass, and it cannot be repeated.
         offset = 0
-        predicted: list[tuple[_Job, torch.Tensor]] = []
+        predicted: list[tuple[int, _Job, torch.Tensor]] = []
         for slot, job, feed in zip(slots, jobs, feeds, strict=True):
             wanted = job.row.wanted(len(feed))
             found = hidden[offset + wanted.start : offset + wanted.stop]
@@ -236,47 +317,58 @@ class BatchDecoder:
             if at_prompt_end and not self._keep_prompt(backbone, job, slot, found[-1]):
                 continue
             if at_end:
-                predicted.append((job, found))
+                predicted.append((slot, job, found))
         self._predict(backbone, predicted)
 
     def _keep_prompt(self, backbone: "Backbone", job: "_Job", slot: int, hidden: "torch.Tensor") -> bool:
         import torch
 
-        if not torch.isfinite(hidden).all():
-            job.ticket.fail(not_finite(backbone, "hidden states while reading the prompt"))
+        prompt = job.row.prompt
+        try:
+            if not torch.isfinite(hidden).all():
+                raise not_finite(backbone, "hidden states while reading the prompt")
+            if self._options.reuse:
+                kept = _ReadPrompt(self._store.save(slot, 0, len(prompt)), hidden.clone())
+                backbone.prefix_cache.put(prompt, kept, len(prompt))
+        except Exception as error:  # memory may run out
+            job.ticket.fail(error)
             return False
-        if self._options.reuse:
-            prompt = job.row.prompt
-            kept = _ReadPrompt(self._store.save(slot, 0, len(prompt)), hidden.clone())
-            backbone.prefix_cache.put(tuple(prompt), kept, len(prompt))
         return True
 
-    def _predict(self, backbone: "Backbone", predicted: "Sequence[tuple[_Job, torch.Tensor]]") -> None:
-        """Ask the head for all rows at once, and let each take its tokens."""
+    def _predict(self, backbone: "Backbone", predicted: "Sequence[tuple[int, _Job, torch.Tensor]]") -> None:
+        """Ask the head for all rows at once, and let each take its tokens; one that fails, fails alone."""
         import torch
 
         if not predicted:
             return
-        with torch.no_grad():
-            inputs = torch.cat([job.row.inputs(hidden) for job, hidden in predicted])
-            logits = backbone.logits(inputs)
-            largest, best = logits.max(dim=-1)
-            # One transfer for both, and the only time that a pass waits for the device.
-            found = torch.stack([best.double(), largest.double()]).tolist()
+        try:
+            with torch.no_grad():
+                inputs = torch.cat([job.row.inputs(hidden) for _, job, hidden in predicted])
+                logits = backbone.logits(inputs)
+                largest, best = logits.max(dim=-1)
+                # One transfer for both, and the only time that a pass waits for the device. A float32 holds
+                # every token id.
+                found = torch.stack([best.float(), largest.float()]).tolist()
+        except Exception as error:
+            if len(predicted) == 1:
+                predicted[0][1].ticket.fail(error)
+                return
+            for one in predicted:
+                self._predict(backbone, [one])
+            return
         start = 0
-        for job, hidden in predicted:
+        for slot, job, hidden in predicted:
             end = start + len(hidden)
+            tops = found[1][start:end]
             try:
-                added = job.row.take(
-                    hidden,
-                    logits[start:end],
-                    [int(token) for token in found[0][start:end]],
-                    found[1][start:end],
-                )
+                best_ids = [int(token) for token in found[0][start:end]]
+                added = job.row.take(hidden, logits[start:end], best_ids, tops)
             except Exception as error:
                 job.ticket.fail(error)
             else:
                 job.ticket.tell(job.index, added)
+                if not all(map(math.isfinite, tops)):  # because of a guess
+                    self._store.wipe(slot, job.row.fed)
             start = end
 
 
@@ -289,6 +381,15 @@ def _close_all() -> None:
     for thread in threading.enumerate():
         if thread.name == _THREAD_NAME:
             thread.join()
+
+
+def _after_fork() -> None:
+    for decoder in list(_decoders):
+        decoder._after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _ReadPrompt:
@@ -311,9 +412,10 @@ class _Ticket:
     """One call of ``decode``. The decoder's thread puts in, the caller's takes out."""
 
     def __init__(self, backbone: "Backbone", requests: Sequence[DecodeRequest], *, speculate: bool) -> None:
-        self.rows = [Row(backbone, request, speculate=speculate) for request in requests]
-        self.unstarted = list(range(len(requests)))
+        rows = (Row(backbone, request, speculate=speculate) for request in requests)
+        self.unstarted = list(enumerate(rows))
         self.running = 0
+        self.turn = 0
         self.cancelled = False
         self._requests = requests
         self._events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
@@ -321,7 +423,7 @@ class _Ticket:
     def wait(self) -> list[Completion]:
         """Sleep until all is done, and run the callbacks."""
         done: dict[int, Completion] = {}
-        while len(done) < len(self.rows):
+        while len(done) < len(self._requests):
             index, event = self._events.get()
             if isinstance(event, Completion):
                 done[index] = event
@@ -331,7 +433,7 @@ class _Ticket:
                 on_token = self._requests[index].on_token
                 for token in event if on_token is not None else ():
                     on_token(token)  # type: ignore[misc]
-        return [done[index] for index in range(len(self.rows))]
+        return [done[index] for index in range(len(self._requests))]
 
     def tell(self, index: int, tokens: list[int]) -> None:
         """New tokens of one request."""
@@ -351,10 +453,10 @@ class _Ticket:
 class _Job:
     """One row of a ticket, while it is decoded."""
 
-    def __init__(self, ticket: _Ticket, index: int) -> None:
+    def __init__(self, ticket: _Ticket, index: int, row: Row) -> None:
         self.ticket = ticket
         self.index = index
-        self.row = ticket.rows[index]
+        self.row = row
 
 
 def _completion_key(prompt: Sequence[int]) -> tuple[Any, ...]:

@@ -4,9 +4,11 @@ The module knows tokens and tensors, but no question, reward or iteration.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.completion import Completion, DecodeRequest, DecodingOptions, pick_tokens
+from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.plain_decoding import decode_alone
 
 __all__ = ["Completion", "DecodeRequest", "DecodingOptions", "decode", "pick_tokens"]
@@ -27,9 +29,33 @@ def decode(backbone: Backbone, requests: Sequence[DecodeRequest]) -> list[Comple
         One completion per request, in their order.
 
     Raises:
+        InputError: A prompt is empty, or a token is none of the model's; nothing is decoded then.
         NonFiniteError: The model's hidden states or logits are NaN or infinite.
     """
+    vocabulary = int(backbone.model.get_input_embeddings().weight.shape[0])
+    requests = [_checked(request, vocabulary) for request in requests]
     decoder = backbone.batch_decoder
     if decoder is None:
         return [decode_alone(backbone, request) for request in requests]
     return decoder.decode(requests)
+
+
+def _checked(request: DecodeRequest, vocabulary: int) -> DecodeRequest:
+    """Found here, because on a GPU one wrong token would end the work of all callers."""
+    if not request.prompt_ids:
+        raise InputError("a prompt without tokens cannot be continued; give at least one")
+    for name, ids in (("prompt_ids", request.prompt_ids), ("forced_ids", request.forced_ids)):
+        wrong = _outside(ids, vocabulary)
+        if wrong is not None:
+            raise InputError(f"{name} has the token {wrong}, but the model knows 0 to {vocabulary - 1}")
+    # A draft only helps: one that was written with another vocabulary is of no help.
+    return request if _outside(request.draft_ids, vocabulary) is None else replace(request, draft_ids=())
+
+
+def _outside(ids: Sequence[int], vocabulary: int) -> int | None:
+    if not ids:
+        return None
+    lowest, highest = min(ids), max(ids)
+    if lowest < 0:
+        return lowest
+    return highest if highest >= vocabulary else None

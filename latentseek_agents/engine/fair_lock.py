@@ -29,21 +29,30 @@ class FairLock:
                 self._owner = me
                 self._depth += 1
                 return self
-            turn = threading.Lock()
-            turn.acquire()
-            entry = (me, turn)
-            self._waiting.append(entry)
+        turn = threading.Lock()
+        turn.acquire()
+        entry = (me, turn)
         try:
+            with self._mutex:
+                if self._owner is None:  # given back in the meantime
+                    self._owner = me
+                    self._depth = 1
+                    return self
+                self._waiting.append(entry)
             turn.acquire()
         except BaseException:  # interrupted while it waited
             with self._mutex:
-                waiting = entry in self._waiting
-                if waiting:
+                if entry in self._waiting:
                     self._waiting.remove(entry)
-            if not waiting:
+            if self.held:
                 self.__exit__()
             raise
         return self
+
+    @property
+    def held(self) -> bool:
+        """Whether this thread has it."""
+        return self._owner == threading.get_ident()
 
     def __exit__(self, *_: object) -> None:
         with self._mutex:

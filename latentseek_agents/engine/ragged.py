@@ -55,10 +55,14 @@ class RaggedModel:
     Args:
         policy: A Hugging Face causal LM.
         fast_linear: Use :mod:`~latentseek_agents.engine.linear` for its linear layers.
+
+    Attributes:
+        windows: Sliding windows that the layers asked for so far; None stands for the whole text.
     """
 
     def __init__(self, policy: Any, *, fast_linear: bool = True) -> None:
         _register()
+        self.windows: set[int | None] = set()
         configs: dict[int, Any] = {}
         self._layers = _shadow(policy.base_model, configs, fast_linear)
 
@@ -77,7 +81,7 @@ class RaggedModel:
         device = self._layers.get_input_embeddings().weight.device
         ids = [token for row in rows for token in row.token_ids]
         places = [position for row in rows for position in range(row.start, row.end)]
-        _current.work = _Work(store, rows)
+        work = _current.work = _Work(store, rows)
         try:
             with torch.inference_mode():
                 output = self._layers(
@@ -87,6 +91,7 @@ class RaggedModel:
                 )
         finally:
             del _current.work
+        self.windows |= work.windows
         # A copy made outside of the inference mode can take part in a gradient.
         hidden: torch.Tensor = output.last_hidden_state[0].clone()
         return hidden
@@ -102,6 +107,7 @@ class _Work:
         self.flat_positions = torch.tensor(
             [row.slot * store.positions + p for row in rows for p in range(row.start, row.end)]
         )
+        self.windows: set[int | None] = set()
         self.groups = _groups(rows)
         self._placed: dict[torch.device, torch.Tensor] = {}
         self._masks: dict[Any, torch.Tensor | None] = {}
@@ -230,6 +236,7 @@ def _attention(
     import torch
 
     work: _Work = _current.work
+    work.windows.add(sliding_window)
     scale = scaling if scaling is not None else float(query.shape[-1] ** -0.5)
     keys, values = work.store.write(
         module.layer_idx, work.positions_on(key.device), key[0].transpose(0, 1), value[0].transpose(0, 1)

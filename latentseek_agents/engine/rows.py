@@ -1,5 +1,6 @@
 """One request on its way through the batch decoder: what it feeds next, and what it makes of the result."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,15 +38,18 @@ class Row:
         import torch
 
         self.request = request
-        self.prompt = list(request.prompt_ids)
+        self.prompt = tuple(request.prompt_ids)
         self.tokens = list(request.forced_ids)
         self.fed = 0
-        self.finish_reason: str | None = None if request.max_new_tokens else "length"
+        self.finish_reason: str | None = None if request.max_new_tokens > 0 else "length"
         self.forward_passes = 0
         self.computed_tokens = 0
         self._backbone = backbone
-        self._generator = torch.Generator().manual_seed(request.seed)
-        self._speculator = Speculator(request.draft_ids, request.prompt_ids) if speculate else None
+        self._generator: torch.Generator | None = None
+        if request.temperature or request.offset_temperature:
+            self._generator = torch.Generator().manual_seed(request.seed)
+        self._speculate = speculate
+        self._speculator: Speculator | None = None
         self._hidden: list[torch.Tensor] = []
         self._guess: list[int] = []
         self._feeding: list[int] = []
@@ -60,27 +64,32 @@ class Row:
         """Tokens written so far."""
         return len(self.tokens) - len(self.request.forced_ids)
 
-    @property
-    def sequence(self) -> list[int]:
-        """The tokens that are in the store."""
-        return [*self.prompt, *self.tokens][: self.fed]
-
     def out_of_time(self) -> bool:
         """Whether its deadline has passed; it writes at least one token."""
         deadline = self.request.deadline
         return deadline is not None and self.added > 0 and time.monotonic() >= deadline
 
-    def next_tokens(self, most_guessed: int) -> list[int]:
-        """What to feed in the next pass: what is not in the store yet, and a guess of what may follow."""
+    def next_tokens(self, most_guessed: int, most_read: int = _MOST_READ_AT_ONCE) -> list[int]:
+        """What to feed in the next pass: what is not in the store yet, and a guess of what may follow.
+
+        Args:
+            most_guessed: Longest guess.
+            most_read: Most tokens of what is known already; one is always fed.
+        """
         known = len(self.prompt) + len(self.tokens)
         boundary = len(self.prompt) if self.fed < len(self.prompt) else known
-        end = min(boundary, self.fed + _MOST_READ_AT_ONCE)
+        end = min(boundary, self.fed + max(1, min(most_read, _MOST_READ_AT_ONCE)))
         self._feeding = [*self.prompt, *self.tokens][self.fed : end]
         self._guess = []
-        if end == known and self.tokens and self._speculator is not None:
+        if end == known and self.tokens and self._speculate:
             room = self.request.max_new_tokens - self.added - 1
-            self._guess = self._speculator.propose(self.tokens, min(room, most_guessed))
+            self._guess = self._guesses().propose(self.tokens, min(room, most_guessed))
         return [*self._feeding, *self._guess]
+
+    @property
+    def reading(self) -> int:
+        """Known tokens in the pass that was planned last."""
+        return len(self._feeding)
 
     def wanted(self, fed: int) -> range:
         """Which of the ``fed`` hidden states are of use: those that predict, and the prompt's last."""
@@ -133,15 +142,20 @@ class Row:
             largest: The logit of each, to tell whether all are finite.
 
         Returns:
-            The tokens added.
+            The tokens added; none if the pass must be done again without a guess.
 
         Raises:
             NonFiniteError: The model computes NaN or infinity.
         """
         added: list[int] = []
+        if self._guess and not all(map(math.isfinite, largest)):
+            # A guess may have done it, also before its place: a key that is NaN is NaN behind a mask, too.
+            self._speculate, self._guess = False, []
+            self.fed -= len(self._feeding)
+            return added
         for index in range(len(hidden)):
             position = len(self.tokens)
-            if not abs(largest[index]) < float("inf"):
+            if not math.isfinite(largest[index]):
                 raise not_finite(self._backbone, f"logits at token {position} of the answer")
             temperature = self.request.temperature_at(position)
             token = best[index]
@@ -165,20 +179,15 @@ class Row:
         self._guess = []
         return added
 
-    def completion(self, like: "torch.Tensor | None") -> Completion:
-        """What came of it.
-
-        Args:
-            like: Any hidden state, for the dtype and width where no token was added.
-        """
+    def completion(self) -> Completion:
+        """What came of it."""
         import torch
 
         if self._hidden:
             hidden = torch.cat(self._hidden)
-        elif like is not None:
-            hidden = like.new_empty((0, like.shape[-1]))
         else:
-            hidden = torch.empty((0, self._backbone.hidden_size), dtype=self._backbone.dtype)
+            backbone = self._backbone
+            hidden = torch.empty((0, backbone.hidden_size), dtype=backbone.dtype, device=backbone.device)
         return Completion(
             token_ids=self.tokens,
             hidden=hidden,
@@ -186,3 +195,9 @@ class Row:
             forward_passes=self.forward_passes,
             computed_tokens=self.computed_tokens,
         )
+
+    def _guesses(self) -> Speculator:
+        # Made when it is needed: thousands of requests may be waiting.
+        if self._speculator is None:
+            self._speculator = Speculator(self.request.draft_ids, self.prompt)
+        return self._speculator

@@ -39,6 +39,7 @@ class Speculator:
         self._quotes = _Places(self._context)
         self._expected = 0  # in the draft: the place of the next token, as long as the two agree
         self._agreed = 0  # tokens of the completion that were compared with the draft
+        self._lost = False  # the last token differs, and nothing like it is in the draft
         self._block = _FIRST_BLOCK
         self._quote_block = _FIRST_QUOTE
         self._useless = 0
@@ -84,16 +85,19 @@ class Speculator:
         if not self._draft:
             return None
         new = completion[self._agreed :]
-        end = self._expected + len(new)
-        followed = list(new) == self._draft[self._expected : end]
         self._agreed = len(completion)
-        if not followed:
-            found = self._places.find(completion, near=end)
-            end = found if found is not None else end
-            self._expected = end
-            return found if found is not None and found < len(self._draft) else None
-        self._expected = end
-        return end if end < len(self._draft) else None
+        wrong = next(
+            (i for i, token in enumerate(new, self._expected) if self._draft[i : i + 1] != [token]), None
+        )
+        self._expected += len(new)
+        if wrong is not None:
+            # Not the place that has just led to a wrong guess: in a text that repeats itself it would again.
+            found = self._places.find(completion, near=self._expected, without=wrong)
+            self._lost = found is None
+            self._expected = self._expected if found is None else found
+        elif new:
+            self._lost = False
+        return self._expected if not self._lost and self._expected < len(self._draft) else None
 
 
 class _Places:
@@ -105,9 +109,9 @@ class _Places:
         for end in range(_SHORTEST_MATCH, len(token_ids)):
             self._after.setdefault(tuple(token_ids[end - _SHORTEST_MATCH : end]), []).append(end)
 
-    def find(self, completion: Sequence[int], near: int | None) -> int | None:
+    def find(self, completion: Sequence[int], near: int | None, without: int | None = None) -> int | None:
         """The place behind the longest match of the completion's end; of equals that nearest to ``near``."""
-        ends = self._after.get(tuple(completion[-_SHORTEST_MATCH:]))
+        ends = [end for end in self._after.get(tuple(completion[-_SHORTEST_MATCH:]), ()) if end != without]
         if not ends:
             return None
 

@@ -1,0 +1,71 @@
+"""What the tests of the batch decoder share."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.batch_decoding import BatchDecoder
+from latentseek_agents.engine.decoding import Completion, DecodeRequest, DecodingOptions
+from tests.naive_decoding import greedy
+
+NO_END = frozenset[int]()
+
+
+def text(count: int, seed: int = 0) -> list[int]:
+    """Random tokens, none of which ends anything."""
+    return torch.randint(3, 259, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def fresh(backbone: Backbone, **options: Any) -> Backbone:
+    """The same model with nothing cached and a decoder of its own."""
+    return Backbone.from_model(backbone.model, backbone.tokenizer, decoding=DecodingOptions(**options))
+
+
+def request(**changes: Any) -> DecodeRequest:
+    """A prompt of 20 tokens, and 12 new ones."""
+    settings: dict[str, Any] = {"prompt_ids": text(20), "max_new_tokens": 12, "end_token_ids": NO_END}
+    return DecodeRequest(**settings | changes)
+
+
+def decoder_of(backbone: Backbone) -> BatchDecoder:
+    """The decoder, which must be there."""
+    decoder = backbone.batch_decoder
+    assert decoder is not None
+    return decoder
+
+
+def naive(backbone: Backbone, asked: DecodeRequest) -> tuple[list[int], torch.Tensor]:
+    """What a full pass per token writes."""
+    return greedy(
+        backbone.model,
+        asked.prompt_ids,
+        asked.forced_ids,
+        asked.max_new_tokens,
+        asked.end_token_ids,
+        asked.offsets,
+    )
+
+
+def assert_naive(backbone: Backbone, asked: DecodeRequest, got: Completion) -> None:
+    """Token for token what a full pass per token writes, and its hidden states up to rounding."""
+    tokens, hidden = naive(backbone, asked)
+    assert got.token_ids == tokens
+    assert got.finish_reason == ("stop" if tokens[-1] in asked.end_token_ids else "length")
+    torch.testing.assert_close(got.hidden, hidden, rtol=1e-3, atol=1e-3)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for another thread."""
+    give_up = time.monotonic() + 120
+    while not condition():
+        if time.monotonic() > give_up:
+            raise TimeoutError("waited in vain")
+        time.sleep(0.001)
+
+
+def entered(decoder: BatchDecoder, rows: int) -> Callable[[], bool]:
+    """Whether so many rows have come; asked while the decoder cannot run, because the test has the lock."""
+    return lambda: len(decoder._active) + sum(len(t.unstarted) for t in decoder._waiting) >= rows
