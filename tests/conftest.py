@@ -3,9 +3,14 @@
 import functools
 
 import pytest
+from hypothesis import settings
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.testing import ARCHITECTURES, tiny_backbone
+
+# No test is timed: a machine that is busy with something else must not fail it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _tiny = functools.cache(tiny_backbone)
 
