@@ -1,7 +1,7 @@
 """Soft signals: how well the steps of a solution hang together with its question and its answer.
 
 None of them proves anything. Each is a share in [0, 1], or None where it cannot be told, and each can
-cost only its own small part of a score. What must not be outvoted is a *block*: see :func:`blocks`.
+cost only its own small part of a score. What must not be outvoted is a :class:`Block`.
 """
 
 import re
