@@ -27,6 +27,7 @@ _CONSTANTS = frozenset(
 _MAX_NEAR = 20
 _MAX_STRANGERS = 40
 _MAX_PROBES = 4000
+_MAX_QUICK_BITS = 500
 _ENTROPY = SystemRandom()
 
 Shifts = dict[int, Number]
@@ -95,7 +96,7 @@ class Ledger:
         """What an operand depends on; None if it comes from nowhere."""
         value = literal.value
         places = self._places.get(value)
-        if places is None and (literal.places > 0 or self.results):
+        if places is None and (literal.places > 0 or self.rounding):
             places = self._near_results(literal)
         shifts: Shifts = {}
         grounded = False
@@ -107,7 +108,7 @@ class Ledger:
                 for number, other in result.shifts.items():
                     shifts[number] = _carried(value, result, other)
         owners = self._owners.get(value)
-        if owners is None and not grounded:
+        if owners is None and not grounded and literal.places > 0:
             near = (given for given in self._given_fractions if _rounds(given, literal))
             owners = next((self._owners[given] for given in near), None)
         for number in owners or ():
@@ -156,6 +157,11 @@ class Ledger:
             if base is None or self._probes > _MAX_PROBES:
                 break
             replaced = {value: shifts[number] for value, shifts in sources.items() if number in shifts}
+            quick = _simple_value(node, replaced)
+            if quick is not None:
+                if quick != base.value:
+                    found[number] = quick
+                continue
             other = evaluate(node, Reading(replacements=replaced, variables=variables))
             if other is None:  # a power or a factorial beyond the limits, perhaps: a small step instead
                 replaced = {value: value + 1 for value in replaced}
@@ -175,6 +181,19 @@ class Ledger:
                 places.append(index)
         if result.derived:
             self.seen.update(result.shifts)
+
+
+def _simple_value(node: Node, replaced: Mapping[Number, Number]) -> Number | None:
+    """The value of one operation on two numbers, some of them replaced; None for anything else."""
+    if not isinstance(node, Binary) or not (
+        isinstance(node.left, Literal) and isinstance(node.right, Literal) and node.operator in "+-*"
+    ):
+        return None
+    left = replaced.get(node.left.value, node.left.value)
+    right = replaced.get(node.right.value, node.right.value)
+    if max(n.bit_length() for v in (left, right) for n in (v.numerator, v.denominator)) > _MAX_QUICK_BITS:
+        return None
+    return left + right if node.operator == "+" else left - right if node.operator == "-" else left * right
 
 
 def _rounds(exact: Number, literal: Literal) -> bool:
@@ -225,7 +244,9 @@ def _read_arithmetic(
     shown, computed = (right, left) if left.operators or not right.operators else (left, right)
     if running or (left.operators and right.operators):
         shown = left
-    value, exact = evaluate(shown.node), evaluate(computed.node)
+    exact = evaluate(computed.node)
+    written = shown.node
+    value = Evaluation(written.value, exact=True) if isinstance(written, Literal) else evaluate(written)
     if before is not None and before.sound:
         _touch(ledger, left)
         sources: dict[Number, Shifts] | None = {}

@@ -123,16 +123,15 @@ def _is_answer(ledger: Ledger, answer: FinalAnswer, result: Result) -> bool:
     value = answer.value
     if value is None:
         return False
-    scale = 1
+    if value == result.value:
+        return True
     if result.percent != answer.percent:  # "50" for 50%, and "56%" for 56
-        scale = 100
-    for factor in {1, scale}:
-        one, other = (value * factor, result.value) if answer.percent else (value, result.value * factor)
-        if one == other:
+        one, other = (value, result.value) if result.percent else (result.value, value)
+        if one == other * 100:
             return True
-    return rounds_to(result.exact, value, answer.node, loose=False, whole=ledger.rounding) and (
-        value.denominator != 1 or ledger.rounding
-    )
+    if value.denominator == 1 and not ledger.rounding:
+        return False
+    return rounds_to(result.exact, value, answer.node, loose=False, whole=ledger.rounding)
 
 
 # -- the signals ---------------------------------------------------------------------------------------
@@ -175,8 +174,10 @@ def _coverage(
         return Signal("coverage", None, "the question gives no numbers")
     if not comparisons:
         return Signal("coverage", None, "no equation could be checked")
-    led = [result for result in ledger.results if result.derived and _is_answer(ledger, answer, result)]
-    needed = led[-1].shifts.keys() if led else ledger.seen
+    needed = next(
+        (r.shifts.keys() for r in reversed(ledger.results) if r.derived and _is_answer(ledger, answer, r)),
+        ledger.seen,
+    )
     missing = sum(number not in needed for number in range(len(ledger.given)))
     total = len(ledger.given)
     return Signal(
