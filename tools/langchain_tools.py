@@ -188,24 +188,33 @@ def _failed(reason: str) -> Result:
     return f"Error: {reason}.", {"error": reason}
 
 
+# A sign at the end of a sentence is dropped in prose, but a call that was cut short must not be guessed at.
+_UNFINISHED = re.compile(r"(?:[-+*/^×÷·−]|\\times|\\cdot|\\div)\s*$")
+
+
 def _unfit(text: str) -> str:
     """Why a text is nothing to calculate; "" if it may be."""
     if not text:
         return "there is nothing to calculate"
     if len(text) > LONGEST_ANSWER:
         return f"the expression has {len(text)} characters; give at most {LONGEST_ANSWER}"
-    if "=" in text:
-        return "give one expression without an equals sign; solve_equation solves equations"
-    if _BETWEEN_NUMBERS.search(text):
-        return "a % between two numbers is unclear; write 10 mod 3 for a remainder, 10% * 3 for a share"
     if word := _INSTRUCTION.search(text):
         return f"{word.group()!r} is not understood; give numbers, operators and functions alone"
     units = _units(text)
-    if len(units) > 1 and _PRODUCT.search(text):
-        return "a product of quantities has a unit of its own; give the numbers without their units"
-    if len(set(_CURRENCIES.findall(text))) > 1:
-        return "the amounts are of different currencies; convert them first"
-    return ""
+    doubts = {
+        "the expression ends with an operator; give what follows it": _UNFINISHED.search(text),
+        "give one expression without an equals sign; solve_equation solves equations": "=" in text,
+        "a % between two numbers is unclear; write 10 mod 3 for a remainder, 10% * 3 for a share": (
+            _BETWEEN_NUMBERS.search(text)
+        ),
+        "a product of quantities has a unit of its own; give the numbers without their units": (
+            len(units) > 1 and _PRODUCT.search(text)
+        ),
+        "the amounts are of different currencies; convert them first": (
+            len(set(_CURRENCIES.findall(text))) > 1
+        ),
+    }
+    return next((reason for reason, doubtful in doubts.items() if doubtful), "")
 
 
 def _clean(text: str) -> str:
