@@ -1,28 +1,25 @@
 """The frozen policy: a causal language model, its tokenizer, and π(x | z)."""
 
 import copy
-import logging
 import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from latentseek_agents.engine.batch_check import batch_decoder_for
 from latentseek_agents.engine.batch_decoding import BatchDecoder
 from latentseek_agents.engine.completion import DecodingOptions
 from latentseek_agents.engine.errors import BackboneError, InputError
 from latentseek_agents.engine.fair_lock import FairLock
-from latentseek_agents.engine.key_values import KeyValueStore
 from latentseek_agents.engine.linear import with_fast_linear
 from latentseek_agents.engine.prefix_cache import PrefixCache
 from latentseek_agents.engine.prompts import Message
-from latentseek_agents.engine.ragged import RaggedModel, RowSlice
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Backbone"]
 
-_log = logging.getLogger(__name__)
 _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
 
@@ -205,7 +202,7 @@ class Backbone:
         """What joins the requests of all callers; None if this model is decoded one request at a time."""
         with self._decoder_lock:
             if self._decoder is None:
-                self._decoder = _batch_decoder(self) or False
+                self._decoder = batch_decoder_for(self, self._policy) or False
         return self._decoder or None
 
     @property
@@ -388,61 +385,6 @@ def _without_layers(model: Any, *, fast_linear: bool) -> Any:
         if fast_linear and type(module) is torch.nn.Linear:
             head._modules[name] = with_fast_linear(module)
     return head
-
-
-def _batch_decoder(backbone: Backbone) -> BatchDecoder | None:
-    """A decoder for batches, if the model computes the same in them as alone."""
-    import torch
-    from transformers import DynamicCache
-
-    config = backbone._policy.config.get_text_config(decoder=True)
-    if not backbone.decoding.batch or _rows_meet(config):
-        return None
-    vocabulary = backbone._policy.get_input_embeddings().weight.shape[0]
-    first, second = (
-        [i % vocabulary for i in range(start, start + count)] for start, count in ((1, 7), (3, 4))
-    )
-    try:
-        ragged = RaggedModel(backbone._policy, fast_linear=backbone.decoding.fast_linear)
-        store = KeyValueStore()
-        store.reserve(2, 8)
-        with backbone.lock:
-            ragged.forward(store, [RowSlice(0, 0, first[:5]), RowSlice(1, 0, second[:3])])
-            got = ragged.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
-        expected = torch.cat(
-            [
-                backbone.layers(torch.tensor([first]), DynamicCache())[-2:],
-                backbone.layers(torch.tensor([second]), DynamicCache())[-1:],
-            ]
-        ).float()
-    except Exception as error:  # any model's own code runs here
-        _log.info("%s is decoded one request at a time: %s: %s", backbone.name, type(error).__name__, error)
-        return None
-    scale = float(expected.abs().nan_to_num().max())
-    tolerance = scale * max(1e-3, 16 * torch.finfo(backbone.dtype).eps)
-    if not torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True):
-        _log.info("%s is decoded one request at a time: a batch changes its results", backbone.name)
-        return None
-    # So few tokens lie within any window: a layer that has one must have asked for it.
-    if _has_windows(config) and ragged.windows <= {None}:
-        _log.info("%s is decoded one request at a time: its windows are unknown", backbone.name)
-        return None
-    return BatchDecoder(backbone, ragged, backbone.decoding)
-
-
-def _rows_meet(config: Any) -> bool:
-    """Whether the rows of a pass depend on each other, or on more than what attention is told."""
-    # Such rotary positions are scaled by the longest sequence of a pass.
-    scaled = any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'"))
-    kinds = {"full_attention", "sliding_attention"}
-    return scaled or not kinds.issuperset(getattr(config, "layer_types", None) or ())
-
-
-def _has_windows(config: Any) -> bool:
-    layers = getattr(config, "layer_types", None)
-    if layers:
-        return "sliding_attention" in layers
-    return bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
 
 
 def _end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
