@@ -367,9 +367,7 @@ def measure_self_reward(backbone: Backbone, questions: list[str], max_new_tokens
             verifier(question, solution)
             times.append(time.perf_counter() - began)
         ratios.append(times[1] / times[0])
-    requests: list[DecodeRequest] = []
-    shared_then_own = variant(backbone)
-    computed, separate = _prompt_tokens(shared_then_own, question, solution, requests)
+    computed, separate = _prompt_tokens(variant(backbone), question, solution)
     figures = {
         "four_checks_over_one": statistics.median(ratios),
         "prompt_tokens_computed": computed,
@@ -385,12 +383,11 @@ def measure_self_reward(backbone: Backbone, questions: list[str], max_new_tokens
     return figures
 
 
-def _prompt_tokens(
-    backbone: Backbone, question: str, solution: str, requests: list[DecodeRequest]
-) -> tuple[int, int]:
+def _prompt_tokens(backbone: Backbone, question: str, solution: str) -> tuple[int, int]:
     from latentseek_agents.tools import self_reward
 
     original = self_reward.decode
+    requests: list[DecodeRequest] = []
 
     def recording(target: Backbone, asked: Sequence[DecodeRequest]) -> Any:
         requests.extend(asked)

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from latentseek_agents.tools.equivalence import equivalent
+from tests.equivalence_cases import cases
 
 EQUAL = {
     "labels of several letters": [("p+q=31", "031"), ("CD = 9", "9"), ("k + t = 80^\\circ", "80^\\circ")],
@@ -228,17 +229,13 @@ DIFFERENT = {
 }
 
 
-def _cases(table: dict[str, list[tuple[str, str]]]) -> list[object]:
-    return [pytest.param(a, b, id=f"{name}: {a} ~ {b}") for name, pairs in table.items() for a, b in pairs]
-
-
-@pytest.mark.parametrize(("first", "second"), _cases(EQUAL))
+@pytest.mark.parametrize(("first", "second"), cases(EQUAL))
 def test_equal(first: str, second: str) -> None:
     assert equivalent(first, second)
     assert equivalent(second, first)
 
 
-@pytest.mark.parametrize(("first", "second"), _cases(DIFFERENT))
+@pytest.mark.parametrize(("first", "second"), cases(DIFFERENT))
 def test_different(first: str, second: str) -> None:
     assert not equivalent(first, second)
     assert not equivalent(second, first)
