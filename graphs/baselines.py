@@ -15,7 +15,7 @@ from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
-from latentseek_agents.graphs.decisions import best_sample
+from latentseek_agents.graphs.decisions import best_sample, weighted_votes
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine_nodes import (
     RefineContext,
@@ -28,7 +28,7 @@ from latentseek_agents.graphs.refine_nodes import (
     deadline_for,
     question_of,
 )
-from latentseek_agents.tools.answers import answers_match, extract_answer
+from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 
 __all__ = ["create_best_of_n_graph", "create_self_consistency_graph", "majority"]
@@ -148,20 +148,7 @@ def majority(answers: Sequence[str | None]) -> list[int]:
         >>> majority(["1/2", "3", "0.5", None])
         [2, 1, 2, 0]
     """
-    groups: list[list[int]] = []
-    for index, answer in enumerate(answers):
-        if answer is None:
-            continue
-        group = next((g for g in groups if answers_match(answer, answers[g[0]] or "")), None)
-        if group is None:
-            groups.append([index])
-        else:
-            group.append(index)
-    votes = [0] * len(answers)
-    for group in groups:
-        for index in group:
-            votes[index] = len(group)
-    return votes
+    return [int(votes) for votes in weighted_votes(answers, [1] * len(answers))]
 
 
 def _sampling_graph(

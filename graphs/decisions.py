@@ -7,8 +7,17 @@ from typing import Any, Literal
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import VerdictError
 from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
+from latentseek_agents.tools.answers import answers_match
 
-__all__ = ["StopReason", "accepts", "as_verdict", "best_attempt", "best_sample", "stop_reason"]
+__all__ = [
+    "StopReason",
+    "accepts",
+    "as_verdict",
+    "best_attempt",
+    "best_sample",
+    "stop_reason",
+    "weighted_votes",
+]
 
 StopReason = Literal["passed", "iterations", "seconds", "tokens", "unjudged"]
 
@@ -53,14 +62,48 @@ def best_sample(samples: Sequence[Attempt]) -> Attempt:
     return max(samples, key=_rank)
 
 
-def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last"]) -> Attempt:
+def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last", "vote"]) -> Attempt:
     """The attempt to return: accepted before refused before unjudged, then by score, then the earliest.
 
     Args:
         attempts: At least the draft, in their order.
         keep: ``LatentSeekConfig.keep``.
     """
-    return attempts[-1] if keep == "last" else max(attempts, key=_rank)
+    if keep == "last":
+        return attempts[-1]
+    if keep == "vote":
+        weights = [0.0 if attempt.score is None else 1 + attempt.score for attempt in attempts]
+        votes = weighted_votes([attempt.answer for attempt in attempts], weights)
+        return max(zip(votes, attempts, strict=True), key=lambda pair: (pair[0], _rank(pair[1])))[1]
+    return max(attempts, key=_rank)
+
+
+def weighted_votes(answers: Sequence[str | None], weights: Sequence[float]) -> list[float]:
+    """For each answer the weight of all that equal it; an answer that is missing has no votes.
+
+    Args:
+        answers: As extracted from solutions; compared by what they mean.
+        weights: At least 0, one for each answer.
+
+    Example:
+        >>> weighted_votes(["1/2", "3", "0.5", None], [1, 1, 0.5, 1])
+        [1.5, 1, 1.5, 0]
+    """
+    groups: list[list[int]] = []
+    for index, answer in enumerate(answers):
+        if answer is None:
+            continue
+        group = next((g for g in groups if answers_match(answer, answers[g[0]] or "")), None)
+        if group is None:
+            groups.append([index])
+        else:
+            group.append(index)
+    votes: list[float] = [0] * len(answers)
+    for group in groups:
+        total = sum(weights[index] for index in group)
+        for index in group:
+            votes[index] = total
+    return votes
 
 
 def _rank(attempt: Attempt) -> tuple[bool, bool, float]:

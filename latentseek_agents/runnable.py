@@ -46,7 +46,7 @@ class LatentSeekResult:
     usage: Usage
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], *, keep: Literal["best", "last"] = "best") -> Self:
+    def from_state(cls, state: Mapping[str, Any], *, keep: Literal["best", "last", "vote"] = "best") -> Self:
         """From the refine graph's state, finished or not.
 
         Args:

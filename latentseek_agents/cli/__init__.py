@@ -1,4 +1,4 @@
-"""The command line: ``latentseek solve``, ``latentseek verify`` and ``latentseek demo``.
+"""The command line: ``latentseek solve``, ``verify``, ``demo`` and ``eval``.
 
 Nothing here imports torch until a command needs a model, so that ``latentseek --help`` answers at once.
 """
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentseek_agents.cli.demo import demo as demo_command
+from latentseek_agents.cli.evaluate import evaluate as evaluate_command
 from latentseek_agents.cli.solve import solve as solve_command
 from latentseek_agents.cli.verify import verify as verify_command
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(solve_command)
 app.command()(verify_command)
 app.command()(demo_command)
+app.command("eval")(evaluate_command)
 
 
 def _version(wanted: bool) -> None:

@@ -74,12 +74,17 @@ class LatentSeekConfig(BaseModel):
     """What is subtracted from a sample's reward in the gradient. ``"mean"`` is the mean reward of the
     *other* samples (leave-one-out: unbiased, less variance); it needs ``num_samples`` > 1."""
 
+    direction: Literal["gradient", "random"] = "gradient"
+    """``"random"``: the control experiment. Every latent moves as far as Adam would have moved it, but in a
+    random direction, so that what is left of a gain is not the gradient's doing."""
+
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient over all latents; None leaves it alone."""
 
-    keep: Literal["best", "last"] = "best"
+    keep: Literal["best", "last", "vote"] = "best"
     """Which attempt is returned: the best (accepted before refused before not judged, then by score, then
-    the earliest), or the last (paper)."""
+    the earliest); the last (paper); or the best among those whose answer wins a vote of all attempts, in
+    which each weighs 1 + score."""
 
     acceptance: Literal["score_and_checks", "score"] = "score_and_checks"
     """``"score_and_checks"``: the score exceeds τ and the verifier itself passes it. ``"score"``: the

@@ -80,6 +80,7 @@ class Latents:
         learning_rate: float,
         gradient_clip: float | None = None,
         rows: int | None = None,
+        random_directions: "torch.Generator | None" = None,
     ) -> Self:
         """One step of Adam *up* the gradient of the expected reward.
 
@@ -88,6 +89,7 @@ class Latents:
             learning_rate: η.
             gradient_clip: Largest norm of the whole gradient.
             rows: Only the first so many latents move (those that have a token); None moves all.
+            random_directions: Each latent moves as far as it would have, in a direction drawn from this.
 
         Raises:
             NonFiniteError: The gradient or the new latents are NaN or infinite.
@@ -111,6 +113,10 @@ class Latents:
             optimizer.step()
             memory = optimizer.state[parameter]
             values = parameter.detach()
+            if random_directions is not None:
+                lengths = (values - self.values).norm(dim=-1, keepdim=True)
+                directions = torch.randn(values.shape, generator=random_directions)
+                values = self.values + lengths * directions / directions.norm(dim=-1, keepdim=True)
         if rows is not None:
             values[rows:] = self.values[rows:]
         _require_finite(values, "a latent", number)

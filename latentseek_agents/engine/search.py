@@ -157,6 +157,7 @@ def _step(
     if len(known) < len(rewards):
         raise InputError("every sample needs a score before the latents can move; verify the attempts first")
     token_ids = [sample.latent_token_ids for sample in samples]
+    number = latents.step + 1
     with backbone.lock:
         gradient = policy_gradient(
             backbone.logits,
@@ -165,14 +166,28 @@ def _step(
             advantages(known, config.baseline),
             temperature=config.temperature,
             release_loss=config.release_behaviour,
-            step=latents.step + 1,
+            step=number,
         )
     return latents.stepped(
         gradient,
         learning_rate=config.learning_rate,
         gradient_clip=config.gradient_clip,
         rows=max(len(tokens) for tokens in token_ids),
+        random_directions=_generator(config, number, 0, "direction")
+        if config.direction == "random"
+        else None,
     )
+
+
+def _generator(config: LatentSeekConfig, iteration: int, sample: int, purpose: str) -> "torch.Generator":
+    import torch
+
+    return torch.Generator().manual_seed(_seed(config, iteration, sample, purpose))
+
+
+def _seed(config: LatentSeekConfig, iteration: int, sample: int, purpose: str) -> int:
+    coordinates = f"{config.seed}/{iteration}/{sample}/{purpose}"
+    return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +303,7 @@ class _Writer:
         inputs = self.latents.policy_inputs(1)[0]
         if self.latents.consistent:
             inputs = inputs[: len(tokens)]
-        generator = torch.Generator().manual_seed(self._seed(sample, "latents"))
+        generator = _generator(self.config, self.iteration, sample, "latents")
         with self.backbone.lock, torch.no_grad():
             logits = self.backbone.logits(inputs)
         picked = [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
@@ -315,7 +330,7 @@ class _Writer:
             offsets=offsets,
             offset_temperature=config.temperature,
             temperature=config.continuation_temperature,
-            seed=self._seed(sample, "continuation"),
+            seed=_seed(config, self.iteration, sample, "continuation"),
             deadline=self.deadline,
             on_token=self.on_token,
             draft_ids=self.previous.token_ids,
@@ -345,10 +360,6 @@ class _Writer:
         if self.config.release_behaviour or earlier.passed is None:
             attempt = replace(attempt, score=None, passed=None, reason="", checks=[])
         return attempt
-
-    def _seed(self, sample: int, purpose: str) -> int:
-        coordinates = f"{self.config.seed}/{self.iteration}/{sample}/{purpose}"
-        return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
 
 
 def _attempt(

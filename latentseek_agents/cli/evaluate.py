@@ -1,0 +1,204 @@
+"""``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from latentseek_agents.cli.models import EMBEDDED, load_backbone
+from latentseek_agents.cli.process import command, fast_imports, say
+from latentseek_agents.engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from latentseek_agents.engine.config import LatentSeekConfig
+    from latentseek_agents.evaluation.records import Outcome
+    from latentseek_agents.evaluation.run import Shard, Task
+
+__all__ = ["evaluate"]
+
+
+@command()
+def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
+    data: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE.jsonl", help="Comma-separated: gsm8k, math500, aime24, or files."),
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder of the run; a run in it is gone on with.")],
+    method: Annotated[
+        str,
+        typer.Option(help="Comma-separated: cot, bon:N, sc:N, walk, self, steps, combined, psrm."),
+    ] = "cot,sc,self",
+    prompt: Annotated[str, typer.Option(help="boxed, json or both, comma-separated.")] = "boxed",
+    limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None,
+    start: Annotated[int, typer.Option(help="Leave out the problems before this place.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help=f"Hugging Face name, folder or GGUF file. [default: {EMBEDDED}]")
+    ] = None,
+    gguf_file: Annotated[str | None, typer.Option(help="GGUF file, within --model or by itself.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL:DATASET", help="The paper's settings, e.g. Qwen2.5-7B-Instruct:gsm8k."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the search; may be repeated."),
+    ] = None,
+    max_iterations: Annotated[int | None, typer.Option(help="Most refinements after the draft.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Most tokens of one solution.")] = None,
+    temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="Where sampling starts.")] = 0,
+    batch: Annotated[int, typer.Option(help="How many problems to work on at the same time.")] = 8,
+    shard: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="Work on every N-th problem only, from the I-th, counted from 0."),
+    ] = "0/1",
+    ray_actors: Annotated[
+        int | None, typer.Option("--ray", metavar="N", help="Spread over N actors of Ray Data.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Run methods over problems with known answers; ``latentseek report DIR`` shows what came out."""
+    from latentseek_agents.evaluation.problems import load_problems
+
+    prompts = _prompts(prompt)
+    problems = [
+        problem
+        for name in _names(data, "--data")
+        for problem in load_problems(name, limit=limit, start=start)
+    ]
+    part = _shard(shard)
+    methods = _names(method, "--method")
+    config = _config(
+        preset, setting or (), max_iterations=max_iterations, max_new_tokens=max_new_tokens, seed=seed
+    )
+    say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
+    with fast_imports():
+        from latentseek_agents.evaluation.run import evaluate as run
+
+    backbone = load_backbone(model, gguf_file=gguf_file, dtype=dtype, device=device)
+    progress = _Progress(quiet=quiet)
+    with progress:
+        run(
+            backbone,
+            problems,
+            methods=methods,
+            out=out,
+            config=config,
+            prompts=cast("Any", prompts),
+            temperature=temperature,
+            batch=batch,
+            shard=part,
+            on_outcome=progress.add,
+            on_plan=progress.plan,
+        )
+    for line in progress.lines():
+        typer.echo(line)
+
+
+class _Progress:
+    """A bar per method with its accuracy so far and the time left."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._tasks: dict[tuple[str, str, str], Any] = {}
+        self._done: Counter[tuple[str, str, str]] = Counter()
+        self._right: Counter[tuple[str, str, str]] = Counter()
+
+    def __enter__(self) -> None:
+        self._bars.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def plan(self, tasks: Sequence["Task"], known: Sequence["Outcome"]) -> None:
+        """Show what there is to do, and what an earlier process did of it."""
+        totals = Counter(_row(task.key) for task in tasks)
+        for outcome in known:
+            self._count(outcome)
+        for row, total in totals.items():
+            self._tasks[row] = self._bars.add_task(
+                " ".join(row), total=total, completed=self._done[row], accuracy=self._accuracy(row)
+            )
+
+    def add(self, outcome: "Outcome") -> None:
+        """One more is done."""
+        row = _row(outcome.key)
+        self._count(outcome)
+        self._bars.update(self._tasks[row], advance=1, accuracy=self._accuracy(row))
+
+    def lines(self) -> list[str]:
+        """The accuracies, a line each."""
+        return [f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks]
+
+    def _count(self, outcome: "Outcome") -> None:
+        row = _row(outcome.key)
+        self._done[row] += 1
+        self._right[row] += outcome.right
+
+    def _accuracy(self, row: tuple[str, str, str]) -> str:
+        done = self._done[row]
+        oracle = " (oracle)" if row[2].endswith("psrm") else ""
+        return f"{self._right[row]} of {done} right{oracle}" if done else "nothing done"
+
+
+def _row(key: Any) -> tuple[str, str, str]:
+    return key.dataset, key.prompt, key.method
+
+
+def _names(value: str, option: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not names:
+        raise ConfigError(f"{option} {value!r} names nothing")
+    return names
+
+
+def _prompts(value: str) -> list[str]:
+    names = _names(value, "--prompt")
+    for name in names:
+        if name not in ("boxed", "json"):
+            raise ConfigError(f"--prompt {name!r} is neither boxed nor json")
+    return names
+
+
+def _shard(value: str) -> "Shard":
+    from latentseek_agents.evaluation.run import Shard
+
+    index, _, count = value.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise ConfigError(f"--shard {value!r}: write it as 0/2, the part's number and how many there are")
+    return Shard(int(index), int(count))
+
+
+def _config(preset: str | None, settings: Sequence[str], **options: Any) -> "LatentSeekConfig":
+    import json
+
+    from latentseek_agents.engine.config import LatentSeekConfig
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r}: write it as name=value")
+        try:
+            values[name.strip()] = json.loads(text)
+        except ValueError:
+            values[name.strip()] = text
+    values |= {name: value for name, value in options.items() if value is not None}
+    if preset is None:
+        return LatentSeekConfig(**values)
+    model, _, dataset = preset.partition(":")
+    return LatentSeekConfig.preset(model, dataset or "gsm8k", **values)

@@ -1,0 +1,237 @@
+"""The methods under comparison: the search with each reward, its control, and what it must beat.
+
+| name | what it does |
+| --- | --- |
+| ``cot`` | one greedy chain of thought |
+| ``bon:N`` | N samples, the one that the verifier likes best (N = 3 without a number) |
+| ``sc:N`` | N samples, the answer that most give |
+| ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
+| ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
+| ``walk`` | the search in random directions, same step lengths; ``walk:psrm`` with another reward |
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.engine.sampling import sample
+from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.records import AttemptRecord
+from latentseek_agents.graphs.baselines import majority
+from latentseek_agents.graphs.decisions import best_sample
+from latentseek_agents.graphs.judging import judge
+from latentseek_agents.runnable import LatentSeek
+from latentseek_agents.tools.answers import answers_agree, extract_answer
+from latentseek_agents.tools.combined import default_verifier
+from latentseek_agents.tools.ground_truth import GroundTruth
+from latentseek_agents.tools.self_reward import SelfReward
+from latentseek_agents.tools.steps import StepVerifier
+
+__all__ = ["METHODS", "Method", "Work", "make_method"]
+
+METHODS = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
+"""The names, without their arguments."""
+
+_REWARDS = ("self", "steps", "combined", "psrm")
+_DEFAULT_SAMPLES = 3  # the paper's N
+
+OnToken = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a method did on one problem.
+
+    Args:
+        attempts: At least one.
+        chosen: Position of the attempt it returns.
+        stop_reason: Why it ended; None where there is nothing to stop.
+    """
+
+    attempts: tuple[AttemptRecord, ...]
+    chosen: int
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to answer questions, ready to run; may be called from several threads.
+
+    Args:
+        name: In full, for instance ``"sc:11"``.
+        oracle: Whether it is told the known answer: never a result, only a ceiling.
+        solve: From a problem, the settings and a callback for each token to the work done.
+    """
+
+    name: str
+    oracle: bool
+    solve: Callable[[Problem, LatentSeekConfig, OnToken | None], Work]
+
+
+def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> Method:
+    """A method by its name; the table at the head of this module lists them.
+
+    Args:
+        name: For example ``"psrm"`` or ``"sc:11"``.
+        backbone: The frozen policy.
+        temperature: Of the samples of ``bon`` and ``sc``.
+
+    Raises:
+        ConfigError: The name or its argument is unknown.
+
+    Example:
+        >>> from latentseek_agents.testing import tiny_backbone
+        >>> method = make_method("sc:2", tiny_backbone())
+        >>> work = method.solve(Problem("made up", 0, "1 + 1?", "2"), LatentSeekConfig(max_new_tokens=4), None)
+        >>> method.name, len(work.attempts)
+        ('sc:2', 2)
+    """
+    kind, _, argument = name.partition(":")
+    if kind not in METHODS:
+        raise ConfigError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
+    if kind in ("bon", "sc"):
+        count = _count(name, argument)
+        verifier = default_verifier(backbone) if kind == "bon" else None
+
+        def draw(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
+            return _sampled(backbone, problem, config, count, temperature, verifier, on_token)
+
+        return Method(f"{kind}:{count}", oracle=False, solve=draw)
+    if argument and kind != "walk":
+        raise ConfigError(f"--method {name!r}: {kind} takes no argument")
+    if kind == "cot":
+
+        def write(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
+            return _sampled(backbone, problem, config, 1, 0.0, None, on_token)
+
+        return Method("cot", oracle=False, solve=write)
+    reward = (argument or "combined") if kind == "walk" else kind
+    if reward not in _REWARDS:
+        raise ConfigError(
+            f"--method {name!r}: {reward!r} is no reward; the rewards are {', '.join(_REWARDS)}"
+        )
+    judging = _verifier(reward, backbone)
+
+    def search(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
+        if kind == "walk":
+            config = config.replace(direction="random")
+        return _searched(backbone, problem, config, judging, on_token)
+
+    full = f"walk:{reward}" if kind == "walk" and reward != "combined" else kind
+    return Method(full, oracle=reward == "psrm", solve=search)
+
+
+def problem_seed(seed: int, problem: Problem) -> int:
+    """A seed of its own for each problem: the same draws for all would tie their results together."""
+    coordinates = f"{seed}/{problem.dataset}/{problem.number}"
+    return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
+
+
+def _count(name: str, argument: str) -> int:
+    if not argument:
+        return _DEFAULT_SAMPLES
+    if not argument.isdecimal() or int(argument) < 1:
+        raise ConfigError(f"--method {name!r}: the number of samples must be 1 or more, not {argument!r}")
+    return int(argument)
+
+
+def _verifier(reward: str, backbone: Backbone) -> Verifier:
+    if reward == "self":
+        return SelfReward(backbone)
+    if reward == "steps":
+        return StepVerifier()
+    return GroundTruth() if reward == "psrm" else default_verifier(backbone)
+
+
+def _sampled(
+    backbone: Backbone,
+    problem: Problem,
+    config: LatentSeekConfig,
+    count: int,
+    temperature: float,
+    verifier: Verifier | None,
+    on_token: OnToken | None,
+) -> Work:
+    made = sample(backbone, problem.question, config, count=count, temperature=temperature, on_token=on_token)
+    tokens = sum(len(attempt.token_ids) for attempt in made.attempts) or 1
+    judged: list[Attempt] = []
+    records: list[AttemptRecord] = []
+    for found in made.attempts:
+        attempt, spent = replace(found, answer=extract_answer(found.text)), Usage()
+        if verifier is not None:
+            attempt, spent = judge(verifier, config, problem.question, None, attempt)
+        judged.append(attempt)
+        share = len(attempt.token_ids) / tokens
+        cost = replace(
+            spent,
+            policy_tokens=len(attempt.token_ids),
+            policy_seconds=made.usage.policy_seconds * share,
+        )
+        record = _record(attempt, problem, cost)
+        passes = made.usage.policy_forward_passes * share
+        records.append(replace(record, policy_forward_passes=passes))
+    if verifier is not None:
+        chosen = judged.index(best_sample(judged))
+    else:
+        votes = majority([attempt.answer for attempt in judged])
+        chosen = votes.index(max(votes))
+    return Work(tuple(records), chosen)
+
+
+def _searched(
+    backbone: Backbone,
+    problem: Problem,
+    config: LatentSeekConfig,
+    verifier: Verifier,
+    on_token: OnToken | None,
+) -> Work:
+    seek = LatentSeek(backbone, verifier=verifier, config=config, on_token=on_token)
+    asked = {"question": problem.question, "reference": problem.reference}
+    costs: list[Usage] = []
+    before = Usage()
+    for result in seek.stream(asked):
+        cost = _difference(result.usage, before)
+        before = result.usage
+        if len(result.iterations) > len(costs):
+            costs.append(cost)
+        else:  # an attempt that was cut short is no attempt, but was paid for
+            costs[-1] += cost
+    attempts = result.iterations
+    records = [_record(attempt, problem, cost) for attempt, cost in zip(attempts, costs, strict=True)]
+    chosen = next(
+        number
+        for number, attempt in enumerate(attempts)
+        if (attempt.text, attempt.score, attempt.passed) == (result.text, result.score, result.passed)
+    )
+    return Work(tuple(records), chosen, result.stop_reason)
+
+
+def _record(attempt: Attempt, problem: Problem, cost: Usage) -> AttemptRecord:
+    right = False if attempt.answer is None else answers_agree(attempt.answer, problem.reference)
+    values: dict[str, Any] = cost.to_dict()
+    return AttemptRecord(
+        attempt=attempt.iteration,
+        answer=attempt.answer,
+        right=right,
+        score=attempt.score,
+        passed=attempt.passed,
+        finish_reason=attempt.finish_reason,
+        changed=len(attempt.changed),
+        latents=len(attempt.latent_token_ids),
+        checks=_checks(attempt.checks),
+        text=attempt.text,
+        **values,
+    )
+
+
+def _checks(checks: Sequence[dict[str, Any]]) -> dict[str, bool | None] | None:
+    return {check["name"]: check["passed"] for check in checks} or None
+
+
+def _difference(after: Usage, before: Usage) -> Usage:
+    return Usage(**{name: value - before.to_dict()[name] for name, value in after.to_dict().items()})

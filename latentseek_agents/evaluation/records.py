@@ -1,0 +1,307 @@
+"""What an evaluation leaves behind: one line per attempt, appended, in a folder that survives any kill.
+
+A folder holds ``run.json`` (what is run: models, settings, versions) and one ``attempts-*.jsonl`` per
+process that ever wrote to it. A line is an attempt, or the outcome that ends the attempts of one problem.
+The lines of a problem are written at once when it is done, under a lock on the file; what a killed process
+left half written is cut off by the next one, and a problem without an outcome counts as not done.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from filelock import FileLock, Timeout
+
+from latentseek_agents.engine.errors import InputError
+
+__all__ = ["AttemptRecord", "Key", "Outcome", "RunFolder", "read_outcomes", "read_settings"]
+
+_SCHEMA = 1
+
+
+class Key(NamedTuple):
+    """What tells one outcome from another within a run.
+
+    Args:
+        dataset: Name of the data.
+        prompt: ``"boxed"`` or ``"json"``.
+        method: For example ``"sc:11"``.
+        problem: The problem's number in its data.
+    """
+
+    dataset: str
+    prompt: str
+    method: str
+    problem: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """One attempt at one problem: an iteration of a search, or a sample of a baseline.
+
+    Args:
+        attempt: Its number; 0 is the draft, or the first sample.
+        answer: The final answer in its text; None if it states none.
+        right: Whether that is the known answer; None if the comparison could not be finished.
+        score: The verifier's, in [-1, 0]; None where no verifier was asked.
+        passed: The verifier's decision; None where it could not judge or was not asked.
+        finish_reason: ``"stop"``, ``"length"`` or ``"seconds"``.
+        changed: How many tokens at the latents differ from the attempt before; 0 in baselines.
+        latents: How many latents there were.
+        policy_tokens: Tokens this attempt cost the policy; 0 if it was taken over from an earlier one.
+        verifier_tokens: Tokens its verdict cost.
+        policy_forward_passes: Forward passes of the policy. Samples of one call share passes: each has its
+            part of them.
+        verifier_forward_passes: Forward passes of the verdict.
+        policy_seconds: Wall-clock seconds, of a machine that other problems share.
+        verifier_seconds: The same for the verdict.
+        checks: The verdict's parts, name to passed.
+        text: What was written.
+    """
+
+    attempt: int
+    answer: str | None
+    right: bool | None
+    score: float | None = None
+    passed: bool | None = None
+    finish_reason: str = "stop"
+    changed: int = 0
+    latents: int = 0
+    policy_tokens: int = 0
+    verifier_tokens: int = 0
+    policy_forward_passes: float = 0.0
+    verifier_forward_passes: float = 0.0
+    policy_seconds: float = 0.0
+    verifier_seconds: float = 0.0
+    checks: dict[str, bool | None] | None = None
+    text: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all."""
+        return self.policy_tokens + self.verifier_tokens
+
+    @property
+    def forward_passes(self) -> float:
+        """Forward passes in all."""
+        return self.policy_forward_passes + self.verifier_forward_passes
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in all."""
+        return self.policy_seconds + self.verifier_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One method's work on one problem.
+
+    Args:
+        key: Data, prompt, method, problem.
+        run: Fingerprint of the run's settings, as in its ``run.json``.
+        seed: Where its sampling started.
+        reference: The known answer.
+        attempts: In their order, the first is the draft or the first sample.
+        chosen: Position in ``attempts`` of the one that the method returns.
+        stop_reason: Why it ended.
+    """
+
+    key: Key
+    run: str
+    seed: int
+    reference: str
+    attempts: tuple[AttemptRecord, ...]
+    chosen: int
+    stop_reason: str | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether the method's answer is right; a comparison that could not be finished is not."""
+        return self.attempts[self.chosen].right is True
+
+    def to_lines(self) -> bytes:
+        """The attempts and the outcome as JSON Lines."""
+        shared = {"run": self.run, **self.key._asdict(), "seed": self.seed}
+        lines: list[dict[str, Any]] = [
+            {"kind": "attempt", **shared, **asdict(attempt)} for attempt in self.attempts
+        ]
+        lines.append(
+            {
+                "kind": "outcome",
+                **shared,
+                "reference": self.reference,
+                "attempts": len(self.attempts),
+                "chosen": self.chosen,
+                "right": self.right,
+                "stop_reason": self.stop_reason,
+            }
+        )
+        return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+
+
+class RunFolder:
+    """A run's folder, open for appending; a context manager.
+
+    Args:
+        path: Made if it does not exist.
+        settings: What is run, as plain values. A folder that holds another run's is refused.
+        writer: Distinguishes processes that write at the same time, for instance ``"0-of-2"``.
+
+    Raises:
+        InputError: The folder is another run's, or another process writes under the same name.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any], writer: str = "0-of-1") -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.settings = json.loads(json.dumps({"schema": _SCHEMA, **settings}))
+        self.fingerprint = _fingerprint(self.settings)
+        self._claim()
+        target = self.path / f"attempts-{writer}.jsonl"
+        self._writing = FileLock(self.path / f".{target.name}.lock", timeout=0)
+        try:
+            self._writing.acquire()
+        except Timeout:
+            raise InputError(
+                f"another process is writing to {target}; wait for it, or share the work with --shard"
+            ) from None
+        _cut_half_a_line(target)
+        self._file = target.open("ab")
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._file.close()
+        self._writing.release()
+
+    def outcomes(self) -> list[Outcome]:
+        """What need not be done again, whichever process did it."""
+        return read_outcomes(self.path)
+
+    def append(self, outcome: Outcome) -> None:
+        """Write an outcome and its attempts; on return they are with the operating system."""
+        with self._lock:
+            self._file.write(outcome.to_lines())
+            self._file.flush()
+
+    def _claim(self) -> None:
+        target = self.path / "run.json"
+        with FileLock(self.path / ".run.json.lock"):  # of two processes that begin, one is the first
+            if not target.exists():
+                temporary = target.with_suffix(".partial")
+                text = json.dumps({"run": self.fingerprint, **self.settings}, indent=2, ensure_ascii=False)
+                temporary.write_text(text + "\n", encoding="utf-8")
+                os.replace(temporary, target)
+        found = read_settings(self.path)
+        if found.get("run") != self.fingerprint:
+            raise InputError(
+                f"{self.path} holds another run ({_difference(found, self.settings)}); "
+                "name another folder, or repeat that run's settings to go on with it"
+            )
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """What a run's folder says of it, its fingerprint under ``"run"``.
+
+    Raises:
+        InputError: The folder holds no run.
+    """
+    target = Path(path) / "run.json"
+    try:
+        found = json.loads(target.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} holds no run: there is no run.json in it") from None
+    except ValueError as error:
+        raise InputError(f"{target} is not the run.json of an evaluation: {error}") from None
+    if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+        raise InputError(f"{target} is not the run.json of an evaluation that this version can read")
+    return found
+
+
+def read_outcomes(path: str | Path) -> list[Outcome]:
+    """All outcomes in a run's folder, each once, in the order of data, prompt, method and problem.
+
+    Lines that belong to no outcome (of a process that was killed) are left out.
+
+    Raises:
+        InputError: The folder holds no run, or a line in it is none of ours.
+    """
+    folder = Path(path)
+    read_settings(folder)
+    found: dict[Key, Outcome] = {}
+    for file in sorted(folder.glob("attempts-*.jsonl")):
+        for outcome in _outcomes(file):
+            found.setdefault(outcome.key, outcome)
+    return [found[key] for key in sorted(found)]
+
+
+def _outcomes(file: Path) -> Iterator[Outcome]:
+    waiting: dict[Key, list[AttemptRecord]] = {}
+    names = {f.name for f in fields(AttemptRecord)}
+    for number, line in _complete_lines(file):
+        try:
+            value = json.loads(line)
+            key = Key(value["dataset"], value["prompt"], value["method"], value["problem"])
+            if value["kind"] == "attempt":
+                attempt = AttemptRecord(**{name: value[name] for name in names if name in value})
+                if attempt.attempt == 0:
+                    waiting[key] = []
+                waiting[key].append(attempt)
+                continue
+            attempts = tuple(waiting.pop(key))
+            if len(attempts) != value["attempts"]:
+                raise ValueError(f"{len(attempts)} attempts where {value['attempts']} are announced")
+            yield Outcome(
+                key=key,
+                run=value["run"],
+                seed=value["seed"],
+                reference=value["reference"],
+                attempts=attempts,
+                chosen=value["chosen"],
+                stop_reason=value["stop_reason"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{file}, line {number} is no line of an evaluation: {error!r}") from None
+
+
+def _complete_lines(file: Path) -> Iterable[tuple[int, bytes]]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                yield number, line
+
+
+def _cut_half_a_line(path: Path) -> None:
+    """Remove what a process that was killed had written of a line."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        whole = sum(len(line) for line in file if line.endswith(b"\n"))
+        file.truncate(whole)
+
+
+def _fingerprint(settings: Mapping[str, Any]) -> str:
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    names = [name for name in wanted if found.get(name) != wanted[name]]
+    return ", ".join(f"{name}: {found.get(name)!r} there, {wanted[name]!r} here" for name in names[:3])

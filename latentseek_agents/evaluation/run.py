@@ -1,0 +1,259 @@
+"""Run methods over problems into a folder; what is done already is not done again."""
+
+import hashlib
+import platform
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import ConfigError, LatentSeekError
+from latentseek_agents.evaluation.methods import Method, Work, make_method, problem_seed
+from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder
+
+__all__ = ["Shard", "Task", "evaluate", "model_fingerprint", "perform", "plan", "run_settings"]
+
+_PACKAGES = ("latentseek-agents", "torch", "transformers", "sympy")
+_FINGERPRINT_VALUES = 1024
+
+Prompt = Literal["boxed", "json"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several disjoint parts of a run's problems.
+
+    Args:
+        index: From 0.
+        count: How many parts there are.
+
+    Raises:
+        ConfigError: ``index`` is not in [0, count).
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ConfigError(f"shard {self.index}/{self.count}: the first number must be in [0, the second)")
+
+    @property
+    def name(self) -> str:
+        """For file names."""
+        return f"{self.index}-of-{self.count}"
+
+    def takes(self, problem: Problem) -> bool:
+        """Whether the problem is in this part."""
+        return problem.number % self.count == self.index
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem for one method with one prompt.
+
+    Args:
+        key: Data, prompt, method, problem.
+        problem: The problem itself.
+    """
+
+    key: Key
+    problem: Problem
+
+
+def plan(
+    problems: Sequence[Problem], methods: Sequence[str], prompts: Sequence[Prompt], shard: Shard | None = None
+) -> list[Task]:
+    """All tasks of a run, method by method.
+
+    Args:
+        problems: Of any number of data sets.
+        methods: Full names, as :attr:`~latentseek_agents.evaluation.methods.Method.name` has them.
+        prompts: One or both.
+        shard: Which part of the problems; None is all of them.
+    """
+    mine = [problem for problem in problems if shard is None or shard.takes(problem)]
+    return [
+        Task(Key(problem.dataset, prompt, method, problem.number), problem)
+        for prompt in prompts
+        for method in methods
+        for problem in mine
+    ]
+
+
+def run_settings(backbone: Backbone, config: LatentSeekConfig, *, temperature: float) -> dict[str, Any]:
+    """What must be the same for results to belong together, as plain values.
+
+    Methods, prompts and problems may be added to a run later; all else is in here.
+    """
+    return {
+        "model": backbone.name,
+        "model_hash": model_fingerprint(backbone),
+        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "device": backbone.device.type,
+        "temperature": temperature,
+        "config": config.model_dump(mode="json", exclude={"prompt"}),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+    }
+
+
+def model_fingerprint(backbone: Backbone) -> str:
+    """A hash of the model: every tensor's name, shape and dtype, and values spread over each of them.
+
+    Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
+    nearly everywhere.
+
+    Example:
+        >>> from latentseek_agents.testing import tiny_backbone
+        >>> model_fingerprint(tiny_backbone()) == model_fingerprint(tiny_backbone())
+        True
+    """
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in backbone.model.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        flat = value.detach().reshape(-1)
+        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
+        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def perform(
+    task: Task,
+    method: Method,
+    config: LatentSeekConfig,
+    run: str,
+    on_token: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Do one task. A problem that cannot be worked on (it is too long, say) has a wrong answer.
+
+    Args:
+        task: What to do.
+        method: The method that ``task.key`` names.
+        config: Its seed is the run's; the problem gets one of its own.
+        run: The run's fingerprint.
+        on_token: Called with each token id as it is written; what it raises ends the task.
+    """
+    seed = problem_seed(config.seed, task.problem)
+    own = config.replace(prompt=task.key.prompt, seed=seed)
+    try:
+        work = method.solve(task.problem, own, on_token)
+    except LatentSeekError as error:
+        failed = AttemptRecord(attempt=0, answer=None, right=False, finish_reason="error", text=str(error))
+        work = Work((failed,), 0, f"error: {type(error).__name__}")
+    return Outcome(
+        key=task.key,
+        run=run,
+        seed=seed,
+        reference=task.problem.reference,
+        attempts=work.attempts,
+        chosen=work.chosen,
+        stop_reason=work.stop_reason,
+    )
+
+
+def evaluate(
+    backbone: Backbone,
+    problems: Sequence[Problem],
+    *,
+    methods: Sequence[str],
+    out: str | Path,
+    config: LatentSeekConfig | None = None,
+    prompts: Sequence[Prompt] = ("boxed",),
+    temperature: float = 0.8,
+    batch: int = 8,
+    shard: Shard | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_plan: Callable[[Sequence[Task], Sequence[Outcome]], None] | None = None,
+) -> None:
+    """Answer the problems with each method, and append every attempt to the run's folder.
+
+    Call it again to go on with a run that was killed, or to add methods, prompts or problems to it.
+
+    Args:
+        backbone: The frozen policy.
+        problems: What to solve.
+        methods: Names, see :mod:`~latentseek_agents.evaluation.methods`.
+        out: The run's folder.
+        config: Settings of the search, limits and seed; its ``prompt`` is replaced by ``prompts``.
+        prompts: ``"boxed"``, ``"json"`` or both.
+        temperature: Of the samples of ``bon`` and ``sc``.
+        batch: How many problems to work on at the same time.
+        shard: This process's part of the problems, if others work on the rest.
+        on_outcome: Called with each outcome as it is written, from one thread at a time.
+        on_plan: Called once with all tasks, and the outcomes among them that the folder already holds.
+
+    Raises:
+        ConfigError: A setting is out of range.
+        InputError: The folder holds another run, or another process writes this shard.
+
+    Example:
+        >>> import tempfile
+        >>> from latentseek_agents.evaluation import read_outcomes
+        >>> from latentseek_agents.testing import tiny_backbone
+        >>> problems = [Problem("made up", 0, "What is 1 + 1?", "2")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     evaluate(tiny_backbone(), problems, methods=["cot"], out=folder,
+        ...              config=LatentSeekConfig(max_new_tokens=4))
+        ...     [outcome.key.method for outcome in read_outcomes(folder)]
+        ['cot']
+    """
+    if batch < 1:
+        raise ConfigError(f"batch={batch}: at least 1 problem at a time is needed")
+    base = config or LatentSeekConfig()
+    part = shard or Shard()
+    found = [make_method(name, backbone, temperature=temperature) for name in methods]
+    made = {method.name: method for method in found}
+    settings = run_settings(backbone, base, temperature=temperature)
+    stop = threading.Event()
+
+    def on_token(_: int) -> None:
+        if stop.is_set():
+            raise _Interrupted
+
+    with RunFolder(out, settings, part.name) as folder:
+        tasks = plan(problems, list(made), prompts, part)
+        known = {outcome.key: outcome for outcome in folder.outcomes()}
+        if on_plan is not None:
+            on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
+        waiting = [task for task in tasks if task.key not in known]
+
+        def work(task: Task) -> Outcome:
+            return perform(task, made[task.key.method], base, folder.fingerprint, on_token)
+
+        with ThreadPoolExecutor(batch, thread_name_prefix="evaluate") as pool:
+            try:
+                for outcome in _as_completed(pool, work, waiting, batch):
+                    folder.append(outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+            finally:
+                stop.set()  # on an error or Ctrl-C: what is under way ends at its next token
+                pool.shutdown(cancel_futures=True)
+
+
+class _Interrupted(Exception):  # noqa: N818 - it is no error
+    """The run is over; what is under way is not wanted any more."""
+
+
+def _as_completed(
+    pool: ThreadPoolExecutor, work: Callable[[Task], Outcome], tasks: Sequence[Task], batch: int
+) -> Iterator[Outcome]:
+    """Outcomes as they come, with at most ``batch`` tasks handed to the pool."""
+    queue = iter(tasks)
+    running: set[Future[Outcome]] = {pool.submit(work, task) for task in islice(queue, batch)}
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+            following = next(queue, None)
+            if following is not None:
+                running.add(pool.submit(work, following))
