@@ -55,9 +55,6 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         str,
         typer.Option(metavar="I/N", help="Work on every N-th problem only, from the I-th, counted from 0."),
     ] = "0/1",
-    ray_actors: Annotated[
-        int | None, typer.Option("--ray", metavar="N", help="Spread over N actors of Ray Data.")
-    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Run methods over problems with known answers; ``latentseek report DIR`` shows what came out."""

@@ -87,7 +87,8 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
     Example:
         >>> from latentseek_agents.testing import tiny_backbone
         >>> method = make_method("sc:2", tiny_backbone())
-        >>> work = method.solve(Problem("made up", 0, "1 + 1?", "2"), LatentSeekConfig(max_new_tokens=4), None)
+        >>> problem = Problem("made up", 0, "What is 1 + 1?", "2")
+        >>> work = method.solve(problem, LatentSeekConfig(max_new_tokens=4), None)
         >>> method.name, len(work.attempts)
         ('sc:2', 2)
     """
