@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,6 +56,9 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         str,
         typer.Option(metavar="I/N", help="Work on every N-th problem only, from the I-th, counted from 0."),
     ] = "0/1",
+    ray: Annotated[
+        int | None, typer.Option(metavar="N", help="Spread over N actors of Ray, each with a model.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Run methods over problems with known answers; ``latentseek report DIR`` shows what came out."""
@@ -67,30 +71,34 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         for problem in load_problems(name, limit=limit, start=start)
     ]
     part = _shard(shard)
-    methods = _names(method, "--method")
+    with fast_imports():
+        from latentseek_agents.evaluation.methods import method_names
+        from latentseek_agents.evaluation.ray_run import evaluate_with_ray
+        from latentseek_agents.evaluation.run import evaluate as run
+    methods = method_names(_names(method, "--method"))
     config = _config(
         preset, setting or (), max_iterations=max_iterations, max_new_tokens=max_new_tokens, seed=seed
     )
+    if ray is not None and part.count > 1:
+        raise ConfigError("--ray shares the problems out by itself; leave --shard away")
     say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
-    with fast_imports():
-        from latentseek_agents.evaluation.run import evaluate as run
-
-    backbone = load_backbone(model, gguf_file=gguf_file, dtype=dtype, device=device)
     progress = _Progress(quiet=quiet)
+    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device)
+    options: dict[str, Any] = {
+        "methods": methods,
+        "out": out,
+        "config": config,
+        "prompts": prompts,
+        "temperature": temperature,
+        "batch": batch,
+        "on_outcome": progress.add,
+        "on_plan": progress.plan,
+    }
     with progress:
-        run(
-            backbone,
-            problems,
-            methods=methods,
-            out=out,
-            config=config,
-            prompts=cast("Any", prompts),
-            temperature=temperature,
-            batch=batch,
-            shard=part,
-            on_outcome=progress.add,
-            on_plan=progress.plan,
-        )
+        if ray is not None:
+            evaluate_with_ray(load, problems, actors=ray, **options)
+        else:
+            run(load(), problems, shard=part, **options)
     for line in progress.lines():
         typer.echo(line)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latentseek_agents.evaluation.methods import METHODS, Method, make_method
     from latentseek_agents.evaluation.problems import Problem, load_problems
+    from latentseek_agents.evaluation.ray_run import evaluate_with_ray
     from latentseek_agents.evaluation.records import AttemptRecord, Outcome, RunFolder, read_outcomes
     from latentseek_agents.evaluation.run import evaluate
 
@@ -19,6 +20,7 @@ __all__ = [
     "Problem",
     "RunFolder",
     "evaluate",
+    "evaluate_with_ray",
     "load_problems",
     "make_method",
     "read_outcomes",
@@ -35,6 +37,7 @@ _MODULES = {
     "RunFolder": "records",
     "read_outcomes": "records",
     "evaluate": "run",
+    "evaluate_with_ray": "ray_run",
 }
 
 

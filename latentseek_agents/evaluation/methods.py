@@ -3,7 +3,7 @@
 | name | what it does |
 | --- | --- |
 | ``cot`` | one greedy chain of thought |
-| ``bon:N`` | N samples, the one that the verifier likes best (N = 3 without a number) |
+| ``bon:N`` | N samples (3 by default), the one that the verifier likes best; ``bon:3:steps``: with another |
 | ``sc:N`` | N samples, the answer that most give |
 | ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
 | ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
@@ -32,7 +32,7 @@ from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepVerifier
 
-__all__ = ["METHODS", "Method", "Work", "make_method"]
+__all__ = ["METHODS", "Method", "Work", "make_method", "method_names", "problem_seed"]
 
 METHODS = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
 """The names, without their arguments."""
@@ -92,39 +92,69 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         >>> method.name, len(work.attempts)
         ('sc:2', 2)
     """
-    kind, _, argument = name.partition(":")
+    named = _read_name(name)
+    verifier = _verifier(named.reward, backbone)
+
+    def solve(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
+        if named.samples:
+            drawn_at = 0.0 if named.kind == "cot" else temperature
+            return _sampled(backbone, problem, config, named.samples, drawn_at, verifier, on_token)
+        if named.kind == "walk":
+            config = config.replace(direction="random")
+        return _searched(backbone, problem, config, verifier or default_verifier(backbone), on_token)
+
+    return Method(named.full, oracle=named.reward == "psrm", solve=solve)
+
+
+def method_names(names: Sequence[str]) -> list[str]:
+    """The full names of methods, each once.
+
+    Raises:
+        ConfigError: One is unknown.
+
+    Example:
+        >>> method_names(["cot", "sc", "sc:3", "walk"])
+        ['cot', 'sc:3', 'walk']
+    """
+    return list(dict.fromkeys(_read_name(name).full for name in names))
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What a method's name says."""
+
+    kind: str
+    samples: int  # 0: a search
+    reward: str | None
+
+    @property
+    def full(self) -> str:
+        parts = [self.kind]
+        if self.kind in ("bon", "sc"):
+            parts.append(str(self.samples))
+        if self.kind in ("bon", "walk") and self.reward not in (None, "combined"):
+            parts.append(str(self.reward))
+        return ":".join(parts)
+
+
+def _read_name(name: str) -> _Named:
+    kind, *arguments = name.split(":")
     if kind not in METHODS:
         raise ConfigError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
+    most = {"bon": 2, "sc": 1, "walk": 1}.get(kind, 0)
+    if len(arguments) > most:
+        raise ConfigError(f"--method {name!r}: {kind} takes {most or 'no'} argument{'s' * (most != 1)}")
+    samples = int(kind == "cot")
     if kind in ("bon", "sc"):
-        count = _count(name, argument)
-        verifier = default_verifier(backbone) if kind == "bon" else None
-
-        def draw(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
-            return _sampled(backbone, problem, config, count, temperature, verifier, on_token)
-
-        return Method(f"{kind}:{count}", oracle=False, solve=draw)
-    if argument and kind != "walk":
-        raise ConfigError(f"--method {name!r}: {kind} takes no argument")
-    if kind == "cot":
-
-        def write(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
-            return _sampled(backbone, problem, config, 1, 0.0, None, on_token)
-
-        return Method("cot", oracle=False, solve=write)
-    reward = (argument or "combined") if kind == "walk" else kind
+        samples = _count(name, arguments.pop(0) if arguments else "")
+    if kind in ("cot", "sc"):
+        return _Named(kind, samples, None)
+    reward = kind if kind in _REWARDS else arguments[0] if arguments else "combined"
     if reward not in _REWARDS:
         raise ConfigError(
             f"--method {name!r}: {reward!r} is no reward; the rewards are {', '.join(_REWARDS)}"
         )
-    judging = _verifier(reward, backbone)
-
-    def search(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
-        if kind == "walk":
-            config = config.replace(direction="random")
-        return _searched(backbone, problem, config, judging, on_token)
-
-    full = f"walk:{reward}" if kind == "walk" and reward != "combined" else kind
-    return Method(full, oracle=reward == "psrm", solve=search)
+    return _Named(kind, samples, reward)
 
 
 def problem_seed(seed: int, problem: Problem) -> int:
@@ -141,12 +171,14 @@ def _count(name: str, argument: str) -> int:
     return int(argument)
 
 
-def _verifier(reward: str, backbone: Backbone) -> Verifier:
-    if reward == "self":
-        return SelfReward(backbone)
-    if reward == "steps":
-        return StepVerifier()
-    return GroundTruth() if reward == "psrm" else default_verifier(backbone)
+def _verifier(reward: str | None, backbone: Backbone) -> Verifier | None:
+    made: dict[str | None, Callable[[], Verifier]] = {
+        "self": lambda: SelfReward(backbone),
+        "steps": StepVerifier,
+        "combined": lambda: default_verifier(backbone),
+        "psrm": GroundTruth,
+    }
+    return made[reward]() if reward in made else None
 
 
 def _sampled(
@@ -165,7 +197,7 @@ def _sampled(
     for found in made.attempts:
         attempt, spent = replace(found, answer=extract_answer(found.text)), Usage()
         if verifier is not None:
-            attempt, spent = judge(verifier, config, problem.question, None, attempt)
+            attempt, spent = judge(verifier, config, problem.question, problem.reference, attempt)
         judged.append(attempt)
         share = len(attempt.token_ids) / tokens
         cost = replace(

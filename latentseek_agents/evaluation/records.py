@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -144,6 +144,20 @@ class Outcome:
         )
         return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
 
+    @classmethod
+    def from_lines(cls, lines: bytes, *, run: str) -> Self:
+        """Inverse of :meth:`to_lines`, as part of another run.
+
+        Raises:
+            InputError: They are not the lines of one outcome.
+        """
+        found = list(
+            _outcomes("the lines of an outcome", enumerate(lines.splitlines(keepends=True), start=1))
+        )
+        if len(found) != 1:
+            raise InputError(f"the lines of one outcome were expected, but are those of {len(found)}")
+        return replace(found[0], run=run)  # type: ignore[return-value]
+
 
 class RunFolder:
     """A run's folder, open for appending; a context manager.
@@ -247,15 +261,15 @@ def read_outcomes(path: str | Path) -> list[Outcome]:
     read_settings(folder)
     found: dict[Key, Outcome] = {}
     for file in sorted(folder.glob("attempts-*.jsonl")):
-        for outcome in _outcomes(file):
+        for outcome in _outcomes(str(file), _complete_lines(file)):
             found.setdefault(outcome.key, outcome)
     return [found[key] for key in sorted(found)]
 
 
-def _outcomes(file: Path) -> Iterator[Outcome]:
+def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome]:
     waiting: dict[Key, list[AttemptRecord]] = {}
     names = {f.name for f in fields(AttemptRecord)}
-    for number, line in _complete_lines(file):
+    for number, line in lines:
         try:
             value = json.loads(line)
             key = Key(value["dataset"], value["prompt"], value["method"], value["problem"])
@@ -278,7 +292,7 @@ def _outcomes(file: Path) -> Iterator[Outcome]:
                 stop_reason=value["stop_reason"],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{file}, line {number} is no line of an evaluation: {error!r}") from None
+            raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None
 
 
 def _complete_lines(file: Path) -> Iterable[tuple[int, bytes]]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, LatentSeekError
-from latentseek_agents.evaluation.methods import Method, Work, make_method, problem_seed
+from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder
 
@@ -210,8 +210,7 @@ def evaluate(
         raise ConfigError(f"batch={batch}: at least 1 problem at a time is needed")
     base = config or LatentSeekConfig()
     part = shard or Shard()
-    found = [make_method(name, backbone, temperature=temperature) for name in methods]
-    made = {method.name: method for method in found}
+    made = {name: make_method(name, backbone, temperature=temperature) for name in method_names(methods)}
     settings = run_settings(backbone, base, temperature=temperature)
     stop = threading.Event()
 

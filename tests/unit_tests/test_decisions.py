@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import VerdictError
 from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
-from latentseek_agents.graphs.decisions import accepts, as_verdict, best_attempt, best_sample, stop_reason
+from latentseek_agents.graphs.decisions import (
+    accepts,
+    as_verdict,
+    best_attempt,
+    best_sample,
+    stop_reason,
+    weighted_votes,
+)
 
 CONFIG = LatentSeekConfig()
 NOTHING_SPENT = Usage()
@@ -165,3 +172,23 @@ def test_seconds_and_tokens_are_bounded():
     assert reason(False, usage=spent, max_seconds=5.0) == "seconds"
     assert reason(False, usage=spent, max_total_tokens=100) == "tokens"
     assert reason(False, usage=spent, max_total_tokens=1, max_seconds=1.0) == "seconds"
+
+
+@pytest.mark.parametrize(
+    ("answers", "scores", "chosen"),
+    [
+        (["1", "2", "2"], [-0.3, -0.6, -0.5], 2),  # 0.7 against 0.4 + 0.5
+        (["1", "2", "2.0"], [-0.1, -0.6, -0.5], 0),  # 0.9 against 0.9: of a tie the better attempt
+        (["1/2", "0.5", "3"], [-0.5, -0.6, -0.2], 0),
+        ([None, None, "7"], [0.0, 0.0, -1.0], 0),  # nobody weighs anything: the best attempt
+        (["4", "4", None], [None, None, -0.5], 2),
+    ],
+)
+def test_a_vote_weighs_each_attempt_by_its_score(answers, scores, chosen):
+    made = [attempt(score, None if score is None else False, number) for number, score in enumerate(scores)]
+    made = [replace(one, answer=answer) for one, answer in zip(made, answers, strict=True)]
+    assert best_attempt(made, "vote") is made[chosen]
+
+
+def test_votes_of_equal_answers_add_up():
+    assert weighted_votes(["1/2", "x", "0.5", None], [0.25, 0.5, 0.5, 1]) == [0.75, 0.5, 0.75, 0]

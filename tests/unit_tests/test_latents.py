@@ -201,3 +201,23 @@ def test_a_probability_of_zero_has_a_finite_gradient(release_loss: bool):
 def test_a_broken_head_raises_and_names_the_step():
     with pytest.raises(NonFiniteError, match=r"log-probability of the tokens is NaN or infinite at step 7"):
         policy_gradient(lambda h: h * float("nan"), torch.ones(1, 2, 3), [[0, 1]], [-1.0], step=7)
+
+
+@pytest.mark.parametrize("kind", ["independent", "consistent"])
+def test_a_random_step_is_as_long_as_adams_and_leads_elsewhere(kind: Any):
+    hidden = torch.randn(5, 16, generator=torch.Generator().manual_seed(1))
+    gradient = torch.randn(5, 16, generator=torch.Generator().manual_seed(2))
+    start = Latents.start(hidden, kind)
+
+    def moved(seed: int | None) -> torch.Tensor:
+        dice = None if seed is None else torch.Generator().manual_seed(seed)
+        made = start.stepped(gradient, learning_rate=0.1, rows=4, random_directions=dice)
+        return made.values - start.values
+
+    guided, walked, again, other = moved(None), moved(3), moved(3), moved(4)
+    torch.testing.assert_close(walked.norm(dim=-1), guided.norm(dim=-1), rtol=1e-4, atol=1e-6)
+    assert not walked[4].any()
+    assert torch.equal(walked, again)
+    for one, two in ((walked, guided), (walked, other)):
+        cosine = torch.nn.functional.cosine_similarity(one[:4], two[:4], dim=-1)
+        assert cosine.abs().max() < 0.9

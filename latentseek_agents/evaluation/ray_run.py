@@ -1,0 +1,148 @@
+"""The same evaluation over many machines, with Ray Data: actors that hold a backbone each work on the tasks.
+
+Ray spreads, retries and collects; this process alone writes, into the same files as
+:func:`~latentseek_agents.evaluation.run.evaluate`, so either can go on with what the other began.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.evaluation.methods import Method, make_method, method_names
+from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.records import Key, Outcome, RunFolder, read_outcomes
+from latentseek_agents.evaluation.run import Prompt, Task, perform, plan, run_settings
+
+__all__ = ["evaluate_with_ray"]
+
+
+def evaluate_with_ray(
+    load: Callable[[], Backbone],
+    problems: Sequence[Problem],
+    *,
+    methods: Sequence[str],
+    out: str | Path,
+    actors: int = 2,
+    config: LatentSeekConfig | None = None,
+    prompts: Sequence[Prompt] = ("boxed",),
+    temperature: float = 0.8,
+    batch: int = 8,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_plan: Callable[[Sequence[Task], Sequence[Outcome]], None] | None = None,
+) -> None:
+    """As :func:`~latentseek_agents.evaluation.run.evaluate`, spread over Ray actors.
+
+    ``ray.init`` is called if Ray is not up yet; with ``RAY_ADDRESS`` set it joins that cluster. Every actor
+    takes one GPU if the cluster has any, else its share of the processors.
+
+    Args:
+        load: Makes a backbone; called once in each actor, so it must be a function that pickles.
+        problems: What to solve.
+        methods: Names, see :mod:`~latentseek_agents.evaluation.methods`.
+        out: The run's folder, on this machine.
+        actors: How many backbones.
+        config: Settings of the search, limits and seed.
+        prompts: ``"boxed"``, ``"json"`` or both.
+        temperature: Of the samples of ``bon`` and ``sc``.
+        batch: How many problems an actor works on at the same time.
+        on_outcome: Called with each outcome as it is written.
+        on_plan: Called once with all tasks, and the outcomes among them that the folder already holds.
+
+    Raises:
+        ConfigError: A setting is out of range, or Ray is not installed.
+        InputError: The folder holds another run, or another process writes to it.
+    """
+    if actors < 1 or batch < 1:
+        raise ConfigError(f"actors={actors}, batch={batch}: at least 1 of each is needed")
+    try:
+        ray = import_module("ray")
+        ray_data = import_module("ray.data")
+    except ImportError:
+        raise ConfigError("evaluation over Ray needs it: pip install 'ray[data]'") from None
+    base = config or LatentSeekConfig()
+    tasks = plan(problems, method_names(methods), prompts)
+    known = _known(out)
+    if on_plan is not None:
+        on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
+    waiting = [task for task in tasks if task.key not in known]
+    if not waiting:
+        return
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
+    resources = ray.cluster_resources()
+    share = (
+        {"num_gpus": 1} if resources.get("GPU") else {"num_cpus": max(1, resources["CPU"] // (actors + 1))}
+    )
+    rows = ray_data.from_items([_to_row(task) for task in waiting])
+    done = rows.map_batches(
+        _Worker,
+        fn_constructor_args=(load, base.model_dump(), temperature, batch),
+        batch_size=batch,
+        concurrency=actors,
+        zero_copy_batch=True,
+        **share,
+    )
+    folder: RunFolder | None = None
+    try:
+        for row in done.iter_rows():
+            if folder is None:
+                folder = RunFolder(out, row["settings"])
+            outcome = Outcome.from_lines(row["lines"], run=folder.fingerprint)
+            folder.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+class _Worker:
+    """An actor: a backbone, and the methods over it."""
+
+    def __init__(
+        self, load: Callable[[], Backbone], config: Mapping[str, Any], temperature: float, batch: int
+    ) -> None:
+        self._backbone = load()
+        self._config = LatentSeekConfig(**config)
+        self._temperature = temperature
+        self._settings = run_settings(self._backbone, self._config, temperature=temperature)
+        self._pool = ThreadPoolExecutor(batch, thread_name_prefix="evaluate")
+        self._methods: dict[str, Method] = {}
+
+    def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
+        tasks = [
+            _from_row(dict(zip(rows, values, strict=True))) for values in zip(*rows.values(), strict=True)
+        ]
+        for task in tasks:
+            name = task.key.method
+            if name not in self._methods:
+                self._methods[name] = make_method(name, self._backbone, temperature=self._temperature)
+        outcomes = list(self._pool.map(self._perform, tasks))
+        return {
+            "lines": [outcome.to_lines() for outcome in outcomes],
+            "settings": [self._settings] * len(outcomes),
+        }
+
+    def _perform(self, task: Task) -> Outcome:
+        return perform(task, self._methods[task.key.method], self._config, "")
+
+
+def _known(out: str | Path) -> dict[Key, Outcome]:
+    if not (Path(out) / "run.json").exists():
+        return {}
+    return {outcome.key: outcome for outcome in read_outcomes(out)}
+
+
+def _to_row(task: Task) -> dict[str, Any]:
+    return {**task.key._asdict(), "question": task.problem.question, "reference": task.problem.reference}
+
+
+def _from_row(row: Mapping[str, Any]) -> Task:
+    number = int(row["problem"])
+    key = Key(str(row["dataset"]), str(row["prompt"]), str(row["method"]), number)
+    return Task(key, Problem(key.dataset, number, str(row["question"]), str(row["reference"])))

@@ -1,0 +1,75 @@
+"""``latentseek eval`` on a tiny model in a folder."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from latentseek_agents.cli import app
+from latentseek_agents.evaluation.records import read_outcomes, read_settings
+from latentseek_agents.testing import tiny_model, tiny_tokenizer
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny_model().save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def data(tmp_path):
+    file = tmp_path / "sums.jsonl"
+    rows = [{"question": f"What is {n} + 1?", "answer": n + 1} for n in range(3)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return str(file)
+
+
+def test_methods_and_prompts_are_run_and_shown(model, data, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["eval", "--data", data, "--out", str(out), "--model", model, "--max-new-tokens", "8"]
+    arguments += ["--method", "cot,sc:2,psrm", "--prompt", "boxed,json", "--max-iterations", "1"]
+    arguments += ["--set", "fraction=0.5", "--set", "latents=consistent", "--seed", "3"]
+    done = RUN.invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "sums boxed cot: 0 of 3 right" in done.stdout
+    assert "sums json psrm: 0 of 3 right (oracle)" in done.stdout
+    assert len(read_outcomes(out)) == 3 * 2 * 3
+    settings = read_settings(out)["config"]
+    assert (settings["fraction"], settings["latents"], settings["seed"]) == (0.5, "consistent", 3)
+
+    again = RUN.invoke(app, [*arguments, "--limit", "2"])
+    assert again.exit_code == 0, again.output
+    assert "sums boxed cot: 0 of 2 right" in again.stdout
+    assert len(read_outcomes(out)) == 3 * 2 * 3
+
+    other = RUN.invoke(app, [*arguments, "--set", "learning_rate=0.5"])
+    assert other.exit_code == 2
+    assert "holds another run" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "magic"], "is unknown; the methods are"),
+        (["--method", ","], "names nothing"),
+        (["--prompt", "xml"], "is neither boxed nor json"),
+        (["--shard", "3/2"], "shard 3/2"),
+        (["--shard", "half"], "write it as 0/2"),
+        (["--set", "fraction"], "write it as name=value"),
+        (["--set", "fraction=2"], "fraction=2"),
+        (["--set", "colour=red"], "there is no such setting"),
+        (["--preset", "GPT-9:gsm8k"], "GPT-9"),
+        (["--data", "nowhere.jsonl"], "cannot be read"),
+        (["--ray", "2", "--shard", "0/2"], "leave --shard away"),
+    ],
+)
+def test_bad_options_are_refused_before_a_model_is_loaded(data, tmp_path, options, message):
+    arguments = ["eval", "--data", data, "--out", str(tmp_path / "run"), "--model", "no/such-model"]
+    done = RUN.invoke(app, [*arguments, *options])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()

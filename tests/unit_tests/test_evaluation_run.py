@@ -1,0 +1,283 @@
+"""Runs of an evaluation: what is written, resumed, shared, refused."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from latentseek_agents import LatentSeekConfig
+from latentseek_agents.engine.errors import ConfigError, InputError
+from latentseek_agents.evaluation.methods import make_method
+from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
+from latentseek_agents.evaluation.run import Shard, evaluate, model_fingerprint
+from latentseek_agents.graphs import create_best_of_n_graph, create_self_consistency_graph
+from latentseek_agents.testing import scripted_backbone, tiny_backbone
+from latentseek_agents.tools import StepVerifier
+
+CONFIG = LatentSeekConfig(max_new_tokens=10, max_iterations=2, fraction=0.5, learning_rate=0.3)
+PROBLEMS = [Problem("made up", number, f"What is {number} + 1?", str(number + 1)) for number in range(6)]
+METHODS = ["cot", "sc:3", "bon:2:steps", "psrm", "walk:psrm", "steps"]
+
+
+def without_time(outcomes):
+    """Outcomes without what differs from run to run: the clock, and who shared a forward pass."""
+    nothing = {"policy_seconds": 0, "verifier_seconds": 0, "policy_forward_passes": 0}  # no model verifies
+    return [
+        replace(outcome, attempts=tuple(replace(attempt, **nothing) for attempt in outcome.attempts))
+        for outcome in outcomes
+    ]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+@pytest.fixture(scope="module")
+def whole(backbone, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    evaluate(backbone, PROBLEMS, methods=METHODS, out=folder, config=CONFIG, batch=4)
+    return folder
+
+
+def test_every_problem_is_done_by_every_method(whole):
+    outcomes = read_outcomes(whole)
+    assert {outcome.key for outcome in outcomes} == {
+        Key("made up", "boxed", method, problem.number) for method in METHODS for problem in PROBLEMS
+    }
+    by_method = {method: [o for o in outcomes if o.key.method == method] for method in METHODS}
+    assert all(len(outcome.attempts) == 1 for outcome in by_method["cot"])
+    assert all(len(outcome.attempts) == 3 for outcome in by_method["sc:3"])
+    assert all(len(outcome.attempts) == 3 for outcome in by_method["psrm"])  # never right: draft and K = 2
+
+
+def test_alone_or_in_company_the_outcomes_are_the_same(backbone, whole, tmp_path):
+    evaluate(backbone, PROBLEMS, methods=METHODS, out=tmp_path, config=CONFIG, batch=1)
+    assert without_time(read_outcomes(tmp_path)) == without_time(read_outcomes(whole))
+
+
+def test_a_line_per_attempt_with_what_it_cost(whole):
+    lines = [
+        json.loads(line) for file in whole.glob("attempts-*.jsonl") for line in file.read_text().splitlines()
+    ]
+    attempts = [line for line in lines if line["kind"] == "attempt"]
+    outcomes = [line for line in lines if line["kind"] == "outcome"]
+    assert len(attempts) == sum(line["attempts"] for line in outcomes)
+    drafts = [line for line in attempts if line["method"] == "psrm" and line["attempt"] == 0]
+    assert all(line["policy_tokens"] > 0 and line["policy_forward_passes"] > 0 for line in drafts)
+    settings = json.loads((whole / "run.json").read_text())
+    assert {line["run"] for line in lines} == {settings["run"]}
+    assert settings["model_hash"]
+    assert settings["versions"]["torch"]
+    assert settings["config"]["seed"] == 0
+
+
+def test_what_is_done_is_not_done_again(backbone, tmp_path):
+    seen = []
+    evaluate(backbone, PROBLEMS[:3], methods=["cot"], out=tmp_path, config=CONFIG, on_outcome=seen.append)
+    evaluate(backbone, PROBLEMS, methods=["cot", "sc:2"], out=tmp_path, config=CONFIG, on_outcome=seen.append)
+    assert sorted(outcome.key for outcome in seen) == [outcome.key for outcome in read_outcomes(tmp_path)]
+    assert len(seen) == 12
+
+
+def test_shards_are_disjoint_and_together_everything(backbone, whole, tmp_path):
+    for index in (1, 0):
+        evaluate(
+            backbone, PROBLEMS, methods=METHODS, out=tmp_path, config=CONFIG, shard=Shard(index, 2), batch=2
+        )
+    assert len(list(tmp_path.glob("attempts-*.jsonl"))) == 2
+    assert without_time(read_outcomes(tmp_path)) == without_time(read_outcomes(whole))
+
+
+def test_a_folder_of_another_run_is_refused(backbone, whole):
+    before = sorted((file.name, file.read_bytes()) for file in whole.glob("*.json*"))
+    with pytest.raises(InputError, match=r"holds another run.*config.*name another folder"):
+        evaluate(backbone, PROBLEMS, methods=["cot"], out=whole, config=CONFIG.replace(seed=1))
+    assert sorted((file.name, file.read_bytes()) for file in whole.glob("*.json*")) == before
+
+
+def test_two_writers_of_one_shard_are_refused(tmp_path):
+    with RunFolder(tmp_path, {"a": 1}), pytest.raises(InputError, match="another process is writing"):
+        RunFolder(tmp_path, {"a": 1})
+    RunFolder(tmp_path, {"a": 1}).close()
+
+
+def outcome_of(number, *attempts):
+    return Outcome(
+        key=Key("data", "boxed", "cot", number),
+        run="r",
+        seed=1,
+        reference="1",
+        attempts=attempts or (AttemptRecord(attempt=0, answer="1", right=True, text="line\u2028break\n"),),
+        chosen=0,
+    )
+
+
+@pytest.mark.parametrize("lost", [1, 40, 150, 400])
+def test_what_was_half_written_is_cut_off_and_done_again(tmp_path, lost):
+    with RunFolder(tmp_path, {}) as folder:
+        folder.append(outcome_of(0))
+        folder.append(outcome_of(1))
+    file = tmp_path / "attempts-0-of-1.jsonl"
+    file.write_bytes(file.read_bytes()[:-lost])
+    assert read_outcomes(tmp_path) == [outcome_of(0)]
+    with RunFolder(tmp_path, {}) as folder:
+        assert folder.outcomes() == [outcome_of(0)]
+        folder.append(outcome_of(1))
+    assert read_outcomes(tmp_path) == [outcome_of(0), outcome_of(1)]
+
+
+def test_the_same_outcome_of_two_processes_counts_once(tmp_path):
+    for writer in ("0-of-1", "0-of-2"):
+        with RunFolder(tmp_path, {}, writer) as folder:
+            folder.append(outcome_of(0))
+    assert read_outcomes(tmp_path) == [outcome_of(0)]
+
+
+def test_a_strange_line_is_named(tmp_path):
+    with RunFolder(tmp_path, {}) as folder:
+        folder.append(outcome_of(0))
+    with (tmp_path / "attempts-0-of-1.jsonl").open("a") as file:
+        file.write('{"kind": "attempt"}\n')
+    with pytest.raises(InputError, match=r"attempts-0-of-1.jsonl, line 3 is no line of an evaluation"):
+        read_outcomes(tmp_path)
+    with pytest.raises(InputError, match=r"no run.json"):
+        read_outcomes(tmp_path / "nowhere")
+
+
+def test_a_problem_that_is_too_long_is_wrong_and_stops_nothing(backbone, tmp_path):
+    problems = [Problem("long", 0, "1 + " * 5000, "1"), PROBLEMS[0]]
+    evaluate(backbone, problems, methods=["cot"], out=tmp_path, config=CONFIG)
+    long = next(outcome for outcome in read_outcomes(tmp_path) if outcome.key.dataset == "long")
+    assert not long.right
+    assert long.stop_reason == "error: InputError"
+
+
+def test_an_error_in_the_middle_loses_nothing(backbone, tmp_path):
+    class Broken(Exception):
+        """For this test."""
+
+    seen = []
+
+    def break_down(outcome):
+        seen.append(outcome)
+        if len(seen) == 2:
+            raise Broken
+
+    with pytest.raises(Broken):
+        evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG, on_outcome=break_down)
+    assert sorted(o.key for o in read_outcomes(tmp_path)) == sorted(o.key for o in seen)
+    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+    assert len(read_outcomes(tmp_path)) == len(PROBLEMS)
+
+
+@pytest.mark.parametrize(
+    ("reference", "right", "reason"), [("7", [True], "passed"), ("8", [False] * 3, "iterations")]
+)
+def test_psrm_stops_at_the_right_answer_and_is_marked_as_an_oracle(reference, right, reason):
+    backbone = scripted_backbone([r"It is \boxed{7}."])
+    config = CONFIG.replace(max_new_tokens=40)
+    method = make_method("psrm", backbone)
+    work = method.solve(Problem("made up", 0, "What is 3 + 4?", reference), config, None)
+    assert method.oracle
+    assert not make_method("self", backbone).oracle
+    assert [attempt.right for attempt in work.attempts] == right
+    assert (work.chosen, work.stop_reason) == (0, reason)
+
+
+def test_the_baselines_are_those_of_the_graphs(backbone):
+    problem = PROBLEMS[2]
+    state = {"question": problem.question}
+    voted = (
+        create_self_consistency_graph(backbone, n=3, temperature=0.8, config=CONFIG).compile().invoke(state)
+    )
+    best = (
+        create_best_of_n_graph(backbone, verifier=StepVerifier(), n=3, temperature=0.8, config=CONFIG)
+        .compile()
+        .invoke(state)
+    )
+    sc = make_method("sc:3", backbone).solve(problem, CONFIG, None)
+    bon = make_method("bon:3:steps", backbone).solve(problem, CONFIG, None)
+    for work, graph in ((sc, voted), (bon, best)):
+        assert [attempt.text for attempt in work.attempts] == [entry["text"] for entry in graph["iterations"]]
+        assert work.attempts[work.chosen].text == graph["text"]
+        assert sum(attempt.verifier_tokens for attempt in work.attempts) == graph["usage"]["verifier_tokens"]
+        assert sum(attempt.policy_tokens for attempt in work.attempts) == graph["usage"]["policy_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cott", "is unknown; the methods are cot"),
+        ("sc:0", "must be 1 or more"),
+        ("bon:x", "must be 1 or more"),
+        ("bon:3:luck", "is no reward"),
+        ("sc:3:steps", "takes 1 argument"),
+        ("cot:3", "takes no argument"),
+        ("walk:luck", "is no reward"),
+    ],
+)
+def test_a_method_that_is_none_is_refused(backbone, name, message):
+    with pytest.raises(ConfigError, match=message):
+        make_method(name, backbone)
+
+
+def test_settings_out_of_range_are_refused_before_anything_is_written(backbone, tmp_path):
+    with pytest.raises(ConfigError, match="batch=0"):
+        evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, batch=0)
+    with pytest.raises(ConfigError, match="is unknown"):
+        evaluate(backbone, PROBLEMS, methods=["cot", "xx"], out=tmp_path)
+    with pytest.raises(ConfigError, match="shard 2/2"):
+        Shard(2, 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_fingerprint_tells_models_apart():
+    prints = {model_fingerprint(tiny_backbone(seed=seed)) for seed in (0, 0, 1)}
+    assert len(prints) == 2
+
+
+CHILD = """
+import os, signal, sys
+from tests.unit_tests.test_evaluation_run import CONFIG, METHODS, PROBLEMS
+from latentseek_agents.evaluation.records import RunFolder
+from latentseek_agents.evaluation.run import evaluate
+from latentseek_agents.testing import tiny_backbone
+
+folder, deaths = sys.argv[1], [float(n) for n in sys.argv[2:]]
+backbone = tiny_backbone()
+for delay in deaths:  # a fork of a process that has decoded nothing yet: torch is imported once
+    child = os.fork()
+    if child == 0:
+        signal.setitimer(signal.ITIMER_REAL, delay)  # SIGALRM ends the process wherever it is
+        evaluate(backbone, PROBLEMS, methods=METHODS, out=folder, config=CONFIG, batch=3)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+evaluate(backbone, PROBLEMS, methods=METHODS, out=folder, config=CONFIG, batch=3)
+print("done", flush=True)
+"""
+
+
+def test_killed_ten_times_at_random_moments_the_outcomes_are_the_same(whole, tmp_path):
+    dice = random.Random(0)  # noqa: S311 - no secret
+    delays = [str(dice.uniform(0.02, 0.4)) for _ in range(10)]
+    run = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path), *delays],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split()[-1] == "done"
+    assert str(-signal.SIGALRM) in run.stdout.split()  # at least one was really killed
+    assert without_time(read_outcomes(tmp_path)) == without_time(read_outcomes(whole))
