@@ -13,7 +13,7 @@ from latentseek_agents.engine.verdict import Attempt
 from latentseek_agents.evaluation.records import AttemptRecord, Outcome
 from latentseek_agents.graphs.decisions import best_attempt
 
-__all__ = ["Group", "Keep", "Series", "Trial", "group_outcomes", "is_oracle"]
+__all__ = ["Group", "Keep", "Series", "Trial", "group_outcomes", "is_oracle", "method_place"]
 
 Keep = Literal["best", "last", "vote"]
 
@@ -216,7 +216,7 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
         Group(
             dataset,
             prompt,
-            tuple(Series(dataset, prompt, name, methods[name]) for name in sorted(methods, key=_place)),
+            tuple(Series(dataset, prompt, name, methods[name]) for name in sorted(methods, key=method_place)),
         )
         for (dataset, prompt), methods in sorted(found.items())
     ]
@@ -232,6 +232,13 @@ def is_oracle(method: str) -> bool:
     return "psrm" in method.split(":")
 
 
+def method_place(method: str) -> tuple[bool, int, int, str]:
+    """Where a method stands in a table, as a key to sort by: oracles last."""
+    kind = method.partition(":")[0]
+    place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return is_oracle(method), place, _argument(method), method
+
+
 def _as_attempt(place: int, record: AttemptRecord) -> Attempt:
     """What a choice among attempts looks at, with its place instead of its iteration."""
     return Attempt(
@@ -245,12 +252,6 @@ def _as_attempt(place: int, record: AttemptRecord) -> Attempt:
         score=record.score,
         passed=record.passed,
     )
-
-
-def _place(method: str) -> tuple[bool, int, int, str]:
-    kind = method.partition(":")[0]
-    place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
-    return is_oracle(method), place, _argument(method), method
 
 
 def _argument(method: str) -> int:
