@@ -58,9 +58,10 @@ def _print(console: "Console", table: "Table") -> None:
 
     if not table.rows:
         return
-    grid = Grid(title=Text(table.title), title_justify="left", caption=Text(table.note))
+    grid = Grid(title=Text(table.title), title_justify="left")
     for column in table.columns:
         grid.add_column(Text(one_line(column)), overflow="fold")
     for row in table.rows:
         grid.add_row(*(Text(one_line(cell)) for cell in row))
     console.print(grid)
+    console.print(Text(table.note, style="dim"), soft_wrap=True)

@@ -7,11 +7,13 @@ from latentseek_agents.evaluation.cells import Table
 
 __all__ = ["html_table", "markdown_table", "markdown_text", "one_line"]
 
-_MARKDOWN = re.compile(r"([\\`*_\[\]~$|#])")
-_LONGEST = 200
+# An underscore within a word emphasises nothing.
+_MARKDOWN = re.compile(r"([\\`*\[\]~$|#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+_LONGEST_NAME = 200
+_LONGEST_TEXT = 2000
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, longest: int = _LONGEST_NAME) -> str:
     r"""Printable characters on one line, cut off where it gets too long.
 
     Example:
@@ -19,7 +21,7 @@ def one_line(text: str) -> str:
         'a b [31m'
     """
     text = "".join(character if character.isprintable() else " " for character in text)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def markdown_text(text: str) -> str:
@@ -29,7 +31,7 @@ def markdown_text(text: str) -> str:
         >>> markdown_text("<img> https://example.org & so on")
         '&lt;img&gt; https&#58;//example.org &amp; so on'
     """
-    text = _MARKDOWN.sub(r"\\\1", escape(one_line(text), quote=False))
+    text = _MARKDOWN.sub(r"\\\1", escape(one_line(text, _LONGEST_TEXT), quote=False))
     return text.replace("://", "&#58;//")
 
 
@@ -57,4 +59,4 @@ def html_table(table: Table) -> str:
 
 
 def _markdown_row(cells: "tuple[str, ...] | list[str]", *, raw: bool = False) -> str:
-    return "| " + " | ".join(cell if raw else markdown_text(cell) for cell in cells) + " |"
+    return "| " + " | ".join(cell if raw else markdown_text(one_line(cell)) for cell in cells) + " |"

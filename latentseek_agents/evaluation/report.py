@@ -18,8 +18,8 @@ from latentseek_agents.evaluation.tables import main_table, oracle_tables, resul
 __all__ = ["incomplete", "write_report"]
 
 _ORACLE_NOTE = (
-    "These methods are told the known answer. They show how far a search, or choosing among samples, could get "
-    "with a perfect verifier, and are no result of a method that anyone could use."
+    "These methods are told the known answer. They show how far a search, or choosing among samples, could "
+    "get with a perfect verifier, and are no result of a method that anyone could use."
 )
 
 _STYLE = """
@@ -141,12 +141,12 @@ def _html_section(section: _Section) -> str:
     settings = escape(json.dumps(run.settings, indent=1, default=str))
     head = (
         f"<section><h2>{escape(one_line(run.name))}</h2>"
-        f'<p class="soft">{escape(one_line(_settings(run)))}</p>'
+        f'<p class="soft">{escape(one_line(_settings(run), 2000))}</p>'
         f"<details><summary>all settings</summary><pre>{settings}</pre></details>"
     )
     if not run.groups:
         return f"{head}<p>Nothing is done yet.</p></section>"
-    missing = "".join(f"<li>{escape(one_line(line))}</li>" for line in section.incomplete)
+    missing = "".join(f"<li>{escape(one_line(line, 2000))}</li>" for line in section.incomplete)
     warning = (
         f'<p class="incomplete"><strong>Incomplete</strong>: n differs.</p><ul>{missing}</ul>'
         if missing
@@ -160,7 +160,7 @@ def _html_section(section: _Section) -> str:
 
 
 def _html_figure(drawing: Drawing) -> str:
-    caption = escape(one_line(f"{drawing.where}: {drawing.caption}"))
+    caption = escape(one_line(f"{drawing.where}: {drawing.caption}", 2000))
     image = base64.b64encode(drawing.png).decode()
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{image}">'
