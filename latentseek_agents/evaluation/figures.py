@@ -3,13 +3,12 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
 from latentseek_agents.evaluation.cells import marked, where
 from latentseek_agents.evaluation.summary import Summary
-from latentseek_agents.evaluation.trials import is_oracle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,10 +18,11 @@ __all__ = ["Drawing", "can_draw", "draw"]
 
 # A colour, a marker and a dash for each: the last two tell methods apart in grey.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
 _DASHES = ("-", (0, (6, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1)), (0, (8, 2, 2, 2, 2, 2)), "-")
 _ORACLE_DASH = (0, (4, 3))
 _LONGEST_LABEL = 60
+_SHIFT = 0.08
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,11 @@ class _Curve:
 
 def can_draw() -> bool:
     """Whether matplotlib is installed."""
-    return find_spec("matplotlib") is not None
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        return False
+    return True
 
 
 def draw(run: RunAnalysis) -> list[Drawing]:
@@ -128,13 +132,13 @@ def _figure(
     title: str, x_label: str, y_label: str, curves: Sequence[_Curve], *, logarithmic: bool
 ) -> "Figure":
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for number, curve in enumerate(curves):
         # Bars at the same place would hide each other.
-        shift = 0.0 if logarithmic else (number - (len(curves) - 1) / 2) * 0.04
+        shift = 0.0 if logarithmic else (number - (len(curves) - 1) / 2) * _SHIFT
         _plot(axes, curve, number, shift)
     axes.set_title(_safe(title), parse_math=False, fontsize=11)
     axes.set_xlabel(x_label)
@@ -142,7 +146,9 @@ def _figure(
     axes.set_ylim(-2, 102)
     if logarithmic and all(min(curve.x) > 0 for curve in curves):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
     elif not logarithmic:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
@@ -160,7 +166,7 @@ def _plot(axes: "Axes", curve: _Curve, number: int, shift: float) -> None:
     above = [100 * max(0.0, point.interval.high - point.accuracy) for point in curve.points]
     dash = _ORACLE_DASH if curve.oracle else _DASHES[number % len(_DASHES)]
     counts = {point.questions for point in curve.points}
-    label = marked(curve.label, oracle=curve.oracle and is_oracle(curve.label))
+    label = marked(curve.label, oracle=curve.oracle)
     axes.errorbar(
         [x + shift for x in curve.x],
         heights,

@@ -35,13 +35,13 @@ def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
     """
     cells: dict[tuple[str, bool], dict[int, str]] = {}
     for column, group in enumerate(run.groups):
-        count = _common_count(group)
+        count = _most_questions(group)
         for summary in group.methods:
             if _beside_oracles(summary) is not oracle:
                 continue
             searched = _searched(summary)
             prefix = "" if searched is None else f"{summary.method}: "
-            questions = "" if count is not None else f", n = {summary.questions}"
+            questions = "" if summary.questions == count else f", n = {summary.questions}"
             text = f"{prefix}{accuracy(summary.accuracy, summary.interval)}{questions}"
             cells.setdefault((searched or summary.method, searched is not None), {})[column] = text
     rows = tuple(
@@ -254,18 +254,12 @@ def _beside_oracles(summary: Summary) -> bool:
     return summary.oracle or is_oracle(_searched(summary) or "")
 
 
-def _common_count(group: GroupAnalysis) -> int | None:
-    counts = {summary.questions for summary in group.methods}
-    return counts.pop() if len(counts) == 1 else None
+def _most_questions(group: GroupAnalysis) -> int:
+    return max(summary.questions for summary in group.methods)
 
 
 def _column(group: GroupAnalysis) -> str:
-    count = _common_count(group)
-    return (
-        where(group.dataset, group.prompt)
-        if count is None
-        else f"{where(group.dataset, group.prompt)}, n = {count}"
-    )
+    return f"{where(group.dataset, group.prompt)}, n = {_most_questions(group)}"
 
 
 def _named(summary: Summary) -> str:
