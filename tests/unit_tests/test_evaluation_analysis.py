@@ -2,11 +2,13 @@
 
 import pytest
 
+from latentseek_agents.evaluation import sample_pool as sample_pool_module
 from latentseek_agents.evaluation.analysis import GroupAnalysis, analyse_group, analyse_run, analyse_runs
 from latentseek_agents.evaluation.records import Outcome
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.summary import Summary
 from latentseek_agents.evaluation.trials import group_outcomes
+from latentseek_agents.graphs.decisions import weighted_votes
 from tests.made_up_runs import attempt, outcome, write_run
 
 
@@ -236,10 +238,12 @@ def test_a_question_that_could_not_be_worked_on_is_wrong():
 
 def test_answers_are_compared_once_however_many_prefixes(monkeypatch):
     calls = []
-    from latentseek_agents.evaluation import sample_pool as module
 
-    real = module.weighted_votes
-    monkeypatch.setattr(module, "weighted_votes", lambda *given: calls.append(given) or real(*given))
+    def counted(*given):
+        calls.append(given)
+        return weighted_votes(*given)
+
+    monkeypatch.setattr(sample_pool_module, "weighted_votes", counted)
     (group,) = group_outcomes([samples("sc:5", 0, "4", "5", "4", "5", "5")])
     pool = SamplePool(group.series[0])
     assert [pool.majority(count).trials[0].chosen for count in range(1, 6)] == [0, 0, 0, 0, 1]
