@@ -199,8 +199,9 @@ def comparisons(group: Group, pool: SamplePool | None) -> list[Paired]:
             if other is not None
         ]
         same = pool.at_tokens_of(series) if series.searches and pool is not None else None
-        if same is not None:
-            name = f"{same.method}, at the tokens of {series.method}"
+        if same is not None and pool is not None:
+            stored = ", all stored" if same.method == f"sc-{pool.size}" else ""
+            name = f"{same.method}, at the tokens of {series.method}{stored}"
             found.append(Paired(series.method, name, series.oracle, compare_series(series, same)))
     return found
 

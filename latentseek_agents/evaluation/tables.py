@@ -24,6 +24,7 @@ from latentseek_agents.evaluation.verdict_tables import agreement_table, confusi
 __all__ = ["main_table", "oracle_tables", "result_tables"]
 
 _SAME_TOKENS = "at the tokens of "
+_ALL_STORED = "all stored"
 
 
 def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
@@ -40,7 +41,7 @@ def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
             if _beside_oracles(summary) is not oracle:
                 continue
             searched = _searched(summary)
-            prefix = "" if searched is None else f"{summary.method}: "
+            prefix = "" if searched is None else f"{summary.method}{_stored(group, summary)}: "
             questions = "" if summary.questions == count else f", n = {summary.questions}"
             text = f"{prefix}{accuracy(summary.accuracy, summary.interval)}{questions}"
             cells.setdefault((searched or summary.method, searched is not None), {})[column] = text
@@ -52,7 +53,10 @@ def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
     )
     title = f"Accuracy: {ORACLE} methods, a ceiling and no result" if oracle else "Accuracy"
     columns = ("method", *(_column(group) for group in run.groups))
-    return Table(title, columns, rows, "Per cent, with Wilson's 95 % interval.")
+    note = "Per cent, with Wilson's 95 % interval."
+    if any(_ALL_STORED in cell for row in rows for cell in row[1:]):
+        note += " All stored: the search's tokens may pay for more samples than were drawn."
+    return Table(title, columns, rows, note)
 
 
 def result_tables(run: RunAnalysis) -> list[Table]:
@@ -248,6 +252,12 @@ def _searched(summary: Summary) -> str | None:
     """The search whose tokens these samples cost; None if they are none."""
     same = summary.variant.startswith(_SAME_TOKENS)
     return summary.variant.removeprefix(_SAME_TOKENS) if same else None
+
+
+def _stored(group: GroupAnalysis, summary: Summary) -> str:
+    """A remark if there are no more samples than these."""
+    drawn = [sample.method for sample in group.samples if sample.method.startswith("sc-")]
+    return f" ({_ALL_STORED})" if summary.method == drawn[-1] else ""
 
 
 def _beside_oracles(summary: Summary) -> bool:

@@ -109,6 +109,16 @@ def test_oracles_stand_apart_and_are_marked(tmp_path):
         assert method is None or "pass@n at" in line or method[1].endswith("(ORACLE)"), line
 
 
+def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
+    made = [attempt(0, "4", True, score=0.0, passed=True, policy_tokens=500)]
+    outcomes = [one for one in a_run() if one.key.method == "sc:3"]
+    outcomes += [outcome("self", number, made) for number in range(8)]
+    markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
+    assert "| sc at the tokens of self | sc-3 (all stored): 50.0" in section(markdown, "Accuracy")
+    assert "may pay for more samples than were drawn" in section(markdown, "Accuracy")
+    assert "| sc-3, at the tokens of self, all stored |" in markdown
+
+
 def test_runs_that_are_not_done_say_so(tmp_path):
     outcomes = [one for one in a_run() if one.key.method != "self" or one.key.problem < 3]
     out = written(tmp_path, outcomes)
