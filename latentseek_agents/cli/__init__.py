@@ -1,4 +1,4 @@
-"""The command line: ``latentseek solve``, ``verify``, ``demo`` and ``eval``.
+"""The command line: ``latentseek solve``, ``verify``, ``demo``, ``eval`` and ``report``.
 
 Nothing here imports torch until a command needs a model, so that ``latentseek --help`` answers at once.
 """
@@ -9,6 +9,7 @@ import typer
 
 from latentseek_agents.cli.demo import demo as demo_command
 from latentseek_agents.cli.evaluate import evaluate as evaluate_command
+from latentseek_agents.cli.report_command import report as report_command
 from latentseek_agents.cli.solve import solve as solve_command
 from latentseek_agents.cli.verify import verify as verify_command
 
@@ -26,6 +27,7 @@ app.command()(solve_command)
 app.command()(verify_command)
 app.command()(demo_command)
 app.command("eval")(evaluate_command)
+app.command()(report_command)
 
 
 def _version(wanted: bool) -> None:

@@ -142,7 +142,7 @@ class Outcome:
                 "stop_reason": self.stop_reason,
             }
         )
-        return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines)
+        return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
     @classmethod
     def from_lines(cls, lines: bytes, *, run: str) -> Self:

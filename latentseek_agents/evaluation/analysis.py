@@ -1,0 +1,136 @@
+"""All that a run's folder says, as plain values: what the tables, the figures and the CSV file show."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreements, confusions
+from latentseek_agents.evaluation.coverage import CoverageRow, coverage_rows
+from latentseek_agents.evaluation.records import read_outcomes, read_settings
+from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
+from latentseek_agents.evaluation.summary import (
+    Paired,
+    Summary,
+    comparisons,
+    iteration_summaries,
+    keep_summaries,
+    method_summaries,
+    sample_summaries,
+)
+from latentseek_agents.evaluation.trials import Group, group_outcomes
+
+__all__ = ["GroupAnalysis", "RunAnalysis", "analyse_group", "analyse_run", "analyse_runs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupAnalysis:
+    """One data set with one prompt.
+
+    Args:
+        dataset: Name of the data.
+        prompt: ``"boxed"`` or ``"json"``.
+        methods: As run, and self-consistency at the tokens of each search.
+        samples: Smaller numbers of samples.
+        keeps: The searches with each choice among their attempts.
+        iterations: The searches as if stopped earlier; in each, the position is the number of iterations.
+        comparisons: In pairs, on the same questions.
+        coverage: Oracle searches beside samples.
+        confusions: Verdicts against the truth.
+        agreements: How often they agree.
+        missing: Method to how many of the data set's questions it has not worked on yet, if any.
+    """
+
+    dataset: str
+    prompt: str
+    methods: tuple[Summary, ...]
+    samples: tuple[Summary, ...]
+    keeps: tuple[Summary, ...]
+    iterations: tuple[tuple[Summary, ...], ...]
+    comparisons: tuple[Paired, ...]
+    coverage: tuple[CoverageRow, ...]
+    confusions: tuple[Confusion, ...]
+    agreements: tuple[Agreement, ...]
+    missing: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunAnalysis:
+    """One run.
+
+    Args:
+        name: Its model; with the folder's name if another run has the same model.
+        settings: As in its ``run.json``.
+        groups: None if nothing is done yet.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    groups: tuple[GroupAnalysis, ...]
+
+
+def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
+    """Everything about one data set with one prompt.
+
+    Args:
+        group: What was run.
+        questions: How many questions other methods or prompts have worked on; by default, those here.
+    """
+    pool = sample_pool(group)
+    judged = group.largest("bon")
+    best = None if judged is None or (pool and pool.judged) else SamplePool(judged)
+    samples = [] if pool is None else sample_summaries(pool)
+    if best is not None:  # votes and coverage are those of the larger pool
+        samples += [summary for summary in sample_summaries(best) if summary.method.startswith("bon-")]
+    total = len(group.problems) if questions is None else questions
+    return GroupAnalysis(
+        dataset=group.dataset,
+        prompt=group.prompt,
+        methods=tuple(method_summaries(group, pool)),
+        samples=tuple(samples),
+        keeps=tuple(keep_summaries(group)),
+        iterations=tuple(tuple(iteration_summaries(series)) for series in group.searches),
+        comparisons=tuple(comparisons(group, pool)),
+        coverage=tuple(coverage_rows(group, pool)),
+        confusions=tuple(confusions(group)),
+        agreements=tuple(agreements(group)),
+        missing={
+            series.method: total - len(series.trials) for series in group.series if len(series.trials) < total
+        },
+    )
+
+
+def analyse_run(folder: str | Path, name: str | None = None) -> RunAnalysis:
+    """Everything about one run.
+
+    Args:
+        folder: As ``latentseek eval`` has left it; another process may still be writing to it.
+        name: By default, the name of its model.
+
+    Raises:
+        InputError: The folder holds no run, or a line in it cannot be read.
+    """
+    settings = read_settings(folder)
+    groups = group_outcomes(read_outcomes(folder))
+    questions: dict[str, set[int]] = {}
+    for group in groups:
+        questions.setdefault(group.dataset, set()).update(group.problems)
+    return RunAnalysis(
+        name=name or str(settings.get("model")),
+        settings=settings,
+        groups=tuple(analyse_group(group, len(questions[group.dataset])) for group in groups),
+    )
+
+
+def analyse_runs(folders: Iterable[str | Path]) -> list[RunAnalysis]:
+    """Everything about several runs, each folder once.
+
+    Raises:
+        InputError: A folder holds no run, or a line in it cannot be read.
+    """
+    paths = list({Path(folder).resolve(): Path(folder) for folder in folders}.values())
+    models = [str(read_settings(path).get("model")) for path in paths]
+    return [
+        analyse_run(path, f"{model} ({path.resolve().name})" if models.count(model) > 1 else model)
+        for path, model in zip(paths, models, strict=True)
+    ]

@@ -1,0 +1,137 @@
+"""Every number of a report as one line of CSV, for those who want to draw their own tables."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from latentseek_agents.evaluation.agreement import Agreement, Confusion
+from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
+from latentseek_agents.evaluation.statistics import Comparison
+from latentseek_agents.evaluation.summary import Summary
+
+__all__ = ["COLUMNS", "long_form"]
+
+COLUMNS = (
+    "model",
+    "run",
+    "dataset",
+    "prompt",
+    "method",
+    "variant",
+    "oracle",
+    "group",
+    "measure",
+    "value",
+    "low",
+    "high",
+    "n",
+)
+
+_COSTS = (
+    "policy_tokens",
+    "verifier_tokens",
+    "policy_forward_passes",
+    "verifier_forward_passes",
+    "policy_seconds",
+    "verifier_seconds",
+)
+_COUNTS = ("right", "ungraded", "failed")
+_SEARCH = ("iterations", "draft_right_lost", "draft_wrong_saved")
+
+Line = tuple[str, str, bool, str, str, float, float | str, float | str, int]
+
+
+def long_form(runs: Sequence[RunAnalysis]) -> str:
+    """One line per number: whose it is, its group and name, its interval if it has one, of how many.
+
+    Groups are ``accuracy``, ``cost``, ``count``, ``search``, ``comparison``, ``coverage``, ``verdicts`` and
+    ``agreement``. A name that a spreadsheet would take for a formula is preceded by an apostrophe.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run in runs:
+        for group in run.groups:
+            head = (run.name, run.settings.get("run", ""), group.dataset, group.prompt)
+            for line in _lines(group):
+                writer.writerow(_harmless(cell) for cell in (*head, *line))
+    return text.getvalue()
+
+
+def _lines(group: GroupAnalysis) -> Iterator[Line]:
+    iterations = [summary for series in group.iterations for summary in series]
+    for summary in (*group.methods, *group.samples, *group.keeps, *iterations):
+        yield from _summary(summary)
+    for pair in group.comparisons:
+        if pair.found is not None:
+            yield from _comparison(pair.first, f"against {pair.second}", pair.oracle, pair.found)
+    for row in group.coverage:
+        variant = f"after {row.iterations}"
+        yield _share(row.search, variant, "coverage", "covered")
+        yield _plain(row.search, variant, "coverage", "forward_passes", row.search.forward_passes)
+        for name, rival in (
+            ("equal attempts", row.equal_attempts),
+            ("equal forward passes", row.equal_passes),
+            ("equal forward passes, sampling stops", row.equal_passes_stopping),
+        ):
+            if rival is not None:
+                against = f"{variant} against pass@{rival.samples}, {name}"
+                yield _share(rival.summary, f"{variant}, {name}", "coverage", "covered")
+                if rival.found is not None:
+                    yield from _comparison(row.method, against, row.search.oracle, rival.found)
+    for confusion in group.confusions:
+        yield from _confusion(confusion)
+    for agreement in group.agreements:
+        yield from _agreement(agreement)
+
+
+def _summary(summary: Summary) -> Iterator[Line]:
+    yield _share(summary, summary.variant, "accuracy", "accuracy")
+    for kind, names in (("cost", _COSTS), ("count", _COUNTS), ("search", _SEARCH)):
+        for name in names:
+            value = getattr(summary, name)
+            if value is not None:
+                yield _plain(summary, summary.variant, kind, name, value)
+
+
+def _comparison(method: str, variant: str, oracle: bool, found: Comparison) -> Iterator[Line]:
+    def line(name: str, value: float, low: float | str = "", high: float | str = "") -> Line:
+        return (method, variant, oracle, "comparison", name, value, low, high, found.questions)
+
+    yield line("difference", found.difference, found.interval.low, found.interval.high)
+    yield line("p", found.p)
+    yield line("only_method", found.only_first)
+    yield line("only_other", found.only_second)
+
+
+def _confusion(one: Confusion) -> Iterator[Line]:
+    counts = {name: count for name, count in vars(one).items() if name not in ("method", "oracle")}
+    total = sum(counts.values()) - one.ungraded
+    for name, count in counts.items():
+        yield (one.method, "all attempts", one.oracle, "verdicts", name, count, "", "", total)
+
+
+def _agreement(one: Agreement) -> Iterator[Line]:
+    variant = f"{one.judge}, {one.scope}"
+    share, low, high = one.agreed / one.judged, one.interval.low, one.interval.high
+    yield (one.method, variant, one.oracle, "agreement", "agreement", share, low, high, one.judged)
+    for name in ("right", "passed_right", "passed_wrong"):
+        count = getattr(one, name)
+        yield (one.method, variant, one.oracle, "agreement", name, count, "", "", one.judged)
+
+
+def _share(summary: Summary, variant: str, group: str, name: str) -> Line:
+    low, high = summary.interval.low, summary.interval.high
+    key = (summary.method, variant, summary.oracle)
+    return (*key, group, name, summary.accuracy, low, high, summary.questions)
+
+
+def _plain(summary: Summary, variant: str, group: str, name: str, value: float) -> Line:
+    return (summary.method, variant, summary.oracle, group, name, value, "", "", summary.questions)
+
+
+def _harmless(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    cell = "".join(character if character.isprintable() else " " for character in cell)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

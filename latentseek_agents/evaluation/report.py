@@ -1,0 +1,184 @@
+"""Write what runs have shown: Markdown, CSV, figures, and one HTML page with nothing to load."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from latentseek_agents.evaluation.analysis import RunAnalysis
+from latentseek_agents.evaluation.cells import ORACLE, Table, where
+from latentseek_agents.evaluation.figures import Drawing, can_draw, draw
+from latentseek_agents.evaluation.long_form import long_form
+from latentseek_agents.evaluation.markup import html_table, markdown_table, markdown_text, one_line
+from latentseek_agents.evaluation.tables import main_table, oracle_tables, result_tables
+
+__all__ = ["incomplete", "write_report"]
+
+_ORACLE_NOTE = (
+    "These methods are told the known answer. They show how far a search, or choosing among samples, could "
+    "get with a perfect verifier, and are no result of a method that anyone could use."
+)
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #5b6573; --line: #d5d9e0;
+  --head: #f2f4f7; --mark: #9a3412; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #0d1117; --soft: #9aa4b2;
+  --line: #30363d; --head: #161b22; --mark: #fdba74; } }
+body { font: 15px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 3rem; overflow-wrap: anywhere; }
+h3 { font-size: 1rem; margin: 2rem 0 .4rem; } .soft { color: var(--soft); max-width: 60rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
+td, th { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left; vertical-align: top;
+  font-variant-numeric: tabular-nums; } td { white-space: nowrap; } th { background: var(--head); }
+.oracle { border-left: 4px solid var(--mark); padding-left: 1rem; }
+.oracle h3:first-child { color: var(--mark); }
+figure { margin: 1.5rem 0; } figure img { max-width: 100%; background: #fff; border-radius: .3rem; }
+figcaption { color: var(--soft); font-size: 13px; } .incomplete { color: var(--mark); }
+details { margin: .5rem 0; } pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px; }
+"""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One run, ready to be written in either format."""
+
+    run: RunAnalysis
+    incomplete: list[str]
+    results: list[Table]
+    oracles: list[Table]
+    drawings: list[tuple[str, Drawing]]
+
+
+def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
+    """Write ``report.md``, ``results.csv``, ``report.html``, and figures if matplotlib is installed.
+
+    Args:
+        runs: In the order in which to show them.
+        out: Folder; made if it does not exist. Files of an earlier report in it are replaced.
+
+    Returns:
+        What was written.
+
+    Example:
+        >>> import tempfile
+        >>> run = RunAnalysis(name="made up", settings={}, groups=())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in write_report([run], folder)]
+        ['report.md', 'report.html', 'results.csv']
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = [_section(number, run) for number, run in enumerate(runs, start=1)]
+    contents: dict[str, bytes] = {
+        "report.md": _markdown(sections).encode(),
+        "report.html": _html(sections).encode(),
+        "results.csv": long_form(runs).encode(),
+    }
+    for section in sections:
+        contents |= {name: drawing.png for name, drawing in section.drawings}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+def incomplete(run: RunAnalysis) -> list[str]:
+    """Which methods have not worked on all questions of their data set, a sentence each."""
+    return [
+        f"{where(group.dataset, group.prompt)}: {method} has not worked on {count} "
+        f"question{'s' * (count != 1)} that others here have"
+        for group in run.groups
+        for method, count in group.missing.items()
+    ]
+
+
+def _section(number: int, run: RunAnalysis) -> _Section:
+    drawings = [
+        (f"{number}-{place}-{_file_name(drawing.where)}-{drawing.kind}.png", drawing)
+        for place, drawing in enumerate(draw(run) if can_draw() else [], start=1)
+    ]
+    results = [main_table(run), *result_tables(run)]
+    return _Section(run, incomplete(run), results, oracle_tables(run), drawings)
+
+
+def _markdown(sections: Iterable[_Section]) -> str:
+    parts = ["# Evaluation\n"]
+    for section in sections:
+        parts.append(f"## {markdown_text(section.run.name)}\n")
+        parts.append(f"{markdown_text(_settings(section.run))}\n")
+        if not section.run.groups:
+            parts.append("Nothing is done yet.\n")
+            continue
+        if section.incomplete:
+            parts.append("**Incomplete**: n differs.\n")
+            parts.append("\n".join(f"- {markdown_text(line)}" for line in section.incomplete) + "\n")
+        parts += [markdown_table(table) for table in section.results]
+        if section.oracles:
+            parts.append(f"### {ORACLE}\n\n{_ORACLE_NOTE}\n")
+            parts += [markdown_table(table) for table in section.oracles]
+        for name, drawing in section.drawings:
+            parts.append(f"![{markdown_text(f'{drawing.where}: {drawing.caption}')}]({name})\n")
+            parts.append(f"{markdown_text(f'{drawing.where}: {drawing.caption}')}\n")
+    return "\n".join(parts)
+
+
+def _html(sections: Iterable[_Section]) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>Evaluation</title><style>{_STYLE}</style></head><body><h1>Evaluation</h1>"
+        f"{''.join(map(_html_section, sections))}</body></html>\n"
+    )
+
+
+def _html_section(section: _Section) -> str:
+    run = section.run
+    settings = escape(json.dumps(run.settings, indent=1, default=str))
+    head = (
+        f"<section><h2>{escape(one_line(run.name))}</h2>"
+        f'<p class="soft">{escape(one_line(_settings(run), 2000))}</p>'
+        f"<details><summary>all settings</summary><pre>{settings}</pre></details>"
+    )
+    if not run.groups:
+        return f"{head}<p>Nothing is done yet.</p></section>"
+    missing = "".join(f"<li>{escape(one_line(line, 2000))}</li>" for line in section.incomplete)
+    warning = (
+        f'<p class="incomplete"><strong>Incomplete</strong>: n differs.</p><ul>{missing}</ul>'
+        if missing
+        else ""
+    )
+    results = "".join(map(html_table, section.results))
+    oracles = "".join(map(html_table, section.oracles))
+    marked = f'<div class="oracle"><h3>{ORACLE}</h3><p>{_ORACLE_NOTE}</p>{oracles}</div>' if oracles else ""
+    figures = "".join(_html_figure(drawing) for _, drawing in section.drawings)
+    return f"{head}{warning}{results}{marked}{figures}</section>"
+
+
+def _html_figure(drawing: Drawing) -> str:
+    caption = escape(one_line(f"{drawing.where}: {drawing.caption}", 2000))
+    image = base64.b64encode(drawing.png).decode()
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{image}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _settings(run: RunAnalysis) -> str:
+    """What matters most of a run's settings; its ``run.json`` has all."""
+    found = run.settings
+    config = found.get("config")
+    chosen = config if isinstance(config, dict) else {}
+    names = ("max_new_tokens", "max_iterations", "latents", "learning_rate", "fraction", "keep", "seed")
+    parts = [f"run {found.get('run', '')}", f"{found.get('dtype', '')} on {found.get('device', '')}"]
+    parts.append(f"temperature of samples {found.get('temperature', '')}")
+    parts += [f"{name} {chosen[name]}" for name in names if name in chosen]
+    return ", ".join(parts)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "data"

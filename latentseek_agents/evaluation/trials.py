@@ -1,0 +1,259 @@
+"""What methods did on the same questions, as run, or as it would have been with fewer attempts.
+
+A search's first iterations and a baseline's first samples do not depend on how many follow; so what shorter
+runs, and other ways to choose among the attempts, would have returned need not be run.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from latentseek_agents.engine.verdict import Attempt
+from latentseek_agents.evaluation.records import AttemptRecord, Outcome
+from latentseek_agents.graphs.decisions import best_attempt
+
+__all__ = ["Group", "Keep", "Series", "Trial", "group_outcomes", "is_oracle", "method_place"]
+
+Keep = Literal["best", "last", "vote"]
+
+_ORDER = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
+_SAMPLED = ("bon", "sc", "pass")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One method's work on one question.
+
+    Args:
+        attempts: All that it paid for, at least one.
+        chosen: Position of the one that it returns.
+    """
+
+    attempts: tuple[AttemptRecord, ...]
+    chosen: int
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is right; a comparison that could not be finished is not."""
+        return self.attempts[self.chosen].right is True
+
+    @property
+    def ungraded(self) -> bool:
+        """Whether nobody knows if the answer is right."""
+        return self.attempts[self.chosen].right is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the question could not be worked on."""
+        return self.attempts[0].finish_reason == "error"
+
+    @property
+    def draft_right(self) -> bool:
+        """Whether the first attempt is right."""
+        return self.attempts[0].right is True
+
+    @property
+    def covered(self) -> bool:
+        """Whether any attempt is right."""
+        return any(attempt.right is True for attempt in self.attempts)
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations followed the draft."""
+        return self.attempts[-1].attempt
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of policy and verifier."""
+        return sum(attempt.tokens for attempt in self.attempts)
+
+    @property
+    def forward_passes(self) -> float:
+        """Forward passes of policy and verifier."""
+        return sum(attempt.forward_passes for attempt in self.attempts)
+
+    def kept(self, keep: Keep) -> "Trial":
+        """The same attempts, another choice among them."""
+        candidates = [_as_attempt(place, record) for place, record in enumerate(self.attempts)]
+        return replace(self, chosen=best_attempt(candidates, keep).iteration)
+
+    def after(self, iterations: int) -> "Trial":
+        """As if it had been stopped after so many iterations, with the best attempt of those."""
+        made = tuple(attempt for attempt in self.attempts if attempt.attempt <= iterations)
+        return Trial(made, 0).kept("best")
+
+    def found(self) -> "Trial":
+        """The choice of one who knows the answer: the first attempt that is right, if any is."""
+        places = (place for place, attempt in enumerate(self.attempts) if attempt.right is True)
+        return replace(self, chosen=next(places, 0))
+
+    def until_right(self) -> "Trial":
+        """As if one who knows the answer had stopped it at the first attempt that is right."""
+        chosen = self.found().chosen
+        return Trial(self.attempts[: chosen + 1], chosen) if self.covered else self
+
+
+@dataclass(frozen=True)
+class Series:
+    """One method's work on the questions of one data set, with one prompt.
+
+    Args:
+        dataset: Name of the data.
+        prompt: ``"boxed"`` or ``"json"``.
+        method: Its name, for example ``"sc:11"``; derived ones have others, such as ``"sc-4"``.
+        trials: By the question's number.
+    """
+
+    dataset: str
+    prompt: str
+    method: str
+    trials: Mapping[int, Trial]
+
+    @property
+    def kind(self) -> str:
+        """The method without its argument."""
+        return re.split(r"[:@-]", self.method)[0]
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the method is told the known answer: never a result, only a ceiling."""
+        return is_oracle(self.method)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its attempts are independent samples."""
+        return self.kind in _SAMPLED
+
+    @property
+    def searches(self) -> bool:
+        """Whether its attempts are a draft and what refinement made of it."""
+        return not self.sampled and self.kind != "cot"
+
+    @property
+    def most_iterations(self) -> int:
+        """Of all questions."""
+        return max(trial.iterations for trial in self.trials.values())
+
+    def kept(self, keep: Keep) -> "Series":
+        """The same search with another choice among its attempts."""
+        return self._with({number: trial.kept(keep) for number, trial in self.trials.items()})
+
+    def after(self, iterations: int) -> "Series":
+        """The same search, stopped after so many iterations, with the best attempt of those."""
+        return self._with({number: trial.after(iterations) for number, trial in self.trials.items()})
+
+    def found(self) -> "Series":
+        """The same attempts, chosen by one who knows the answers."""
+        return self._with({number: trial.found() for number, trial in self.trials.items()})
+
+    def until_right(self) -> "Series":
+        """The same attempts, stopped by one who knows the answers."""
+        return self._with({number: trial.until_right() for number, trial in self.trials.items()})
+
+    def on(self, problems: Iterable[int]) -> "Series":
+        """The same on some of the questions; those it has not worked on are left out."""
+        return self._with({number: self.trials[number] for number in problems if number in self.trials})
+
+    def _with(self, trials: Mapping[int, Trial]) -> "Series":
+        return replace(self, trials=trials)
+
+
+@dataclass(frozen=True)
+class Group:
+    """All methods on one data set with one prompt, the oracles last.
+
+    Args:
+        dataset: Name of the data.
+        prompt: ``"boxed"`` or ``"json"``.
+        series: At least one; each with a name of its own.
+    """
+
+    dataset: str
+    prompt: str
+    series: tuple[Series, ...]
+
+    @property
+    def searches(self) -> tuple[Series, ...]:
+        """The searches among the methods."""
+        return tuple(series for series in self.series if series.searches)
+
+    @property
+    def problems(self) -> set[int]:
+        """Questions that any method has worked on."""
+        return {number for series in self.series for number in series.trials}
+
+    def find(self, method: str) -> Series | None:
+        """The method of that name, if it was run."""
+        return next((series for series in self.series if series.method == method), None)
+
+    def largest(self, kind: str) -> Series | None:
+        """Of the methods of a kind, such as ``sc:3`` and ``sc:11``, the one with the most attempts."""
+        found = [series for series in self.series if series.kind == kind]
+        return max(found, key=lambda series: _argument(series.method), default=None)
+
+
+def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
+    """Outcomes of one run by data set and prompt, methods in the order of the paper's table.
+
+    Example:
+        >>> from latentseek_agents.evaluation.records import Key
+        >>> made = AttemptRecord(attempt=0, answer="2", right=True)
+        >>> names = ["psrm", "walk:psrm", "self", "sc:11", "sc:3", "cot"]
+        >>> group, = group_outcomes([
+        ...     Outcome(key=Key("made up", "boxed", name, 0), run="", seed=0, reference="2",
+        ...             attempts=(made,), chosen=0)
+        ...     for name in names])
+        >>> [series.method for series in group.series]
+        ['cot', 'sc:3', 'sc:11', 'self', 'walk:psrm', 'psrm']
+    """
+    found: dict[tuple[str, str], dict[str, dict[int, Trial]]] = {}
+    for outcome in outcomes:
+        key = outcome.key
+        methods = found.setdefault((key.dataset, key.prompt), {})
+        methods.setdefault(key.method, {})[key.problem] = Trial(outcome.attempts, outcome.chosen)
+    return [
+        Group(
+            dataset,
+            prompt,
+            tuple(Series(dataset, prompt, name, methods[name]) for name in sorted(methods, key=method_place)),
+        )
+        for (dataset, prompt), methods in sorted(found.items())
+    ]
+
+
+def is_oracle(method: str) -> bool:
+    """Whether a method is told the known answer.
+
+    Example:
+        >>> is_oracle("psrm"), is_oracle("walk:psrm"), is_oracle("walk")
+        (True, True, False)
+    """
+    return "psrm" in method.split(":")
+
+
+def method_place(method: str) -> tuple[bool, int, int, str]:
+    """Where a method stands in a table, as a key to sort by: oracles last."""
+    kind = method.partition(":")[0]
+    place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    return is_oracle(method), place, _argument(method), method
+
+
+def _as_attempt(place: int, record: AttemptRecord) -> Attempt:
+    """What a choice among attempts looks at, with its place instead of its iteration."""
+    return Attempt(
+        iteration=place,
+        token_ids=[],
+        latent_token_ids=[],
+        changed=[],
+        text="",
+        finish_reason=record.finish_reason,
+        answer=record.answer,
+        score=record.score,
+        passed=record.passed,
+    )
+
+
+def _argument(method: str) -> int:
+    argument = method.partition(":")[2]
+    return int(argument) if argument.isdecimal() and argument.isascii() else 0

@@ -1,0 +1,73 @@
+"""Tables of how well verdicts agree with the truth."""
+
+from latentseek_agents.evaluation.agreement import Confusion
+from latentseek_agents.evaluation.analysis import RunAnalysis
+from latentseek_agents.evaluation.cells import Table, accuracy, heads, marked, percent, where
+
+__all__ = ["agreement_table", "confusion_table"]
+
+
+def confusion_table(run: RunAnalysis, *, oracle: bool) -> Table:
+    """What was passed, refused and not judged, and what of it was right.
+
+    Args:
+        run: What to show.
+        oracle: Show the oracles, and no others.
+    """
+    rows = [
+        (where(group.dataset, group.prompt), marked(one.method, oracle=one.oracle), *_counts(one))
+        for group in run.groups
+        for one in group.confusions
+        if one.oracle is oracle
+    ]
+    return Table(
+        "Verdicts against the truth",
+        heads(
+            "data | method | passed, right | passed, wrong | "
+            "refused, right | refused, wrong | not judged, right | not judged, wrong | ungraded"
+        ),
+        tuple(rows),
+        "All attempts. Ungraded ones are among the wrong.",
+    )
+
+
+def agreement_table(run: RunAnalysis, *, oracle: bool) -> Table:
+    """How often verdicts and their checks say what is true.
+
+    Args:
+        run: What to show.
+        oracle: Show the oracles, and no others.
+    """
+    rows = [
+        (
+            where(group.dataset, group.prompt),
+            marked(one.method, oracle=one.oracle),
+            one.judge,
+            one.scope,
+            str(one.judged),
+            accuracy(one.agreed / one.judged, one.interval),
+            percent(one.constant),
+            f"{one.passed_right} of {one.right}",
+            f"{one.passed_wrong} of {one.judged - one.right}",
+        )
+        for group in run.groups
+        for one in group.agreements
+        if one.oracle is oracle
+    ]
+    return Table(
+        "Agreement of verdicts with the truth",
+        heads(
+            "data | method | judge | attempts | "
+            "judged | agreement | of a constant verdict | right ones passed | wrong ones passed"
+        ),
+        tuple(rows),
+        "Right attempts passed or wrong ones refused, in per cent of those judged, with a 95 % interval: "
+        "Wilson's for first attempts, a bootstrap over questions for all. A constant verdict always "
+        "passes, or always refuses, whichever agrees more often.",
+    )
+
+
+def _counts(one: Confusion) -> list[str]:
+    passed = [one.passed_right, one.passed_wrong]
+    rest = [one.refused_right, one.refused_wrong, one.unjudged_right, one.unjudged_wrong, one.ungraded]
+    return [str(count) for count in passed + rest]

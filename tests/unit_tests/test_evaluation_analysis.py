@@ -1,0 +1,268 @@
+"""What is made of outcomes, against numbers worked out by hand."""
+
+import pytest
+
+from latentseek_agents.evaluation import sample_pool as sample_pool_module
+from latentseek_agents.evaluation.analysis import GroupAnalysis, analyse_group, analyse_run, analyse_runs
+from latentseek_agents.evaluation.records import Outcome
+from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
+from latentseek_agents.evaluation.summary import Summary
+from latentseek_agents.evaluation.trials import group_outcomes
+from latentseek_agents.graphs.decisions import weighted_votes
+from tests.made_up_runs import attempt, outcome, write_run
+
+
+def analysed(outcomes: list[Outcome]) -> GroupAnalysis:
+    (group,) = group_outcomes(outcomes)
+    return analyse_group(group)
+
+
+def named(summaries, method: str, variant: str) -> Summary:
+    (found,) = [one for one in summaries if (one.method, one.variant) == (method, variant)]
+    return found
+
+
+def samples(method: str, problem: int, *answers: str | None, chosen: int = 0, **values) -> Outcome:
+    made = [attempt(place, answer, answer == "4", **values) for place, answer in enumerate(answers)]
+    return outcome(method, problem, made, chosen)
+
+
+def search(method: str, problem: int, *made: tuple[str, float, bool], chosen: int) -> Outcome:
+    attempts = [
+        attempt(place, answer, answer == "4", score=score, passed=passed, verifier_tokens=5)
+        for place, (answer, score, passed) in enumerate(made)
+    ]
+    return outcome(method, problem, attempts, chosen)
+
+
+RUN = [
+    samples("cot", 0, "4"),
+    samples("cot", 1, "5"),
+    samples("cot", 2, "5"),
+    samples("cot", 3, None),
+    samples("sc:3", 0, "5", "4", "4.0", chosen=1),
+    samples("sc:3", 1, "5", "5", "4"),
+    samples("sc:3", 2, "4", "6", "7"),
+    samples("sc:3", 3, None, "8", "4", chosen=1),
+    # A right draft lost, a wrong one saved, one that stays wrong, one that stays right.
+    search("self", 0, ("4", -0.6, False), ("5", -0.1, True), chosen=1),
+    search("self", 1, ("5", -0.8, False), ("6", -0.5, False), ("4", -0.1, True), chosen=2),
+    search("self", 2, ("5", 0.0, True), chosen=0),
+    search("self", 3, ("4", -0.1, True), chosen=0),
+    search("psrm", 0, ("4", 0.0, True), chosen=0),
+    search("psrm", 1, ("5", -1.0, False), ("4", 0.0, True), chosen=1),
+    search("psrm", 2, ("5", -1.0, False), ("6", -1.0, False), chosen=0),
+    search("psrm", 3, ("5", -1.0, False), ("6", -1.0, False), chosen=0),
+]
+
+
+def test_counts_costs_and_what_was_lost_and_saved():
+    found = analysed(RUN)
+    cot, search_, oracle = (named(found.methods, name, "as run") for name in ("cot", "self", "psrm"))
+    assert (cot.questions, cot.right, cot.policy_tokens, cot.iterations) == (4, 1, 10, None)
+    assert cot.draft_right_lost is None
+    assert (search_.right, search_.draft_right_lost, search_.draft_wrong_saved) == (2, 1, 1)
+    # 2 + 3 + 1 + 1 attempts at 10 tokens, 5 tokens of the verifier, 10 passes.
+    assert (search_.policy_tokens, search_.verifier_tokens, search_.forward_passes) == (17.5, 8.75, 17.5)
+    assert search_.iterations == pytest.approx(3 / 4)
+    assert oracle.oracle
+    assert not search_.oracle
+    assert found.missing == {}
+
+
+def test_other_choices_among_the_same_attempts():
+    keeps = analysed(RUN).keeps
+    assert [named(keeps, "self", f"keep={keep}").right for keep in ("best", "last", "vote")] == [2, 2, 2]
+    psrm = [named(keeps, "psrm", f"keep={keep}") for keep in ("best", "last", "vote")]
+    assert [one.right for one in psrm] == [2, 2, 2]
+    lost = [
+        search("self", 0, ("4", -0.5, False), ("5", -0.6, False), ("4", -0.7, False), chosen=0),
+        search("self", 1, ("4", -0.5, False), ("5", -0.6, False), ("5", -0.7, False), chosen=0),
+    ]
+    keeps = analysed(lost).keeps
+    # Votes of problem 1: 0.5 for 4; 0.4 + 0.3 for 5.
+    assert [named(keeps, "self", f"keep={keep}").right for keep in ("best", "last", "vote")] == [2, 1, 1]
+    assert [named(keeps, "self", f"keep={keep}").draft_right_lost for keep in ("best", "last", "vote")] == [
+        0,
+        1,
+        1,
+    ]
+
+
+def test_fewer_samples_are_prefixes():
+    found = analysed(RUN).samples
+    votes = [named(found, f"sc-{count}", "first samples") for count in (1, 2, 3)]
+    # Problem 0: 5 | 5, 4 | 5, 4, 4.0: right from 3 on; problem 2: 4 wins throughout; no answer has no vote.
+    assert [one.right for one in votes] == [1, 1, 2]
+    assert [one.tokens for one in votes] == [10, 20, 30]
+    covered = [named(found, f"pass@{count}", "first samples") for count in (1, 2, 3)]
+    assert [one.right for one in covered] == [1, 2, 4]
+    assert all(one.oracle for one in covered)
+
+
+def test_votes_of_all_samples_are_the_choice_of_the_run():
+    (group,) = group_outcomes(RUN)
+    pool = sample_pool(group)
+    assert pool is not None
+    voted = pool.majority(3).trials
+    run = group.find("sc:3")
+    assert run is not None
+    assert {number: trial.chosen for number, trial in voted.items()} == {
+        number: trial.chosen for number, trial in run.trials.items()
+    }
+
+
+def test_best_of_fewer_samples_and_their_votes_without_verdicts():
+    judged = [
+        outcome(
+            "bon:2",
+            0,
+            [
+                attempt(0, "5", False, score=-0.5, passed=False, verifier_tokens=7),
+                attempt(1, "4", True, score=-0.1, passed=True, verifier_tokens=7),
+            ],
+            1,
+        )
+    ]
+    found = analysed(judged).samples
+    assert [named(found, f"bon-{count}", "first samples").right for count in (1, 2)] == [0, 1]
+    assert named(found, "bon-2", "first samples").tokens == 34
+    assert named(found, "sc-2", "first samples").tokens == 20
+
+
+def test_self_consistency_at_the_tokens_of_a_search():
+    found = analysed(RUN)
+    # The search costs 26.25 tokens a question: two samples of 10, not three.
+    same = named(found.methods, "sc-2", "at the tokens of self")
+    assert (same.right, same.tokens) == (1, 20)
+    rows = [(one.method, one.variant) for one in found.methods]
+    assert rows.index(("sc-2", "at the tokens of self")) == rows.index(("self", "as run")) + 1
+
+
+def test_no_sample_is_cheap_enough():
+    dear = [samples("sc:2", 0, "4", "4", policy_tokens=1000), search("self", 0, ("4", 0.0, True), chosen=0)]
+    assert [one.method for one in analysed(dear).methods] == ["sc:2", "self"]
+
+
+def test_pairs_are_compared_on_shared_questions_only():
+    (group,) = group_outcomes(RUN)
+    pairs = {(one.first, one.second): one for one in analyse_group(group).comparisons}
+    found = pairs["self", "cot"].found
+    assert found is not None
+    # cot: right on 0; self: right on 1 and 3.
+    assert (found.questions, found.only_first, found.only_second, found.difference) == (4, 2, 1, 0.25)
+    assert pairs["psrm", "cot"].oracle
+    assert ("self", "sc-2, at the tokens of self") in pairs
+    assert ("cot", "cot") not in pairs
+    fewer = [one for one in RUN if one.key.method == "self" or one.key.problem < 2]
+    found = {(one.first, one.second): one for one in analysed(fewer).comparisons}["self", "cot"].found
+    assert found is not None
+    assert found.questions == 2
+
+
+def test_nothing_in_common():
+    (pair,) = analysed([samples("cot", 0, "4"), samples("sc:1", 1, "4")]).comparisons
+    assert pair.found is None
+
+
+def test_accuracy_over_iterations():
+    (self_, psrm) = analysed(RUN).iterations
+    # After 0: drafts; after 1 problem 0 is lost; after 2 problem 1 is saved.
+    assert [one.right for one in self_] == [2, 1, 2]
+    assert [one.policy_tokens for one in self_] == [10, 15, 17.5]
+    assert [one.right for one in psrm] == [1, 2]
+
+
+def test_coverage_beside_sampling():
+    rows = analysed(RUN).coverage
+    assert [row.method for row in rows] == ["psrm", "psrm"]
+    first, second = rows
+    assert (first.search.right, second.search.right) == (1, 2)
+    assert first.equal_attempts is not None
+    assert (first.equal_attempts.samples, first.equal_attempts.summary.right) == (1, 1)
+    assert second.equal_attempts is not None
+    assert (second.equal_attempts.samples, second.equal_attempts.summary.right) == (2, 2)
+    # The search makes 1 + 2 + 2 + 2 attempts: 70 passes; two samples each are 80, one is 40.
+    assert second.equal_passes is not None
+    assert second.equal_passes.samples == 1
+    # Sampling that stops: 2 + 2 + 1 + 2 attempts: 70 passes.
+    assert second.equal_passes_stopping is not None
+    assert second.equal_passes_stopping.samples == 2
+    assert second.equal_passes_stopping.found is not None
+    assert second.equal_passes_stopping.found.difference == 0
+
+
+def test_coverage_without_samples():
+    (first, _) = analysed([one for one in RUN if one.key.method == "psrm"]).coverage
+    assert first.equal_attempts is first.equal_passes is first.equal_passes_stopping is None
+
+
+def test_verdicts_against_the_truth():
+    found = {one.method: one for one in analysed(RUN).confusions}
+    one = found["self"]
+    assert (one.passed_right, one.passed_wrong, one.refused_right, one.refused_wrong) == (2, 2, 1, 2)
+    assert set(found) == {"self", "psrm"}
+    assert found["psrm"].oracle
+    agreements = {(one.method, one.judge, one.scope): one for one in analysed(RUN).agreements}
+    drafts = agreements["self", "verdict", "first attempts"]
+    # Drafts: right but refused, wrong and refused, wrong but passed, right and passed.
+    assert (drafts.judged, drafts.agreed, drafts.right, drafts.constant) == (4, 2, 2, 0.5)
+    assert agreements["self", "verdict", "all attempts"].agreed == 4
+    assert agreements["psrm", "verdict", "all attempts"].agreed == 7
+
+
+def test_checks_are_judged_by_themselves():
+    made = [
+        attempt(0, "4", True, passed=True, score=0.0, checks={"steps": None, "self": True}),
+        attempt(1, "5", False, passed=True, score=0.0, checks={"steps": False, "self": True}),
+    ]
+    found = {(one.judge, one.scope): one for one in analysed([outcome("combined", 0, made)]).agreements}
+    assert (found["steps", "all attempts"].judged, found["steps", "all attempts"].agreed) == (1, 1)
+    assert (found["self", "all attempts"].judged, found["self", "all attempts"].agreed) == (2, 1)
+    assert ("steps", "first attempts") not in found
+
+
+def test_what_could_not_be_graded_is_wrong_and_counted():
+    made = [attempt(0, "x", None, passed=True, score=0.0)]
+    found = analysed([outcome("self", 0, made)])
+    assert (found.methods[0].right, found.methods[0].ungraded) == (0, 1)
+    assert (found.confusions[0].passed_wrong, found.confusions[0].ungraded) == (1, 1)
+
+
+def test_a_question_that_could_not_be_worked_on_is_wrong():
+    made = [attempt(0, None, False, finish_reason="error", text="too long")]
+    found = analysed([outcome("sc:3", 0, made), samples("sc:3", 1, "4", "4", "4")])
+    assert (found.methods[0].failed, found.methods[0].right, found.methods[0].questions) == (1, 1, 2)
+    assert named(found.samples, "sc-3", "first samples").right == 1
+
+
+def test_answers_are_compared_once_however_many_prefixes(monkeypatch):
+    calls = []
+
+    def counted(*given):
+        calls.append(given)
+        return weighted_votes(*given)
+
+    monkeypatch.setattr(sample_pool_module, "weighted_votes", counted)
+    (group,) = group_outcomes([samples("sc:5", 0, "4", "5", "4", "5", "5")])
+    pool = SamplePool(group.series[0])
+    assert [pool.majority(count).trials[0].chosen for count in range(1, 6)] == [0, 0, 0, 0, 1]
+    assert len(calls) == 1
+
+
+def test_missing_questions_are_those_of_any_prompt(tmp_path):
+    run = [samples("cot", 0, "4"), samples("cot", 1, "4"), samples("sc:1", 0, "4")]
+    run.append(outcome("cot", 0, [attempt(0, "4", True)], prompt="json"))
+    found = analyse_run(write_run(tmp_path / "run", run))
+    assert [(group.prompt, group.missing) for group in found.groups] == [
+        ("boxed", {"sc:1": 1}),
+        ("json", {"cot": 1}),
+    ]
+
+
+def test_each_folder_once_and_models_told_apart(tmp_path):
+    first = write_run(tmp_path / "first", [samples("cot", 0, "4")])
+    second = write_run(tmp_path / "second", [samples("cot", 0, "4")])
+    third = write_run(tmp_path / "third", [samples("cot", 0, "4")], model="another")
+    runs = analyse_runs([first, second, third, tmp_path / "second" / ".." / "first"])
+    assert [run.name for run in runs] == ["made-up-model (first)", "made-up-model (second)", "another"]

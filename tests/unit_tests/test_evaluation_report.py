@@ -1,0 +1,287 @@
+"""What a report shows: marks, warnings and findings; and that no name in it is markup."""
+
+import csv
+import io
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from latentseek_agents.cli import app
+from latentseek_agents.evaluation import report as report_module
+from latentseek_agents.evaluation.analysis import analyse_run
+from latentseek_agents.evaluation.figures import draw
+from latentseek_agents.evaluation.long_form import COLUMNS
+from latentseek_agents.evaluation.markup import markdown_text
+from latentseek_agents.evaluation.report import write_report
+from tests.made_up_runs import attempt, outcome, write_run
+
+TEXT = '=1+1|<script>alert(1)</script> ![x](https://example.org/x.png) `$\\frac$ "&\n# \x1b[31m\u202e_*'
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text outside of style."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+def a_run(questions: int = 8):
+    """cot is right on none, the search on all, samples on every other; psrm finds every answer but one."""
+    for number in range(questions):
+        yield outcome("cot", number, [attempt(0, "5", False)])
+        made = [attempt(place, "4" if number % 2 else "5", bool(number % 2)) for place in range(3)]
+        yield outcome("sc:3", number, made)
+        tried = [
+            attempt(0, "5", False, score=-0.9, passed=False),
+            attempt(1, "4", True, score=0.0, passed=True),
+        ]
+        yield outcome("self", number, tried, 1)
+        yield outcome("psrm", number, tried if number else tried[:1], 1 if number else 0)
+
+
+def written(tmp_path: Path, outcomes, *, figures: bool = False, **settings) -> Path:
+    run = write_run(tmp_path / "run", outcomes, **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_module, "can_draw", lambda: figures)
+        write_report([analyse_run(run)], tmp_path / "out")
+    return tmp_path / "out"
+
+
+def section(markdown: str, title: str) -> str:
+    """The text under a heading of the third level."""
+    return markdown.split(f"### {title}\n", 1)[1].split("\n### ", 1)[0]
+
+
+def test_the_main_table(tmp_path):
+    markdown = (written(tmp_path, a_run()) / "report.md").read_text(encoding="utf-8")
+    rows = [line for line in section(markdown, "Accuracy").splitlines() if line.startswith("|")]
+    assert rows[0] == "| method | sums · boxed, n = 8 |"
+    # Wilson of 0, 4 and 8 of 8; the search costs 20 tokens, two samples as well.
+    assert rows[2:] == [
+        "| cot | 0.0 (0.0–32.4) |",
+        "| sc:3 | 50.0 (21.5–78.5) |",
+        "| self | 100.0 (67.6–100.0) |",
+        "| sc at the tokens of self | sc-2: 50.0 (21.5–78.5) |",
+    ]
+
+
+def test_findings_are_those_of_the_intervals(tmp_path):
+    markdown = (written(tmp_path, a_run()) / "report.md").read_text(encoding="utf-8")
+    pairs = section(markdown, "In pairs, on the same questions")
+    # 8 to 0: p = 2 / 256. 4 to 0: p = 0.125.
+    assert "| sums · boxed | self | cot | 8 | 8 | 0 | +100.0 (+100.0 to +100.0) | 0.008 | better |" in pairs
+    assert re.search(
+        r"\| sc:3 \| cot \| 8 \| 4 \| 0 \| \+50\.0 .* \| 0\.125 \| no difference shown \|", pairs
+    )
+    assert "psrm" not in pairs
+
+
+def test_oracles_stand_apart_and_are_marked(tmp_path):
+    markdown = (written(tmp_path, a_run()) / "report.md").read_text(encoding="utf-8")
+    results, oracles = markdown.split("\n### ORACLE\n", 1)
+    assert "psrm" not in results
+    assert "pass@" not in results
+    lines = [line for line in oracles.splitlines() if line.startswith("| ")]
+    assert any(line.startswith("| psrm (ORACLE) | 87.5") for line in lines)
+    for line in lines:
+        method = re.search(r"\| ((?:psrm|pass@)[^|]*) \|", line)
+        assert method is None or "pass@n at" in line or method[1].endswith("(ORACLE)"), line
+
+
+def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
+    made = [attempt(0, "4", True, score=0.0, passed=True, policy_tokens=500)]
+    outcomes = [one for one in a_run() if one.key.method == "sc:3"]
+    outcomes += [outcome("self", number, made) for number in range(8)]
+    markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
+    assert "| sc at the tokens of self | sc-3 (all stored): 50.0" in section(markdown, "Accuracy")
+    assert "may pay for more samples than were drawn" in section(markdown, "Accuracy")
+    assert "| sc-3, at the tokens of self, all stored |" in markdown
+
+
+def test_runs_that_are_not_done_say_so(tmp_path):
+    outcomes = [one for one in a_run() if one.key.method != "self" or one.key.problem < 3]
+    out = written(tmp_path, outcomes)
+    for name in ("report.md", "report.html"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert "Incomplete" in text
+        assert "self has not worked on 5 questions that others here have" in text
+    assert "| self | 100.0 (43.9–100.0), n = 3 |" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_complete_runs_do_not(tmp_path):
+    assert "Incomplete" not in (written(tmp_path, a_run()) / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_self_contained(tmp_path):
+    page = Page((written(tmp_path, a_run(), figures=True) / "report.html").read_text(encoding="utf-8"))
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert len(images) == 3
+    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
+    assert all(image["alt"] for image in images)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
+    links = [value for _, found in page.elements for name, value in found.items() if name in ("src", "href")]
+    assert all((link or "").startswith("data:") for link in links)
+    assert "psrm (ORACLE)" in page.text
+
+
+def test_figures_are_pictures_and_the_same_every_time(tmp_path):
+    out = written(tmp_path, a_run(), figures=True)
+    drawn = draw(analyse_run(tmp_path / "run"))
+    assert [one.kind for one in drawn] == ["iterations", "cost", "coverage"]
+    files = sorted(path for path in out.iterdir() if path.suffix == ".png")
+    assert sorted(one.png for one in drawn) == sorted(path.read_bytes() for path in files)
+    assert all(one.png.startswith(b"\x89PNG") for one in drawn)
+
+
+def test_every_number_is_in_the_long_form(tmp_path):
+    text = (written(tmp_path, a_run()) / "results.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert tuple(rows[0]) == COLUMNS
+    found = {(row["method"], row["variant"], row["group"], row["measure"]): row for row in rows}
+    row = found["sc:3", "as run", "accuracy", "accuracy"]
+    assert (float(row["value"]), int(row["n"]), row["oracle"]) == (0.5, 8, "False")
+    assert found["psrm", "as run", "accuracy", "accuracy"]["oracle"] == "True"
+    assert float(found["self", "against cot", "comparison", "p"]["value"]) == pytest.approx(2 / 256)
+    assert float(found["self", "all attempts", "verdicts", "refused_wrong"]["value"]) == 8
+    assert float(found["pass@2", "first samples", "cost", "policy_tokens"]["value"]) == 20
+
+
+def test_no_name_or_text_is_markup(tmp_path):
+    made = [
+        attempt(0, TEXT, False, passed=True, score=0.0, text=TEXT, checks={"<b>check</b>|": True}),
+        attempt(1, "4", True, passed=False, score=-1.0, text=TEXT),
+    ]
+    outcomes = [
+        outcome(name, 0, made[:1] if name == "cot" else made, dataset=TEXT)
+        for name in ("self", "sc:2", "cot", TEXT)
+    ]
+    out = written(tmp_path, outcomes, figures=True, model=f"{TEXT}\ud800")
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    assert not {"script", "b"} & {tag for tag, _ in page.elements}
+    assert "<script>alert(1)</script>" in page.text
+    assert "<b>check</b>" in page.text
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"<\w|\x1b|\u202e", markdown)
+    assert "https://" not in markdown
+    tables = re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE)
+    assert len(tables) > 5
+    for table in tables:
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(widths) == 1, table
+    text = (out / "results.csv").read_text(encoding="utf-8")
+    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert not [cell for cell in cells if re.match(r"[=+@]", cell)]
+    for path in out.iterdir():
+        assert re.fullmatch(r"[a-z0-9.-]+", path.name)
+
+
+@pytest.mark.parametrize("text", ["# a", "*a*", "_a_", "`a`", "[a](b)", "~~a~~", "$a$", "a|b", "\\", "\\|"])
+def test_markdown_text_is_escaped(text):
+    escaped = markdown_text(text)
+    bare = re.sub(r"\\[\\`*_\[\]~$|#]", "", escaped)
+    assert not re.search(r"[\\`*_\[\]~$|#]", bare)
+    assert re.sub(r"\\(.)", r"\1", escaped) == text
+
+
+def test_a_word_stays_legible():
+    assert markdown_text("max_new_tokens 20") == "max_new_tokens 20"
+
+
+@pytest.mark.parametrize("method", ["cot", "sc:3", "bon:1", "self", "psrm", "something-new"])
+@pytest.mark.parametrize("right", [True, False, None])
+def test_one_question_and_one_method(tmp_path, method, right):
+    made = [attempt(0, "4", right, passed=None, score=None, policy_tokens=0, policy_forward_passes=0.0)]
+    out = written(tmp_path, [outcome(method, 0, made)], figures=True)
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert ("100.0 (20.7–100.0)" if right else "0.0 (0.0–79.3)") in markdown
+    assert "In pairs" not in markdown
+    Page((out / "report.html").read_text(encoding="utf-8"))
+
+
+def test_without_a_chain_of_thought_self_consistency_is_what_is_compared_with(tmp_path):
+    outcomes = [one for one in a_run() if one.key.method != "cot"]
+    markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
+    pairs = section(markdown, "In pairs, on the same questions")
+    assert "| self | sc:3 |" in pairs
+    assert "| cot |" not in pairs
+
+
+def test_without_matplotlib_there_are_no_figures(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = invoke(write_run(tmp_path / "run", a_run()), "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "latentseek-agents[eval]" in result.stderr
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["report.html", "report.md", "results.csv"]
+
+
+def invoke(*arguments: object):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)], env={"COLUMNS": "100"})
+
+
+def test_the_command_shows_the_main_table_and_writes_the_rest(tmp_path):
+    folder = write_run(tmp_path / "run", a_run())
+    result = invoke(folder)
+    assert result.exit_code == 0, result.output
+    assert "100.0 (67.6–100.0)" in result.stdout
+    assert "psrm (ORACLE)" in result.stdout
+    assert (folder / "report" / "report.html").exists()
+    assert "6 files written to" in result.stderr
+    # A report within a run does not disturb the run.
+    assert invoke(folder).exit_code == 0
+
+
+def test_the_command_takes_several_runs(tmp_path):
+    first = write_run(tmp_path / "first", a_run())
+    second = write_run(tmp_path / "second", a_run(3), model="another\x1b[31m [bold]")
+    result = invoke(first, second, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "made-up-model" in result.stdout
+    assert "another [bold]" in result.stdout
+    assert "\x1b" not in result.stdout
+    markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE) == [
+        "made-up-model",
+        r"another \[31m \[bold\]",
+    ]
+
+
+def test_the_command_on_what_is_no_run_or_not_begun(tmp_path):
+    result = invoke(tmp_path)
+    assert result.exit_code == 2
+    assert "holds no run" in result.stderr
+    assert "Traceback" not in result.output
+    empty = write_run(tmp_path / "empty", [])
+    result = invoke(empty)
+    assert result.exit_code == 0, result.output
+    assert "Nothing is done yet" in result.stdout
+    assert "Nothing is done yet" in (empty / "report" / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_written_is_no_traceback(tmp_path):
+    folder = write_run(tmp_path / "run", a_run(1))
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = invoke(folder, "--out", tmp_path / "file")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr

@@ -1,0 +1,120 @@
+"""Intervals and tests: known values from elsewhere, and what must hold of all of them."""
+
+from math import comb
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latentseek_agents.evaluation.statistics import (
+    Interval,
+    clustered_share,
+    compare_pairs,
+    mcnemar,
+    paired_bootstrap,
+    wilson,
+)
+
+counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+divided = st.integers(1, 120).flatmap(
+    lambda n: st.integers(0, n).flatmap(lambda a: st.tuples(st.just(n), st.just(a), st.integers(0, n - a)))
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "questions", "low", "high"),
+    [
+        # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_as_published(right: int, questions: int, low: float, high: float):
+    interval = wilson(right, questions)
+    assert interval.low == pytest.approx(low, abs=5e-5)
+    assert interval.high == pytest.approx(high, abs=5e-5)
+
+
+@given(counts)
+def test_wilson_holds_the_share_and_mirrors(case: tuple[int, int]):
+    right, questions = case
+    interval, mirrored = wilson(right, questions), wilson(questions - right, questions)
+    assert 0 <= interval.low <= right / questions <= interval.high <= 1
+    assert interval.low == pytest.approx(1 - mirrored.high)
+    assert interval.low < interval.high
+
+
+@given(counts)
+def test_wilson_is_shorter_with_more_questions_and_less_confidence(case: tuple[int, int]):
+    right, questions = case
+    whole = wilson(right, questions)
+    for other in (wilson(4 * right, 4 * questions), wilson(right, questions, confidence=0.8)):
+        assert other.high - other.low < whole.high - whole.low
+
+
+def test_wilson_of_nothing_says_nothing():
+    assert wilson(0, 0) == Interval(0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 1 / 16), (0, 6, 1 / 32), (1, 9, 22 / 1024), (4, 4, 1.0)],
+)
+def test_mcnemar_by_hand(first: int, second: int, p: float):
+    assert mcnemar(first, second) == pytest.approx(p)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_a_two_sided_binomial(first: int, second: int):
+    total = first + second
+    # Two-sided by likelihood: all outcomes that are at most as likely as this one.
+    tail = sum(comb(total, k) for k in range(total + 1) if comb(total, k) <= comb(total, first))
+    assert mcnemar(first, second) == pytest.approx(tail / 2**total)
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_mcnemar_of_very_many():
+    assert 0 < mcnemar(1000, 1200) < 0.001
+
+
+@given(divided)
+def test_bootstrap_holds_the_difference_and_mirrors(case: tuple[int, int, int]):
+    questions, first, second = case
+    interval = paired_bootstrap(first, second, questions, resamples=2000)
+    assert -1 <= interval.low <= (first - second) / questions <= interval.high <= 1
+    assert interval == paired_bootstrap(first, second, questions, resamples=2000)
+    other = paired_bootstrap(second, first, questions, resamples=2000)
+    assert other.low == pytest.approx(-interval.high, abs=0.15)
+
+
+def test_bootstrap_is_near_the_normal_interval():
+    # By hand: d = 0.1; var = (0.3 - 0.1^2) / 400; 1.96 standard errors = 0.05277.
+    interval = paired_bootstrap(80, 40, 400)
+    assert interval.low == pytest.approx(0.1 - 0.05277, abs=0.004)
+    assert interval.high == pytest.approx(0.1 + 0.05277, abs=0.004)
+
+
+def test_few_questions_show_no_difference_though_all_go_one_way():
+    found = compare_pairs(5, only_first=5, only_second=0)
+    assert found.interval == Interval(1.0, 1.0)
+    assert found.finding == "no difference shown"
+    assert compare_pairs(6, only_first=6, only_second=0).finding == "better"
+    assert compare_pairs(6, only_first=0, only_second=6).finding == "worse"
+
+
+@given(divided)
+def test_no_difference_is_called_one_without_its_interval(case: tuple[int, int, int]):
+    questions, first, second = case
+    found = compare_pairs(questions, only_first=first, only_second=second)
+    if found.finding != "no difference shown":
+        assert found.interval.excludes(0)
+        assert (found.difference > 0) == (found.finding == "better")
+
+
+def test_attempts_at_one_question_are_no_sample():
+    alone = clustered_share([1, 0] * 10, [1] * 20)
+    together = clustered_share([10, 0], [10, 10])
+    assert together.high - together.low > alone.high - alone.low
+    assert clustered_share([], []) == Interval(0.0, 1.0)
