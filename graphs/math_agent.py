@@ -24,16 +24,18 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.graphs.background import NodeFunction, StoppableNode
 from latentseek_agents.graphs.decisions import StopReason, best_attempt
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineInput, checked_backbone, checked_config
+from latentseek_agents.graphs.refine_nodes import RefineInput, checked_backbone, checked_config, config_for
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 
-__all__ = ["MathAgentInput", "MathAgentState", "create_math_agent"]
+__all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
+_TOOL_ROUNDS = 4
 _SYSTEM = (
     "You solve a mathematical question. You may use the tools to compute exactly. Show each step as an "
     "equation, and end with the final answer in \\boxed{}."
@@ -70,7 +72,7 @@ def create_math_agent(
     verifier: Verifier | Callable[..., Any] | None = None,
     config: LatentSeekConfig | None = None,
     tools: Sequence[BaseTool] = MATH_TOOLS,
-    max_tool_rounds: int = 4,
+    max_tool_rounds: int = _TOOL_ROUNDS,
     system_prompt: str = _SYSTEM,
 ) -> "StateGraph[MathAgentState, None, MathAgentInput, MathAgentState]":
     """Build the agent as an uncompiled graph.
@@ -109,55 +111,84 @@ def create_math_agent(
         >>> result["passed"], result["stop_reason"], len(result["iterations"])
         (True, 'passed', 1)
     """
-    if max_tool_rounds < 0:
-        raise ConfigError(f"max_tool_rounds={max_tool_rounds}: it must be at least 0")
-    settings = checked_config(config)
-    chat, policy = _models(model, backbone, settings)
-    nodes = _MathAgentNodes(
-        chat,
-        policy,
-        default_verifier(policy) if verifier is None else checked_verifier(verifier),
-        settings,
-        tools,
-        max_tool_rounds,
-        system_prompt,
+    nodes = MathAgentNodes(
+        model,
+        backbone,
+        verifier,
+        config,
+        tools=tools,
+        max_tool_rounds=max_tool_rounds,
+        system_prompt=system_prompt,
     )
-    builder = StateGraph(MathAgentState, input_schema=MathAgentInput)
-    builder.add_node("begin", nodes.begin)
-    builder.add_node("reason", nodes.reason)
-    builder.add_node("check", nodes.check)
-    builder.add_node("refine", nodes.refine)
+    return math_agent_graph(lambda _: nodes, None, tools=tools, max_tool_rounds=max_tool_rounds)
+
+
+def math_agent_graph(
+    nodes: "Callable[[Runtime[Any]], MathAgentNodes]",
+    context_schema: type[Any] | None,
+    *,
+    tools: Sequence[BaseTool] = MATH_TOOLS,
+    max_tool_rounds: int = _TOOL_ROUNDS,
+) -> "StateGraph[MathAgentState, Any, MathAgentInput, MathAgentState]":
+    """The agent's graph, with nodes that are looked up in each step.
+
+    Args:
+        nodes: What to run, given the runtime of the run.
+        context_schema: What one run may change.
+        tools: As the nodes have them.
+        max_tool_rounds: As the nodes have them.
+    """
+
+    def after_reason(state: MathAgentState) -> Literal["tools", "check"]:
+        last = state["messages"][-1]
+        called = isinstance(last, AIMessage) and last.tool_calls
+        return "tools" if called and _rounds(state["messages"]) <= max_tool_rounds else "check"
+
+    builder = StateGraph(MathAgentState, input_schema=MathAgentInput, context_schema=context_schema)
+    parts: dict[str, NodeFunction] = {
+        "begin": lambda state, runtime, _: nodes(runtime).begin(state),
+        "reason": lambda state, runtime, _: nodes(runtime).reason(state),
+        "check": lambda state, runtime, _: nodes(runtime).check(state, runtime),
+        "refine": lambda state, runtime, _: nodes(runtime).refine(state, runtime),
+    }
+    for name, function in parts.items():
+        builder.add_node(name, StoppableNode(function))
     builder.add_edge(START, "begin")
     builder.add_edge("begin", "reason")
     if tools:
         builder.add_node("tools", ToolNode(list(tools), handle_tool_errors=True))
-        builder.add_conditional_edges("reason", nodes.after_reason, ["tools", "check"])
+        builder.add_conditional_edges("reason", after_reason, ["tools", "check"])
         builder.add_edge("tools", "reason")
     else:
         builder.add_edge("reason", "check")
-    builder.add_conditional_edges("check", nodes.after_check, ["refine", END])
+    builder.add_conditional_edges("check", _after_check, ["refine", END])
     builder.add_edge("refine", END)
     return builder
 
 
-class _MathAgentNodes:
+class MathAgentNodes:
+    """The agent's nodes; see :func:`create_math_agent` for the arguments."""
+
     def __init__(
         self,
-        chat: BaseChatModel,
-        backbone: Backbone,
-        verifier: Callable[..., Any],
-        config: LatentSeekConfig,
-        tools: Sequence[BaseTool],
-        max_tool_rounds: int,
-        system_prompt: str,
+        model: "Backbone | BaseChatModel",
+        backbone: Backbone | None = None,
+        verifier: Callable[..., Any] | None = None,
+        config: LatentSeekConfig | None = None,
+        *,
+        tools: Sequence[BaseTool] = MATH_TOOLS,
+        max_tool_rounds: int = _TOOL_ROUNDS,
+        system_prompt: str = _SYSTEM,
     ) -> None:
-        self.verifier = verifier
-        self.config = config
+        if max_tool_rounds < 0:
+            raise ConfigError(f"max_tool_rounds={max_tool_rounds}: it must be at least 0")
+        self.config = checked_config(config)
+        self.concluding, policy = _models(model, backbone, self.config)
+        self.verifier = default_verifier(policy) if verifier is None else checked_verifier(verifier)
         self.max_tool_rounds = max_tool_rounds
         self.system_prompt = system_prompt
-        self.concluding = chat
-        self.reasoning = _with_tools(chat, tools)
-        self.search = create_refine_graph(backbone, verifier=verifier, config=config).compile()
+        self.reasoning = _with_tools(self.concluding, tools)
+        self.search = create_refine_graph(policy, verifier=self.verifier, config=self.config).compile()
 
     def begin(self, state: MathAgentState) -> dict[str, Any]:
         """Find the question, and open the conversation."""
@@ -185,13 +216,7 @@ class _MathAgentNodes:
         model = self.reasoning if _rounds(messages) < self.max_tool_rounds else self.concluding
         return {"messages": [model.invoke(messages)]}
 
-    def after_reason(self, state: MathAgentState) -> Literal["tools", "check"]:
-        """To the tools, if the model calls them and may."""
-        last = state["messages"][-1]
-        called = isinstance(last, AIMessage) and last.tool_calls
-        return "tools" if called and _rounds(state["messages"]) <= self.max_tool_rounds else "check"
-
-    def check(self, state: MathAgentState) -> dict[str, Any]:
+    def check(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Judge the solution that the model ended with."""
         text = _text(state["messages"][-1])
         attempt = Attempt(
@@ -203,14 +228,11 @@ class _MathAgentNodes:
             finish_reason="stop",
             answer=extract_answer(text),
         )
-        attempt, usage = judge(self.verifier, self.config, state["question"], state.get("reference"), attempt)
+        config = config_for(self.config, runtime)
+        attempt, usage = judge(self.verifier, config, state["question"], state.get("reference"), attempt)
         return {**_shown(attempt), "iterations": [attempt.to_dict()], "usage": usage.to_dict()}
 
-    def after_check(self, state: MathAgentState) -> Literal["refine", "__end__"]:
-        """To the search, unless the solution passed."""
-        return "__end__" if state["passed"] else "refine"
-
-    def refine(self, state: MathAgentState, runtime: Runtime[None]) -> dict[str, Any]:
+    def refine(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search from a draft that knows what the tools computed, and return the best of all attempts."""
         found: Any = {}
         asked: RefineInput = {
@@ -218,7 +240,9 @@ class _MathAgentNodes:
             "reference": state.get("reference"),
         }
         for mode, chunk in self.search.stream(
-            asked, {"recursion_limit": supersteps(self.config)}, stream_mode=["custom", "values"]
+            asked,
+            {"recursion_limit": supersteps(config_for(self.config, runtime))},
+            stream_mode=["custom", "values"],
         ):
             if mode == "custom":
                 runtime.stream_writer(chunk)
@@ -237,6 +261,10 @@ class _MathAgentNodes:
             about = {name: update[name] for name in ("score", "passed", "stop_reason")}
             update["messages"] = [AIMessage(chosen.text, response_metadata=about)]
         return update
+
+
+def _after_check(state: MathAgentState) -> Literal["refine", "__end__"]:
+    return "__end__" if state["passed"] else "refine"
 
 
 def _shown(attempt: Attempt) -> dict[str, Any]:

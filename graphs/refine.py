@@ -4,19 +4,24 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.verdict import Verifier
+from latentseek_agents.graphs.background import NodeFunction, StoppableNode
 from latentseek_agents.graphs.refine_nodes import (
     RefineContext,
     RefineInput,
     RefineNodes,
     RefineOutput,
     RefineState,
+    VerifyInput,
 )
+from latentseek_agents.graphs.tracing import HIDDEN_CHANNELS, WITHOUT_LATENTS
 
-__all__ = ["create_refine_graph", "supersteps"]
+__all__ = ["create_refine_graph", "refine_graph", "supersteps"]
 
 
 def supersteps(config: LatentSeekConfig) -> int:
@@ -78,12 +83,28 @@ def create_refine_graph(
         (True, 'passed', 2)
     """
     nodes = RefineNodes(backbone, verifier, config, on_token)
-    builder = StateGraph(
-        RefineState, context_schema=RefineContext, input_schema=RefineInput, output_schema=RefineOutput
+    return refine_graph(lambda _: nodes, RefineContext)
+
+
+def refine_graph(
+    nodes: Callable[[Runtime[Any]], RefineNodes], context_schema: type[RefineContext]
+) -> "StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]":
+    """The graph, with nodes that are looked up in each step.
+
+    Args:
+        nodes: What to run, given the runtime of the run.
+        context_schema: What one run may change.
+    """
+    builder = _RefineGraph(
+        RefineState, context_schema=context_schema, input_schema=RefineInput, output_schema=RefineOutput
     )
-    builder.add_node("draft", nodes.draft)
-    builder.add_node("verify", nodes.verify)
-    builder.add_node("refine", nodes.refine)
+    parts: list[tuple[str, NodeFunction, type[Any]]] = [
+        ("draft", lambda state, runtime, trace: nodes(runtime).draft(state, runtime, trace), RefineInput),
+        ("verify", lambda state, runtime, trace: nodes(runtime).verify(state, runtime, trace), VerifyInput),
+        ("refine", lambda state, runtime, trace: nodes(runtime).refine(state, runtime, trace), RefineState),
+    ]
+    for name, function, reads in parts:
+        builder.add_node(name, StoppableNode(function), input_schema=reads, trace_policy=WITHOUT_LATENTS)
     builder.add_edge(START, "draft")
     builder.add_edge("draft", "verify")
     builder.add_conditional_edges("verify", _next, ["refine", END])
@@ -91,5 +112,17 @@ def create_refine_graph(
     return builder
 
 
-def _next(state: RefineState) -> Literal["refine", "__end__"]:
+class _RefineGraph(StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]):
+    def compile(
+        self, *args: Any, **kwargs: Any
+    ) -> CompiledStateGraph[RefineState, RefineContext, RefineInput, RefineOutput]:
+        compiled = super().compile(*args, **kwargs)
+        # All that is streamed, traced or shown of a state; checkpoints hold every channel.
+        compiled.stream_channels = [
+            name for name in compiled.stream_channels_list if name not in HIDDEN_CHANNELS
+        ]
+        return compiled
+
+
+def _next(state: VerifyInput) -> Literal["refine", "__end__"]:
     return "refine" if state["stop_reason"] is None else "__end__"

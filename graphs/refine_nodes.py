@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.managed import RemainingSteps
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError, LatentSeekError
 from latentseek_agents.engine.search import Round, draft, refine, token_differences
 from latentseek_agents.engine.verdict import Attempt, Usage
 from latentseek_agents.graphs.decisions import StopReason, best_attempt, best_sample, stop_reason
 from latentseek_agents.graphs.judging import checked_verifier, judge
+from latentseek_agents.graphs.tracing import trace_iteration
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 
@@ -27,8 +30,10 @@ __all__ = [
     "RefineOutput",
     "RefineState",
     "RefineUpdate",
+    "VerifyInput",
     "checked_backbone",
     "checked_config",
+    "config_for",
     "deadline_for",
     "question_of",
 ]
@@ -64,16 +69,21 @@ class RefineOutput(TypedDict):
     """See :class:`~latentseek_agents.engine.verdict.Usage`."""
 
 
-class RefineState(RefineOutput):
-    """The graph's state: only plain values, so that any checkpointer can hold it."""
+class VerifyInput(RefineOutput):
+    """What ``verify`` reads: no latents, which would show up in streams of tasks."""
 
     reference: str | None
     samples: list[dict[str, Any]]
     """The attempts of the iteration in progress."""
-    search: bytes
-    """Latents and Adam's memory."""
     remaining_steps: RemainingSteps
     """What LangGraph's recursion limit leaves; managed by LangGraph, never stored."""
+
+
+class RefineState(VerifyInput):
+    """The graph's state: only plain values, so that any checkpointer can hold it."""
+
+    search: bytes
+    """Latents and Adam's memory; empty once the search has ended."""
 
 
 class RefineUpdate(TypedDict, total=False):
@@ -110,7 +120,7 @@ class RefineContext:
 
     def apply(self, config: LatentSeekConfig) -> LatentSeekConfig:
         """The configuration with these changes, validated."""
-        changes = {f.name: getattr(self, f.name) for f in fields(self)}
+        changes = {f.name: getattr(self, f.name) for f in fields(RefineContext)}
         return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 
@@ -141,7 +151,11 @@ class RefineNodes:
         self.on_token = on_token
 
     def loop(
-        self, question: str, reference: str | None, emit: Callable[[Any], None]
+        self,
+        question: str,
+        reference: str | None,
+        emit: Callable[[Any], None],
+        trace: RunnableConfig | None = None,
     ) -> Iterator[RefineState]:
         """The graph's loop without the graph.
 
@@ -152,6 +166,7 @@ class RefineNodes:
             question: What to solve.
             reference: The known answer, if there is one.
             emit: Takes each progress event.
+            trace: Of the run that the iterations belong to; None records none.
 
         Yields:
             The state after each verification; the last one has a ``stop_reason``.
@@ -160,13 +175,16 @@ class RefineNodes:
         state: Any = {"question": question, "reference": reference}
         state |= self.draft(state, runtime)
         while True:
-            state |= self.verify(state, runtime)
+            raise_if_cancelled()
+            state |= self.verify(state, runtime, trace)
             yield dict(state)  # type: ignore[misc]
             if state["stop_reason"] is not None:
                 return
             state |= self.refine(state, runtime)
 
-    def draft(self, state: RefineState, runtime: Runtime[RefineContext]) -> RefineUpdate:
+    def draft(
+        self, state: RefineInput, runtime: Runtime[RefineContext], trace: RunnableConfig | None = None
+    ) -> RefineUpdate:
         """Write the draft, and forget what the thread's last question left."""
         question = question_of(state)
         config = self._config(runtime)
@@ -185,7 +203,9 @@ class RefineNodes:
             **self._round(made, Usage()),
         }
 
-    def verify(self, state: RefineState, runtime: Runtime[RefineContext]) -> RefineUpdate:
+    def verify(
+        self, state: VerifyInput, runtime: Runtime[RefineContext], trace: RunnableConfig | None = None
+    ) -> RefineUpdate:
         """Judge the attempts, record the best of them, and decide whether to go on."""
         config = self._config(runtime)
         usage = Usage.from_dict(state["usage"])
@@ -219,8 +239,9 @@ class RefineNodes:
             "iterations": [attempt.to_dict() for attempt in history],
             "usage": usage.to_dict(),
         }
-        reason = stop_reason(judged, config, usage, movable=bool(state["search"]))
-        if reason == "iterations" and not state["search"] and config.max_iterations:
+        movable = any(sample.latent_token_ids for sample in judged)
+        reason = stop_reason(judged, config, usage, movable=movable)
+        if reason == "iterations" and not movable and config.max_iterations:
             _log.warning(
                 "nothing to refine: fraction=%s of a draft of %d tokens is less than one latent; raise it",
                 config.fraction,
@@ -235,10 +256,15 @@ class RefineNodes:
                 2 * config.max_iterations + 3,
             )
             reason = "iterations"
-        self._announce(runtime, config, entry, reason, usage)
+        event = self._event(config, entry, reason, usage)
+        runtime.stream_writer(event)
+        if trace is not None:
+            trace_iteration(event, trace)
         return update if reason is None else {**update, **_result(history, config, reason)}
 
-    def refine(self, state: RefineState, runtime: Runtime[RefineContext]) -> RefineUpdate:
+    def refine(
+        self, state: RefineState, runtime: Runtime[RefineContext], trace: RunnableConfig | None = None
+    ) -> RefineUpdate:
         """Move the latents once and write again."""
         config = self._config(runtime)
         usage = Usage.from_dict(state["usage"])
@@ -269,33 +295,23 @@ class RefineNodes:
             "usage": (usage + made.usage).to_dict(),
         }
 
-    def _announce(
-        self,
-        runtime: Runtime[RefineContext],
-        config: LatentSeekConfig,
-        attempt: Attempt,
-        reason: StopReason | None,
-        usage: Usage,
-    ) -> None:
+    def _event(
+        self, config: LatentSeekConfig, attempt: Attempt, reason: StopReason | None, usage: Usage
+    ) -> dict[str, Any]:
         shown = ("iteration", "score", "passed", "reason", "answer", "text", "finish_reason", "changed")
-        runtime.stream_writer(
-            {
-                "type": "latentseek_iteration",
-                "max_iterations": config.max_iterations,
-                **{name: attempt[name] for name in shown},
-                "latents": [
-                    self.backbone.decode([token], skip_special_tokens=False)
-                    for token in attempt.latent_token_ids
-                ],
-                "stop_reason": reason,
-                "seconds": usage.seconds,
-            }
-        )
+        return {
+            "type": "latentseek_iteration",
+            "max_iterations": config.max_iterations,
+            **{name: attempt[name] for name in shown},
+            "latents": [
+                self.backbone.decode([token], skip_special_tokens=False) for token in attempt.latent_token_ids
+            ],
+            "stop_reason": reason,
+            "seconds": usage.seconds,
+        }
 
     def _config(self, runtime: Runtime[RefineContext]) -> LatentSeekConfig:
-        # Inside another graph this is that graph's context, which may be anything.
-        context = runtime.context
-        return context.apply(self.config) if isinstance(context, RefineContext) else self.config
+        return config_for(self.config, runtime)
 
 
 def _result(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopReason) -> RefineUpdate:
@@ -307,6 +323,8 @@ def _result(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopRe
         "passed": chosen.passed,
         "reason": chosen.reason,
         "stop_reason": reason,
+        # Nothing reads them any more, and a finished thread should not keep megabytes.
+        "search": b"",
         # Or the thread's next question, asked without a reference, would be compared with this one's.
         "reference": None,
     }
@@ -340,7 +358,14 @@ def checked_config(config: LatentSeekConfig | None) -> LatentSeekConfig:
     return config or LatentSeekConfig()
 
 
-def question_of(state: RefineState) -> str:
+def config_for(config: LatentSeekConfig, runtime: Runtime[Any]) -> LatentSeekConfig:
+    """The configuration with what this run changes of it."""
+    # Inside another graph this is that graph's context, which may be anything.
+    context = runtime.context
+    return context.apply(config) if isinstance(context, RefineContext) else config
+
+
+def question_of(state: RefineInput | RefineState) -> str:
     """The question in the state.
 
     Raises:

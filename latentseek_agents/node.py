@@ -5,26 +5,28 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langgraph.runtime import Runtime
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.runtime import Runtime, get_runtime
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.verdict import Verifier
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineContext
+from latentseek_agents.graphs.refine_nodes import RefineInput, config_for
 from latentseek_agents.inputs import plain_reference, question_from_messages
 
 __all__ = ["LatentSeekNode"]
 
 
-class LatentSeekNode:
+class LatentSeekNode(Runnable[Any, dict[str, Any]]):
     """Drop it into any ``StateGraph``: ``builder.add_node("seek", LatentSeekNode(backbone))``.
 
     The node runs the refinement loop as an inner graph. If your graph has a checkpointer, each step of the
     search is checkpointed with it, and a run that was killed resumes in the middle of the search. The
     events of :func:`~latentseek_agents.graphs.refine.create_refine_graph` appear in your graph's
-    ``stream_mode="custom"``.
+    ``stream_mode="custom"``. Under ``ainvoke`` and ``astream`` the event loop stays free, and a cancelled
+    task stops the decoding at the next token.
 
     Reads:
         ``state[question_key]``, a string; or, if the state has no such key, the conversation in
@@ -94,23 +96,40 @@ class LatentSeekNode:
 
     def __call__(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search, relay the progress, and return the keys described above."""
+        asked, from_messages = self._asked(state)
+        result: dict[str, Any] = {}
+        for mode, chunk in self._graph.stream(asked, self._limit(runtime), stream_mode=["custom", "values"]):
+            result = _relayed(mode, chunk, runtime, result)
+        return self._update(result, from_messages)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """As a node: ``input`` is the state, the runtime is that of the run."""
+        return self(input, get_runtime())
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """As :meth:`invoke`; the event loop stays free."""
+        runtime: Runtime[Any] = get_runtime()
+        asked, from_messages = self._asked(input)
+        result: dict[str, Any] = {}
+        async for mode, chunk in self._graph.astream(
+            asked, self._limit(runtime), stream_mode=["custom", "values"]
+        ):
+            result = _relayed(mode, chunk, runtime, result)
+        return self._update(result, from_messages)
+
+    def _asked(self, state: Any) -> tuple[RefineInput, bool]:
         values = _values(state)
         question, from_messages = self._question(values)
-        reference = plain_reference(values.get(self.reference_key))
-        context = runtime.context
-        config = context.apply(self.config) if isinstance(context, RefineContext) else self.config
-        result: dict[str, Any] = {}
-        # The caller's recursion limit may be as low as 25; this loop has bounds of its own.
-        for mode, chunk in self._graph.stream(
-            {"question": question, "reference": reference},
-            {"recursion_limit": supersteps(config)},
-            stream_mode=["custom", "values"],
-        ):
-            if mode == "custom":
-                runtime.stream_writer(chunk)
-            elif isinstance(chunk, dict):
-                result = chunk
-        return self._update(result, from_messages)
+        return {
+            "question": question,
+            "reference": plain_reference(values.get(self.reference_key)),
+        }, from_messages
+
+    def _limit(self, runtime: Runtime[Any]) -> RunnableConfig:
+        """The caller's recursion limit may be as low as 25; this loop has bounds of its own."""
+        return {"recursion_limit": supersteps(config_for(self.config, runtime))}
 
     def _question(self, values: Mapping[str, Any]) -> tuple[str, bool]:
         question = values.get(self.question_key)
@@ -140,6 +159,15 @@ class LatentSeekNode:
         if self.result_key is not None:
             written[self.result_key] = {name: result[name] for name in keep}
         return written
+
+
+def _relayed(mode: str, chunk: Any, runtime: Runtime[Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Pass a progress event on; the state so far."""
+    if mode == "custom":
+        runtime.stream_writer(chunk)
+    elif isinstance(chunk, dict):
+        return chunk
+    return result
 
 
 def _values(state: Any) -> Mapping[str, Any]:

@@ -6,11 +6,11 @@ from typing import Any, Literal, Self
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import run_in_executor
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.graphs.background import in_thread
 from latentseek_agents.graphs.decisions import StopReason, best_attempt
 from latentseek_agents.graphs.refine_nodes import RefineNodes
 from latentseek_agents.inputs import question_and_reference
@@ -93,7 +93,8 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
     ``stream`` and ``astream`` yield a :class:`LatentSeekResult` after every iteration: the best so far; the
     last one is the result. ``astream_events`` shows each iteration as a custom event
     ``"latentseek_iteration"``, with the data of
-    :func:`~latentseek_agents.graphs.refine.create_refine_graph`.
+    :func:`~latentseek_agents.graphs.refine.create_refine_graph`, and a trace as a run ``"iteration 3"``
+    with its score as metadata. A cancelled task stops the decoding at the next token.
 
     Args:
         backbone: The frozen policy.
@@ -173,15 +174,15 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     def _snapshots(self, input: Any, config: RunnableConfig) -> Iterator[LatentSeekResult]:
         events: list[dict[str, Any]] = []
-        for state in self._nodes.loop(*question_and_reference(input), events.append):
+        for state in self._nodes.loop(*question_and_reference(input), events.append, config):
             for event in _drained(events):
                 dispatch_custom_event(event["type"], event, config=config)
             yield LatentSeekResult.from_state(state, keep=self.config.keep)
 
     async def _asnapshots(self, input: Any, config: RunnableConfig) -> AsyncIterator[LatentSeekResult]:
         events: list[dict[str, Any]] = []
-        states = self._nodes.loop(*question_and_reference(input), events.append)
-        while (state := await run_in_executor(config, next, states, None)) is not None:
+        states = self._nodes.loop(*question_and_reference(input), events.append, config)
+        while (state := await in_thread(lambda: next(states, None))) is not None:
             for event in _drained(events):
                 await adispatch_custom_event(event["type"], event, config=config)
             yield LatentSeekResult.from_state(state, keep=self.config.keep)

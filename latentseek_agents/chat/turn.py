@@ -21,17 +21,14 @@ from latentseek_agents.chat.tool_calls import (
     parse_tool_calls,
 )
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cancellation import Cancelled
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.decoding import DecodeRequest, decode
 from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
 from latentseek_agents.graphs.decisions import best_attempt
 from latentseek_agents.graphs.refine_nodes import RefineNodes
 
-__all__ = ["Cancelled", "Turn", "TurnRequest"]
-
-
-class Cancelled(BaseException):
-    """Nobody waits for this reply any more. No error: nothing may catch it as one."""
+__all__ = ["Turn", "TurnRequest"]
 
 
 class _StopFound(BaseException):

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.cli.process import fast_imports
-from latentseek_agents.engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.engine.verdict import Verifier
 
-__all__ = ["EMBEDDED", "VERIFIERS", "load_backbone", "make_verifier", "verifier_names"]
+__all__ = ["EMBEDDED", "load_backbone", "make_verifier", "verifier_names"]
 
 EMBEDDED = "SmolLM2-135M-Instruct"
-VERIFIERS = ("steps", "self", "truth")
 
 
 def load_backbone(
@@ -64,32 +62,15 @@ def verifier_names(value: str) -> tuple[str, ...]:
         >>> verifier_names("steps, self")
         ('steps', 'self')
     """
-    names = tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip()))
-    unknown = [name for name in names if name not in VERIFIERS]
-    if unknown or not names:
-        raise ConfigError(
-            f"--verifier {value!r}: {unknown[0] if unknown else 'nothing'!r} is no verifier; "
-            f"name one or more of {', '.join(VERIFIERS)}, separated by commas"
-        )
-    return names
+    with fast_imports():
+        from latentseek_agents.tools import named
+
+    return named.verifier_names(value, setting="--verifier")
 
 
 def make_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
     """The verifiers of these names, combined if there are several."""
     with fast_imports():
-        from latentseek_agents.tools.combined import Combined, default_verifier
-        from latentseek_agents.tools.ground_truth import GroundTruth
-        from latentseek_agents.tools.self_reward import SelfReward
-        from latentseek_agents.tools.steps import StepVerifier
+        from latentseek_agents.tools.named import named_verifier
 
-    if set(names) == {"steps", "self"}:
-        return default_verifier(backbone)
-    made: list[Verifier] = []
-    for name in names:
-        if name == "steps":
-            made.append(StepVerifier())
-        elif name == "self":
-            made.append(SelfReward(backbone))
-        else:
-            made.append(GroundTruth())
-    return made[0] if len(made) == 1 else Combined(made)
+        return named_verifier(names, backbone)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cancellation import checked_listener, raise_if_cancelled
 from latentseek_agents.engine.completion import Completion, DecodeRequest, DecodingOptions, pick_tokens
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.plain_decoding import decode_alone
@@ -31,7 +32,9 @@ def decode(backbone: Backbone, requests: Sequence[DecodeRequest]) -> list[Comple
     Raises:
         InputError: A prompt is empty, or a token is none of the model's; nothing is decoded then.
         NonFiniteError: The model's hidden states or logits are NaN or infinite.
+        Cancelled: Nobody waits for it any more.
     """
+    raise_if_cancelled()
     vocabulary = int(backbone.model.get_input_embeddings().weight.shape[0])
     requests = [_checked(request, vocabulary) for request in requests]
     decoder = backbone.batch_decoder
@@ -49,7 +52,8 @@ def _checked(request: DecodeRequest, vocabulary: int) -> DecodeRequest:
         if wrong is not None:
             raise InputError(f"{name} has the token {wrong}, but the model knows 0 to {vocabulary - 1}")
     # A draft only helps: one that was written with another vocabulary is of no help.
-    return request if _outside(request.draft_ids, vocabulary) is None else replace(request, draft_ids=())
+    draft_ids = request.draft_ids if _outside(request.draft_ids, vocabulary) is None else ()
+    return replace(request, draft_ids=draft_ids, on_token=checked_listener(request.on_token))
 
 
 def _outside(ids: Sequence[int], vocabulary: int) -> int | None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine.latents import Latents
@@ -43,13 +45,20 @@ def check(backbone: Backbone, question: str, draft: Any, config: LatentSeekConfi
         max_new_tokens=config.max_new_tokens,
         draft=draft,
     )
-    graph = create_refine_graph(backbone, verifier=ScriptedVerifier(SCORES), config=config).compile()
-    *_, state = graph.stream({"question": question}, stream_mode="values")
+    saver = InMemorySaver()
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    graph: Any = create_refine_graph(backbone, verifier=ScriptedVerifier(SCORES), config=config).compile(
+        saver
+    )
+    state = graph.invoke({"question": question}, thread)
+    # The state shows no latents, and they are cleared at the end: the last ones are in a checkpoint.
+    stored = [checkpoint.checkpoint["channel_values"].get("search") for checkpoint in saver.list(thread)]
+    latents = Latents.from_bytes(next(data for data in stored if data))
     assert [attempt["text"] for attempt in state["iterations"]] == expected.texts
     assert [attempt["token_ids"] for attempt in state["iterations"]] == expected.token_ids
     assert state["text"] == expected.texts[-1]
     assert expected.latents is not None
-    moved = (expected.latents - Latents.from_bytes(state["search"]).values).abs()
+    moved = (expected.latents - latents.values).abs()
     assert torch.quantile(moved, 0.99) < config.learning_rate / 10, "beyond rounding: a step is one rate"
     return expected.texts
 

@@ -26,7 +26,7 @@ def pins() -> dict[str, str]:
     for line in lines:
         if not line or line.startswith("#"):
             continue
-        match = re.fullmatch(r"([a-z0-9-]+)==([0-9][0-9.]*)", line)
+        match = re.fullmatch(r"([a-z0-9-]+)==([0-9][0-9.]*(?:b[0-9]+)?)", line)
         assert match, f"constraints.txt: {line!r} is not of the form name==version, name in canonical form"
         assert match[1] not in found, f"constraints.txt pins {match[1]} twice"
         found[match[1]] = match[2]

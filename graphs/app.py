@@ -1,0 +1,138 @@
+"""Entry points for a LangGraph server; ``langgraph.json`` names ``refine`` and ``math_agent``.
+
+Nothing is loaded when this module is imported: a model is loaded once, by the first run that needs it. The
+graphs have no checkpointer, since the server brings its own. The environment says what is served:
+
+====================================  ===================================================================
+``LATENTSEEK_MODEL``                  Hugging Face name, folder or GGUF file. Several, separated by commas:
+                                      the first is the default, a run's context may choose another of them.
+                                      Default: the embedded SmolLM2-135M-Instruct.
+``LATENTSEEK_VERIFIER``               ``steps``, ``self``, ``truth`` or several (default ``steps,self``).
+``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution (default: as in LatentSeekConfig).
+``LATENTSEEK_MAX_ITERATIONS``         Most refinements (default: as in LatentSeekConfig).
+====================================  ===================================================================
+
+A run's context may change the settings of :class:`ServerContext`.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from langgraph.runtime import Runtime
+
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.config import LatentSeekConfig
+from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.graphs.math_agent import MathAgentNodes, math_agent_graph
+from latentseek_agents.graphs.refine import refine_graph
+from latentseek_agents.graphs.refine_nodes import RefineContext, RefineNodes
+from latentseek_agents.tools.named import named_verifier, verifier_names
+
+__all__ = ["Server", "ServerContext", "math_agent", "refine"]
+
+_EMBEDDED = "SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerContext(RefineContext):
+    """What one run may change: the search's settings, and the model."""
+
+    model: str | None = None
+    """One of those in ``LATENTSEEK_MODEL``; None is the first of them."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    refine: RefineNodes
+    math_agent: MathAgentNodes
+
+
+@dataclass(kw_only=True)
+class Server:
+    """The models that are served, each loaded by the first run that needs it.
+
+    Args:
+        models: Their names; the first is the default.
+        verifier: Names of verifiers.
+        config: Settings of the search.
+
+    Example:
+        >>> Server.from_environment({"LATENTSEEK_MODEL": "a/b, c/d", "LATENTSEEK_VERIFIER": "steps"}).models
+        ('a/b', 'c/d')
+    """
+
+    models: tuple[str, ...] = (_EMBEDDED,)
+    verifier: tuple[str, ...] = ("steps", "self")
+    config: LatentSeekConfig = field(default_factory=LatentSeekConfig)
+    _loaded: dict[str, _Loaded] = field(default_factory=dict, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """As the module's description says; an empty variable counts as unset.
+
+        Raises:
+            ConfigError: A variable does not say what it should.
+        """
+        models = [name.strip() for name in environment.get("LATENTSEEK_MODEL", "").split(",")]
+        verifier = environment.get("LATENTSEEK_VERIFIER") or "steps,self"
+        changes = {
+            name: _whole_number(variable, environment[variable])
+            for name in ("max_new_tokens", "max_iterations")
+            if environment.get(variable := f"LATENTSEEK_{name.upper()}")
+        }
+        return cls(
+            models=tuple(name for name in models if name) or (_EMBEDDED,),
+            verifier=verifier_names(verifier, setting="LATENTSEEK_VERIFIER"),
+            config=LatentSeekConfig(**changes),
+        )
+
+    def refine_nodes(self, runtime: Runtime[Any]) -> RefineNodes:
+        """The search with the model of this run."""
+        return self._nodes(runtime).refine
+
+    def math_agent_nodes(self, runtime: Runtime[Any]) -> MathAgentNodes:
+        """The agent with the model of this run."""
+        return self._nodes(runtime).math_agent
+
+    def _nodes(self, runtime: Runtime[Any]) -> _Loaded:
+        context = runtime.context
+        chosen = context.model if isinstance(context, ServerContext) else None
+        name = self.models[0] if chosen is None else chosen
+        # A client must not make the server download and load whatever it likes.
+        if name not in self.models:
+            raise ConfigError(
+                f"the model {name!r} is not served; choose one of {', '.join(self.models)}, "
+                "or name it in LATENTSEEK_MODEL and start the server again"
+            )
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._load(name)
+            return self._loaded[name]
+
+    def _load(self, name: str) -> _Loaded:
+        backbone = Backbone.embedded() if name == _EMBEDDED else Backbone.from_pretrained(name)
+        verifier = named_verifier(self.verifier, backbone)
+        return _Loaded(
+            RefineNodes(backbone, verifier, self.config),
+            MathAgentNodes(backbone, verifier=verifier, config=self.config),
+        )
+
+
+def _whole_number(variable: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigError(f"{variable}={value!r} is no whole number") from None
+
+
+_server = Server.from_environment(os.environ)
+
+refine = refine_graph(_server.refine_nodes, ServerContext).compile(name="refine")
+"""Draft, verify, refine: see :func:`~latentseek_agents.graphs.refine.create_refine_graph`."""
+
+math_agent = math_agent_graph(_server.math_agent_nodes, ServerContext).compile(name="math_agent")
+"""The agent with tools: see :func:`~latentseek_agents.graphs.math_agent.create_math_agent`."""

@@ -1,0 +1,63 @@
+"""Verifiers by name, for the command line and the server."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from latentseek_agents.engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from latentseek_agents.engine.backbone import Backbone
+    from latentseek_agents.engine.verdict import Verifier
+
+__all__ = ["VERIFIERS", "named_verifier", "verifier_names"]
+
+VERIFIERS = ("steps", "self", "truth")
+
+
+def verifier_names(value: str, *, setting: str) -> tuple[str, ...]:
+    """The names in a comma-separated list, each once.
+
+    Args:
+        value: The list.
+        setting: What it was given as, for the error.
+
+    Raises:
+        ConfigError: A name is unknown, or there is none.
+
+    Example:
+        >>> verifier_names("steps, self", setting="--verifier")
+        ('steps', 'self')
+    """
+    names = tuple(dict.fromkeys(name.strip().lower() for name in value.split(",") if name.strip()))
+    unknown = [name for name in names if name not in VERIFIERS]
+    if unknown or not names:
+        raise ConfigError(
+            f"{setting} {value!r}: {unknown[0] if unknown else 'nothing'!r} is no verifier; "
+            f"name one or more of {', '.join(VERIFIERS)}, separated by commas"
+        )
+    return names
+
+
+def named_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
+    """The verifiers of these names, combined if there are several.
+
+    Args:
+        names: Of :data:`VERIFIERS`.
+        backbone: The model that judges, if one does.
+    """
+    from latentseek_agents.tools.combined import Combined, default_verifier
+    from latentseek_agents.tools.ground_truth import GroundTruth
+    from latentseek_agents.tools.self_reward import SelfReward
+    from latentseek_agents.tools.steps import StepVerifier
+
+    if set(names) == {"steps", "self"}:
+        return default_verifier(backbone)
+    made: list[Verifier] = []
+    for name in names:
+        if name == "steps":
+            made.append(StepVerifier())
+        elif name == "self":
+            made.append(SelfReward(backbone))
+        else:
+            made.append(GroundTruth())
+    return made[0] if len(made) == 1 else Combined(made)
