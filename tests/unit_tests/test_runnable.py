@@ -88,13 +88,6 @@ def test_a_chain_of_prompt_search_and_function(tiny: Backbone) -> None:
     assert "".join(chain.stream(inputs[0])) == alone[0]
 
 
-def test_the_example_chain(tiny: Backbone) -> None:
-    from examples import chain
-
-    built = chain.build(LatentSeek(tiny, ScriptedVerifier([-1]), CONFIG))
-    assert built.invoke({"price": "3", "count": "4"}).endswith("(not verified)")
-
-
 def test_a_resumed_node_gets_the_answer_to_the_question_it_asks(tiny: Backbone) -> None:
     """A Runnable keeps nothing in the checkpointer around it, which tells calls apart by their order only."""
 
