@@ -1,7 +1,9 @@
 """A latent search as a LangChain Runnable: ``prompt | LatentSeek(backbone) | parser``."""
 
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, Self
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
@@ -46,16 +48,24 @@ class LatentSeekResult:
     usage: Usage
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], *, keep: Literal["best", "last"] = "best") -> Self:
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        *,
+        keep: Literal["best", "last"] = "best",
+        backbone: Backbone | None = None,
+    ) -> Self:
         """From the refine graph's state, finished or not.
 
         Args:
             state: With at least one iteration.
             keep: ``LatentSeekConfig.keep``, which attempt to show.
+            backbone: What wrote it, so that a notebook can show the tokens. It is not kept alive for that,
+                and copies and pickles of the result do not know it.
         """
         iterations = [Attempt.from_dict(entry) for entry in state["iterations"]]
         chosen = best_attempt(iterations, keep)
-        return cls(
+        result = cls(
             question=state["question"],
             answer=chosen.answer,
             text=chosen.text,
@@ -66,20 +76,37 @@ class LatentSeekResult:
             iterations=iterations,
             usage=Usage.from_dict(state["usage"]),
         )
+        if backbone is not None:
+            object.__setattr__(result, "_backbone", weakref.ref(backbone))
+        return result
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON or a LangGraph state."""
         return asdict(self)
 
-    def to_html(self, decode: Callable[[list[int]], str]) -> str:
+    def to_html(self, decode: Callable[[list[int]], str] | None = None) -> str:
         """The search as one self-contained HTML page; see :func:`~latentseek_agents.html_page.html_page`.
 
         Args:
-            decode: Token ids to text, such as ``backbone.decode``.
+            decode: Token ids to text, such as ``backbone.decode``. By default that of the backbone that
+                searched, if it is still there; otherwise the tokens at the latents are not shown.
         """
         from latentseek_agents.html_page import html_page
 
-        return html_page([self], decode)
+        return html_page([self], decode or self._decode())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from latentseek_agents.html_page import html_fragment
+
+        return html_fragment([self], self._decode())
+
+    def _decode(self) -> Callable[[list[int]], str] | None:
+        backbone = self.__dict__.get("_backbone", lambda: None)()
+        return None if backbone is None else partial(backbone.decode, skip_special_tokens=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_backbone"}
 
     def __add__(self, later: "LatentSeekResult") -> "LatentSeekResult":
         """The later snapshot: LangChain adds up what a stream yields."""
@@ -171,12 +198,15 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
             async for snapshot in self._asnapshots(input, config):
                 yield snapshot
 
+    def _result(self, state: Mapping[str, Any]) -> LatentSeekResult:
+        return LatentSeekResult.from_state(state, keep=self.config.keep, backbone=self.backbone)
+
     def _snapshots(self, input: Any, config: RunnableConfig) -> Iterator[LatentSeekResult]:
         events: list[dict[str, Any]] = []
         for state in self._nodes.loop(*question_and_reference(input), events.append):
             for event in _drained(events):
                 dispatch_custom_event(event["type"], event, config=config)
-            yield LatentSeekResult.from_state(state, keep=self.config.keep)
+            yield self._result(state)
 
     async def _asnapshots(self, input: Any, config: RunnableConfig) -> AsyncIterator[LatentSeekResult]:
         events: list[dict[str, Any]] = []
@@ -184,7 +214,7 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
         while (state := await run_in_executor(config, next, states, None)) is not None:
             for event in _drained(events):
                 await adispatch_custom_event(event["type"], event, config=config)
-            yield LatentSeekResult.from_state(state, keep=self.config.keep)
+            yield self._result(state)
 
 
 def _drained(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
