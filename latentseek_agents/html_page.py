@@ -137,7 +137,7 @@ def _why(result: "LatentSeekResult", shown: int) -> str:
     elif not best or any(attempt.passed for attempt in others):
         why = "The configuration asks for it"
     else:
-        equal = scores.count(chosen.score)
+        equal = scores.count(max(scores))
         why = "None was judged" if chosen.passed is None else "None passed"
         why += "; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
     return f"Returned: {_name(chosen)}. {why}."

@@ -122,6 +122,9 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
     ``"latentseek_iteration"``, with the data of
     :func:`~latentseek_agents.graphs.refine.create_refine_graph`.
 
+    A call may change settings: ``seek.invoke(question, max_iterations=3)``, in a chain
+    ``seek.bind(max_iterations=3)``. Copies share the model and the verifier.
+
     Args:
         backbone: The frozen policy.
         verifier: The reward; by default step checks combined with self-reward.
@@ -152,19 +155,19 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> LatentSeekResult:
         """Search until the verifier passes or the budget is spent."""
-        return self._call_with_config(self._search, input, config)
+        return self._call_with_config(self._search, input, config, **kwargs)
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> LatentSeekResult:
         """As :meth:`invoke`; the event loop stays free."""
-        return await self._acall_with_config(self._asearch, input, config)
+        return await self._acall_with_config(self._asearch, input, config, **kwargs)
 
     def stream(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[LatentSeekResult]:
         """The best so far after every iteration."""
-        yield from self._transform_stream_with_config(iter([input]), self._transform, config)
+        yield from self._transform_stream_with_config(iter([input]), self._transform, config, **kwargs)
 
     async def astream(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
@@ -174,47 +177,70 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
         async def inputs() -> AsyncIterator[Any]:
             yield input
 
-        async for snapshot in self._atransform_stream_with_config(inputs(), self._atransform, config):
+        stream = self._atransform_stream_with_config(inputs(), self._atransform, config, **kwargs)
+        async for snapshot in stream:
             yield snapshot
 
-    def _search(self, input: Any, run_manager: Any, config: RunnableConfig) -> LatentSeekResult:
-        *_, last = self._snapshots(input, config)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LatentSeek":
+        """A search of its own with the same model and verifier, which often holds the model."""
+        nodes = self._nodes
+        return type(self)(nodes.backbone, nodes.verifier, nodes.config, on_token=nodes.on_token)
+
+    def _search(
+        self, input: Any, run_manager: Any, config: RunnableConfig, **changes: Any
+    ) -> LatentSeekResult:
+        *_, last = self._snapshots(input, config, changes)
         return last
 
-    async def _asearch(self, input: Any, run_manager: Any, config: RunnableConfig) -> LatentSeekResult:
-        *_, last = [snapshot async for snapshot in self._asnapshots(input, config)]
+    async def _asearch(
+        self, input: Any, run_manager: Any, config: RunnableConfig, **changes: Any
+    ) -> LatentSeekResult:
+        *_, last = [snapshot async for snapshot in self._asnapshots(input, config, changes)]
         return last
 
     def _transform(
-        self, inputs: Iterator[Any], run_manager: Any, config: RunnableConfig
+        self, inputs: Iterator[Any], run_manager: Any, config: RunnableConfig, **changes: Any
     ) -> Iterator[LatentSeekResult]:
         for input in inputs:
-            yield from self._snapshots(input, config)
+            yield from self._snapshots(input, config, changes)
 
     async def _atransform(
-        self, inputs: AsyncIterator[Any], run_manager: Any, config: RunnableConfig
+        self, inputs: AsyncIterator[Any], run_manager: Any, config: RunnableConfig, **changes: Any
     ) -> AsyncIterator[LatentSeekResult]:
         async for input in inputs:
-            async for snapshot in self._asnapshots(input, config):
+            async for snapshot in self._asnapshots(input, config, changes):
                 yield snapshot
 
-    def _result(self, state: Mapping[str, Any]) -> LatentSeekResult:
-        return LatentSeekResult.from_state(state, keep=self.config.keep, backbone=self.backbone)
+    def _changed(self, changes: Mapping[str, Any]) -> RefineNodes:
+        """The nodes with the settings that one call asks for."""
+        if not changes:
+            return self._nodes
+        nodes = self._nodes
+        return RefineNodes(nodes.backbone, nodes.verifier, nodes.config.replace(**changes), nodes.on_token)
 
-    def _snapshots(self, input: Any, config: RunnableConfig) -> Iterator[LatentSeekResult]:
+    def _result(self, state: Mapping[str, Any], nodes: RefineNodes) -> LatentSeekResult:
+        return LatentSeekResult.from_state(state, keep=nodes.config.keep, backbone=nodes.backbone)
+
+    def _snapshots(
+        self, input: Any, config: RunnableConfig, changes: Mapping[str, Any]
+    ) -> Iterator[LatentSeekResult]:
+        nodes = self._changed(changes)
         events: list[dict[str, Any]] = []
-        for state in self._nodes.loop(*question_and_reference(input), events.append):
+        for state in nodes.loop(*question_and_reference(input), events.append):
             for event in _drained(events):
                 dispatch_custom_event(event["type"], event, config=config)
-            yield self._result(state)
+            yield self._result(state, nodes)
 
-    async def _asnapshots(self, input: Any, config: RunnableConfig) -> AsyncIterator[LatentSeekResult]:
+    async def _asnapshots(
+        self, input: Any, config: RunnableConfig, changes: Mapping[str, Any]
+    ) -> AsyncIterator[LatentSeekResult]:
+        nodes = self._changed(changes)
         events: list[dict[str, Any]] = []
-        states = self._nodes.loop(*question_and_reference(input), events.append)
+        states = nodes.loop(*question_and_reference(input), events.append)
         while (state := await run_in_executor(config, next, states, None)) is not None:
             for event in _drained(events):
                 await adispatch_custom_event(event["type"], event, config=config)
-            yield self._result(state)
+            yield self._result(state, nodes)
 
 
 def _drained(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
