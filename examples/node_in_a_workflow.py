@@ -1,15 +1,24 @@
 """A latent search inside your own LangGraph workflow, which routes on whether the answer was verified.
 
-Run it with ``python examples/node_in_a_workflow.py``; it uses the embedded model.
+    python examples/node_in_a_workflow.py
+
+One question is solved and handed in. On the other the budget runs out, and it goes to a person.
 """
 
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from small_model import settings
 from typing_extensions import TypedDict
 
-from latentseek_agents import Backbone, LatentSeekConfig, LatentSeekNode
+from latentseek_agents import Backbone, LatentSeekNode
+from latentseek_agents.tools import StepVerifier
+
+QUESTIONS = (
+    "There are 5 red cups and 4 blue cups. How many cups are there?",
+    "Tom has 3 boxes of 12 pencils. He gives 9 pencils away. How many pencils does he have now?",
+)
 
 
 class Homework(TypedDict):
@@ -49,16 +58,18 @@ def build(seek: LatentSeekNode) -> CompiledStateGraph[Homework, None, Any, Any]:
     return builder.compile()
 
 
-if __name__ == "__main__":
-    from latentseek_agents.tools import StepVerifier
-
-    config = LatentSeekConfig(
-        latents="consistent", fraction=0.5, max_iterations=4, max_new_tokens=120, refine_unjudged=True
-    )
-    workflow = build(LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=config))
-    question = "There are 5 red cups and 4 blue cups. How many cups are there?"
+def main() -> None:
+    """Solve both questions, showing every iteration."""
+    seek = LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=settings(max_iterations=3))
+    workflow = build(seek)
     chunk: Any
-    for mode, chunk in workflow.stream({"question": question}, stream_mode=["custom", "values"]):
-        if mode == "custom":
-            print(f"iteration {chunk['iteration']}: {chunk['score']:.2f} {chunk['reason']}")
-    print(chunk["note"])
+    for question in QUESTIONS:
+        print(question)
+        for mode, chunk in workflow.stream({"question": question}, stream_mode=["custom", "values"]):
+            if mode == "custom":
+                print(f"  iteration {chunk['iteration']}: {chunk['score']:.2f} {chunk['reason']}")
+        print(f"  {chunk['note']}")
+
+
+if __name__ == "__main__":
+    main()

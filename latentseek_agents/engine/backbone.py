@@ -316,6 +316,20 @@ class Backbone:
         """Text of token ids."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
 
+    def __copy__(self) -> Self:
+        """Itself: what never changes needs no copy, and the weights are large."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself, so that copies of graphs, chains and verifiers share the model."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise BackboneError(
+            f"the loaded model {self.name!r} is not pickled; load it in the process that needs it, or use "
+            "ChatLatentSeek(model='name or folder'), which every process loads for itself"
+        )
+
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         return f"Backbone({self.name!r}, {type(self._policy).__name__}, {dtype}, {self.device})"

@@ -1,6 +1,12 @@
 """The page that shows searches: all that matters is on it, and nothing of the model's text is markup."""
 
+import copy
+import gc
+import pickle
+import re
+import weakref
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,8 +15,9 @@ import pytest
 from latentseek_agents import LatentSeek, LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.html_page import html_page
+from latentseek_agents.html_style import STYLE
 from latentseek_agents.runnable import LatentSeekResult
-from latentseek_agents.testing import ScriptedVerifier
+from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
 
 CONFIG = LatentSeekConfig(max_new_tokens=12, fraction=0.5, learning_rate=1.0, max_iterations=3)
 
@@ -63,7 +70,7 @@ def test_every_iteration_its_score_and_its_changed_latents(tiny: Backbone, resul
     changed = sum(len(attempt.changed) for attempt in result.iterations)
     assert changed > 0
     assert elements.count("mark") == changed
-    for shown in ("What is 2 + 2?", "score -0.50", "iteration 2", "1 of 1 verified", "✓ passed"):
+    for shown in ("What is 2 + 2?", "-0.50</span>", "iteration 2", "1 of 1 verified", "✓ passed"):
         assert shown in page
 
 
@@ -107,3 +114,61 @@ def test_attempts_without_verdict_and_no_searches(tiny: Backbone, result: Latent
 
 def test_a_result_makes_its_own_page(tiny: Backbone, result: LatentSeekResult):
     assert result.to_html(tiny.decode) == page_of(tiny, result)
+    own = partial(tiny.decode, skip_special_tokens=False)
+    assert result.to_html() == html_page([result], own)
+
+
+def test_a_notebook_shows_a_result_and_nothing_of_its_style_leaks(tiny: Backbone, result: LatentSeekResult):
+    shown = result._repr_html_()
+    assert parsed(shown).count("mark") == sum(len(attempt.changed) for attempt in result.iterations)
+    rules = re.sub(r"@media [^{]*", "", STYLE)
+    selectors = [
+        part for rule in re.findall(r"([^{}]+)\{", rules) for part in rule.split(",") if part.strip()
+    ]
+    assert len(selectors) > 30
+    assert all(".latentseek" in selector for selector in selectors)
+
+
+def test_copies_and_pickles_know_no_model(result: LatentSeekResult):
+    pickled = pickle.loads(pickle.dumps(result))  # noqa: S301
+    for copied in (pickled, copy.deepcopy(result), replace(result)):
+        assert copied == result
+        assert "since the attempt before" in copied._repr_html_()
+        assert parsed(copied.to_html()).count("mark") == 0
+    backbone = tiny_backbone()
+    left = LatentSeek(backbone, verifier=ScriptedVerifier([-1, 0]), config=CONFIG).invoke("What is 2 + 2?")
+    model = weakref.ref(backbone)
+    del backbone
+    gc.collect()
+    assert model() is None, "a result keeps its model alive"
+    assert parsed(left.to_html()).count("mark") == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([0], "Returned: draft. The verifier accepts it."),
+        ([-1, 0], "Returned: iteration 1. The verifier accepts it."),
+        (
+            [-1, -0.5, -0.5],
+            "Returned: iteration 1. None passed; its score is the highest, the first of 3 equal.",
+        ),
+        ([-0.3, -0.5], "Returned: draft. None passed; its score is the highest."),
+    ],
+)
+def test_which_attempt_was_returned_and_why(tiny: Backbone, scores: list[float], said: str):
+    result = LatentSeek(tiny, verifier=ScriptedVerifier(scores), config=CONFIG).invoke("What is 2 + 2?")
+    assert said in page_of(tiny, result)
+
+
+def test_the_last_attempt_is_returned_where_that_is_asked_for(tiny: Backbone):
+    config = CONFIG.replace(keep="last")
+    result = LatentSeek(tiny, verifier=ScriptedVerifier([-0.3, -0.5]), config=config).invoke("What is 2 + 2?")
+    assert "Returned: iteration 3. The configuration asks for it." in page_of(tiny, result)
+
+
+def test_many_searches_have_an_overview(tiny: Backbone, result: LatentSeekResult):
+    elements = parsed(page_of(tiny, *[result] * 4))
+    targets = [attributes["href"] for tag, attributes in elements.seen if tag == "a"]
+    assert targets == [f"#{attributes['id']}" for tag, attributes in elements.seen if tag == "section"]
+    assert parsed(page_of(tiny, result)).count("a") == 0

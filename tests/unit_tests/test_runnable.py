@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import runpy
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langgraph.checkpoint.memory import InMemorySaver
@@ -14,8 +17,9 @@ from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, InputError, LatentSeek, LatentSeekConfig, LatentSeekResult, Verdict
-from latentseek_agents.testing import ScriptedVerifier
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.3, max_iterations=3, learning_rate=0.3)
 
 
@@ -88,11 +92,14 @@ def test_a_chain_of_prompt_search_and_function(tiny: Backbone) -> None:
     assert "".join(chain.stream(inputs[0])) == alone[0]
 
 
-def test_the_example_chain(tiny: Backbone) -> None:
-    from examples import chain
-
-    built = chain.build(LatentSeek(tiny, ScriptedVerifier([-1]), CONFIG))
-    assert built.invoke({"price": "3", "count": "4"}).endswith("(not verified)")
+def test_the_example_chain(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    build = runpy.run_path(str(EXAMPLES / "chain.py"))["build"]
+    backbone = scripted_backbone(["The answer is 12.", "I do not know."])
+    chain = build(LatentSeek(backbone, ScriptedVerifier([0]), CONFIG))
+    assert chain.invoke({"price": 3, "count": 4}) == {"price": 12.0, "about": "verified, attempt 1"}
+    with pytest.raises(OutputParserException, match="no price"):
+        chain.invoke({"price": 3, "count": 4})
 
 
 def test_a_resumed_node_gets_the_answer_to_the_question_it_asks(tiny: Backbone) -> None:
