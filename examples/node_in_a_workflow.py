@@ -60,7 +60,7 @@ def build(seek: LatentSeekNode) -> CompiledStateGraph[Homework, None, Any, Any]:
 
 def main() -> None:
     """Solve both questions, showing every iteration."""
-    seek = LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=settings(max_iterations=3))
+    seek = LatentSeekNode(Backbone.embedded(), verifier=StepVerifier(), config=settings(max_iterations=2))
     workflow = build(seek)
     chunk: Any
     for question in QUESTIONS:

@@ -44,7 +44,7 @@ def test_chain(run):
 def test_node_in_a_workflow(run):
     for part in run("node_in_a_workflow.py").split("How many")[1:]:
         scores = [float(score) for score in re.findall(r"iteration \d: (-?[\d.]+)", part)]
-        assert 1 <= len(scores) <= 4
+        assert 1 <= len(scores) <= 3
         assert ("handed in" in part) == (scores[-1] > -0.2)
         assert ("not verified, please look" in part) == (scores[-1] <= -0.2)
 
@@ -69,10 +69,10 @@ def test_human_verifier_without_anyone(run, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_batch_with_progress(run):
-    printed = run("batch_with_progress.py", "--count", "6")
-    assert "6/6" in printed
+    printed = run("batch_with_progress.py", "--count", "4")
+    assert "4/4" in printed
     counts = [[int(number) for number in re.findall(r"\d+", line)] for line in printed.splitlines()[-2:]]
-    assert sum(right + wrong for right, wrong, _ in counts) == 6
+    assert sum(right + wrong for right, wrong, _ in counts) == 4
 
 
 def test_resume_after_a_crash():
