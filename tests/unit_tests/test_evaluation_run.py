@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_line_per_attempt_with_what_it_cost(whole):
 
 
 def test_what_is_done_is_not_done_again(backbone, tmp_path):
-    seen = []
+    seen: list[Any] = []
     evaluate(backbone, PROBLEMS[:3], methods=["cot"], out=tmp_path, config=CONFIG, on_outcome=seen.append)
     evaluate(backbone, PROBLEMS, methods=["cot", "sc:2"], out=tmp_path, config=CONFIG, on_outcome=seen.append)
     assert sorted(outcome.key for outcome in seen) == [outcome.key for outcome in read_outcomes(tmp_path)]
@@ -194,7 +195,7 @@ def test_psrm_stops_at_the_right_answer_and_is_marked_as_an_oracle(reference, ri
 
 def test_the_baselines_are_those_of_the_graphs(backbone):
     problem = PROBLEMS[2]
-    state = {"question": problem.question}
+    state: Any = {"question": problem.question}
     voted = (
         create_self_consistency_graph(backbone, n=3, temperature=0.8, config=CONFIG).compile().invoke(state)
     )
