@@ -3,6 +3,7 @@
 import copy
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone"]
 
+_backbones: "weakref.WeakSet[Backbone]" = weakref.WeakSet()
 _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
 
@@ -75,6 +77,7 @@ class Backbone:
         _check_behaviour(self)
         affordable = min(16_384, 2**30 // self.bytes_per_cached_token)
         self.prefix_cache = PrefixCache(self.decoding.max_kept_tokens or affordable)
+        _backbones.add(self)
 
     @classmethod
     def from_pretrained(
@@ -333,6 +336,18 @@ class Backbone:
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
         return f"Backbone({self.name!r}, {type(self._policy).__name__}, {dtype}, {self.device})"
+
+
+def _after_fork() -> None:
+    # Locks that other threads held are never released in a child process, where these do not exist.
+    for backbone in list(_backbones):
+        backbone.lock = FairLock()
+        backbone._decoder_lock = threading.Lock()
+        backbone.prefix_cache = PrefixCache(backbone.prefix_cache.max_tokens)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _check_architecture(model: Any, name: str) -> None:

@@ -16,10 +16,9 @@ import weakref
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.completion import Completion, DecodeRequest, DecodingOptions, not_finite
-from latentseek_agents.engine.fair_lock import FairLock
 from latentseek_agents.engine.key_values import KeyValueStore, SavedLayers
-from latentseek_agents.engine.prefix_cache import PrefixCache
 from latentseek_agents.engine.ragged import RaggedModel, RowSlice
 from latentseek_agents.engine.rows import Row
 
@@ -33,6 +32,7 @@ __all__ = ["BatchDecoder"]
 _log = logging.getLogger(__name__)
 # Without work the thread ends after so many seconds, and its memory is given back.
 _IDLE_SECONDS = 2.0
+_LISTEN_SECONDS = 0.1  # between two looks whether a caller that hears nothing was cancelled
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
 _THREAD_NAME = "latentseek-decoder"
@@ -76,8 +76,6 @@ class BatchDecoder:
         backbone = self._backbone()
         if backbone is None:  # the caller holds it
             raise RuntimeError("the backbone of this decoder is gone")
-        if backbone.lock.held:  # the decoder's thread would wait for it for ever
-            raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
         ticket = _Ticket(backbone, requests, speculate=self._options.speculate)
         try:
             self._enter(ticket)
@@ -155,10 +153,6 @@ class BatchDecoder:
         """In a child process the thread does not exist, and locks that it held are never released."""
         self._condition = threading.Condition()
         self._forget()
-        backbone = self._backbone()
-        if backbone is not None:
-            backbone.lock = FairLock()
-            backbone.prefix_cache = PrefixCache(backbone.prefix_cache.max_tokens)
 
     # -- who takes part
 
@@ -193,7 +187,18 @@ class BatchDecoder:
             del ticket.unstarted[place]
             if not ticket.unstarted:
                 self._waiting.remove(ticket)
+        self._give_up_late()
         return started
+
+    def _give_up_late(self) -> None:
+        """End requests whose time is up before there was room for them; they come back as they were."""
+        for ticket in self._waiting:
+            late = [entry for entry in ticket.unstarted if entry[1].overdue()]
+            for entry in late:
+                index, row = entry
+                row.finish_reason = "seconds"
+                ticket.finish(index, row.completion())
+                ticket.unstarted.remove(entry)
 
     def _next(self, unread: Collection[tuple[int, ...]]) -> "tuple[_Ticket, int] | None":
         """Whose turn it is, and the place in what that caller has waiting."""
@@ -424,7 +429,11 @@ class _Ticket:
         """Sleep until all is done, and run the callbacks."""
         done: dict[int, Completion] = {}
         while len(done) < len(self._requests):
-            index, event = self._events.get()
+            try:
+                index, event = self._events.get(timeout=_LISTEN_SECONDS if cancellable() else None)
+            except queue.Empty:  # it may be waiting for a place, or for a long prompt to be read
+                raise_if_cancelled()
+                continue
             if isinstance(event, Completion):
                 done[index] = event
             elif isinstance(event, BaseException):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Cancelled", "checked_listener", "raise_if_cancelled", "stopped_by"]
+__all__ = ["Cancelled", "cancellable", "checked_listener", "raise_if_cancelled", "stopped_by"]
 
 _stops: ContextVar[tuple[threading.Event, ...]] = ContextVar("latentseek_stops", default=())
 
@@ -36,6 +36,11 @@ def stopped_by(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         _stops.reset(token)
+
+
+def cancellable() -> bool:
+    """Whether anybody could cancel what is decoded here."""
+    return bool(_stops.get())
 
 
 def raise_if_cancelled() -> None:

@@ -37,6 +37,8 @@ def decode(backbone: Backbone, requests: Sequence[DecodeRequest]) -> list[Comple
     raise_if_cancelled()
     vocabulary = int(backbone.model.get_input_embeddings().weight.shape[0])
     requests = [_checked(request, vocabulary) for request in requests]
+    if backbone.lock.held:  # the decoder's thread would wait for it for ever
+        raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
     decoder = backbone.batch_decoder
     if decoder is None:
         return [decode_alone(backbone, request) for request in requests]

@@ -66,8 +66,11 @@ class Row:
 
     def out_of_time(self) -> bool:
         """Whether its deadline has passed; it writes at least one token."""
-        deadline = self.request.deadline
-        return deadline is not None and self.added > 0 and time.monotonic() >= deadline
+        return self.added > 0 and self.overdue()
+
+    def overdue(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.request.deadline is not None and time.monotonic() >= self.request.deadline
 
     def next_tokens(self, most_guessed: int, most_read: int = _MOST_READ_AT_ONCE) -> list[int]:
         """What to feed in the next pass: what is not in the store yet, and a guess of what may follow.

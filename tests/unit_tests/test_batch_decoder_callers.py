@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,12 +17,14 @@ from typing import Any
 import pytest
 import torch
 
+from latentseek_agents import LatentSeek, LatentSeekConfig
 from latentseek_agents.engine import batch_decoding
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.batch_decoding import BatchDecoder, _Ticket
+from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.engine.decoding import Completion, DecodeRequest, decode
 from latentseek_agents.engine.errors import NonFiniteError
-from latentseek_agents.testing import tiny_backbone
+from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
 from tests.batch_decoding import assert_naive, decoder_of, entered, fresh, naive, request, text, until
 
 BROKEN = 241  # a token that the tests do not write; its embedding is NaN in `damaged`
@@ -285,6 +288,49 @@ def test_whoever_waits_when_it_closes_gets_an_error(tiny: Backbone):
         decode(backbone, [request()])
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_a_process_forks_while_another_thread_is_within_the_model(batch: bool):
+    """Alone, or when it finds out whether the model can be batched."""
+    program = f"""
+        import os, signal, threading, warnings
+        import torch
+        torch.set_num_threads(1)
+        warnings.simplefilter("ignore")  # forking with threads is what is tried
+        from latentseek_agents.engine.backbone import Backbone
+        from latentseek_agents.engine.decoding import DecodeRequest, DecodingOptions, decode
+        from latentseek_agents.testing import tiny_model, tiny_tokenizer
+
+        model, asked = tiny_model(), DecodeRequest(
+            prompt_ids=[5, 6], max_new_tokens=3, end_token_ids=frozenset()
+        )
+        options = DecodingOptions(batch={batch})
+        backbone = Backbone.from_model(model, tiny_tokenizer(), decoding=options)
+        inside, leave = threading.Event(), threading.Event()
+
+        def stay(*_):
+            if threading.current_thread() is thread:
+                inside.set()
+                leave.wait()
+
+        model.model.embed_tokens.register_forward_pre_hook(stay)
+        thread = threading.Thread(target=decode, args=(backbone, [asked]))
+        thread.start()
+        inside.wait()
+        child = os.fork()
+        if not child:
+            signal.alarm(60)  # ends a child that waits for ever
+            decode(backbone, [asked])
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        leave.set()
+        thread.join()
+        print(status)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
 def test_a_process_ends_and_forks_while_a_thread_decodes():
     program = """
         import os, threading, warnings
@@ -326,3 +372,43 @@ def test_a_process_ends_and_forks_while_a_thread_decodes():
     command = [sys.executable, "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
+def test_a_deadline_holds_while_there_is_no_room(tiny: Backbone):
+    backbone = fresh(tiny, max_rows=1)
+    begun = threading.Event()
+    long = request(max_new_tokens=400, on_token=lambda _: begun.set())
+    late = request(prompt_ids=text(4), deadline=time.monotonic(), forced_ids=[7])
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(decode, backbone, [long])
+        begun.wait()
+        (given_up,) = decode(backbone, [late])
+        assert not running.done()
+        assert (given_up.token_ids, given_up.new_tokens, given_up.finish_reason) == ([7], 0, "seconds")
+        assert running.result()[0].new_tokens == 400
+
+
+def test_a_search_whose_time_is_up_before_it_began_ends_with_what_there_is(tiny: Backbone):
+    backbone = fresh(tiny, max_rows=1)
+    begun = threading.Event()
+    long = request(max_new_tokens=400, on_token=lambda _: begun.set())
+    config = LatentSeekConfig(max_new_tokens=8, max_seconds=1e-9)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(decode, backbone, [long])
+        begun.wait()
+        result = LatentSeek(backbone, ScriptedVerifier([-1.0]), config).invoke("What is 2 + 2?")
+        assert not running.done()
+    assert (result.text, result.stop_reason) == ("", "seconds")
+
+
+def test_a_cancelled_call_does_not_wait_for_its_turn(tiny: Backbone):
+    backbone = fresh(tiny, max_rows=1)
+    begun, stop = threading.Event(), threading.Event()
+    long = request(max_new_tokens=400, on_token=lambda _: begun.set())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(decode, backbone, [long])
+        begun.wait()
+        threading.Timer(0.01, stop.set).start()
+        with stopped_by(stop), pytest.raises(Cancelled):
+            decode(backbone, [request(prompt_ids=text(4))])
+        assert not running.done()
