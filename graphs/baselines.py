@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
@@ -15,6 +16,7 @@ from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.graphs.background import StoppableNode
 from latentseek_agents.graphs.decisions import best_sample, weighted_votes
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine_nodes import (
@@ -25,6 +27,7 @@ from latentseek_agents.graphs.refine_nodes import (
     RefineUpdate,
     checked_backbone,
     checked_config,
+    config_for,
     deadline_for,
     question_of,
 )
@@ -166,12 +169,8 @@ def _sampling_graph(
     if not 0 <= temperature < float("inf"):
         raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
 
-    def effective(runtime: Runtime[RefineContext]) -> LatentSeekConfig:
-        context = runtime.context
-        return context.apply(base) if isinstance(context, RefineContext) else base
-
-    def draw(state: RefineState, runtime: Runtime[RefineContext]) -> RefineUpdate:
-        now = effective(runtime)
+    def draw(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> RefineUpdate:
+        now = config_for(base, runtime)
         made = sample(
             backbone,
             question_of(state),
@@ -191,14 +190,14 @@ def _sampling_graph(
             "stop_reason": None,
         }
 
-    def decide(state: RefineState, runtime: Runtime[RefineContext]) -> RefineUpdate:
-        return choose(state, effective(runtime))
+    def decide(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> RefineUpdate:
+        return choose(state, config_for(base, runtime))
 
     builder = StateGraph(
         RefineState, context_schema=RefineContext, input_schema=RefineInput, output_schema=RefineOutput
     )
-    builder.add_node("sample", draw)
-    builder.add_node(name, decide)
+    builder.add_node("sample", StoppableNode(draw), input_schema=RefineState)
+    builder.add_node(name, StoppableNode(decide), input_schema=RefineState)
     builder.add_edge(START, "sample")
     builder.add_edge("sample", name)
     builder.add_edge(name, END)

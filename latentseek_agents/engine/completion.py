@@ -23,7 +23,7 @@ class DecodingOptions:
             with the model's own cache; for comparison, and for architectures that cannot be batched.
         speculate: Check guesses for several tokens in one forward pass.
         reuse: Keep keys and values of prompts and of the last completion of each.
-        fast_linear: Multiply few rows on a CPU in the way that is fastest there.
+        fast_linear: Multiply few rows on a CPU in the way that is fastest there, and fuse norms.
         max_rows: Most sequences in one forward pass.
         max_cached_tokens: Most tokens of all sequences together in the cache; further requests wait. One
             request is always taken. Default: what fits in 2 GiB, 65,536 at most.

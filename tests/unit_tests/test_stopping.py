@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig, LatentSeekNode, Verdict
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.engine.decoding import DecodeRequest, decode
-from latentseek_agents.graphs import create_math_agent, create_refine_graph
+from latentseek_agents.graphs import create_best_of_n_graph, create_math_agent, create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.4, max_iterations=4, learning_rate=0.3)
@@ -51,6 +51,10 @@ def runnable(backbone: Backbone, verifier: Any, config: LatentSeekConfig = CONFI
 
 def agent(backbone: Backbone, verifier: Any) -> Any:
     return create_math_agent(backbone, verifier=verifier, config=CONFIG).compile()
+
+
+def baseline(backbone: Backbone, verifier: Any) -> Any:
+    return create_best_of_n_graph(backbone, verifier=verifier, config=CONFIG).compile()
 
 
 class Writing:
@@ -98,7 +102,7 @@ async def consume(app: Any, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["ainvoke", "astream"])
-@pytest.mark.parametrize("made", [graph, node, runnable, agent])
+@pytest.mark.parametrize("made", [graph, node, runnable, agent, baseline])
 @pytest.mark.parametrize("hold_at", [3, 40])
 async def test_a_cancelled_task_stops_within_a_token(
     made: Callable[..., Any], how: str, hold_at: int
