@@ -54,6 +54,10 @@ def test_a_function_may_return_messages_of_any_kind(messages: Any):
     ]
 
 
+def test_a_function_may_return_token_ids():
+    assert prompt_for("?", lambda question: (5, 6, 7)) == [5, 6, 7]
+
+
 def test_an_answer_in_a_prompt_is_the_assistants():
     assert prompt_for("?", lambda question: [AIMessage("2")]) == [{"role": "assistant", "content": "2"}]
 
@@ -73,7 +77,9 @@ def test_a_question_that_is_no_string_is_named(question: Any):
 
 @pytest.mark.parametrize("made", [None, 3, [], (), {"role": "user"}, b"bytes"])
 def test_a_function_that_returns_something_else_is_refused(made: Any):
-    with pytest.raises(ConfigError, match=r"must return a string or a list of messages|needs a role"):
+    with pytest.raises(
+        ConfigError, match=r"must return a string, a list of messages or token ids|needs a role"
+    ):
         prompt_for("?", lambda question: made)
 
 
