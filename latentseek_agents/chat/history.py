@@ -16,13 +16,16 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from latentseek_agents.chat.tool_calls import parse_tool_calls
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.inputs import question_from_messages
 
 __all__ = [
+    "WRITTEN",
     "TemplateMessage",
     "as_plain_messages",
     "as_template_messages",
+    "as_written",
     "converted",
     "one_call_per_message",
     "question_of",
@@ -30,6 +33,9 @@ __all__ = [
 ]
 
 TemplateMessage = dict[str, Any]
+
+WRITTEN = "latentseek_written"
+"""Where a message keeps what the model wrote, if its calls are not in the form that the template asks for."""
 
 _NO_TEXT = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "reasoning", "thinking"}
@@ -75,7 +81,22 @@ def as_template_messages(entries: Sequence[TemplateMessage]) -> list[TemplateMes
         >>> as_template_messages(converted([HumanMessage("Hi!"), SystemMessage("Be kind.")]))
         [{'role': 'system', 'content': 'Be kind.'}, {'role': 'user', 'content': 'Hi!'}]
     """
-    return _joined(entries)
+    return _joined([{key: part for key, part in entry.items() if key != WRITTEN} for entry in entries])
+
+
+def as_written(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
+    """The entries with calls as the model wrote them, where it wrote them in a form of its own.
+
+    A model that puts its calls into fences does not know the tokens that the template has for them. Shown its
+    calls between these, small ones do not find the end of the next.
+
+    Args:
+        entries: From :func:`converted`.
+    """
+    return [
+        {"role": entry["role"], "content": entry[WRITTEN]} if WRITTEN in entry else dict(entry)
+        for entry in entries
+    ]
 
 
 def as_plain_messages(
@@ -93,8 +114,8 @@ def as_plain_messages(
     plain: list[TemplateMessage] = []
     if tools:
         plain.append({"role": "system", "content": tool_instructions(tools)})
-    for given in entries:
-        entry = dict(given)
+    for given in as_written(entries):
+        entry = given
         if entry["role"] == "tool":
             entry = {"role": "user", "content": f"<tool_response>\n{entry['content']}\n</tool_response>"}
         elif calls := entry.pop("tool_calls", None):
@@ -174,6 +195,8 @@ def _converted(message: BaseMessage) -> TemplateMessage:
                 }
                 for call in message.tool_calls
             ]
+            if written := _written(message):
+                entry[WRITTEN] = written
         return entry
     if isinstance(message, ToolMessage):
         call_id = _short_id(message.tool_call_id)
@@ -185,6 +208,16 @@ def _converted(message: BaseMessage) -> TemplateMessage:
     raise InputError(
         f"a {type(message).__name__} has no place in a conversation; use system, human, AI and tool messages"
     )
+
+
+def _written(message: AIMessage) -> str:
+    """What the model wrote; "" if that is not known, or if the calls were changed since."""
+    text = str(message.additional_kwargs.get(WRITTEN) or "")
+    found = parse_tool_calls(text, {call["name"] for call in message.tool_calls})
+    same = [(call["name"], call["args"]) for call in found.tool_calls] == [
+        (call["name"], call["args"]) for call in message.tool_calls
+    ]
+    return text if same and found.content == message.content and not found.invalid_tool_calls else ""
 
 
 def _text(message: BaseMessage) -> str:

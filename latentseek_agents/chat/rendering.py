@@ -11,6 +11,7 @@ from latentseek_agents.chat.history import (
     TemplateMessage,
     as_plain_messages,
     as_template_messages,
+    as_written,
     converted,
     one_call_per_message,
 )
@@ -148,8 +149,10 @@ def _call_format(tokenizer: Any) -> CallFormat:
 def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Sequence[Tool]) -> str | None:
     """The conversation by a template that knows tools; None if it refuses it."""
     messages = as_template_messages(entries)
-    single = one_call_per_message(messages)
-    for form in [messages] if single == messages else [messages, single]:
+    forms = [messages, one_call_per_message(messages)]
+    if _call_format(backbone.tokenizer) == "hermes":
+        forms.insert(0, as_template_messages(as_written(entries)))
+    for form in forms:
         with suppress(InputError):
             return _apply(backbone, form, tools)
     return None

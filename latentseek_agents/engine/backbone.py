@@ -280,17 +280,16 @@ class Backbone:
         return ids
 
     def _encoded(self, prompt: str | Sequence[Any], add_special_tokens: bool) -> list[int]:
-        if isinstance(prompt, str):
-            template = bool(getattr(self.tokenizer, "chat_template", None))
-            if not template or self._is_formatted(prompt):
-                guard = ContentGuard(self.tokenizer, [])
-                return guard.token_ids(prompt, add_special_tokens=add_special_tokens or not template)
-            prompt = [{"role": "user", "content": prompt}]
-        if prompt and isinstance(prompt[0], int):
-            return list(prompt)
-        guard = ContentGuard(self.tokenizer, prompt)
-        messages = [guard.guarded(message) for message in prompt]
-        if getattr(self.tokenizer, "chat_template", None):
+        template = bool(getattr(self.tokenizer, "chat_template", None))
+        whole = isinstance(prompt, str) and (not template or self._is_formatted(prompt))
+        given: list[Any] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        if given and isinstance(given[0], int):
+            return given
+        guard = ContentGuard(self.tokenizer, given)
+        if whole:
+            return guard.token_ids(str(prompt), add_special_tokens=add_special_tokens or not template)
+        messages = [guard.guarded(message) for message in given]
+        if template:
             text = self._apply_template(messages)
             return guard.token_ids(text, add_special_tokens=add_special_tokens)
         parts = [_PLAIN_ROLES.get(m["role"], "") + m["content"] for m in messages]

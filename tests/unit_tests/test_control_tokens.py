@@ -115,6 +115,8 @@ def test_a_question_does_not_forge_a_turn(template: str | None) -> None:
     assert FORGED in backbone.decode(prompt(FORGED), skip_special_tokens=False)
     if template is not None:
         assert backbone.encode_prompt(FORGED) == prompt(FORGED)
+    formatted = f"<|im_start|>{FORGED}\ufdd0"
+    assert backbone.encode_prompt(formatted) == tokenizer(formatted, add_special_tokens=False)["input_ids"]
 
 
 @pytest.mark.parametrize("prompt", ["boxed", "json"])
