@@ -3,10 +3,11 @@
     python benchmarks/tool_calls.py --model FOLDER --gguf FILE
     python benchmarks/tool_calls.py --model FOLDER --gguf FILE --compare     # with ChatHuggingFace, too
 
-A question counts as solved *through* tools if the final answer is right, and a call that was executed
-returned that very value, which its arguments did not hold. ``--compare`` needs ``langchain-huggingface``.
-``--data`` takes other questions, lines of ``{"question": ..., "reference": ...}``; ``--show`` prints what was
-said. The questions below are for measuring only: look at others when you change something.
+A question counts as solved *through* tools if the final message, which is no call, states the right answer,
+and a call that was executed returned that very value, which its arguments did not hold. ``--compare`` needs
+``langchain-huggingface``. ``--data`` takes other questions, lines of ``{"question": ..., "reference": ...}``;
+``--show`` prints what was said. The questions below are for measuring only: look at others when you change
+something.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,21 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import RunnableLambda
 from langgraph.errors import GraphRecursionError
 from rich.console import Console
 from rich.table import Table
 
 from latentseek_agents import Backbone, ChatLatentSeek
+from latentseek_agents.chat.tool_calls import parse_tool_calls
 from latentseek_agents.tools.answers import answers_match, extract_answer
 from latentseek_agents.tools.langchain_tools import calculate, solve_equation
 
 console = Console()
 TOOLS = [calculate, solve_equation]
 SYSTEM = "You answer questions about arithmetic. Calculate with the tools, then state the answer."
-MOST_STEPS = 10
+MOST_STEPS = 8
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 QUESTIONS = [
     ("What is 7438 times 926?", 7438 * 926),
     ("What is 918273 - 456789?", 918273 - 456789),
@@ -74,21 +78,27 @@ QUESTIONS = [
 class Outcome:
     """What came of one question."""
 
+    question: str
     reference: str
     messages: list[BaseMessage]
     failure: str = ""
-    answer: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        last = self.messages[-1] if self.messages else None
-        text = str(last.text) if isinstance(last, AIMessage) and not last.tool_calls else ""
-        numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
-        self.answer = extract_answer(text) or (numbers[-1] if numbers else "")
 
     @property
     def right(self) -> bool:
-        """Whether the final answer is right."""
-        return bool(self.answer) and answers_match(self.answer, self.reference)
+        """Whether the final message states the right answer.
+
+        That is what it says that the answer is, or the last number in it that the question does not hold.
+        """
+        last = self.messages[-1]
+        text = str(last.text)
+        if not isinstance(last, AIMessage) or parse_tool_calls(text, {tool.name for tool in TOOLS}).calls:
+            return False
+        stated = extract_answer(text)
+        if stated and answers_match(stated, self.reference):
+            return True
+        given = _numbers(self.question)
+        new = [number for number in map(_number, _NUMBER.findall(text)) if number not in given]
+        return new[-1:] == [Fraction(self.reference)]
 
     @property
     def results(self) -> list[ToolMessage]:
@@ -180,21 +190,22 @@ def _measure(
     show: bool,
 ) -> dict[str, Any]:
     agent: Any = create_agent(model=model, system_prompt=SYSTEM, **options)
-    config = {"recursion_limit": MOST_STEPS, "max_concurrency": at_once}
+
+    def ask(entry: tuple[str, str]) -> Outcome:
+        question, reference = entry
+        given = {"messages": [("user", question)]}
+        messages, failure = [], ""
+        try:
+            for state in agent.stream(given, {"recursion_limit": MOST_STEPS}, stream_mode="values"):
+                messages = state["messages"]
+        except GraphRecursionError:
+            failure = "too many steps"
+        return Outcome(question, reference, messages, failure)
+
     started = time.monotonic()
-    states = agent.batch(
-        [{"messages": [("user", question)]} for question, _ in questions], config, return_exceptions=True
-    )
-    outcomes = []
-    for (_, reference), state in zip(questions, states, strict=True):
-        if isinstance(state, GraphRecursionError):
-            outcomes.append(Outcome(reference, [], "too many steps"))
-        elif isinstance(state, BaseException):
-            raise state
-        else:
-            outcomes.append(Outcome(reference, state["messages"]))
+    outcomes = RunnableLambda(ask).batch(questions, {"max_concurrency": at_once})
     if show:
-        _show(name, questions, outcomes)
+        _show(name, outcomes)
     through = [outcome.right and outcome.computed for outcome in outcomes]
     results = [result for outcome in outcomes for result in outcome.results]
     return {
@@ -210,13 +221,17 @@ def _measure(
     }
 
 
+def _number(text: str) -> Fraction:
+    return Fraction(text.replace(",", ""))
+
+
 def _numbers(text: str) -> set[Fraction]:
-    return {Fraction(number.replace(",", "")) for number in re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)}
+    return {_number(number) for number in _NUMBER.findall(text)}
 
 
-def _show(name: str, questions: list[tuple[str, str]], outcomes: list[Outcome]) -> None:
-    for (question, reference), outcome in zip(questions, outcomes, strict=True):
-        console.rule(f"{name}: {question} ({reference})", align="left")
+def _show(name: str, outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        console.rule(f"{name}: {outcome.question} ({outcome.reference})", align="left")
         for message in outcome.messages[1:]:
             calls = [(call["name"], call["args"]) for call in getattr(message, "tool_calls", ())]
             calls += [("invalid", call["args"]) for call in getattr(message, "invalid_tool_calls", ())]

@@ -206,7 +206,7 @@ class _Reader:
             self._add(found[0])
             return _AFTER_CALLS.match(self.text, found[1]).end()  # type: ignore[union-attr]
         # The name of a tool where a call has it, and yet no call: one that went wrong, or an answer in JSON.
-        named = re.compile(r'[\[\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]*)"').match(
+        named = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]*)"').match(
             self.text, begins
         )
         if named is None or named[1] not in self.tool_names:
