@@ -151,7 +151,8 @@ def scripted_backbone(
 class _ScriptedBackbone(Backbone):
     def __init__(self, script: Script, tokenizer: Any, delay: Callable[[], None] | None) -> None:
         # A window that a script and a description of many tools fit into, at a byte a token.
-        super().__init__(tiny_model(max_position_embeddings=65_536), tokenizer, name="scripted")
+        size = {"vocab_size": max(_COMMON["vocab_size"], len(tokenizer)), "max_position_embeddings": 65_536}
+        super().__init__(tiny_model(**size), tokenizer, name="scripted")
         self._script = _ScriptedDecoder(self, script, delay)
 
     @property

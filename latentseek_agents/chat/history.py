@@ -16,12 +16,26 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from latentseek_agents.chat.tool_calls import parse_tool_calls
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.inputs import question_from_messages
 
-__all__ = ["as_plain_messages", "as_template_messages", "question_of", "tool_instructions"]
+__all__ = [
+    "WRITTEN",
+    "TemplateMessage",
+    "as_plain_messages",
+    "as_template_messages",
+    "as_written",
+    "converted",
+    "one_call_per_message",
+    "question_of",
+    "tool_instructions",
+]
 
 TemplateMessage = dict[str, Any]
+
+WRITTEN = "latentseek_written"
+"""Where a message keeps what the model wrote, if its calls are not in the form that the template asks for."""
 
 _NO_TEXT = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "reasoning", "thinking"}
@@ -45,36 +59,63 @@ def tool_instructions(tools: Sequence[dict[str, Any]]) -> str:
     return _INSTRUCTIONS.format(tools="\n".join(lines))
 
 
-def as_template_messages(messages: Sequence[BaseMessage]) -> list[TemplateMessage]:
-    """Messages for a template that knows tools. Neighbours of one role are joined, system first.
+def converted(messages: Sequence[BaseMessage]) -> list[TemplateMessage]:
+    """Each message as a dict with a role, its content as text, its calls in OpenAI's form.
 
     Raises:
-        InputError: There is no message, or one holds something other than text.
+        InputError: One holds something other than text.
+    """
+    return [_converted(message) for message in messages]
+
+
+def as_template_messages(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
+    """What a template takes that knows tools. Neighbours of one role are joined, system first.
+
+    Args:
+        entries: From :func:`converted`.
+
+    Raises:
+        InputError: There is none.
 
     Example:
-        >>> as_template_messages([HumanMessage("Hi!"), SystemMessage("Be kind.")])
+        >>> as_template_messages(converted([HumanMessage("Hi!"), SystemMessage("Be kind.")]))
         [{'role': 'system', 'content': 'Be kind.'}, {'role': 'user', 'content': 'Hi!'}]
     """
-    converted: list[TemplateMessage] = []
-    for message in messages:
-        converted.append(_converted(message))
-    return _joined(converted)
+    return _joined([{key: part for key, part in entry.items() if key != WRITTEN} for entry in entries])
+
+
+def as_written(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
+    """The entries with calls as the model wrote them, where it wrote them in a form of its own.
+
+    A model that puts its calls into fences does not know the tokens that the template has for them. Shown its
+    calls between these, small ones do not find the end of the next.
+
+    Args:
+        entries: From :func:`converted`.
+    """
+    return [
+        {"role": entry["role"], "content": entry[WRITTEN]} if WRITTEN in entry else dict(entry)
+        for entry in entries
+    ]
 
 
 def as_plain_messages(
-    messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]] = ()
+    entries: Sequence[TemplateMessage], tools: Sequence[dict[str, Any]] = ()
 ) -> list[dict[str, str]]:
     """The same for a template that knows no tools: calls and results are written out in the text.
 
     Args:
-        messages: The conversation.
+        entries: From :func:`converted`.
         tools: What may be called; the system message describes them.
+
+    Raises:
+        InputError: There is no message.
     """
     plain: list[TemplateMessage] = []
     if tools:
         plain.append({"role": "system", "content": tool_instructions(tools)})
-    for message in messages:
-        entry = _converted(message)
+    for given in as_written(entries):
+        entry = given
         if entry["role"] == "tool":
             entry = {"role": "user", "content": f"<tool_response>\n{entry['content']}\n</tool_response>"}
         elif calls := entry.pop("tool_calls", None):
@@ -88,6 +129,44 @@ def as_plain_messages(
     own = [entry for entry in plain[1:] if entry["role"] == "system"] if tools else []
     rest = [entry for entry in plain if not any(entry is rule for rule in own)]
     return _joined([*own, *rest])
+
+
+def one_call_per_message(messages: Sequence[TemplateMessage]) -> list[TemplateMessage]:
+    """Parallel calls one after the other, each followed by its result: some templates take one at a time.
+
+    Args:
+        messages: From :func:`as_template_messages`.
+
+    Example:
+        >>> calls = [{"id": "1", "function": {"name": "a"}}, {"id": "2", "function": {"name": "b"}}]
+        >>> results = [{"role": "tool", "tool_call_id": number} for number in ("1", "2")]
+        >>> message = {"role": "assistant", "content": "", "tool_calls": calls}
+        >>> found = one_call_per_message([message, *results])
+        >>> [message["role"] for message in found]
+        ['assistant', 'tool', 'assistant', 'tool']
+    """
+    found: list[TemplateMessage] = []
+    waiting: list[TemplateMessage] = []
+    for message in messages:
+        if message["role"] == "tool":
+            asked = next((entry for entry in waiting if _answers(message, entry)), None)
+            if asked is not None:
+                waiting.remove(asked)
+                found.append(asked)
+            found.append(message)
+            continue
+        found += waiting
+        calls = message.get("tool_calls") or []
+        waiting = [{**message, "tool_calls": [call]} for call in calls]
+        for entry in waiting[1:]:
+            entry["content"] = ""
+        if not calls:
+            found.append(message)
+    return [*found, *waiting]
+
+
+def _answers(result: TemplateMessage, entry: TemplateMessage) -> bool:
+    return bool(result.get("tool_call_id") == entry["tool_calls"][0]["id"])
 
 
 def question_of(messages: Sequence[BaseMessage]) -> str:
@@ -116,6 +195,8 @@ def _converted(message: BaseMessage) -> TemplateMessage:
                 }
                 for call in message.tool_calls
             ]
+            if written := _written(message):
+                entry[WRITTEN] = written
         return entry
     if isinstance(message, ToolMessage):
         call_id = _short_id(message.tool_call_id)
@@ -127,6 +208,16 @@ def _converted(message: BaseMessage) -> TemplateMessage:
     raise InputError(
         f"a {type(message).__name__} has no place in a conversation; use system, human, AI and tool messages"
     )
+
+
+def _written(message: AIMessage) -> str:
+    """What the model wrote; "" if that is not known, or if the calls were changed since."""
+    text = str(message.additional_kwargs.get(WRITTEN) or "")
+    found = parse_tool_calls(text, {call["name"] for call in message.tool_calls})
+    same = [(call["name"], call["args"]) for call in found.tool_calls] == [
+        (call["name"], call["args"]) for call in message.tool_calls
+    ]
+    return text if same and found.content == message.content and not found.invalid_tool_calls else ""
 
 
 def _text(message: BaseMessage) -> str:
@@ -148,7 +239,7 @@ def _text(message: BaseMessage) -> str:
     return "\n".join(parts)
 
 
-def _joined(entries: list[TemplateMessage]) -> list[TemplateMessage]:
+def _joined(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
     """System messages first and as one, neighbours of one role as one: some templates want it so."""
     if not entries:
         raise InputError("there are no messages; give at least one from the user")

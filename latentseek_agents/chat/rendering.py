@@ -1,13 +1,22 @@
 """From a conversation and its tools to the tokens that the model reads."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
 
-from latentseek_agents.chat.history import as_plain_messages, as_template_messages
+from latentseek_agents.chat.history import (
+    TemplateMessage,
+    as_plain_messages,
+    as_template_messages,
+    as_written,
+    converted,
+    one_call_per_message,
+)
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.control_tokens import ContentGuard
 from latentseek_agents.engine.errors import InputError
 
 __all__ = ["CallFormat", "RenderedPrompt", "render"]
@@ -34,13 +43,11 @@ class RenderedPrompt:
     Args:
         token_ids: The prompt.
         text: The same as text; None if the model has no chat template.
-        plain: The messages if no template was needed to describe tools; the search renders them itself.
         call_format: How calls are to be written.
     """
 
     token_ids: list[int] = field(repr=False)
     text: str | None
-    plain: list[dict[str, str]] | None
     call_format: CallFormat
 
     def beginning_of_call(self, names: Sequence[str]) -> str:
@@ -64,8 +71,9 @@ def render(
 ) -> RenderedPrompt:
     """Render a conversation in the model's chat format.
 
-    Tools go through the template if it knows them. If it ignores them, a system message describes them, and
-    calls and results in the history are written out.
+    Tools go through the template if it knows them. If it ignores them or refuses this conversation, a system
+    message describes them, and calls and results in the history are written out. Control tokens that are
+    spelled out in messages, results or descriptions of tools are read as the text that they are.
 
     Args:
         backbone: Its tokenizer has the template.
@@ -78,26 +86,29 @@ def render(
     """
     from langchain_core.messages import SystemMessage
 
-    conversation = [*messages, SystemMessage(rules)] if rules else list(messages)
+    entries = converted([*messages, SystemMessage(rules)] if rules else messages)
     tokenizer = backbone.tokenizer
-    involved = bool(tools) or any(_is_about_tools(message) for message in messages)
-    native = involved and _knows_tools(tokenizer)
-    plain = None if native else as_plain_messages(conversation, tools)
     if not getattr(tokenizer, "chat_template", None):
-        token_ids = backbone.encode_prompt(plain or as_plain_messages(conversation, tools))
-        return RenderedPrompt(token_ids=token_ids, text=None, plain=plain, call_format="hermes")
-    if plain is None:
-        text = _apply(backbone, as_template_messages(conversation), tools)
+        token_ids = backbone.encode_prompt(as_plain_messages(entries, tools))
+        return RenderedPrompt(token_ids=token_ids, text=None, call_format="hermes")
+    # Before our own words about tools come in: those may hold control tokens.
+    guard = ContentGuard(tokenizer, [*entries, *tools])
+    entries = [guard.guarded(entry) for entry in entries]
+    tools = [guard.guarded(tool) for tool in tools]
+    involved = bool(tools) or any(_is_about_tools(message) for message in messages)
+    call_format: CallFormat = "hermes"
+    rendered = _native(backbone, entries, tools) if involved and _knows_tools(tokenizer) else None
+    if rendered is not None:
         call_format = _call_format(tokenizer)
     else:
-        text, call_format = _apply(backbone, plain, ()), "hermes"
-    token_ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        rendered = _apply(backbone, as_plain_messages(entries, tools), ())
+    token_ids = guard.token_ids(rendered)
     if len(token_ids) >= backbone.context_window:
         raise InputError(
             f"the conversation takes {len(token_ids)} tokens, but {backbone.name} has a context window of "
             f"{backbone.context_window}; shorten it or use a model with a longer window"
         )
-    return RenderedPrompt(token_ids=token_ids, text=text, plain=plain, call_format=call_format)
+    return RenderedPrompt(token_ids=token_ids, text=guard.text(rendered), call_format=call_format)
 
 
 def _is_about_tools(message: BaseMessage) -> bool:
@@ -133,6 +144,18 @@ def _call_format(tokenizer: Any) -> CallFormat:
     if '"parameters"' in template or "<|python_tag|>" in template:
         return "llama"
     return "own"
+
+
+def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Sequence[Tool]) -> str | None:
+    """The conversation by a template that knows tools; None if it refuses it."""
+    messages = as_template_messages(entries)
+    forms = [messages, one_call_per_message(messages)]
+    if _call_format(backbone.tokenizer) == "hermes":
+        forms.insert(0, as_template_messages(as_written(entries)))
+    for form in forms:
+        with suppress(InputError):
+            return _apply(backbone, form, tools)
+    return None
 
 
 def _apply(backbone: Backbone, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 
+from latentseek_agents.chat.history import WRITTEN
 from latentseek_agents.chat.tool_calls import ParsedReply
 from latentseek_agents.engine.verdict import Attempt
 
@@ -70,7 +71,8 @@ class Reply:
         )
 
     def _additional(self) -> dict[str, Any]:
-        return {"reasoning_content": self.reasoning} if self.reasoning else {}
+        said = {"reasoning_content": self.reasoning, WRITTEN: self.parsed.written}
+        return {name: text for name, text in said.items() if text}
 
     def _usage(self) -> UsageMetadata:
         usage = UsageMetadata(

@@ -67,11 +67,13 @@ class ParsedReply:
         content: What is no call. If there is no call, it is the text as it was.
         tool_calls: The calls, in their order, each with a new id.
         invalid_tool_calls: What was meant as a call and cannot be read, as it was written.
+        written: The whole reply, if a call in it stands without a marker; otherwise empty.
     """
 
     content: str
     tool_calls: list[ToolCall] = field(default_factory=list)
     invalid_tool_calls: list[InvalidToolCall] = field(default_factory=list)
+    written: str = ""
 
     @property
     def calls(self) -> bool:
@@ -157,6 +159,7 @@ class _Reader:
         self.calls: list[ToolCall] = []
         self.invalid: list[InvalidToolCall] = []
         self.content: list[str] = []
+        self.unmarked = False
 
     def read(self) -> ParsedReply:
         start = _after_thinking(self.text)
@@ -180,7 +183,8 @@ class _Reader:
             return ParsedReply(self.text)
         first, *others = [*self.content, self.text[shown:]]
         parts = [first.rstrip(), *(part.strip() for part in others)]
-        return ParsedReply("\n".join(part for part in parts if part), self.calls, self.invalid)
+        content = "\n".join(part for part in parts if part)
+        return ParsedReply(content, self.calls, self.invalid, self.text if self.unmarked else "")
 
     def implicit(self, start: int) -> tuple[list[tuple[str, dict[str, Any]]], int] | None:
         """Calls without a marker: JSON that names tools, from here on."""
@@ -198,10 +202,11 @@ class _Reader:
             return None
         found = self.implicit(begins)
         if found is not None:
+            self.unmarked = True
             self._add(found[0])
             return _AFTER_CALLS.match(self.text, found[1]).end()  # type: ignore[union-attr]
         # The name of a tool where a call has it, and yet no call: one that went wrong, or an answer in JSON.
-        named = re.compile(r'[\[\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]*)"').match(
+        named = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]*)"').match(
             self.text, begins
         )
         if named is None or named[1] not in self.tool_names:
@@ -227,6 +232,7 @@ class _Reader:
             found = self.implicit(opener.end())
             if found is None:
                 return None
+            self.unmarked = True
             self._add(found[0])
             return self._closed(found[1], _CLOSERS[word[:3] if word.startswith("```") else word])
         closer = _CLOSERS.get(word, "")

@@ -154,7 +154,7 @@ class Turn:
     def _refined(self, prompt: RenderedPrompt) -> Reply:
         request = self.request
         changes: dict[str, Any] = {
-            "prompt": lambda _: self._search_prompt(prompt),
+            "prompt": lambda _: prompt.token_ids,
             "max_new_tokens": request.max_tokens,
             "seed": request.seed,
         }
@@ -187,16 +187,6 @@ class Turn:
             "iterations": [iteration_metadata(entry, _cut(entry.text, request.stop)) for entry in history],
         }
         return self._reply(prompt, parsed, reasoning, Usage.from_dict(state["usage"]), metadata)
-
-    def _search_prompt(self, prompt: RenderedPrompt) -> str | list[dict[str, str]]:
-        """The conversation as the search's prompt: it renders messages as they are rendered here."""
-        if prompt.plain is not None or prompt.text is None:
-            return prompt.plain or []
-        if self.request.backbone.encode_prompt(prompt.text) == prompt.token_ids:
-            return prompt.text
-        # A template whose output does not show that it is one would be applied twice.
-        plain = render(self.request.backbone, self.request.messages, (), self.request.rules).plain
-        return plain or prompt.text
 
     def _verifier(self) -> Callable[..., Any]:
         request, judge = self.request, self.request.verifier

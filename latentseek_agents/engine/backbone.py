@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from latentseek_agents.engine.batch_check import batch_decoder_for
 from latentseek_agents.engine.batch_decoding import BatchDecoder
 from latentseek_agents.engine.completion import DecodingOptions
+from latentseek_agents.engine.control_tokens import ContentGuard
 from latentseek_agents.engine.errors import BackboneError, InputError
 from latentseek_agents.engine.fair_lock import FairLock
 from latentseek_agents.engine.linear import with_fast_linear
@@ -255,13 +256,16 @@ class Backbone:
         return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
 
     def encode_prompt(
-        self, prompt: str | Sequence[Message], *, add_special_tokens: bool = False
+        self, prompt: str | Sequence[Message] | Sequence[int], *, add_special_tokens: bool = False
     ) -> list[int]:
         """Token ids of a prompt in the model's chat format.
 
+        A control token that is spelled out in a message is read as the text that it is, and not as the token.
+
         Args:
             prompt: Messages, or one user message. A string that already starts as the chat template's
-                output does is taken as it is. A model without a chat template gets plain text.
+                output does is taken as it is, with its control tokens; a model without a chat template takes
+                every string so, and gets messages as plain text. Token ids stay what they are.
             add_special_tokens: Let the tokenizer add its own special tokens to the formatted text, too.
 
         Returns:
@@ -270,27 +274,29 @@ class Backbone:
         Raises:
             InputError: It leaves no room for an answer in the context window.
         """
-        text, formatted = self._format(prompt)
-        ids: list[int] = self.tokenizer(text, add_special_tokens=add_special_tokens or not formatted)[
-            "input_ids"
-        ]
+        ids = self._encoded(prompt, add_special_tokens)
         if len(ids) >= self.context_window:
             raise InputError(
                 f"the question takes {len(ids)} tokens, but {self.name} has a context window of "
                 f"{self.context_window}; shorten it or use a model with a longer window"
             )
-        return list(ids)
+        return ids
 
-    def _format(self, prompt: str | Sequence[Message]) -> tuple[str, bool]:
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        if not getattr(self.tokenizer, "chat_template", None):
-            if isinstance(prompt, str):
-                return prompt, False
-            parts = [_PLAIN_ROLES.get(m["role"], "") + m["content"] for m in messages]
-            return "\n\n".join([*parts, "Answer:"]), False
-        if isinstance(prompt, str) and self._is_formatted(prompt):
-            return prompt, True
-        return self._apply_template(messages), True
+    def _encoded(self, prompt: str | Sequence[Any], add_special_tokens: bool) -> list[int]:
+        template = bool(getattr(self.tokenizer, "chat_template", None))
+        whole = isinstance(prompt, str) and (not template or self._is_formatted(prompt))
+        given: list[Any] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        if given and isinstance(given[0], int):
+            return given
+        guard = ContentGuard(self.tokenizer, given)
+        if whole:
+            return guard.token_ids(str(prompt), add_special_tokens=add_special_tokens or not template)
+        messages = [guard.guarded(message) for message in given]
+        if template:
+            text = self._apply_template(messages)
+            return guard.token_ids(text, add_special_tokens=add_special_tokens)
+        parts = [_PLAIN_ROLES.get(m["role"], "") + m["content"] for m in messages]
+        return guard.token_ids("\n\n".join([*parts, "Answer:"]), add_special_tokens=True)
 
     def _is_formatted(self, text: str) -> bool:
         opening = self._apply_template([{"role": "user", "content": "x"}])

@@ -96,8 +96,8 @@ class LatentSeekConfig(BaseModel):
 
     prompt: Prompt = "boxed"
     r"""``"boxed"`` asks for ``\boxed{}``, ``"json"`` for a JSON object; or a function ``question -> str``
-    (a user message; text that begins with the chat template's own control token is taken as a whole prompt)
-    or ``question -> messages``."""
+    (a user message; text that begins with the chat template's own control token is taken as a whole prompt),
+    ``question -> messages`` or ``question -> token ids``. Control tokens in a message are text."""
 
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock budget of the whole search with its verification; None: no limit. Checked at every token."""

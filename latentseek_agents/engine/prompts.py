@@ -28,7 +28,7 @@ _JSON_USER = (
 _ROLES = {"human": "user", "ai": "assistant"}
 
 
-def prompt_for(question: str, prompt: Prompt) -> str | list[Message]:
+def prompt_for(question: str, prompt: Prompt) -> str | list[Message] | list[int]:
     """What to send to the model for a question.
 
     Args:
@@ -36,11 +36,11 @@ def prompt_for(question: str, prompt: Prompt) -> str | list[Message]:
         prompt: The setting ``LatentSeekConfig.prompt``.
 
     Returns:
-        Messages for the chat template, or the string that a function returned.
+        Messages for the chat template, or the string or the token ids that a function returned.
 
     Raises:
         InputError: The question is empty.
-        ConfigError: A prompt function returned neither a string nor messages.
+        ConfigError: A prompt function returned neither a string nor messages nor token ids.
 
     Example:
         >>> prompt_for("What is 2 + 2?", "boxed")[1]
@@ -62,10 +62,13 @@ def prompt_for(question: str, prompt: Prompt) -> str | list[Message]:
     made = prompt(question)
     if isinstance(made, str):
         return made
-    if isinstance(made, Sequence) and made:
+    if isinstance(made, Sequence) and made and not isinstance(made, bytes):
+        if all(type(entry) is int for entry in made):
+            return list(made)
         return [_plain(message) for message in made]
     raise ConfigError(
-        f"the prompt function must return a string or a list of messages, but returned {type(made).__name__}"
+        "the prompt function must return a string, a list of messages or token ids, "
+        f"but returned {type(made).__name__}"
     )
 
 

@@ -184,3 +184,36 @@ def test_a_reply_that_misses_the_schema_is_an_error(reply: str) -> None:
     raw: Any = chat.with_structured_output(Sum, method="json_mode", include_raw=True).invoke("?")
     assert raw["parsed"] is None
     assert isinstance(raw["parsing_error"], ReplyError)
+
+
+BARE = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+
+
+@pytest.mark.parametrize("reply", [BARE, f"I add.\n```json\n{BARE}\n```", f"<tools>\n{BARE}\n</tools>", CALL])
+@pytest.mark.parametrize("tokenizer", [hermes_tokenizer, tiny_tokenizer])
+def test_a_model_is_shown_its_calls_as_it_wrote_them(reply: str, tokenizer: Any) -> None:
+    """One that has its own form does not know that of the template; the template's own is written by it."""
+    prompts: list[str] = []
+
+    def script(prompt: str) -> str:
+        prompts.append(prompt)
+        return reply
+
+    chat = ChatLatentSeek(backbone=scripted_backbone(script, tokenizer())).bind_tools([add])
+    called: Any = chat.invoke("1 + 2?")
+    streamed: Any = total(list(chat.stream("1 + 2?")))  # type: ignore[arg-type]
+    assert [call["args"] for call in called.tool_calls] == [{"a": 1, "b": 2}]
+    for message in (called, streamed):
+        result = ToolMessage("3", tool_call_id=message.tool_calls[0]["id"], name="add")
+        prompts.clear()
+        chat.invoke([HumanMessage("1 + 2?"), message, result])
+        assert (f"<|im_start|>assistant\n{reply}<|im_end|>" in prompts[0]) == (
+            reply != CALL or tokenizer is tiny_tokenizer
+        )
+    # Whoever changes the calls has the last word.
+    changed = called.model_copy(
+        update={"tool_calls": [{**called.tool_calls[0], "args": {"a": 5, "b": 6}}]},
+    )
+    chat.invoke([HumanMessage("1 + 2?"), changed, ToolMessage("11", tool_call_id="x", name="add")])
+    assert '"arguments": {"a": 5, "b": 6}' in prompts[1]
+    assert BARE not in prompts[1]

@@ -13,8 +13,7 @@ from latentseek_agents.engine.prompts import prompt_for
 
 
 def test_boxed_asks_for_a_box_and_leaves_the_question_alone():
-    made = prompt_for("How many {apples}?", "boxed")
-    assert not isinstance(made, str)
+    made: Any = prompt_for("How many {apples}?", "boxed")
     system, user = made
     assert system == {
         "role": "system",
@@ -26,8 +25,7 @@ def test_boxed_asks_for_a_box_and_leaves_the_question_alone():
 @settings(deadline=None)
 @given(st.text(min_size=1).filter(str.strip))
 def test_json_holds_the_question_whatever_it_contains(question: str):
-    made = prompt_for(question, "json")
-    assert not isinstance(made, str)
+    made: Any = prompt_for(question, "json")
     system, user = made
     assert (system["role"], user["role"]) == ("system", "user")
     content = user["content"]
@@ -54,6 +52,10 @@ def test_a_function_may_return_messages_of_any_kind(messages: Any):
     ]
 
 
+def test_a_function_may_return_token_ids():
+    assert prompt_for("?", lambda question: (5, 6, 7)) == [5, 6, 7]
+
+
 def test_an_answer_in_a_prompt_is_the_assistants():
     assert prompt_for("?", lambda question: [AIMessage("2")]) == [{"role": "assistant", "content": "2"}]
 
@@ -73,7 +75,9 @@ def test_a_question_that_is_no_string_is_named(question: Any):
 
 @pytest.mark.parametrize("made", [None, 3, [], (), {"role": "user"}, b"bytes"])
 def test_a_function_that_returns_something_else_is_refused(made: Any):
-    with pytest.raises(ConfigError, match=r"must return a string or a list of messages|needs a role"):
+    with pytest.raises(
+        ConfigError, match=r"must return a string, a list of messages or token ids|needs a role"
+    ):
         prompt_for("?", lambda question: made)
 
 

@@ -123,6 +123,10 @@ LLAMA: list[Case] = [
     ('I add: <function=add>{"a": 1, "b": 2}</function>', "I add:", [ADD], 0),
     ('{"name": "Ann", "parameters": {"age": 7}}', '{"name": "Ann", "parameters": {"age": 7}}', [], 0),
     ('{"name": "add"}', '{"name": "add"}', [], 0),
+    # Qwen2.5-Coder-1.5B writes these.
+    ('{{"name": "add", "arguments": {"a": 1, "b": 2}}', "", [], 1),
+    ('{{"name": "add", "arguments": {"a": 1, "b": 2}}}', "", [], 1),
+    ('{{"name": "Ann", "arguments": {}}}', '{{"name": "Ann", "arguments": {}}}', [], 0),
     ('{"answer": 3}', '{"answer": 3}', [], 0),
     ("[1, 2, 3]", "[1, 2, 3]", [], 0),
     ("[1] says that it is 3.", "[1] says that it is 3.", [], 0),
