@@ -11,6 +11,8 @@ SHELL := /bin/sh
 
 # The interpreter of a new environment, for instance `make env PYTHON=/opt/python3.12/bin/python3`.
 PYTHON ?=
+# Processes that run tests side by side, each with one thread and up to 2 GB; 0 is one that a debugger can stop.
+WORKERS ?= 2
 # More arguments for demo and test, for instance `make test ARGS="-k verdict"`.
 ARGS ?=
 
@@ -28,7 +30,7 @@ demo: $(READY) ## Solve a handful of built-in questions with the embedded model
 	@.venv/bin/latentseek demo $(ARGS)
 
 test: $(READY) ## Run the tests, the examples in the docstrings included
-	@$(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style and formatting
 	@$(PY) -m ruff check .
