@@ -155,11 +155,11 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_takes_linear_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.thread_time()  # other processes do not count
     extract_answer(text)
     answers_match(text, "5")
     answers_match("5", text)
-    assert time.monotonic() - start < 2.0
+    assert time.thread_time() - start < 2.0
 
 
 @pytest.mark.parametrize(

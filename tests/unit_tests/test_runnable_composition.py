@@ -100,7 +100,8 @@ async def test_events_name_the_run_and_carry_the_result(tiny: Backbone) -> None:
     assert events[0]["event"] == "on_chain_start"
     assert events[-1]["event"] == "on_chain_end"
     assert events[-1]["data"]["output"].text == seek.invoke(QUESTION).text
-    assert {event["name"] for event in events} == {"search", "latentseek_iteration"}
+    iterations = {f"iteration {n}" for n in range(CONFIG.max_iterations + 1)}
+    assert {event["name"] for event in events} == {"search", "latentseek_iteration"} | iterations
     assert all("mine" in event["tags"] for event in events)
 
 

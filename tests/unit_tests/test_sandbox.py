@@ -112,7 +112,7 @@ def test_slow_worker_is_killed_and_replaced(sandbox: Sandbox) -> None:
     start = time.monotonic()
     with pytest.raises(SandboxTimeoutError):
         sandbox.ask("equal", SLOW, ["symbol", "x"], seconds=0.005)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5  # it would take minutes
     assert not exists(before)
     assert sandbox.ask("ping") == "pong"
     assert workers(sandbox) != [before]

@@ -95,9 +95,9 @@ def test_quoting_twice_changes_no_more():
 
 def test_quoting_long_texts_takes_no_time():
     for text in ("<|" * 50_000, "<" * 100_000, "[ " * 50_000, "# " * 50_000, "&lt;" * 25_000, "<\\" * 50_000):
-        began = time.monotonic()
+        began = time.thread_time()
         QUOTER.quote(text)
-        assert time.monotonic() - began < 2
+        assert time.thread_time() - began < 2
 
 
 def test_half_a_surrogate_pair_is_replaced():
