@@ -14,6 +14,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import ConfigDict, Field, ValidationError
 
 from latentseek_agents.chat.background import Piece, apieces, pieces
+from latentseek_agents.chat.constraints import JSONConstraint, available
 from latentseek_agents.chat.events import Listeners, stream_config
 from latentseek_agents.chat.identity import described, fingerprint
 from latentseek_agents.chat.loaded import loaded_backbone
@@ -46,12 +47,10 @@ class ChatLatentSeek(BaseChatModel):
     the beginning of a call waits until it is clear. Leaving a stream, or cancelling its task, stops the
     decoding within a token.
 
-    Calls are told from text after decoding, which is not constrained to a grammar: a model can still write a
-    broken call (``invalid_tool_calls``) or an object that misses its schema (an error). Libraries that
-    constrain decoding work on logits inside ``generate``; here rows of many callers share a pass and
-    several guessed tokens are checked at once, and none of them fits that without a copy of its state per
-    guess. ``tool_choice="any"`` or a name does hold: the reply begins with the opening of the call, so that
-    the model can only write the rest.
+    Calls are told from text after decoding, which is not constrained: a model can still write a broken call
+    (``invalid_tool_calls``). ``tool_choice="any"`` or a name does hold: the reply begins with the opening of
+    the call, so that the model can only write the rest. Structured output with ``method="json_schema"`` is
+    constrained to the schema, where the extra ``structured`` is installed.
 
     Args:
         backbone: The model; or give ``model``.
@@ -294,7 +293,9 @@ class ChatLatentSeek(BaseChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """This model, giving objects in place of messages.
 
-        Decoding is not constrained, so a reply may miss the schema. That is an error, never a mended object.
+        A reply that misses the schema is an error, never a mended object. With ``"json_schema"`` and the
+        extra ``structured`` none does, because decoding is constrained to it; one that is cut off by
+        ``max_tokens`` is an error still.
 
         Args:
             schema: A pydantic class (instances come back), a ``TypedDict``, a JSON schema or a tool (dicts).
@@ -302,12 +303,14 @@ class ChatLatentSeek(BaseChatModel):
             method: ``"function_calling"``: a forced call of a tool with this schema. ``"json_schema"``: the
                 schema in the system message, and JSON in the reply. ``"json_mode"``: JSON in the reply; your
                 prompt tells what is in it.
-            **kwargs: ``strict`` is taken for the sake of other models' callers, and changes nothing.
+            **kwargs: ``strict``, of which only ``"json_schema"`` takes notice. True: constrain decoding or
+                raise. False: do not. By default it is constrained if the extra is installed and knows all
+                that the schema says, and if there is no verifier: a refined reply is not constrained.
 
         Raises:
-            ConfigError: There is no such method or option.
+            ConfigError: There is no such method or option, or the schema cannot be held to and has to be.
         """
-        kwargs.pop("strict", None)
+        strict = kwargs.pop("strict", None)
         if kwargs or method not in _METHODS:
             what = ", ".join(kwargs) if kwargs else f"method={method!r}"
             raise ConfigError(
@@ -321,7 +324,11 @@ class ChatLatentSeek(BaseChatModel):
         else:
             form: dict[str, Any] = {"type": "json_object"}
             if method == "json_schema":
-                form = {"type": "json_schema", "json_schema": convert_to_json_schema(schema)}
+                form = {
+                    "type": "json_schema",
+                    "json_schema": convert_to_json_schema(schema),
+                    "strict": strict,
+                }
             model = self.bind(response_format=form, ls_structured_output_format=about)
         parse = parser(schema, method)
         return with_raw(model, parse) if include_raw else model | parse
@@ -335,18 +342,21 @@ class ChatLatentSeek(BaseChatModel):
         tools = [convert_to_openai_tool(tool) for tool in options.get("tools") or ()]
         names = [tool["function"]["name"] for tool in tools]
         choice = normal_choice(options.get("tool_choice"), names)
-        rules = ""
+        backbone = self._loaded(options.get("model"))
+        rules, constraint = "", None
         if isinstance(form := options.get("response_format"), Mapping):
             rules = json_rules(form.get("json_schema"))
+            constraint = self._constraint(backbone, form)
         max_tokens = _given(options.get("max_tokens"), self.max_tokens)
         if max_tokens < 1:
             raise ConfigError(f"max_tokens={max_tokens}: it must be at least 1")
         return TurnRequest(
-            backbone=self._loaded(options.get("model")),
+            backbone=backbone,
             messages=messages,
             tools=() if choice == "none" else tools,
             must_call=forced_tools(choice, names),
             rules=rules,
+            constraint=constraint,
             stop=[*(self.stop or ()), *(stop or ())],
             max_tokens=max_tokens,
             temperature=_given(options.get("temperature"), self.temperature),
@@ -357,6 +367,26 @@ class ChatLatentSeek(BaseChatModel):
             refine_tool_calls=self.refine_tool_calls,
             model_name=options.get("model") or self._model_name(),
         )
+
+    def _constraint(self, backbone: Backbone, form: Mapping[str, Any]) -> JSONConstraint | None:
+        """What a reply in this form is held to; None if it is only asked for it."""
+        schema, strict = form.get("json_schema"), form.get("strict")
+        if not schema or strict is False:
+            return None
+        if self.verifier is not None:
+            if strict:
+                raise ConfigError(
+                    "a reply with a verifier is not constrained; leave out strict or the verifier"
+                )
+            return None
+        if not strict and not available():
+            return None
+        try:
+            return JSONConstraint(backbone, schema)
+        except ConfigError:
+            if strict:
+                raise
+        return None
 
     async def _arequest(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]

@@ -23,7 +23,7 @@ from latentseek_agents.chat.tool_calls import (
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import Cancelled
 from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.decoding import DecodeRequest, decode
+from latentseek_agents.engine.decoding import DecodeRequest, TokenConstraint, decode
 from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
 from latentseek_agents.graphs.decisions import best_attempt
 from latentseek_agents.graphs.refine_nodes import RefineNodes
@@ -45,6 +45,7 @@ class TurnRequest:
         tools: What may be called, in OpenAI's form.
         must_call: Names of which one has to be called; empty leaves it to the model.
         rules: More for the system message.
+        constraint: What a plain reply is held to; a refined one is not. Used up by one turn.
         stop: Stop sequences.
         max_tokens: Most tokens of the reply.
         temperature: None is greedy, and in a search what its configuration says.
@@ -61,6 +62,7 @@ class TurnRequest:
     tools: Sequence[dict[str, Any]] = ()
     must_call: Sequence[str] = ()
     rules: str = ""
+    constraint: TokenConstraint | None = None
     stop: Sequence[str] = ()
     max_tokens: int
     temperature: float | None = None
@@ -131,6 +133,7 @@ class Turn:
             seed=request.seed,
             deadline=None if seconds is None else time.monotonic() + seconds,
             on_token=text.take,
+            constraint=request.constraint,
         )
         try:
             (completion,) = decode(backbone, [asked])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from latentseek_agents.engine.errors import ConfigError, NonFiniteError
 
@@ -11,7 +11,15 @@ if TYPE_CHECKING:
 
     from latentseek_agents.engine.backbone import Backbone
 
-__all__ = ["Completion", "DecodeRequest", "DecodingOptions", "not_finite", "pick_tokens"]
+__all__ = [
+    "Completion",
+    "DecodeRequest",
+    "DecodingOptions",
+    "TokenConstraint",
+    "constrained",
+    "not_finite",
+    "pick_tokens",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +57,16 @@ class DecodingOptions:
                 raise ConfigError(f"{name}={value}: it must be at least 1")
 
 
+class TokenConstraint(Protocol):
+    """What one completion may consist of. It has a state, so that each request needs its own."""
+
+    def allowed(self) -> "torch.Tensor":
+        """(n,) bool on the CPU: the tokens that may come next, at least one. Tokens from n on may not."""
+
+    def take(self, token_id: int) -> None:
+        """The token that came."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecodeRequest:
     """One sequence to continue.
@@ -69,6 +87,7 @@ class DecodeRequest:
         reuse_completion: Begin with the keys and values of the prompt's last completion as far as
             ``forced_ids`` agrees with it. Saves work; the hidden states may then differ in rounding from
             those of a process that does not have that completion any more.
+        constraint: What the tokens after ``forced_ids`` may be. Nothing is guessed for this request then.
     """
 
     prompt_ids: Sequence[int]
@@ -83,6 +102,7 @@ class DecodeRequest:
     on_token: Callable[[int], None] | None = None
     draft_ids: Sequence[int] = ()
     reuse_completion: bool = False
+    constraint: TokenConstraint | None = None
 
     def has_offset(self, position: int) -> bool:
         """Whether completion token ``position`` is predicted with an offset."""
@@ -139,6 +159,26 @@ def pick_tokens(
     flat = probabilities.reshape(-1, probabilities.shape[-1])
     drawn = torch.multinomial(flat, 1, generator=generator)
     return drawn.reshape(logits.shape[:-1]).to(logits.device)
+
+
+def constrained(logits: "torch.Tensor", constraint: TokenConstraint) -> "torch.Tensor":
+    """Logits in which only the allowed tokens are left.
+
+    Args:
+        logits: (V,).
+        constraint: That of the completion.
+
+    Returns:
+        (V,) float32.
+    """
+    import torch
+
+    allowed = constraint.allowed()[: len(logits)]
+    forbidden = torch.ones(len(logits), dtype=torch.bool)
+    forbidden[: len(allowed)] = ~allowed
+    # An allowed token stays ahead of the others, also if the model gives it no chance at all.
+    lowest = torch.finfo(torch.float32).min
+    return logits.float().clamp(min=lowest).masked_fill(forbidden.to(logits.device), float("-inf"))
 
 
 def not_finite(backbone: "Backbone", what: str) -> NonFiniteError:

@@ -8,11 +8,17 @@ from dataclasses import replace
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import checked_listener, raise_if_cancelled
-from latentseek_agents.engine.completion import Completion, DecodeRequest, DecodingOptions, pick_tokens
+from latentseek_agents.engine.completion import (
+    Completion,
+    DecodeRequest,
+    DecodingOptions,
+    TokenConstraint,
+    pick_tokens,
+)
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.plain_decoding import decode_alone
 
-__all__ = ["Completion", "DecodeRequest", "DecodingOptions", "decode", "pick_tokens"]
+__all__ = ["Completion", "DecodeRequest", "DecodingOptions", "TokenConstraint", "decode", "pick_tokens"]
 
 
 def decode(backbone: Backbone, requests: Sequence[DecodeRequest]) -> list[Completion]:

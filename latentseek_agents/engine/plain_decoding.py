@@ -3,7 +3,13 @@
 import time
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine.completion import Completion, DecodeRequest, not_finite, pick_tokens
+from latentseek_agents.engine.completion import (
+    Completion,
+    DecodeRequest,
+    constrained,
+    not_finite,
+    pick_tokens,
+)
 from latentseek_agents.engine.prefix_cache import Prefix
 
 if TYPE_CHECKING:
@@ -71,7 +77,12 @@ def _next_token(
     # One number tells: a NaN anywhere is the largest.
     if not torch.isfinite(logits.max()):
         raise not_finite(backbone, f"logits at token {position} of the answer")
-    return int(pick_tokens(logits, request.temperature_at(position), generator))
+    if request.constraint is None:
+        return int(pick_tokens(logits, request.temperature_at(position), generator))
+    logits = constrained(logits, request.constraint)
+    token = int(pick_tokens(logits, request.temperature_at(position), generator))
+    request.constraint.take(token)
+    return token
 
 
 def _read_prompt(backbone: "Backbone", prompt_ids: tuple[int, ...]) -> tuple[Prefix, int]:

@@ -5,7 +5,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine.completion import Completion, DecodeRequest, not_finite, pick_tokens
+from latentseek_agents.engine.completion import (
+    Completion,
+    DecodeRequest,
+    constrained,
+    not_finite,
+    pick_tokens,
+)
 from latentseek_agents.engine.speculation import Speculator
 
 if TYPE_CHECKING:
@@ -48,7 +54,8 @@ class Row:
         self._generator: torch.Generator | None = None
         if request.temperature or request.offset_temperature:
             self._generator = torch.Generator().manual_seed(request.seed)
-        self._speculate = speculate
+        # A guess of several tokens would need the constraint's state after each of them.
+        self._speculate = speculate and request.constraint is None
         self._speculator: Speculator | None = None
         self._hidden: list[torch.Tensor] = []
         self._guess: list[int] = []
@@ -161,8 +168,12 @@ class Row:
             if not math.isfinite(largest[index]):
                 raise not_finite(self._backbone, f"logits at token {position} of the answer")
             temperature = self.request.temperature_at(position)
-            token = best[index]
-            if temperature:
+            token, constraint = best[index], self.request.constraint
+            if constraint is not None:
+                allowed = constrained(logits[index], constraint)
+                token = int(pick_tokens(allowed, temperature, self._generator))
+                constraint.take(token)
+            elif temperature:
                 token = int(pick_tokens(logits[index], temperature, self._generator))
             added.append(token)
             self.tokens.append(token)

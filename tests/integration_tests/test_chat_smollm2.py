@@ -5,11 +5,12 @@ tests/unit_tests/test_chat_standard.py.
 """
 
 import functools
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
+from pydantic import BaseModel, Field
 
 from latentseek_agents import Backbone, ChatLatentSeek, LatentSeekConfig
 from latentseek_agents.tools import StepVerifier
@@ -49,3 +50,18 @@ def test_a_refined_reply() -> None:
     assert message.content
     assert 1 <= len(about["iterations"]) <= 3
     assert about["stop_reason"] in ("passed", "iterations")
+
+
+def test_a_schema_holds_with_tokens_of_many_characters() -> None:
+    pytest.importorskip("llguidance")
+
+    class Fruit(BaseModel):
+        """A fruit."""
+
+        name: Annotated[str, Field(max_length=20)]
+        colour: Literal["red", "green", "yellow"]
+        pieces: Annotated[int, Field(ge=1, le=12)]
+
+    chat = ChatLatentSeek(backbone=backbone(), max_tokens=80)
+    fruit = chat.with_structured_output(Fruit, method="json_schema", strict=True).invoke("Name a fruit.")
+    assert isinstance(fruit, Fruit)
