@@ -1,6 +1,6 @@
 """A local Hugging Face model as a LangChain chat model, with a verified answer where a verifier is given."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -17,9 +17,10 @@ from latentseek_agents.chat.background import Piece, apieces, pieces
 from latentseek_agents.chat.events import Listeners, stream_config
 from latentseek_agents.chat.identity import described, fingerprint
 from latentseek_agents.chat.loaded import loaded_backbone
-from latentseek_agents.chat.options import check_call_options, forced_tools, normal_choice
+from latentseek_agents.chat.options import check_call_options, forced_tools, normal_choice, reply_rules
+from latentseek_agents.chat.rendering import count_tokens
 from latentseek_agents.chat.reply import Reply
-from latentseek_agents.chat.structured import Method, json_rules, parser, with_raw
+from latentseek_agents.chat.structured import Method, parser, with_raw
 from latentseek_agents.chat.turn import Turn, TurnRequest
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
@@ -51,7 +52,8 @@ class ChatLatentSeek(BaseChatModel):
     constrain decoding work on logits inside ``generate``; here rows of many callers share a pass and
     several guessed tokens are checked at once, and none of them fits that without a copy of its state per
     guess. ``tool_choice="any"`` or a name does hold: the reply begins with the opening of the call, so that
-    the model can only write the rest.
+    the model can only write the rest, and it is not refined. Only where the chat template wants calls in a
+    form that is not read here (XML, or a response template of its own) is the opening left to the model.
 
     Args:
         backbone: The model; or give ``model``.
@@ -260,6 +262,19 @@ class ChatLatentSeek(BaseChatModel):
             params["ls_stop"] = stops
         return params
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """The text's tokens, by the model's own tokenizer."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return list(self._loaded().tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """What the prompt takes that is made of these messages; also if that is too long for the model."""
+        converted = [convert_to_openai_tool(tool) for tool in tools or ()]
+        return count_tokens(self._loaded(), messages, converted)
+
     # -- tools and structured output
 
     def bind_tools(
@@ -335,20 +350,15 @@ class ChatLatentSeek(BaseChatModel):
         tools = [convert_to_openai_tool(tool) for tool in options.get("tools") or ()]
         names = [tool["function"]["name"] for tool in tools]
         choice = normal_choice(options.get("tool_choice"), names)
-        rules = ""
-        if isinstance(form := options.get("response_format"), Mapping):
-            rules = json_rules(form.get("json_schema"))
-        max_tokens = _given(options.get("max_tokens"), self.max_tokens)
-        if max_tokens < 1:
-            raise ConfigError(f"max_tokens={max_tokens}: it must be at least 1")
+        stop = [stop] if isinstance(stop, str) else stop
         return TurnRequest(
             backbone=self._loaded(options.get("model")),
             messages=messages,
             tools=() if choice == "none" else tools,
             must_call=forced_tools(choice, names),
-            rules=rules,
+            rules=reply_rules(options.get("response_format")),
             stop=[*(self.stop or ()), *(stop or ())],
-            max_tokens=max_tokens,
+            max_tokens=_given(options.get("max_tokens"), self.max_tokens),
             temperature=_given(options.get("temperature"), self.temperature),
             seed=_given(options.get("seed"), self._seed()),
             verifier=self.verifier,
