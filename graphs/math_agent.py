@@ -27,7 +27,13 @@ from latentseek_agents.graphs.background import NodeFunction, StoppableNode
 from latentseek_agents.graphs.decisions import StopReason, best_attempt
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineInput, checked_backbone, checked_config, config_for
+from latentseek_agents.graphs.refine_nodes import (
+    RefineInput,
+    checked_backbone,
+    checked_config,
+    config_for,
+    reference_of,
+)
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
@@ -202,6 +208,7 @@ class MathAgentNodes:
         added = [] if stands_there else [HumanMessage(question)]
         return {
             "question": question,
+            "reference": reference_of(state),
             "messages": added,
             "began": len(messages) + len(added),
             **dict.fromkeys(("answer", "score", "passed", "stop_reason")),

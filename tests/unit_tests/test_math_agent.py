@@ -130,7 +130,7 @@ def test_a_thread_keeps_neither_the_reference_nor_the_rounds_of_the_run_before(p
         scripted_backbone(script), verifier=verifier, config=CONFIG, max_tool_rounds=1
     ).compile(checkpointer=InMemorySaver())
     thread = {"configurable": {"thread_id": "1"}}
-    agent.invoke({"question": QUESTION, "reference": "80"}, thread)
+    agent.invoke({"question": QUESTION, "reference": 80}, thread)
     assert set(references) == {"80"}
     references.clear()
     result = agent.invoke({"question": "And 4 * 24 + 8?"}, thread)
@@ -215,3 +215,5 @@ def test_bad_settings_and_no_question():
         agent.compile().invoke({"messages": []})
     with pytest.raises(InputError, match="must be a string"):
         agent.compile().invoke({"question": 7})
+    with pytest.raises(InputError, match="reference must be"):
+        agent.compile().invoke({"question": QUESTION, "reference": [80]})
