@@ -9,13 +9,12 @@ from langchain_core.messages import (
     AIMessage,
     AnyMessage,
     HumanMessage,
-    RemoveMessage,
     SystemMessage,
     ToolMessage,
 )
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
+from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
@@ -28,7 +27,13 @@ from latentseek_agents.graphs.background import NodeFunction, StoppableNode
 from latentseek_agents.graphs.decisions import StopReason, best_attempt
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineInput, checked_backbone, checked_config, config_for
+from latentseek_agents.graphs.refine_nodes import (
+    RefineInput,
+    checked_backbone,
+    checked_config,
+    config_for,
+    reference_of,
+)
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
@@ -36,6 +41,8 @@ from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 __all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
 _TOOL_ROUNDS = 4
+# Or the thread's next question, asked without a reference, would be compared with this one's.
+_FORGOTTEN = {"reference": None}
 _SYSTEM = (
     "You solve a mathematical question. You may use the tools to compute exactly. Show each step as an "
     "equation, and end with the final answer in \\boxed{}."
@@ -63,6 +70,8 @@ class MathAgentState(MathAgentInput, total=False):
     """The agent's own solution first, then the attempts of the search, if there was one."""
     usage: dict[str, Any]
     """Costs of judging and of the search; those of the chat model stand in its messages."""
+    began: int
+    """How many messages there were when the agent set to work; those behind them are its own."""
 
 
 def create_math_agent(
@@ -90,7 +99,8 @@ def create_math_agent(
         tools: What the model may call; by default ``calculate``, ``solve_equation``, ``check_math_steps``
             and ``check_answer``.
         max_tool_rounds: Rounds of calls after which the model must conclude.
-        system_prompt: Opens the conversation, unless there is a system message in it.
+        system_prompt: What the model reads first, unless there is a system message in the conversation. It
+            stays out of the state, and so out of the conversation of a graph around the agent.
 
     Returns:
         A graph that takes ``{"question": ...}`` or ``{"messages": [...]}`` and gives ``answer, text, score,
@@ -142,7 +152,7 @@ def math_agent_graph(
     def after_reason(state: MathAgentState) -> Literal["tools", "check"]:
         last = state["messages"][-1]
         called = isinstance(last, AIMessage) and last.tool_calls
-        return "tools" if called and _rounds(state["messages"]) <= max_tool_rounds else "check"
+        return "tools" if called and _rounds(state) <= max_tool_rounds else "check"
 
     builder = StateGraph(MathAgentState, input_schema=MathAgentInput, context_schema=context_schema)
     parts: dict[str, NodeFunction] = {
@@ -193,16 +203,14 @@ class MathAgentNodes:
     def begin(self, state: MathAgentState) -> dict[str, Any]:
         """Find the question, and open the conversation."""
         messages = list(state.get("messages") or [])
-        question = state.get("question")
-        if question is None:
-            question = _asked(messages)
-        elif not messages or _text(messages[-1]) != question:
-            messages.append(HumanMessage(question))
-        if not any(isinstance(message, SystemMessage) for message in messages):
-            messages.insert(0, SystemMessage(self.system_prompt))
+        question = _asked(state.get("question"), messages)
+        stands_there = state.get("question") is None or _waiting(messages)[-1:] == [question]
+        added = [] if stands_there else [HumanMessage(question)]
         return {
             "question": question,
-            "messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *messages],
+            "reference": reference_of(state),
+            "messages": added,
+            "began": len(messages) + len(added),
             **dict.fromkeys(("answer", "score", "passed", "stop_reason")),
             "text": "",
             "reason": "",
@@ -213,7 +221,9 @@ class MathAgentNodes:
     def reason(self, state: MathAgentState) -> dict[str, Any]:
         """Let the model think, with tools as long as there are rounds left."""
         messages = state["messages"]
-        model = self.reasoning if _rounds(messages) < self.max_tool_rounds else self.concluding
+        if not any(isinstance(message, SystemMessage) for message in messages):
+            messages = [SystemMessage(self.system_prompt), *messages]
+        model = self.reasoning if _rounds(state) < self.max_tool_rounds else self.concluding
         return {"messages": [model.invoke(messages)]}
 
     def check(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
@@ -230,13 +240,14 @@ class MathAgentNodes:
         )
         config = config_for(self.config, runtime)
         attempt, usage = judge(self.verifier, config, state["question"], state.get("reference"), attempt)
-        return {**_shown(attempt), "iterations": [attempt.to_dict()], "usage": usage.to_dict()}
+        update = {**_shown(attempt), "iterations": [attempt.to_dict()], "usage": usage.to_dict()}
+        return update | _FORGOTTEN if attempt.passed else update
 
     def refine(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search from a draft that knows what the tools computed, and return the best of all attempts."""
         found: Any = {}
         asked: RefineInput = {
-            "question": _with_results(state["question"], state["messages"]),
+            "question": _with_results(state["question"], state["messages"][state["began"] :]),
             "reference": state.get("reference"),
         }
         for mode, chunk in self.search.stream(
@@ -253,6 +264,7 @@ class MathAgentNodes:
         usage = Usage.from_dict(state["usage"]) + Usage.from_dict(found["usage"])
         update = {
             **_shown(chosen),
+            **_FORGOTTEN,
             "stop_reason": found["stop_reason"],
             "iterations": [attempt.to_dict() for attempt in attempts],
             "usage": usage.to_dict(),
@@ -282,12 +294,15 @@ def _shown(attempt: Attempt) -> dict[str, Any]:
 def _models(
     model: "Backbone | BaseChatModel", backbone: Any, config: LatentSeekConfig
 ) -> tuple[BaseChatModel, Backbone]:
-    if isinstance(model, BaseChatModel):
-        own: Any = getattr(model, "backbone", None)
-        return model, checked_backbone(backbone or own)
     # The one place that looks up: the agent is a graph, and its usual model is made of the graph below it.
+    from latentseek_agents.chat.loaded import loaded_backbone
     from latentseek_agents.chat.model import ChatLatentSeek
 
+    if isinstance(model, BaseChatModel):
+        own: Any = getattr(model, "backbone", None)
+        if backbone is None and own is None and isinstance(model, ChatLatentSeek) and model.model:
+            own = loaded_backbone(model.model, model.model_options)
+        return model, checked_backbone(backbone or own)
     policy = checked_backbone(model)
     return ChatLatentSeek(backbone=policy, config=config, max_tokens=config.max_new_tokens), policy
 
@@ -301,15 +316,37 @@ def _with_tools(chat: BaseChatModel, tools: Sequence[BaseTool]) -> Any:
         return chat
 
 
-def _rounds(messages: Sequence[AnyMessage]) -> int:
-    return sum(isinstance(message, AIMessage) and bool(message.tool_calls) for message in messages)
+def _rounds(state: MathAgentState) -> int:
+    """Rounds of calls in this run; earlier ones of the thread, and handovers of a supervisor, are none."""
+    own = state["messages"][state["began"] :]
+    return sum(isinstance(message, AIMessage) and bool(message.tool_calls) for message in own)
 
 
-def _asked(messages: Sequence[AnyMessage]) -> str:
-    for message in reversed(messages):
+def _asked(question: Any, messages: Sequence[AnyMessage]) -> str:
+    """What this run is asked: the question, or the last human message.
+
+    A thread's state still holds the question of the run before; a human message that came since is newer.
+    """
+    if not isinstance(question, str | None):
+        raise InputError(f"the question must be a string, but is {question!r}")
+    humans = [_text(message) for message in messages if isinstance(message, HumanMessage)]
+    waiting = _waiting(messages)
+    if question is not None and not (waiting and question in humans[:-1]):
+        return question
+    if not humans:
+        raise InputError('there is no question; invoke the agent with {"question": "..."} or a human message')
+    return humans[-1]
+
+
+def _waiting(messages: Sequence[AnyMessage]) -> list[str]:
+    """Human messages that nobody has answered yet."""
+    found: list[str] = []
+    for message in messages:
         if isinstance(message, HumanMessage):
-            return _text(message)
-    raise InputError('there is no question; invoke the agent with {"question": "..."} or a human message')
+            found.append(_text(message))
+        elif isinstance(message, AIMessage) and not message.tool_calls:
+            found.clear()
+    return found
 
 
 def _text(message: AnyMessage) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -36,6 +36,7 @@ __all__ = [
     "config_for",
     "deadline_for",
     "question_of",
+    "reference_of",
 ]
 
 _log = logging.getLogger(__name__)
@@ -187,6 +188,7 @@ class RefineNodes:
     ) -> RefineUpdate:
         """Write the draft, and forget what the thread's last question left."""
         question = question_of(state)
+        reference = reference_of(state)
         config = self._config(runtime)
         made = draft(
             self.backbone, question, config, deadline=deadline_for(config, Usage()), on_token=self.on_token
@@ -199,7 +201,7 @@ class RefineNodes:
             "reason": "",
             "stop_reason": None,
             "iterations": [],
-            "reference": state.get("reference"),
+            "reference": reference,
             **self._round(made, Usage()),
         }
 
@@ -377,6 +379,20 @@ def question_of(state: RefineInput | RefineState) -> str:
             'the input has no question; invoke the graph with {"question": "...", "reference": None}'
         )
     return question
+
+
+def reference_of(state: Mapping[str, Any]) -> str | None:
+    """The known answer in the state, if there is one; a number, as JSON has it, is taken, too.
+
+    Raises:
+        InputError: It is something else.
+    """
+    value = state.get("reference")
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise InputError(f"the reference must be a string or a number, but is {value!r}")
 
 
 def deadline_for(config: LatentSeekConfig, usage: Usage) -> float | None:

@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 
 from latentseek_agents.engine.errors import InputError
+from latentseek_agents.graphs.refine_nodes import reference_of
 
 __all__ = ["plain_reference", "question_and_reference", "question_from_messages"]
 
@@ -63,11 +64,7 @@ def plain_reference(value: Any) -> str | None:
         >>> plain_reference(72)
         '72'
     """
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise InputError(f"the reference must be a string or a number, but is {value!r}")
+    return reference_of({"reference": value})
 
 
 def question_from_messages(messages: Any) -> str:

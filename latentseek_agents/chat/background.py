@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from latentseek_agents.chat.turn import Turn, TurnRequest
+from latentseek_agents.engine.cancellation import stopped_by
 
 __all__ = ["Piece", "apieces", "pieces"]
 
@@ -59,7 +60,10 @@ def _start(request: TurnRequest, put: Callable[[tuple[str, Any]], None]) -> thre
 
     def work() -> None:
         try:
-            put(("reply", turn.write()))
+            # A verifier may decode as well, and a request may wait for room: both end, too.
+            with stopped_by(turn.cancelled):
+                reply = turn.write()
+            put(("reply", reply))
         except BaseException as error:  # raised again where it is listened to
             put(("error", error))
 

@@ -18,9 +18,16 @@ from latentseek_agents.chat.constraints import JSONConstraint, available
 from latentseek_agents.chat.events import Listeners, stream_config
 from latentseek_agents.chat.identity import described, fingerprint
 from latentseek_agents.chat.loaded import loaded_backbone
-from latentseek_agents.chat.options import check_call_options, forced_tools, normal_choice
+from latentseek_agents.chat.options import (
+    check_call_options,
+    forced_tools,
+    normal_choice,
+    reply_rules,
+    reply_schema,
+)
+from latentseek_agents.chat.rendering import count_tokens
 from latentseek_agents.chat.reply import Reply
-from latentseek_agents.chat.structured import Method, json_rules, parser, with_raw
+from latentseek_agents.chat.structured import Method, parser, with_raw
 from latentseek_agents.chat.turn import Turn, TurnRequest
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
@@ -49,8 +56,10 @@ class ChatLatentSeek(BaseChatModel):
 
     Calls are told from text after decoding, which is not constrained: a model can still write a broken call
     (``invalid_tool_calls``). ``tool_choice="any"`` or a name does hold: the reply begins with the opening of
-    the call, so that the model can only write the rest. Structured output with ``method="json_schema"`` is
-    constrained to the schema, where the extra ``structured`` is installed.
+    the call, so that the model can only write the rest, and it is not refined. Only where the chat template
+    wants calls in a form that is not read here (XML, or a response template of its own) is the opening left
+    to the model. Structured output with ``method="json_schema"`` is constrained to the schema, where the
+    extra ``structured`` is installed.
 
     Args:
         backbone: The model; or give ``model``.
@@ -259,6 +268,19 @@ class ChatLatentSeek(BaseChatModel):
             params["ls_stop"] = stops
         return params
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """The text's tokens, by the model's own tokenizer."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return list(self._loaded().tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """What the prompt takes that is made of these messages; also if that is too long for the model."""
+        converted = [convert_to_openai_tool(tool) for tool in tools or ()]
+        return count_tokens(self._loaded(), messages, converted)
+
     # -- tools and structured output
 
     def bind_tools(
@@ -343,13 +365,10 @@ class ChatLatentSeek(BaseChatModel):
         names = [tool["function"]["name"] for tool in tools]
         choice = normal_choice(options.get("tool_choice"), names)
         backbone = self._loaded(options.get("model"))
-        rules, constraint = "", None
-        if isinstance(form := options.get("response_format"), Mapping):
-            rules = json_rules(form.get("json_schema"))
-            constraint = self._constraint(backbone, form)
-        max_tokens = _given(options.get("max_tokens"), self.max_tokens)
-        if max_tokens < 1:
-            raise ConfigError(f"max_tokens={max_tokens}: it must be at least 1")
+        form = options.get("response_format")
+        rules = reply_rules(form)
+        constraint = self._constraint(backbone, form) if isinstance(form, Mapping) else None
+        stop = [stop] if isinstance(stop, str) else stop
         return TurnRequest(
             backbone=backbone,
             messages=messages,
@@ -358,7 +377,7 @@ class ChatLatentSeek(BaseChatModel):
             rules=rules,
             constraint=constraint,
             stop=[*(self.stop or ()), *(stop or ())],
-            max_tokens=max_tokens,
+            max_tokens=_given(options.get("max_tokens"), self.max_tokens),
             temperature=_given(options.get("temperature"), self.temperature),
             seed=_given(options.get("seed"), self._seed()),
             verifier=self.verifier,
@@ -370,7 +389,7 @@ class ChatLatentSeek(BaseChatModel):
 
     def _constraint(self, backbone: Backbone, form: Mapping[str, Any]) -> JSONConstraint | None:
         """What a reply in this form is held to; None if it is only asked for it."""
-        schema, strict = form.get("json_schema"), form.get("strict")
+        schema, strict = reply_schema(form), form.get("strict")
         if not schema or strict is False:
             return None
         if self.verifier is not None:

@@ -1,11 +1,20 @@
 """What callers ask for by keyword, brought into one form."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
+from latentseek_agents.chat.structured import json_rules
 from latentseek_agents.engine.errors import ConfigError
 
-__all__ = ["CALL_OPTIONS", "check_call_options", "forced_tools", "normal_choice"]
+__all__ = [
+    "CALL_OPTIONS",
+    "check_call_options",
+    "forced_tools",
+    "normal_choice",
+    "reply_rules",
+    "reply_schema",
+]
 
 CALL_OPTIONS = frozenset(
     {
@@ -25,17 +34,76 @@ CALL_OPTIONS = frozenset(
 """Keywords of one call. ``strict`` and ``parallel_tool_calls`` are taken and change nothing."""
 
 
+_NUMBERS: dict[str, tuple[type, int]] = {
+    "max_tokens": (Integral, 1),
+    "seed": (Integral, 0),
+    "temperature": (Real, 0),
+}
+
+
 def check_call_options(options: Mapping[str, Any]) -> None:
-    """Refuse what would otherwise be ignored without a word.
+    """Refuse what would otherwise be ignored without a word, or decoded into noise.
 
     Raises:
-        ConfigError: There is no such option.
+        ConfigError: There is no such option, or it is out of range.
     """
     if unknown := sorted(set(options) - CALL_OPTIONS):
         raise ConfigError(
             f"there is no option {', '.join(unknown)} for a call; the options are "
             f"stop, {', '.join(sorted(CALL_OPTIONS))}"
         )
+    for name, (kind, least) in _NUMBERS.items():
+        value = options.get(name)
+        if value is None:
+            continue
+        number = isinstance(value, kind) and not isinstance(value, bool)
+        if not number or not least <= value < 2**63:
+            what = "a whole number" if kind is Integral else "a number"
+            raise ConfigError(f"{name}={value!r}: it must be {what} of at least {least}")
+
+
+def reply_rules(response_format: Any) -> str:
+    """What the system message says about the form of the reply.
+
+    Args:
+        response_format: As in OpenAI's API; None and ``{"type": "text"}`` ask for nothing.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Example:
+        >>> reply_rules({"type": "json_object"})
+        'Reply with one JSON object and nothing else: no explanation before or after it.'
+    """
+    if response_format is None:
+        return ""
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else None
+    if kind == "text":
+        return ""
+    if kind == "json_object":
+        return json_rules(None)
+    schema = response_format.get("json_schema") if kind == "json_schema" else None
+    if not isinstance(schema, Mapping):
+        raise ConfigError(
+            f"response_format={response_format!r} is not {{'type': 'text'}}, {{'type': 'json_object'}} or "
+            "{'type': 'json_schema', 'json_schema': {...}}; for a class use with_structured_output"
+        )
+    return json_rules(reply_schema(response_format))
+
+
+def reply_schema(response_format: Any) -> Mapping[str, Any] | None:
+    """The JSON schema that a reply is to have; None if there is none.
+
+    Example:
+        >>> reply_schema({"type": "json_schema", "json_schema": {"name": "N", "schema": {"type": "integer"}}})
+        {'type': 'integer'}
+    """
+    schema = response_format.get("json_schema") if isinstance(response_format, Mapping) else None
+    if not isinstance(schema, Mapping):
+        return None
+    # OpenAI's API puts the schema beside its name.
+    inner = schema.get("schema")
+    return inner if isinstance(inner, Mapping) and "type" not in schema else schema
 
 
 def normal_choice(choice: Any, names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.control_tokens import ContentGuard
 from latentseek_agents.engine.errors import InputError
 
-__all__ = ["CallFormat", "RenderedPrompt", "render"]
+__all__ = ["CallFormat", "RenderedPrompt", "count_tokens", "render"]
 
 CallFormat = Literal["hermes", "llama", "mistral", "mistral_args", "own"]
 """How the chat template asks for calls. ``"own"``: in some other way."""
@@ -84,6 +84,36 @@ def render(
     Raises:
         InputError: The conversation is empty, is refused by the template, or leaves no room for an answer.
     """
+    prompt = _rendered(backbone, messages, tools, rules)
+    taken = len(prompt.token_ids)
+    if taken >= backbone.context_window:
+        raise InputError(
+            f"the conversation takes {taken} tokens, but {backbone.name} has a context window of "
+            f"{backbone.context_window}; shorten it or use a model with a longer window"
+        )
+    return prompt
+
+
+def count_tokens(backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool] = ()) -> int:
+    """How many tokens a conversation takes, or a part of one; also if it is too long for the model.
+
+    A part that the chat template refuses is counted message by message.
+
+    Args:
+        backbone: Its tokenizer counts.
+        messages: The conversation.
+        tools: What may be called, in OpenAI's form.
+    """
+    if not messages and not tools:
+        return 0
+    with suppress(InputError):
+        return len(_rendered(backbone, messages, tools, "").token_ids)
+    return sum(len(backbone.tokenizer(str(entry))["input_ids"]) for entry in (*converted(messages), *tools))
+
+
+def _rendered(
+    backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool], rules: str
+) -> RenderedPrompt:
     from langchain_core.messages import SystemMessage
 
     entries = converted([*messages, SystemMessage(rules)] if rules else messages)
@@ -102,13 +132,9 @@ def render(
         call_format = _call_format(tokenizer)
     else:
         rendered = _apply(backbone, as_plain_messages(entries, tools), ())
-    token_ids = guard.token_ids(rendered)
-    if len(token_ids) >= backbone.context_window:
-        raise InputError(
-            f"the conversation takes {len(token_ids)} tokens, but {backbone.name} has a context window of "
-            f"{backbone.context_window}; shorten it or use a model with a longer window"
-        )
-    return RenderedPrompt(token_ids=token_ids, text=guard.text(rendered), call_format=call_format)
+    return RenderedPrompt(
+        token_ids=guard.token_ids(rendered), text=guard.text(rendered), call_format=call_format
+    )
 
 
 def _is_about_tools(message: BaseMessage) -> bool:

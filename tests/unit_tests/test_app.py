@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langgraph.runtime import Runtime
 
-from latentseek_agents import Backbone, ConfigError, LatentSeekConfig
+from latentseek_agents import Backbone, ConfigError, InputError, LatentSeekConfig
 from latentseek_agents.graphs import RefineContext, app
 from latentseek_agents.graphs.app import Server, ServerContext
 from latentseek_agents.graphs.math_agent import math_agent_graph
@@ -123,3 +123,26 @@ def test_the_agent_shares_the_model_and_the_context(loader: Loader) -> None:
     assert len(result["iterations"]) == 1 + 1 + 15
     assert server.refine_nodes(Runtime()) is server.refine_nodes(Runtime(context=RefineContext()))
     assert loader.loaded == ["embedded"]
+
+
+@pytest.mark.parametrize("served", ["refine", "math_agent"])
+def test_what_a_client_sends_amiss_is_said(loader: Loader, served: str) -> None:
+    server = Server(verifier=("truth",), config=CONFIG)
+    builder: Any = (
+        refine_graph(server.refine_nodes, ServerContext)
+        if served == "refine"
+        else math_agent_graph(server.math_agent_nodes, ServerContext)
+    )
+    graph: Any = builder.compile()
+    wrong: list[tuple[Any, str]] = [
+        ({}, "no question"),
+        ({"question": 7}, "must be a string"),
+        ({"question": "?", "reference": ["12"]}, "reference must be a string or a number"),
+    ]
+    for given, message in wrong:
+        with pytest.raises(InputError, match=message):
+            graph.invoke(given)
+    # JSON has numbers.
+    assert "12" in graph.invoke({**QUESTION, "reference": 12})["reason"]
+    with pytest.raises(ConfigError, match="max_iterations='three'"):
+        graph.invoke(QUESTION, context={"max_iterations": "three"})

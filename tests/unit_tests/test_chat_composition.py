@@ -34,6 +34,17 @@ def test_settings_are_checked(tiny: Backbone) -> None:
     chat = ChatLatentSeek(backbone=tiny)
     with pytest.raises(ConfigError, match="top_q"):
         chat.invoke("?", top_q=1)
+    wrong_options: list[tuple[str, Any]] = [
+        ("max_tokens", 0),
+        ("max_tokens", "7"),
+        ("temperature", -1),
+        ("temperature", float("nan")),
+        ("seed", -1),
+        ("response_format", dict),
+    ]
+    for option, value in wrong_options:
+        with pytest.raises(ConfigError, match=f"{option}="):
+            chat.invoke("?", **{option: value})
     with pytest.raises(InputError, match="image"):
         chat.invoke([HumanMessage([{"type": "image", "url": "https://example.org/x.png"}])])
     with pytest.raises(InputError, match="no messages"):

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
 from langchain_core.prompts import ChatPromptTemplate
 from langgraph.graph import START, MessagesState, StateGraph
 
 from latentseek_agents import Backbone, ChatLatentSeek, LatentSeekConfig
+from latentseek_agents.engine.decoding import DecodeRequest, decode
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
 from tests.chat_cases import CALL, add, told, total
 from tests.unit_tests.test_chat_standard import hermes_tokenizer
@@ -61,6 +63,27 @@ def test_stop_sequences_across_tokens(stop: list[str], content: str, reason: str
     assert "".join(str(chunk.content) for chunk in chat.stream("?", stop=stop)) == content
     own = ChatLatentSeek(backbone=scripted_backbone(["The quick dog."]), stop=stop)
     assert own.invoke("?").content == content
+
+
+def test_a_stop_sequence_that_is_no_list_is_one_sequence() -> None:
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone(["THE EXAMPLE END, and more"]))
+    assert chat.invoke("?", stop="END").content == "THE EXAMPLE "
+
+
+def test_tokens_are_counted_by_the_models_own_tokenizer(tiny: Backbone) -> None:
+    chat = ChatLatentSeek(backbone=tiny, max_tokens=1)
+    assert chat.get_num_tokens("Grüße") == 7
+    question = HumanMessage("How are you?")
+    counted = chat.get_num_tokens_from_messages([question])
+    assert chat.invoke([question]).usage_metadata["input_tokens"] == counted  # type: ignore[index]
+    bound: Any = chat.bind_tools([add]).invoke([question])
+    assert bound.usage_metadata["input_tokens"] == chat.get_num_tokens_from_messages([question], [add])
+    assert chat.get_num_tokens_from_messages([]) == 0
+    # Longer than the model can read: that is what is trimmed.
+    kept = trim_messages(
+        [HumanMessage("a" * 2000), AIMessage("b"), question], token_counter=chat, max_tokens=counted
+    )
+    assert kept == [question]
 
 
 def test_limits_costs_and_metadata() -> None:
@@ -115,6 +138,36 @@ async def test_cancelling_stops_the_decoding_within_a_token() -> None:
         count = len(written)
         await asyncio.sleep(0.15)
         assert len(written) <= count + 1
+
+
+async def test_cancelling_stops_a_verifier_that_decodes() -> None:
+    ticks: list[int] = []
+    judging = threading.Event()
+    backbone = scripted_backbone(["a" * 500], delay=lambda: ticks.append(1) or time.sleep(0.01))  # type: ignore[func-returns-value]
+
+    def judge(question: str, solution: str, *, reference: str | None = None) -> float:
+        judging.set()
+        request = DecodeRequest(prompt_ids=[5], max_new_tokens=500, end_token_ids=backbone.eos_token_ids)
+        return -len(decode(backbone, [request])) / 2
+
+    chat: Any = ChatLatentSeek(backbone=backbone, verifier=judge, max_tokens=4)
+
+    async def listen() -> None:
+        async for _ in chat.astream("?"):
+            pass
+
+    for work in (listen(), chat.ainvoke("?")):
+        ticks.clear()
+        judging.clear()
+        task = asyncio.create_task(work)
+        while not judging.is_set() or len(ticks) < 8:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        count = len(ticks)
+        await asyncio.sleep(0.15)
+        assert len(ticks) <= count + 1
 
 
 async def test_leaving_a_stream_stops_the_decoding(tiny: Backbone) -> None:

@@ -139,6 +139,14 @@ def test_a_response_template_of_the_tokenizer_is_used() -> None:
         assert [(call["name"], call["args"]) for call in message.tool_calls] == [("add", {"a": 1, "b": 2})]
 
 
+def test_a_text_format_asks_for_no_json() -> None:
+    prompts: list[str] = []
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone(lambda prompt: prompts.append(prompt) or "Hi."))  # type: ignore[func-returns-value]
+    for options in ({}, {"response_format": {"type": "text"}}, {"response_format": {"type": "json_object"}}):
+        chat.invoke("?", **options)
+    assert ["JSON" in prompt for prompt in prompts] == [False, False, True]
+
+
 # -- structured output
 
 

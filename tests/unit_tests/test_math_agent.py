@@ -1,6 +1,7 @@
 """The math agent: tools are called, the conclusion is judged, and refined if it does not pass."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from latentseek_agents import ChatLatentSeek, LatentSeekConfig, Verdict
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError
 from latentseek_agents.graphs import create_math_agent
-from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_backbone
 from latentseek_agents.tools import StepVerifier
 
 QUESTION = "What is 3 * 24 + 8?"
@@ -38,8 +39,8 @@ def kinds(result: dict[str, Any]) -> list[str]:
 
 def test_computes_with_a_tool_and_concludes():
     result = run([CALL, RIGHT])
-    assert kinds(result) == ["system", "human", "ai", "tool", "ai"]
-    assert "72" in result["messages"][3].text
+    assert kinds(result) == ["human", "ai", "tool", "ai"]
+    assert "72" in result["messages"][2].text
     assert (result["answer"], result["passed"], result["stop_reason"]) == ("80", True, "passed")
     assert result["text"] == RIGHT == result["messages"][-1].text
     assert len(result["iterations"]) == 1
@@ -66,14 +67,14 @@ def test_a_conclusion_that_fails_is_refined_with_what_was_computed():
 def test_a_model_that_calls_no_tools_is_checked_and_refined_all_the_same():
     result = run([WRONG, RIGHT], tools=[])
     assert result["passed"] is True
-    assert kinds(result) == ["system", "human", "ai", "ai"]
+    assert kinds(result) == ["human", "ai", "ai"]
 
 
 def test_nothing_that_passes_returns_the_best_and_no_second_message():
     result = run([WRONG], ScriptedVerifier([-0.5, -1.0]))
     assert (result["text"], result["score"], result["passed"]) == (WRONG, -0.5, False)
     assert result["stop_reason"] == "iterations"
-    assert kinds(result) == ["system", "human", "ai"]
+    assert kinds(result) == ["human", "ai"]
 
 
 def test_rounds_of_tools_are_bounded():
@@ -106,6 +107,35 @@ def test_a_second_question_on_the_same_thread_starts_afresh():
     second = agent.invoke({"question": "What is 5 * 5?"}, thread)
     assert (second["answer"], len(second["iterations"])) == ("25", 1)
     assert [m.text for m in second["messages"] if isinstance(m, HumanMessage)] == [QUESTION, "What is 5 * 5?"]
+    # A chat goes on with a message; the question that the state still holds is the one before.
+    third = agent.invoke({"messages": [HumanMessage("And 6 * 6?")]}, thread)
+    assert third["question"] == "And 6 * 6?"
+    assert [m.text for m in third["messages"] if isinstance(m, HumanMessage)][2:] == ["And 6 * 6?"]
+    again = agent.invoke({"question": QUESTION}, thread)
+    assert (again["question"], again["messages"][-2].text) == (QUESTION, QUESTION)
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_thread_keeps_neither_the_reference_nor_the_rounds_of_the_run_before(passes: bool):
+    references: list[str | None] = []
+
+    def verifier(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        references.append(reference)
+        return Verdict(0.0 if passes else -1.0, passes)
+
+    def script(prompt: str) -> str:
+        return RIGHT if "<tool_response>" in prompt.rpartition("<|im_start|>user")[2] else CALL
+
+    agent: Any = create_math_agent(
+        scripted_backbone(script), verifier=verifier, config=CONFIG, max_tool_rounds=1
+    ).compile(checkpointer=InMemorySaver())
+    thread = {"configurable": {"thread_id": "1"}}
+    agent.invoke({"question": QUESTION, "reference": 80}, thread)
+    assert set(references) == {"80"}
+    references.clear()
+    result = agent.invoke({"question": "And 4 * 24 + 8?"}, thread)
+    assert set(references) == {None}
+    assert sum(isinstance(message, ToolMessage) for message in result["messages"]) == 2
 
 
 def test_works_as_a_node_among_messages():
@@ -117,6 +147,29 @@ def test_works_as_a_node_among_messages():
     result = graph.invoke({"messages": [HumanMessage(QUESTION)]})
     assert isinstance(result["messages"][-1], AIMessage)
     assert result["messages"][-1].text == RIGHT
+    assert kinds(result) == ["human", "ai", "tool", "ai"], "its instructions are not the others'"
+
+
+def test_what_a_supervisor_says_is_neither_a_round_nor_a_result():
+    asked: list[str] = []
+
+    def verifier(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        asked.append(question)
+        return Verdict(-1.0, False)
+
+    call = {"name": "transfer_to_math", "args": {}, "id": "1"}
+    handover = [
+        HumanMessage(QUESTION),
+        AIMessage("", tool_calls=[call]),
+        ToolMessage("Successfully transferred to math", tool_call_id="1", name="transfer_to_math"),
+    ]
+    agent: Any = create_math_agent(
+        scripted_backbone([CALL, WRONG]), verifier=verifier, config=CONFIG, max_tool_rounds=1
+    )
+    result = agent.compile(name="math").invoke({"messages": handover})
+    assert kinds(result)[3:5] == ["ai", "tool"]
+    assert "calculate" in asked[1]
+    assert "transfer" not in asked[1]
 
 
 def test_the_search_tells_its_progress_and_the_state_is_plain():
@@ -139,6 +192,18 @@ def test_a_chat_model_of_ones_own(tiny: Backbone):
     assert len(other.compile().invoke({"question": QUESTION})["iterations"]) > 1
 
 
+def test_a_chat_model_by_name_brings_the_model_that_it_names(tmp_path: Path):
+    backbone = tiny_backbone(max_position_embeddings=8192)
+    backbone.model.save_pretrained(tmp_path)
+    backbone.tokenizer.save_pretrained(tmp_path)
+    agent: Any = create_math_agent(
+        ChatLatentSeek(model=str(tmp_path), max_tokens=8),
+        verifier=ScriptedVerifier([-1, 0]),
+        config=CONFIG.replace(max_new_tokens=8),
+    )
+    assert len(agent.compile().invoke({"question": QUESTION})["iterations"]) == 2
+
+
 def test_bad_settings_and_no_question():
     backbone = scripted_backbone([RIGHT])
     with pytest.raises(ConfigError, match="max_tool_rounds=-1"):
@@ -148,3 +213,7 @@ def test_bad_settings_and_no_question():
     agent: Any = create_math_agent(backbone, verifier=StepVerifier(), config=CONFIG)
     with pytest.raises(InputError, match="no question"):
         agent.compile().invoke({"messages": []})
+    with pytest.raises(InputError, match="must be a string"):
+        agent.compile().invoke({"question": 7})
+    with pytest.raises(InputError, match="reference must be"):
+        agent.compile().invoke({"question": QUESTION, "reference": [80]})
