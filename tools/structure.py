@@ -181,7 +181,7 @@ def _coverage(
     missing = sum(number not in needed for number in range(len(ledger.given)))
     total = len(ledger.given)
     return Signal(
-        "coverage", 1 - missing / total, f"{total - missing} of the question's {total} numbers are used"
+        "coverage", 1 - missing / total, f"uses {total - missing} of the question's {total} numbers"
     )
 
 

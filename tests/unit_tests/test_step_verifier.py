@@ -51,7 +51,7 @@ def test_nothing_checkable_is_neutral():
             "the answer is a computed result, but not",
         ),
         ("30 + 15 = 45. The answer is 45.", "15 comes from nowhere"),
-        ("30 * 3 = 90. The answer is 90.", "1 of the question's 2 numbers are used"),
+        ("30 * 3 = 90. The answer is 90.", "uses 1 of the question's 2 numbers"),
         ("30 / 2 = 15. 30 + 17 = 47. The answer is 15.", "17 comes from nowhere"),
     ],
 )
