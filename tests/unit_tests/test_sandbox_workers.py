@@ -65,7 +65,7 @@ def test_what_cannot_be_written_is_asked_again(pair: Sandbox):
 
 
 def test_the_start_of_a_worker_is_not_charged():
-    with Sandbox(workers=1, seconds=0.03) as sandbox:
+    with Sandbox(workers=1, seconds=0.2) as sandbox:
         assert sandbox.ask("ping") == "pong"
 
 
