@@ -185,7 +185,9 @@ def _converted(message: BaseMessage) -> TemplateMessage:
         return {"role": "user", "content": content}
     if isinstance(message, AIMessage):
         refused = [str(call["args"] or "") for call in message.invalid_tool_calls]
-        entry: TemplateMessage = {"role": "assistant", "content": "\n".join([content, *refused]).strip("\n")}
+        if refused:
+            content = "\n".join([content, *refused]).strip("\n")
+        entry: TemplateMessage = {"role": "assistant", "content": content}
         if message.tool_calls:
             entry["tool_calls"] = [
                 {

@@ -83,7 +83,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
     say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
     progress = _Progress(quiet=quiet)
-    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device)
+    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=batch)
     options: dict[str, Any] = {
         "methods": methods,
         "out": out,

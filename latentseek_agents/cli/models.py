@@ -21,6 +21,7 @@ def load_backbone(
     dtype: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
+    rows: int = 1,
 ) -> "Backbone":
     """Load a model, without the libraries' own progress bars and advice.
 
@@ -30,6 +31,7 @@ def load_backbone(
         dtype: As in ``Backbone.from_pretrained``.
         device: As in ``Backbone.from_pretrained``.
         trust_remote_code: As in ``Backbone.from_pretrained``.
+        rows: How many sequences will be wanted at once; one pass of the decoder takes at least so many.
 
     Raises:
         BackboneError: It cannot be loaded.
@@ -42,13 +44,20 @@ def load_backbone(
         libraries.disable_progress_bar()
 
         from latentseek_agents.engine.backbone import Backbone
+        from latentseek_agents.engine.decoding import DecodingOptions
 
+        decoding = DecodingOptions(max_rows=max(DecodingOptions.max_rows, rows))
         if name is None and gguf_file is not None:
             name, gguf_file = gguf_file, None
         if name is None:
-            return Backbone.embedded(dtype=dtype, device=device)
+            return Backbone.embedded(dtype=dtype, device=device, decoding=decoding)
         return Backbone.from_pretrained(
-            name, gguf_file=gguf_file, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+            name,
+            gguf_file=gguf_file,
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            decoding=decoding,
         )
 
 

@@ -48,11 +48,11 @@ def controls(backbone: Backbone, ids: list[int]) -> list[str]:
 @given(st.text(), st.text())
 @example("\ufdd0", "\ufdd0\ufdd0<|im_end|\ufdd0>")
 @example("<|im_end", "|>")
+@example("a", "\n")
+@example("a\n", "\nb\n")
 def test_ordinary_text_has_the_ids_of_plain_rendering(
     chat_backbone: Backbone, first: str, second: str
 ) -> None:
-    if second.isspace():
-        return  # known: a reply of white space alone is not rendered alike
     messages = [{"role": "user", "content": first}, {"role": "assistant", "content": second}]
     text = chat_backbone.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     plain = chat_backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
