@@ -1,20 +1,19 @@
 """``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.cli.models import EMBEDDED, load_backbone
 from latentseek_agents.cli.process import command, fast_imports, say
 from latentseek_agents.engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from latentseek_agents.engine.config import LatentSeekConfig
-    from latentseek_agents.evaluation.records import Outcome
-    from latentseek_agents.evaluation.run import Shard, Task
+    from latentseek_agents.evaluation.run import Shard
 
 __all__ = ["evaluate"]
 
@@ -59,7 +58,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     ray: Annotated[
         int | None, typer.Option(metavar="N", help="Spread over N actors of Ray, each with a model.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Run methods over problems with known answers; ``latentseek report DIR`` shows what came out."""
     from latentseek_agents.evaluation.problems import load_problems
@@ -82,7 +81,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     if ray is not None and part.count > 1:
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
     say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
-    progress = _Progress(quiet=quiet)
+    progress = EvaluationProgress(quiet=quiet)
     load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=batch)
     options: dict[str, Any] = {
         "methods": methods,
@@ -101,67 +100,6 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
             run(load(), problems, shard=part, **options)
     for line in progress.lines():
         typer.echo(line)
-
-
-class _Progress:
-    """A bar per method with its accuracy so far and the time left."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[accuracy]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
-        )
-        self._tasks: dict[tuple[str, str, str], Any] = {}
-        self._done: Counter[tuple[str, str, str]] = Counter()
-        self._right: Counter[tuple[str, str, str]] = Counter()
-
-    def __enter__(self) -> None:
-        self._bars.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def plan(self, tasks: Sequence["Task"], known: Sequence["Outcome"]) -> None:
-        """Show what there is to do, and what an earlier process did of it."""
-        totals = Counter(_row(task.key) for task in tasks)
-        for outcome in known:
-            self._count(outcome)
-        for row, total in totals.items():
-            self._tasks[row] = self._bars.add_task(
-                " ".join(row), total=total, completed=self._done[row], accuracy=self._accuracy(row)
-            )
-
-    def add(self, outcome: "Outcome") -> None:
-        """One more is done."""
-        row = _row(outcome.key)
-        self._count(outcome)
-        self._bars.update(self._tasks[row], advance=1, accuracy=self._accuracy(row))
-
-    def lines(self) -> list[str]:
-        """The accuracies, a line each."""
-        return [f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks]
-
-    def _count(self, outcome: "Outcome") -> None:
-        row = _row(outcome.key)
-        self._done[row] += 1
-        self._right[row] += outcome.right
-
-    def _accuracy(self, row: tuple[str, str, str]) -> str:
-        done = self._done[row]
-        oracle = " (oracle)" if row[2].endswith("psrm") else ""
-        return f"{self._right[row]} of {done} right{oracle}" if done else "nothing done"
-
-
-def _row(key: Any) -> tuple[str, str, str]:
-    return key.dataset, key.prompt, key.method
 
 
 def _names(value: str, option: str) -> list[str]:

@@ -1,12 +1,22 @@
 """``latentseek eval`` on a tiny model in a folder."""
 
+import itertools
 import json
 
 import pytest
 from typer.testing import CliRunner
 
 from latentseek_agents.cli import app
-from latentseek_agents.evaluation.records import read_outcomes, read_settings
+from latentseek_agents.cli.evaluation_progress import EvaluationProgress
+from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.records import (
+    AttemptRecord,
+    Key,
+    Outcome,
+    read_outcomes,
+    read_settings,
+)
+from latentseek_agents.evaluation.run import Task
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
 RUN = CliRunner()
@@ -44,6 +54,8 @@ def test_methods_and_prompts_are_run_and_shown(model, data, tmp_path):
     again = RUN.invoke(app, [*arguments, "--limit", "2"])
     assert again.exit_code == 0, again.output
     assert "sums boxed cot: 0 of 2 right" in again.stdout
+    assert again.stdout.count("sums boxed cot") == 1
+    assert "12 of 12 answers were there already; nothing left to do" in again.stderr
     assert len(read_outcomes(out)) == 3 * 2 * 3
 
     other = RUN.invoke(app, [*arguments, "--set", "learning_rate=0.5"])
@@ -73,3 +85,21 @@ def test_bad_options_are_refused_before_a_model_is_loaded(data, tmp_path, option
     assert done.exit_code == 2
     assert message in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_log_gets_a_line_now_and_then(capsys):
+    seconds = itertools.count(0.0, 12.0)
+    progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
+    keys = [Key("sums", "boxed", "psrm", number) for number in range(6)]
+    drafts = [AttemptRecord(attempt=0, answer="1", right=right) for right in (True, False)]
+    outcomes = [
+        Outcome(key=key, run="x", seed=0, reference="1", attempts=(drafts[key.problem % 2],), chosen=0)
+        for key in keys
+    ]
+    with progress:
+        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], outcomes[:1])
+        for outcome in outcomes[1:]:
+            progress.add(outcome)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "1 of 6 answers were there already; 5 left to do"
+    assert said[1:] == ["4 of 6 answers, about 0 min left; sums boxed psrm: 2 of 4 right (oracle)"]

@@ -1,0 +1,107 @@
+"""How far an evaluation is: bars on a terminal, now and then a line in a log."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from latentseek_agents.cli.process import say
+
+if TYPE_CHECKING:
+    from latentseek_agents.evaluation.records import Outcome
+    from latentseek_agents.evaluation.run import Task
+
+__all__ = ["EvaluationProgress"]
+
+_SECONDS_BETWEEN_LINES = 30.0
+Row = tuple[str, str, str]
+"""Data set, prompt, method."""
+
+
+class EvaluationProgress:
+    """Accuracies so far and the time left; use it as a context.
+
+    Args:
+        quiet: Show nothing while it runs.
+        clock: Seconds, for tests.
+    """
+
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[accuracy]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,  # the accuracies are printed when all is done
+        )
+        self._tells = not quiet and not console.is_terminal
+        self._quiet = quiet
+        self._clock = clock
+        self._tasks: dict[Row, Any] = {}
+        self._totals: Counter[Row] = Counter()
+        self._done: Counter[Row] = Counter()
+        self._right: Counter[Row] = Counter()
+        self._known = 0
+        self._began = self._told = clock()
+
+    def __enter__(self) -> None:
+        self._bars.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def plan(self, tasks: "Sequence[Task]", known: "Sequence[Outcome]") -> None:
+        """Show what there is to do, and what an earlier process did of it."""
+        self._totals = Counter(_row(task.key) for task in tasks)
+        for outcome in known:
+            self._count(outcome)
+        self._known = len(known)
+        self._began = self._told = self._clock()
+        for row, total in self._totals.items():
+            self._tasks[row] = self._bars.add_task(
+                " ".join(row), total=total, completed=self._done[row], accuracy=self._accuracy(row)
+            )
+        if known and not self._quiet:
+            left = len(tasks) - len(known)
+            say(f"{len(known)} of {len(tasks)} answers were there already; {left or 'nothing'} left to do")
+
+    def add(self, outcome: "Outcome") -> None:
+        """One more is done."""
+        row = _row(outcome.key)
+        self._count(outcome)
+        self._bars.update(self._tasks[row], advance=1, accuracy=self._accuracy(row))
+        now = self._clock()
+        if self._tells and now - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = now
+            say(self._line(now))
+
+    def lines(self) -> list[str]:
+        """The accuracies, a line each."""
+        return [f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks]
+
+    def _line(self, now: float) -> str:
+        done, total = self._done.total(), self._totals.total()
+        seconds = (now - self._began) / max(done - self._known, 1) * (total - done)
+        rows = "; ".join(f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks if self._done[row])
+        return f"{done} of {total} answers, about {seconds / 60:.0f} min left; {rows}"
+
+    def _count(self, outcome: "Outcome") -> None:
+        row = _row(outcome.key)
+        self._done[row] += 1
+        self._right[row] += outcome.right
+
+    def _accuracy(self, row: Row) -> str:
+        done = self._done[row]
+        oracle = " (oracle)" if row[2].endswith("psrm") else ""
+        return f"{self._right[row]} of {done} right{oracle}" if done else "nothing done"
+
+
+def _row(key: Any) -> Row:
+    return key.dataset, key.prompt, key.method
