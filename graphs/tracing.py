@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_callback_manager_for_config
 from langgraph.types import TracePolicy
 
-__all__ = ["HIDDEN_CHANNELS", "WITHOUT_LATENTS", "trace_iteration"]
+__all__ = [
+    "HIDDEN_CHANNELS",
+    "WITHOUT_LATENTS",
+    "arecord_iteration",
+    "record_iteration",
+    "trace_iteration",
+]
 
 HIDDEN_CHANNELS = frozenset({"search"})
 """Channels that checkpoints hold, and streams, snapshots and traces do not show."""
@@ -24,6 +31,16 @@ WITHOUT_LATENTS = TracePolicy(process_inputs=_shown, process_outputs=_shown)
 
 
 def trace_iteration(event: Mapping[str, Any], config: RunnableConfig) -> None:
+    """Record an iteration as a run below the one that ``config`` belongs to; see :func:`record_iteration`.
+
+    Args:
+        event: The progress event.
+        config: Of the run that it belongs to.
+    """
+    record_iteration(event, get_callback_manager_for_config(config))
+
+
+def record_iteration(event: Mapping[str, Any], manager: CallbackManager) -> None:
     """Record an iteration as a run named ``iteration 3``, with its verdict as metadata.
 
     The run is written when the verdict is there, since metadata cannot be added later: its place in the
@@ -31,12 +48,27 @@ def trace_iteration(event: Mapping[str, Any], config: RunnableConfig) -> None:
 
     Args:
         event: The progress event, which becomes the run's output.
-        config: Of the run that it belongs to.
+        manager: That of its parent's children.
     """
-    manager = get_callback_manager_for_config(config)
-    shown = ("iteration", "score", "passed", "stop_reason")
-    manager.add_metadata({name: event[name] for name in shown}, inherit=False)
-    run = manager.on_chain_start(
-        None, {"iteration": event["iteration"]}, name=f"iteration {event['iteration']}"
-    )
+    manager.add_metadata(_verdict(event), inherit=False)
+    run = manager.on_chain_start(None, _input(event), name=_name(event))
     run.on_chain_end(dict(event))
+
+
+async def arecord_iteration(event: Mapping[str, Any], manager: AsyncCallbackManager) -> None:
+    """As :func:`record_iteration`, in an event loop."""
+    manager.add_metadata(_verdict(event), inherit=False)
+    run = await manager.on_chain_start(None, _input(event), name=_name(event))
+    await run.on_chain_end(dict(event))
+
+
+def _verdict(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: event[name] for name in ("iteration", "score", "passed", "stop_reason")}
+
+
+def _input(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {"iteration": event["iteration"]}
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    return f"iteration {event['iteration']}"

@@ -1,9 +1,10 @@
-"""The events of a search, to whoever listens: LangChain's callbacks and LangGraph's custom stream."""
+"""The events of a search, to whoever listens: LangChain's callbacks and traces, LangGraph's custom stream."""
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.callbacks.manager import ahandle_event, handle_event
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import (
@@ -13,10 +14,20 @@ from langchain_core.runnables.config import (
 )
 from langgraph.config import get_stream_writer
 
-__all__ = ["Listeners", "stream_config"]
+from latentseek_agents.graphs.tracing import arecord_iteration, record_iteration
+
+__all__ = ["Listeners", "stream_config", "with_run_id"]
+
+_Manager = TypeVar("_Manager", CallbackManager, AsyncCallbackManager)
 
 stream_config: ContextVar[RunnableConfig | None] = ContextVar("latentseek_stream_config", default=None)
 """The configuration of the stream that is being opened: LangChain keeps it from ``_stream``."""
+
+
+def with_run_id(config: RunnableConfig | None) -> RunnableConfig:
+    """A configuration that names the run to come, since LangChain keeps that from ``_stream`` as well."""
+    found = ensure_config(config)
+    return found if found.get("run_id") else {**found, "run_id": uuid4()}
 
 
 class Listeners:
@@ -38,13 +49,31 @@ class Listeners:
         """Announce an event."""
         manager = self._manager or get_callback_manager_for_config(self._config)
         handle_event(*_arguments(manager, event), **_about(manager))
+        record_iteration(event, self._below(CallbackManager))
         self._write(event)
 
     async def atell(self, event: dict[str, Any]) -> None:
         """Announce an event in an event loop."""
         manager = self._manager or get_async_callback_manager_for_config(self._config)
         await ahandle_event(*_arguments(manager, event), **_about(manager))
+        await arecord_iteration(event, self._below(AsyncCallbackManager))
         self._write(event)
+
+    def _below(self, kind: type[_Manager]) -> _Manager:
+        """For runs below this call: the manager of a model's call, unlike a chain's, makes none itself."""
+        if self._manager is None:
+            found = kind.configure(
+                inheritable_callbacks=self._config.get("callbacks"),
+                inheritable_tags=self._config.get("tags"),
+                inheritable_metadata=self._config.get("metadata"),
+            )
+            found.parent_run_id = self._config.get("run_id") or found.parent_run_id
+            return found
+        found = kind(handlers=[], parent_run_id=self._manager.run_id)
+        found.set_handlers(self._manager.inheritable_handlers)
+        found.add_tags(self._manager.inheritable_tags)
+        found.add_metadata(self._manager.inheritable_metadata)
+        return found
 
     def _write(self, event: dict[str, Any]) -> None:
         if self._writer is not None:

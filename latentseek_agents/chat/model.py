@@ -15,13 +15,14 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from latentseek_agents.chat.background import Piece, apieces, pieces
 from latentseek_agents.chat.constraints import JSONConstraint, available
-from latentseek_agents.chat.events import Listeners, stream_config
+from latentseek_agents.chat.events import Listeners, stream_config, with_run_id
 from latentseek_agents.chat.identity import described, fingerprint
 from latentseek_agents.chat.loaded import loaded_backbone
 from latentseek_agents.chat.options import (
     check_call_options,
     forced_tools,
     normal_choice,
+    openai_tools,
     reply_rules,
     reply_schema,
 )
@@ -197,6 +198,7 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """The reply in chunks; see the class for what is shown when."""
+        config = with_run_id(config)
         chunks = super().stream(input, config, stop=stop, **kwargs)
         # The first step opens the stream; only there is the configuration read.
         token = stream_config.set(config)
@@ -217,6 +219,7 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """As :meth:`stream`; the event loop stays free."""
+        config = with_run_id(config)
         chunks: Any = super().astream(input, config, stop=stop, **kwargs)
         try:
             token = stream_config.set(config)
@@ -278,8 +281,7 @@ class ChatLatentSeek(BaseChatModel):
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """What the prompt takes that is made of these messages; also if that is too long for the model."""
-        converted = [convert_to_openai_tool(tool) for tool in tools or ()]
-        return count_tokens(self._loaded(), messages, converted)
+        return count_tokens(self._loaded(), messages, openai_tools(tools))
 
     # -- tools and structured output
 
@@ -299,9 +301,9 @@ class ChatLatentSeek(BaseChatModel):
             **kwargs: Passed on with every call.
 
         Raises:
-            ConfigError: The choice is none of the tools.
+            ConfigError: The choice is none of the tools, or a tool is one that a provider's server runs.
         """
-        converted = [convert_to_openai_tool(tool) for tool in tools]
+        converted = openai_tools(tools)
         choice = normal_choice(tool_choice, [tool["function"]["name"] for tool in converted])
         return self.bind(tools=converted, tool_choice=choice, **kwargs)
 
@@ -361,7 +363,7 @@ class ChatLatentSeek(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> TurnRequest:
         check_call_options(options)
-        tools = [convert_to_openai_tool(tool) for tool in options.get("tools") or ()]
+        tools = openai_tools(options.get("tools"))
         names = [tool["function"]["name"] for tool in tools]
         choice = normal_choice(options.get("tool_choice"), names)
         backbone = self._loaded(options.get("model"))

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
 from latentseek_agents.chat.structured import json_rules
 from latentseek_agents.engine.errors import ConfigError
 
@@ -12,6 +14,7 @@ __all__ = [
     "check_call_options",
     "forced_tools",
     "normal_choice",
+    "openai_tools",
     "reply_rules",
     "reply_schema",
 ]
@@ -106,6 +109,29 @@ def reply_schema(response_format: Any) -> Mapping[str, Any] | None:
     return inner if isinstance(inner, Mapping) and "type" not in schema else schema
 
 
+def openai_tools(tools: Sequence[Any] | None) -> list[dict[str, Any]]:
+    """Tools in OpenAI's form, each with a ``function``.
+
+    Args:
+        tools: Functions, LangChain tools, pydantic classes, ``TypedDict`` classes or dicts.
+
+    Raises:
+        ConfigError: One is run by a provider's server.
+
+    Example:
+        >>> openai_tools([{"name": "add", "description": "Add.", "parameters": {}}])[0]["function"]["name"]
+        'add'
+    """
+    converted = [convert_to_openai_tool(tool) for tool in tools or ()]
+    for tool in converted:
+        if "function" not in tool:
+            raise ConfigError(
+                f"a tool of the type {tool.get('type')!r} is run by its provider's server, and a local model "
+                "has none; bind a function or a LangChain tool that does the same"
+            )
+    return converted
+
+
 def normal_choice(choice: Any, names: Sequence[str]) -> str:
     """A tool choice as ``"auto"``, ``"any"``, ``"none"`` or the name of a tool.
 
@@ -119,11 +145,15 @@ def normal_choice(choice: Any, names: Sequence[str]) -> str:
     Example:
         >>> normal_choice("required", ["add"]), normal_choice({"function": {"name": "add"}}, ["add"])
         ('any', 'add')
+        >>> normal_choice({"type": "any"}, ["add"]), normal_choice({"type": "tool", "name": "add"}, ["add"])
+        ('any', 'add')
     """
     if isinstance(choice, Mapping):
         function = choice.get("function", choice)
-        choice = function.get("name") if isinstance(function, Mapping) else None
-        choice = choice if isinstance(choice, str) else "?"
+        name = function.get("name") if isinstance(function, Mapping) else None
+        # Anthropic's form has a type, and a name only where the type is "tool".
+        kind = choice.get("type") if choice.get("type") in ("any", "auto", "none") else "?"
+        choice = name if isinstance(name, str) else kind
     if choice in names:
         return str(choice)
     words = {

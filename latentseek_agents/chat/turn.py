@@ -121,7 +121,7 @@ class Turn:
         forced: list[int] = []
         if beginning:
             forced = list(backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])
-        text.begin(forced)
+        text.force(forced)
         most = min(request.max_tokens, backbone.context_window - len(prompt.token_ids))
         seconds = request.config.max_seconds
         asked = DecodeRequest(
@@ -279,6 +279,13 @@ class _TextSoFar:
         for token_id in token_ids:
             self._add(token_id)
 
+    def force(self, token_ids: Sequence[int]) -> None:
+        """Tokens that the model did not choose: what they spell is no stop sequence."""
+        for token_id in token_ids:
+            self.tokens += 1
+            self._text += self._detokenizer.add(token_id)
+        self._show()
+
     def take(self, token_id: int) -> None:
         """A new token; called by the decoder.
 
@@ -308,6 +315,9 @@ class _TextSoFar:
     def _add(self, token_id: int) -> None:
         self.tokens += 1
         self._text += self._matcher.add(self._detokenizer.add(token_id))
+        self._show()
+
+    def _show(self) -> None:
         if self._silent or self._own_parser:
             return
         certain = certain_content(self._text) if self._turn.request.tools else len(self._text)

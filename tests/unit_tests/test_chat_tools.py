@@ -56,6 +56,8 @@ def test_tool_choice() -> None:
         "multiply",
         True,
         {"type": "function", "function": {"name": "multiply"}},
+        {"type": "any", "disable_parallel_tool_use": True},
+        {"type": "tool", "name": "multiply"},
     ):
         message: Any = chat.bind_tools([add, multiply], tool_choice=choice).invoke("?")
         assert [call["name"] for call in message.tool_calls] == ["multiply"]
@@ -72,6 +74,24 @@ def test_a_forced_call_holds_on_an_untrained_model(tiny: Backbone) -> None:
     )
     assert message.content == ""
     assert [call["name"] for call in (*message.tool_calls, *message.invalid_tool_calls)] == ["add"]
+
+
+def test_a_stop_sequence_is_not_looked_for_in_what_a_forced_call_begins_with() -> None:
+    reply = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n</tool_call>'
+    chat = ChatLatentSeek(backbone=scripted_backbone([reply], hermes_tokenizer())).bind_tools(
+        [add], tool_choice="add"
+    )
+    for stop in ("name", "\n{", "<tool"):
+        for message in (chat.invoke("?", stop=[stop]), total(list(chat.stream("?", stop=[stop])))):  # type: ignore[arg-type]
+            assert [call["args"] for call in message.tool_calls] == [{"a": 1, "b": 2}]
+    cut: Any = chat.invoke("?", stop=['"b"'])
+    assert [call["name"] for call in cut.invalid_tool_calls] == ["add"]
+
+
+def test_a_tool_that_a_provider_runs_is_refused() -> None:
+    chat = ChatLatentSeek(backbone=scripted_backbone(["Hi!"], hermes_tokenizer()))
+    with pytest.raises(ConfigError, match="'web_search_preview' is run by its provider's server"):
+        chat.bind_tools([{"type": "web_search_preview"}])
 
 
 def test_marker_tokens_that_are_special_are_seen() -> None:

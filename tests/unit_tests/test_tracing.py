@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
 
-from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig, LatentSeekNode
+from latentseek_agents import Backbone, ChatLatentSeek, LatentSeek, LatentSeekConfig, LatentSeekNode
 from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier
 
@@ -101,6 +102,36 @@ def test_streamed_snapshots_are_traced_the_same(tiny: Backbone, how: str) -> Non
 
         asyncio.run(listen())
     assert [run.name for run in recorder.runs()][1:] == ["iteration 0", "iteration 1", "iteration 2"]
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream", "within"])
+def test_iterations_of_a_chat_model_are_runs_below_its_own(tiny: Backbone, how: str) -> None:
+    recorder = Recorder()
+    chat = ChatLatentSeek(backbone=tiny, verifier=ScriptedVerifier(SCORES), config=CONFIG)
+    config: Any = {"callbacks": [recorder], "tags": ["mine"]}
+    if how == "invoke":
+        chat.invoke("Hi!", config)
+    elif how == "ainvoke":
+        asyncio.run(chat.ainvoke("Hi!", config))
+    elif how == "stream":
+        list(chat.stream("Hi!", config))
+    elif how == "astream":
+
+        async def listen() -> None:
+            async for _ in chat.astream("Hi!", config):
+                pass
+
+        asyncio.run(listen())
+    else:
+        (RunnableLambda(lambda text: text) | chat).invoke("Hi!", config)
+    (called,) = [run for run in recorder.runs() if run.run_type == "llm"]
+    assert [run.name for run in called.child_runs] == ["iteration 0", "iteration 1", "iteration 2"]
+    for run, score in zip(called.child_runs, SCORES, strict=True):
+        assert run.metadata["score"] == score
+        assert "mine" in (run.tags or [])
+        assert run.end_time is not None
+        assert run.error is None
+        assert heavy([run.inputs, run.outputs, run.metadata], run.name) == []
 
 
 @pytest.mark.parametrize("made", [graph, node])
