@@ -28,7 +28,7 @@ _JSON_KEY = re.compile(r"""["'](?:final|correct)?[ _-]?answer["']\s{0,20}:\s{0,2
 _JSON_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\"'/\\]|[ntr](?![A-Za-z]))")
 _PHRASE = re.compile(
     r"\banswer(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here))?\s{1,10}(?:is|are|was|equals|would\s+be|must\s+be)"
-    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just)?\s{0,10}:?\**\s{0,20}\}?\s{0,20}",
+    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just|as\s+follows)?\s{0,10}:?\**\s{0,20}\}?\s{0,20}",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -40,6 +40,12 @@ _LABEL = re.compile(
 # Where the sentence that states an answer goes on to something else.
 _SENTENCE_END = re.compile(
     r"\n|[.!?;](?=\s|\Z|\*\*|\"|<)|,?\s(?:because|since|as\s+we|which|so\s+that|after|where)\b|<\||</s>"
+)
+# "The answer is within the given limits" says something of an answer, and not which one it is.
+_REMARK = re.compile(
+    r"(?:indeed|also|now|then|clearly)?\s*(?:correct|reasonable|consistent\s+with|within|obtained|found|shown"
+    r"|calculated|computed|determined|derived|supposed\s+to|expected\s+to|based\s+on)\b[^\d$\\=]*\Z",
+    re.IGNORECASE,
 )
 _DISPLAY = re.compile(r"(\\\[|\$\$)(.{0,4000}?)(?:\\\]|\$\$)", re.DOTALL)
 _MARKDOWN = "*_`"
@@ -249,6 +255,8 @@ def _sentences(text: str, marker: re.Pattern[str], most: int) -> Iterator[tuple[
         else:
             end = _SENTENCE_END.search(rest)
             answer = _tidy(rest[: end.start()] if end else rest)
+        if marker is _PHRASE and _REMARK.match(answer):
+            continue
         if any(character.isalnum() for character in answer) and "boxed" not in answer:
             yield match.end(), answer
 

@@ -1,6 +1,5 @@
 """``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +8,10 @@ import typer
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.cli.models import EMBEDDED, load_backbone
 from latentseek_agents.cli.process import command, fast_imports, say
+from latentseek_agents.cli.settings import PRESET_HELP, SET_HELP, search_config
 from latentseek_agents.engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from latentseek_agents.engine.config import LatentSeekConfig
     from latentseek_agents.evaluation.run import Shard
 
 __all__ = ["evaluate"]
@@ -40,11 +39,11 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None,
     preset: Annotated[
         str | None,
-        typer.Option(metavar="MODEL:DATASET", help="The paper's settings, e.g. Qwen2.5-7B-Instruct:gsm8k."),
+        typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the search; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP),
     ] = None,
     max_iterations: Annotated[int | None, typer.Option(help="Most refinements after the draft.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Most tokens of one solution.")] = None,
@@ -75,8 +74,11 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         from latentseek_agents.evaluation.ray_run import evaluate_with_ray
         from latentseek_agents.evaluation.run import evaluate as run
     methods = method_names(_names(method, "--method"))
-    config = _config(
-        preset, setting or (), max_iterations=max_iterations, max_new_tokens=max_new_tokens, seed=seed
+    config = search_config(
+        {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed},
+        settings=setting or (),
+        preset=preset,
+        model=model,
     )
     if ray is not None and part.count > 1:
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
@@ -124,24 +126,3 @@ def _shard(value: str) -> "Shard":
     if not (index.isdecimal() and count.isdecimal()):
         raise ConfigError(f"--shard {value!r}: write it as 0/2, the part's number and how many there are")
     return Shard(int(index), int(count))
-
-
-def _config(preset: str | None, settings: Sequence[str], **options: Any) -> "LatentSeekConfig":
-    import json
-
-    from latentseek_agents.engine.config import LatentSeekConfig
-
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting!r}: write it as name=value")
-        try:
-            values[name.strip()] = json.loads(text)
-        except ValueError:
-            values[name.strip()] = text
-    values |= {name: value for name, value in options.items() if value is not None}
-    if preset is None:
-        return LatentSeekConfig(**values)
-    model, _, dataset = preset.partition(":")
-    return LatentSeekConfig.preset(model, dataset or "gsm8k", **values)

@@ -11,6 +11,7 @@ import typer
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier, verifier_names
 from latentseek_agents.cli.process import BAD_INPUT, NOT_VERIFIED, command, fast_imports
 from latentseek_agents.cli.questions import Question, read_questions
+from latentseek_agents.cli.settings import PRESET_HELP, SET_HELP, search_config
 from latentseek_agents.cli.text import one_line
 from latentseek_agents.engine.errors import InputError, LatentSeekError
 
@@ -56,10 +57,14 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
     latents: Annotated[
         str | None, typer.Option(help="independent (the paper's) or consistent (stays fluent).")
     ] = None,
-    prompt: Annotated[str, typer.Option(help="boxed or json.")] = "boxed",
+    prompt: Annotated[str | None, typer.Option(help="boxed or json. [default: boxed]")] = None,
     preset: Annotated[
         str | None,
-        typer.Option(metavar="DATASET", help="The paper's settings: gsm8k, math500 or aime24."),
+        typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Where sampling starts.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Wall-clock budget of one question.")] = None,
@@ -87,24 +92,22 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
     if "truth" in names and missing:
         raise InputError(f'the verifier "truth" compares with a reference, but {missing[0]} has none')
     with fast_imports():
-        from latentseek_agents.engine.config import LatentSeekConfig
-    given = {
-        "max_iterations": max_iterations,
-        "max_new_tokens": max_new_tokens,
-        "learning_rate": learning_rate,
-        "fraction": fraction,
-        "latents": latents,
-        "prompt": prompt,
-        "seed": seed,
-        "max_seconds": max_seconds,
-    }
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if preset is not None:
-        which: Any = settings.pop("prompt")
-        settings["reward"] = "psrm" if names == ("truth",) else "self"
-        config = LatentSeekConfig.preset(model or EMBEDDED, preset, which, **settings)
-    else:
-        config = LatentSeekConfig(**settings)
+        config = search_config(
+            {
+                "max_iterations": max_iterations,
+                "max_new_tokens": max_new_tokens,
+                "learning_rate": learning_rate,
+                "fraction": fraction,
+                "latents": latents,
+                "prompt": prompt,
+                "seed": seed,
+                "max_seconds": max_seconds,
+            },
+            settings=setting or (),
+            preset=preset,
+            model=model,
+            reward="psrm" if names == ("truth",) else "self",
+        )
     style: Literal["json", "quiet", "live"] = "json" if as_json else "quiet" if quiet else "live"
     with ExitStack() as stack:
         trace_file = None if trace is None else stack.enter_context(_open_trace(trace))

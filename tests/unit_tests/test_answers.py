@@ -171,6 +171,23 @@ def test_markers_do_not_matter(prediction: str) -> None:
     assert not answers_match(prediction, "73")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is within the specified constraints.", None),
+        ("The answer is indeed correct.", None),
+        ("The answer is 12. The answer is consistent with the question.", "12"),
+        ("The answer is obtained by adding both.", None),
+        ("The answer is as follows: 5", "5"),
+        ("The answer is within $3$ units.", "within $3$ units"),
+        ("Answer: correct", "correct"),
+        ("The answer is Paris.", "Paris"),
+    ],
+)
+def test_a_remark_on_an_answer_is_none(text: str, expected: str | None) -> None:
+    assert extract_answer(text) == expected
+
+
 def test_a_sentence_inside_text_is_a_marker() -> None:
     assert answers_match(r"\text{The answer is } 31", "31")
 

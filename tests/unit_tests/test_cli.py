@@ -190,7 +190,11 @@ def test_hostile_text_is_shown_as_text(run):
         (["x", "--latents", "wild"], None, "latents='wild'"),
         (["x", "--fraction", "0"], None, "fraction=0.0: Input should be greater than 0"),
         (["x", "--prompt", "xml"], None, "prompt='xml'"),
-        (["x", "--preset", "gsm8k"], None, "no preset for the model"),
+        (["x", "--preset", "gsm8k"], None, "as in --preset Qwen2.5-1.5B-Instruct:gsm8k"),
+        (["x", "--preset", "SmolLM2:gsm8k"], None, "no preset for the model"),
+        (["x", "--set", "fraction"], None, "write it as name=value"),
+        (["x", "--set", "fraction=2"], None, "fraction=2"),
+        (["x", "--set", "colour=red"], None, "there is no such setting"),
         (
             ["x", "--model", "Qwen/Qwen2.5-7B-Instruct", "--preset", "piqa"],
             None,
@@ -254,6 +258,14 @@ def test_options_reach_the_model_and_the_preset_reaches_the_search(run):
         "device": "cpu",
         "trust_remote_code": False,
     }
+
+
+def test_every_setting_can_be_set_and_options_of_their_own_win(run):
+    arguments = ["solve", "What is 2 + 2?", "--json", "--preset", "Qwen2.5-1.5B-Instruct:gsm8k"]
+    arguments += ["--set", "max_new_tokens=8", "--set", "max_iterations=0", "--set", "seed=5", "--seed", "7"]
+    result = run(*arguments, "--set", "prompt=json", "--set", "refine_unjudged=true")
+    assert result.exit_code in (0, 1), result.output
+    assert len(json.loads(result.stdout)["iterations"]) == 1
 
 
 def test_demo_runs_and_exits_0_whatever_comes_out(run, monkeypatch):

@@ -1,0 +1,64 @@
+"""Settings of a search from the command line: ``--preset``, ``--set`` and the options that have a name."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from latentseek_agents.engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from latentseek_agents.engine.config import LatentSeekConfig
+
+__all__ = ["PRESET_HELP", "SET_HELP", "search_config"]
+
+PRESET_HELP = "The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k."
+SET_HELP = "Any setting of the search; may be repeated."
+
+
+def search_config(
+    options: Mapping[str, Any],
+    *,
+    settings: Sequence[str] = (),
+    preset: str | None = None,
+    model: str | None = None,
+    reward: Literal["self", "psrm"] = "self",
+) -> "LatentSeekConfig":
+    """The settings, those with an option of their own before those of ``--set``, and both before the preset.
+
+    Args:
+        options: Values by name; None is not given.
+        settings: As ``--set`` has them, ``"fraction=0.5"``: JSON, or a text.
+        preset: A data set of the paper, with a model before it or without.
+        model: Whose preset, if ``preset`` names none.
+        reward: Which of the paper's tables.
+
+    Raises:
+        ConfigError: A setting is none, or out of range; the message says what there is.
+
+    Example:
+        >>> config = search_config({"seed": 3}, settings=["fraction=0.5"], preset="Qwen2-7B-Instruct:gsm8k")
+        >>> config.seed, config.fraction, config.learning_rate
+        (3, 0.5, 0.03)
+    """
+    import json
+
+    from latentseek_agents.engine.config import LatentSeekConfig
+
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r}: write it as name=value")
+        try:
+            values[name.strip()] = json.loads(text)
+        except ValueError:
+            values[name.strip()] = text
+    values |= {name: value for name, value in options.items() if value is not None}
+    if preset is None:
+        return LatentSeekConfig(**values)
+    named, _, dataset = preset.rpartition(":")
+    if not named and model is None:
+        raise ConfigError(
+            f"--preset {preset}: the embedded model is not in the paper; name one that is, "
+            f"as in --preset Qwen2.5-1.5B-Instruct:{preset}"
+        )
+    return LatentSeekConfig.preset(named or str(model), dataset, reward=reward, **values)
