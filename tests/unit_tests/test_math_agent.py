@@ -8,6 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph_supervisor import create_supervisor
 
 from latentseek_agents import ChatLatentSeek, LatentSeekConfig, Verdict
 from latentseek_agents.engine.backbone import Backbone
@@ -15,6 +16,7 @@ from latentseek_agents.engine.errors import BackboneError, ConfigError, InputErr
 from latentseek_agents.graphs import create_math_agent
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_backbone
 from latentseek_agents.tools import StepVerifier
+from tests.unit_tests.test_chat_standard import hermes_tokenizer
 
 QUESTION = "What is 3 * 24 + 8?"
 CALL = '<tool_call>\n{"name": "calculate", "arguments": {"expression": "3 * 24"}}\n</tool_call>'
@@ -170,6 +172,23 @@ def test_what_a_supervisor_says_is_neither_a_round_nor_a_result():
     assert kinds(result)[3:5] == ["ai", "tool"]
     assert "calculate" in asked[1]
     assert "transfer" not in asked[1]
+
+
+# The package still builds on what LangGraph deprecated.
+@pytest.mark.filterwarnings("ignore::langgraph.warnings.LangGraphDeprecatedSinceV10")
+@pytest.mark.parametrize("mode", ["last_message", "full_history"])
+def test_works_under_langgraph_supervisor(mode: Any) -> None:
+    handover = '<tool_call>\n{"name": "transfer_to_math", "arguments": {}}\n</tool_call>'
+
+    def direct(prompt: str) -> str:
+        return "The expert says so." if RIGHT in prompt else handover
+
+    director = ChatLatentSeek(backbone=scripted_backbone(direct, hermes_tokenizer()))
+    agent = create_math_agent(scripted_backbone([CALL, RIGHT]), verifier=StepVerifier(), config=CONFIG)
+    team: Any = create_supervisor([agent.compile(name="math")], model=director, output_mode=mode)
+    result = team.compile().invoke({"messages": [HumanMessage(QUESTION)]}, {"recursion_limit": 30})
+    assert result["messages"][-1].text == "The expert says so."
+    assert RIGHT in [message.text for message in result["messages"]]
 
 
 def test_the_search_tells_its_progress_and_the_state_is_plain():
