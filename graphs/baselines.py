@@ -30,6 +30,7 @@ from latentseek_agents.graphs.refine_nodes import (
     config_for,
     deadline_for,
     question_of,
+    reference_of,
 )
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
@@ -171,6 +172,7 @@ def _sampling_graph(
 
     def draw(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> RefineUpdate:
         now = config_for(base, runtime)
+        reference = reference_of(state)  # refused before anything is decoded
         made = sample(
             backbone,
             question_of(state),
@@ -186,7 +188,7 @@ def _sampling_graph(
             "iterations": [],
             "search": b"",
             "usage": made.usage.to_dict(),
-            "reference": state.get("reference"),
+            "reference": reference,
             "stop_reason": None,
         }
 

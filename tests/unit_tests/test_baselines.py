@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from latentseek_agents import LatentSeekConfig, Verdict
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.errors import BackboneError, ConfigError, VerdictError
+from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError, VerdictError
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.graphs import (
     RefineContext,
@@ -121,3 +121,19 @@ def test_settings_out_of_range_are_refused(tiny: Backbone, create: Any):
         create("a model")
     with pytest.raises(ConfigError, match="count=0"):
         sample(tiny, "What?", CONFIG, count=0, temperature=1)
+
+
+@pytest.mark.parametrize("create", [create_best_of_n_graph, create_self_consistency_graph])
+def test_a_reference_may_be_a_number_and_nothing_stranger(tiny: Backbone, create: Any):
+    references: list[str | None] = []
+
+    def verifier(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        references.append(reference)
+        return Verdict(-1.0, False)
+
+    options = {"verifier": verifier} if create is create_best_of_n_graph else {}
+    graph: Any = create(tiny, config=CONFIG, n=2, **options).compile()
+    graph.invoke({**QUESTION, "reference": 4})
+    assert set(references) <= {"4"}
+    with pytest.raises(InputError, match="must be a string or a number"):
+        graph.invoke({**QUESTION, "reference": [4]})
