@@ -133,6 +133,7 @@ class Turn:
             seed=request.seed,
             deadline=None if seconds is None else time.monotonic() + seconds,
             on_token=text.take,
+            share_beginning=True,
             constraint=request.constraint,
         )
         try:

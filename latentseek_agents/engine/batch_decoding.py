@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.completion import Completion, DecodeRequest, DecodingOptions, not_finite
-from latentseek_agents.engine.key_values import KeyValueStore, SavedLayers
+from latentseek_agents.engine.kept_states import (
+    KeptCompletion,
+    ReadPrompt,
+    completion_key,
+    longest_beginning,
+    openings,
+)
+from latentseek_agents.engine.key_values import KeyValueStore
 from latentseek_agents.engine.ragged import RaggedModel, RowSlice
 from latentseek_agents.engine.rows import Row
 
@@ -165,9 +172,10 @@ class BatchDecoder:
             return started
         # Whoever reads a prompt leaves it behind for those who want the same; these wait for it.
         unread = {job.row.prompt for job in self._active if job.row.fed < len(job.row.prompt)}
+        kept = self._kept_openings(backbone)
         most_tokens = self._most_tokens(backbone)
         while len(self._active) < self._options.max_rows:
-            found = self._next(unread if self._options.reuse else ())
+            found = self._next(unread if self._options.reuse else (), kept)
             if found is None:
                 break
             ticket, place = found
@@ -180,7 +188,7 @@ class BatchDecoder:
                 self._active.append(started[-1])
                 ticket.running += 1
                 ticket.turn = next(self._turns)
-                if not isinstance(backbone.prefix_cache.get(row.prompt), _ReadPrompt):
+                if not isinstance(backbone.prefix_cache.get(row.prompt), ReadPrompt):
                     unread.add(row.prompt)
             else:
                 ticket.finish(index, row.completion())
@@ -200,11 +208,22 @@ class BatchDecoder:
                 ticket.finish(index, row.completion())
                 ticket.unstarted.remove(entry)
 
-    def _next(self, unread: Collection[tuple[int, ...]]) -> "tuple[_Ticket, int] | None":
+    def _kept_openings(self, backbone: "Backbone") -> set[tuple[Any, ...]]:
+        """Beginnings that need not be waited for; looked up only if somebody wants to share one."""
+        waiting = (row for ticket in self._waiting for _, row in ticket.unstarted)
+        wanted = any(row.request.share_beginning for row in waiting)
+        keys: list[Any] = backbone.prefix_cache.keys() if wanted else []
+        return openings(key for key in keys if isinstance(key, tuple))
+
+    def _next(
+        self, unread: Collection[tuple[int, ...]], kept: Collection[tuple[Any, ...]]
+    ) -> "tuple[_Ticket, int] | None":
         """Whose turn it is, and the place in what that caller has waiting."""
+        being_read = openings(unread) - set(kept)
         for ticket in sorted(self._waiting, key=lambda ticket: (ticket.running, ticket.turn)):
             for place, (_, row) in enumerate(ticket.unstarted):
-                if row.prompt not in unread:
+                shares = row.request.share_beginning and not being_read.isdisjoint(openings([row.prompt]))
+                if row.prompt not in unread and not shares:
                     return ticket, place
         return None
 
@@ -219,14 +238,16 @@ class BatchDecoder:
         """Give new rows what is known of their prompts."""
         ready: list[tuple[int, _Job, torch.Tensor]] = []
         for slot, job in enumerate(started, len(self._active) - len(started)):
-            prefix = backbone.prefix_cache.get(job.row.prompt) if self._options.reuse else None
-            if not isinstance(prefix, _ReadPrompt):
-                continue
             row = job.row
+            prefix, known = self._known_beginning(backbone, row)
+            if prefix is None:
+                continue
             try:
                 self._make_room(backbone, len(row.prompt) + len(row.tokens) + 1)
-                self._store.load(slot, 0, prefix.layers, len(row.prompt))
-                row.fed = len(row.prompt)
+                self._store.load(slot, 0, prefix.layers, known)
+                row.fed = known
+                if known < len(row.prompt):
+                    continue
                 if row.tokens:
                     self._reuse_completion(backbone, row, slot)
                 else:
@@ -237,9 +258,19 @@ class BatchDecoder:
             with backbone.lock:
                 self._predict(backbone, ready)
 
+    def _known_beginning(self, backbone: "Backbone", row: Row) -> tuple[ReadPrompt | None, int]:
+        """Keys and values of a prompt's beginning, as a rule of all of it, and of how many tokens."""
+        if not self._options.reuse:
+            return None, 0
+        prefix = backbone.prefix_cache.get(row.prompt)
+        if isinstance(prefix, ReadPrompt):
+            return prefix, len(row.prompt)
+        found = longest_beginning(backbone.prefix_cache, row.prompt) if row.request.share_beginning else None
+        return found or (None, 0)
+
     def _reuse_completion(self, backbone: "Backbone", row: Row, slot: int) -> None:
-        kept = backbone.prefix_cache.get(_completion_key(row.prompt))
-        if not (row.request.reuse_completion and isinstance(kept, _KeptCompletion)):
+        kept = backbone.prefix_cache.get(completion_key(row.prompt))
+        if not (row.request.reuse_completion and isinstance(kept, KeptCompletion)):
             return
         # The last known token is always read: what follows is predicted from its hidden state.
         most = min(len(kept.token_ids), len(row.tokens) - 1)
@@ -277,8 +308,8 @@ class BatchDecoder:
         if not self._options.reuse or not row.request.reuse_completion or written < 1:
             return
         layers = self._store.save(slot, len(row.prompt), row.fed)
-        kept = _KeptCompletion(row.tokens[:written], layers)
-        backbone.prefix_cache.put(_completion_key(row.prompt), kept, written)
+        kept = KeptCompletion(row.tokens[:written], layers)
+        backbone.prefix_cache.put(completion_key(row.prompt), kept, written)
 
     # -- one pass
 
@@ -333,7 +364,7 @@ class BatchDecoder:
             if not torch.isfinite(hidden).all():
                 raise not_finite(backbone, "hidden states while reading the prompt")
             if self._options.reuse:
-                kept = _ReadPrompt(self._store.save(slot, 0, len(prompt)), hidden.clone())
+                kept = ReadPrompt(self._store.save(slot, 0, len(prompt)), hidden.clone())
                 backbone.prefix_cache.put(prompt, kept, len(prompt))
         except Exception as error:  # memory may run out
             job.ticket.fail(error)
@@ -397,22 +428,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _ReadPrompt:
-    """What the model knows after a prompt."""
-
-    def __init__(self, layers: SavedLayers, hidden: "torch.Tensor") -> None:
-        self.layers = layers
-        self.hidden = hidden
-
-
-class _KeptCompletion:
-    """The last completion of a prompt."""
-
-    def __init__(self, token_ids: list[int], layers: SavedLayers) -> None:
-        self.token_ids = token_ids
-        self.layers = layers
-
-
 class _Ticket:
     """One call of ``decode``. The decoder's thread puts in, the caller's takes out."""
 
@@ -466,10 +481,6 @@ class _Job:
         self.ticket = ticket
         self.index = index
         self.row = row
-
-
-def _completion_key(prompt: Sequence[int]) -> tuple[Any, ...]:
-    return ("completion", *prompt)
 
 
 def _affordable(backbone: "Backbone", most_bytes: int, most_tokens: int) -> int:

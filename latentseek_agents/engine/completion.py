@@ -87,6 +87,9 @@ class DecodeRequest:
         reuse_completion: Begin with the keys and values of the prompt's last completion as far as
             ``forced_ids`` agrees with it. Saves work; the hidden states may then differ in rounding from
             those of a process that does not have that completion any more.
+        share_beginning: Begin with the keys and values of the kept prompt that has the longest beginning in
+            common with this one, such as a conversation's turn before, or a system message. Saves reading;
+            the hidden states may then differ in rounding, as with ``reuse_completion``.
         constraint: What the tokens after ``forced_ids`` may be. Nothing is guessed for this request then.
     """
 
@@ -102,6 +105,7 @@ class DecodeRequest:
     on_token: Callable[[int], None] | None = None
     draft_ids: Sequence[int] = ()
     reuse_completion: bool = False
+    share_beginning: bool = False
     constraint: TokenConstraint | None = None
 
     def has_offset(self, position: int) -> bool:

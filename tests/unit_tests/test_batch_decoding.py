@@ -137,6 +137,49 @@ def test_a_prompt_that_several_want_is_read_once(tiny: Backbone, reuse: bool):
     assert decoder_of(backbone).passes == 5
 
 
+def beginnings() -> list[list[int]]:
+    """Prompts of 100 tokens whose first 80 are the same, and one of these alone."""
+    return [*([*text(80), *text(20, seed)] for seed in range(1, 5)), text(80)]
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_common_beginning_is_read_once(any_backbone: Backbone, at_once: bool, reuse: bool):
+    backbone = fresh(any_backbone, speculate=False, reuse=reuse)
+    requests = [
+        request(prompt_ids=ids, share_beginning=True, max_new_tokens=4, forced_ids=[7][: i % 2])
+        for i, ids in enumerate(beginnings())
+    ]
+    if at_once:
+        completions = decode(backbone, requests)
+    else:
+        completions = [decode(backbone, [asked])[0] for asked in requests]
+    for asked, got in zip(requests, completions, strict=True):
+        assert_naive(backbone, asked, got)
+    written = sum(3 + len(asked.forced_ids) for asked in requests)
+    read = [got.computed_tokens for got in completions]
+    # The last token is read always.
+    assert sum(read) - written == (100 + 3 * 20 + 1 if reuse else 480)
+
+
+def test_a_beginning_is_shared_only_if_it_is_asked_for_and_long_enough(tiny: Backbone):
+    backbone = fresh(tiny, speculate=False)
+
+    def read(ids: list[int], **changes: Any) -> int:
+        asked = request(prompt_ids=ids, max_new_tokens=1, **changes)
+        (completion,) = decode(backbone, [asked])
+        assert_naive(backbone, asked, completion)
+        return completion.computed_tokens
+
+    assert read([*text(80), 5]) == 81
+    assert read([*text(80), 6]) == 81
+    assert read([*text(20), *text(80, 9)], share_beginning=True) == 100
+    assert read([*text(80), 7, 8], share_beginning=True) == 2
+    assert read([*text(80), 7, 8], share_beginning=True) == 0
+    # That of the turn before is the longest.
+    assert read([*text(80), 7, 8, 9, 10, 11], share_beginning=True) == 3
+
+
 def test_who_waits_for_a_prompt_holds_nobody_up(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rows, "_MOST_READ_AT_ONCE", 8)
     order: list[str] = []
