@@ -98,12 +98,14 @@ def demo() -> None:
 
 
 def _introduce(console: Console, config: "LatentSeekConfig") -> None:
+    marked = "in colour" if console.is_terminal else "in [brackets]"
     lines = (
         f"{EMBEDDED} solves {len(_QUESTIONS)} questions. The verifier checks the sums and how they hang",
         "together; it uses no model and does not know the answers. What it refuses, or cannot judge, is",
         f"refined: at most {config.max_iterations} times, {config.latents} latents at the first "
         f"{config.fraction:.0%} of the draft, learning",
-        f"rate {config.learning_rate}, {config.max_new_tokens} tokens, and a prompt with one solved example.",
+        f"rate {config.learning_rate}, {config.max_new_tokens} tokens, and a prompt with one solved example. "
+        f"Latent tokens that changed are {marked}.",
     )
     console.print(Text(" ".join(lines), style="dim"))
 
