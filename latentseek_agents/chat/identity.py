@@ -1,20 +1,26 @@
 """What tells one chat model from another in a cache: plain values, no weights, no addresses."""
 
+import copyreg
 import hashlib
 import json
 import threading
 import weakref
 from collections.abc import Mapping
-from types import CodeType
-from typing import Any
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.engine.backbone import Backbone
 
-__all__ = ["described", "fingerprint"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["described", "digest_of", "fingerprint"]
 
 _fingerprints: "weakref.WeakKeyDictionary[Backbone, str]" = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
-_DEEPEST = 6
+_DEEPEST = 50
+_MOST_OBJECTS = 10_000
+_LOCKS = type(threading.Lock()) | type(threading.RLock())
 
 
 def fingerprint(backbone: Backbone) -> str:
@@ -34,44 +40,110 @@ def fingerprint(backbone: Backbone) -> str:
     return known
 
 
-def described(value: Any, depth: int = 0) -> Any:
-    """A verifier, or any setting, as plain values: its class and public state, or a function's code.
+def described(value: Any) -> dict[str, str]:
+    """A verifier, or any setting: its class, and a digest of all that its behaviour can depend on.
+
+    A digest, because what is said of a chat model goes into every trace, and a verifier may hold a key. Two
+    values with one digest have the same class, the same state, private attributes too, and functions with the
+    same code, defaults and closures. What those find in their module is not looked at.
 
     Example:
-        >>> described(len), described((1, "a", None))
-        ('builtins.len', [1, 'a', None])
+        >>> from functools import partial
+        >>> described(partial(round, ndigits=1))["class"]
+        'functools.partial'
+        >>> described(partial(round, ndigits=1)) == described(partial(round, ndigits=2))
+        False
     """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, Backbone):
-        return f"Backbone {fingerprint(value)}"
-    if depth >= _DEEPEST or isinstance(value, type):
-        return _name(value if isinstance(value, type) else type(value))
-    if isinstance(value, Mapping):
-        return {str(key): described(entry, depth + 1) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [described(entry, depth + 1) for entry in value]
-    if isinstance(value, set | frozenset):
-        return sorted(str(described(entry, depth + 1)) for entry in value)
-    return _described_object(value, depth)
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return {"class": _name(named), "state": digest_of(value)}
 
 
-def _described_object(value: Any, depth: int) -> Any:
-    code = getattr(value, "__code__", None)
-    if isinstance(code, CodeType):
-        cells = [_cell(cell) for cell in getattr(value, "__closure__", None) or ()]
-        owner = getattr(value, "__self__", None)
-        parts = [_code_digest(code), value.__defaults__, value.__kwdefaults__, cells, owner]
-        return [_name(value), *(described(part, depth + 1) for part in parts if part)]
-    if hasattr(value, "__qualname__"):  # a function written in C
-        return _name(value)
-    locks = (type(threading.Lock()), type(threading.RLock()))
-    state = {
-        name: described(entry, depth + 1)
-        for name, entry in getattr(value, "__dict__", {}).items()
-        if not isinstance(entry, locks)
-    }
-    return {"class": _name(type(value)), **state}
+def digest_of(value: Any) -> str:
+    """A short digest of any value, the same in every process.
+
+    Example:
+        >>> digest_of({"a": {1, 2}, "b": b"x"}) == digest_of({"b": b"x", "a": {2, 1}})
+        True
+    """
+    digester = _Digester()
+    digester.add(value)
+    return digester.hexdigest()
+
+
+class _Digester:
+    """Feeds a graph of objects into a hash, each object once."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=8)
+        self._seen: dict[int, int] = {}
+        self._alive: list[Any] = []  # or an address would come to stand for something else
+        self._depth = 0
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def add(self, value: Any) -> None:
+        if value is None or isinstance(value, str | int | float | complex | bytes):
+            self._say(f"{type(value).__name__} {value!r}")
+        elif isinstance(value, Backbone):
+            self._say(f"Backbone {fingerprint(value)}")
+        elif isinstance(value, type | ModuleType | _LOCKS):
+            self._say(_name(value if isinstance(value, type) else type(value)))
+        elif id(value) in self._seen:
+            self._say(f"object {self._seen[id(value)]}")
+        elif self._depth >= _DEEPEST or len(self._seen) >= _MOST_OBJECTS:
+            self._say(_name(type(value)))
+        else:
+            self._seen[id(value)] = len(self._seen)
+            self._alive.append(value)
+            self._depth += 1
+            self._add_object(value)
+            self._depth -= 1
+
+    def _add_object(self, value: Any) -> None:
+        kind = _name(type(value))
+        if isinstance(value, CodeType):
+            self._say_all("code", value.co_code, value.co_names, value.co_consts)
+        elif isinstance(getattr(value, "__code__", None), CodeType):
+            cells = [_cell(cell) for cell in getattr(value, "__closure__", None) or ()]
+            owner = getattr(value, "__self__", None)
+            self._say_all(
+                _name(value), value.__code__, value.__defaults__, value.__kwdefaults__, cells, owner
+            )
+        elif hasattr(value, "__qualname__"):  # a function written in C
+            self._say_all(_name(value), getattr(value, "__self__", None))
+        elif isinstance(value, Mapping):
+            entries = sorted((digest_of(key), key) for key in value)
+            self._say_all(kind, [part for _, key in entries for part in (key, value[key])])
+        elif isinstance(value, list | tuple):
+            self._say_all(kind, *value)
+        elif isinstance(value, set | frozenset):
+            self._say_all(kind, *sorted(digest_of(entry) for entry in value))
+        elif hasattr(value, "untyped_storage"):  # a tensor
+            self._say_all(kind, *value.shape, _sample(value).numpy().tobytes())
+        else:
+            self._say_all(kind, *_state(value))
+
+    def _say_all(self, kind: str, *parts: Any) -> None:
+        self._say(f"{kind} of {len(parts)}")
+        for part in parts:
+            self.add(part)
+
+    def _say(self, text: str) -> None:
+        self._hash.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
+
+
+def _state(value: Any) -> list[Any]:
+    """What an object is made of, by the protocol that copies and pickles use."""
+    try:
+        reduce = copyreg.dispatch_table.get(type(value))
+        parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
+    except Exception:  # a class that does not want to be pickled may raise anything
+        return [getattr(value, "__dict__", None)]
+    if isinstance(parts, str):
+        return [parts]
+    entries = [None if part is None else list(part) for part in parts[3:5]]
+    return [*parts[:3], *entries]
 
 
 def _computed(backbone: Backbone) -> str:
@@ -83,12 +155,7 @@ def _computed(backbone: Backbone) -> str:
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     digest.update(str(getattr(backbone.tokenizer, "chat_template", None)).encode())
     with torch.no_grad():
-        samples = []
-        for parameter in backbone.model.parameters():
-            flat = parameter.detach().reshape(-1)
-            step = max(1, flat.numel() // 16)
-            # Quantised weights are bytes, and a number all the same.
-            samples.append(flat[::step][:16].to(torch.float32).cpu())
+        samples = [_sample(parameter) for parameter in backbone.model.parameters()]
         if samples:
             digest.update(torch.cat(samples).numpy().tobytes())
     return digest.hexdigest()
@@ -105,8 +172,10 @@ def _cell(cell: Any) -> Any:
         return None
 
 
-def _code_digest(code: CodeType) -> str:
-    """The same for the same source: constants may hold code objects, whose text has an address."""
-    constants = [_code_digest(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    text = repr((code.co_code, code.co_names, constants))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def _sample(tensor: "torch.Tensor") -> "torch.Tensor":
+    """A few values of a tensor."""
+    import torch
+
+    flat = tensor.detach().reshape(-1)
+    # Quantised weights are bytes, and a number all the same.
+    return flat[:: max(1, flat.numel() // 16)][:16].to(torch.float32).cpu()

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from latentseek_agents.chat.background import Piece, apieces, pieces
 from latentseek_agents.chat.constraints import JSONConstraint, available
 from latentseek_agents.chat.events import Listeners, stream_config, with_run_id
-from latentseek_agents.chat.identity import described, fingerprint
+from latentseek_agents.chat.identity import described, digest_of, fingerprint
 from latentseek_agents.chat.loaded import loaded_backbone
 from latentseek_agents.chat.options import (
     check_call_options,
@@ -254,7 +254,8 @@ class ChatLatentSeek(BaseChatModel):
         if self.backbone is not None:
             found["weights"] = f"{fingerprint(self.backbone)} {self.backbone.dtype}"
         else:
-            found["model_options"] = {name: str(value) for name, value in sorted(self.model_options.items())}
+            # Digests: a token for the hub may be among them.
+            found["model_options"] = {name: digest_of(value) for name, value in self.model_options.items()}
         if self.verifier is not None:
             found |= {"verifier": described(self.verifier), "search": plain}
         return found
