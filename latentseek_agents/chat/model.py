@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from latentseek_agents.chat.background import Piece, apieces, pieces
 from latentseek_agents.chat.constraints import JSONConstraint, available
-from latentseek_agents.chat.events import Listeners, stream_config, with_run_id
+from latentseek_agents.chat.events import Listeners, call_of, with_run_id
 from latentseek_agents.chat.identity import described, digest_of, fingerprint
 from latentseek_agents.chat.loaded import loaded_backbone
 from latentseek_agents.chat.options import (
@@ -128,7 +128,7 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        listeners = Listeners(run_manager)
+        listeners = Listeners(run_manager, self.callbacks)
         return _result(Turn(self._request(messages, stop, kwargs), on_event=listeners.tell).write())
 
     def _stream(
@@ -138,7 +138,7 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        listeners, shown = Listeners(run_manager), ""
+        listeners, shown = Listeners(run_manager, self.callbacks), ""
         said = pieces(self._request(messages, stop, kwargs))
         try:
             for kind, value in said:
@@ -157,7 +157,7 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        listeners = Listeners(run_manager)
+        listeners = Listeners(run_manager, self.callbacks)
         request = await self._arequest(messages, stop, kwargs)
         said = apieces(request)
         try:
@@ -177,7 +177,7 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        listeners, shown = Listeners(run_manager), ""
+        listeners, shown = Listeners(run_manager, self.callbacks), ""
         said = apieces(await self._arequest(messages, stop, kwargs))
         try:
             async for kind, value in said:
@@ -201,11 +201,8 @@ class ChatLatentSeek(BaseChatModel):
         config = with_run_id(config)
         chunks = super().stream(input, config, stop=stop, **kwargs)
         # The first step opens the stream; only there is the configuration read.
-        token = stream_config.set(config)
-        try:
+        with call_of(config=config):
             first = next(chunks, None)
-        finally:
-            stream_config.reset(token)
         if first is not None:
             yield first
             yield from chunks
@@ -222,11 +219,8 @@ class ChatLatentSeek(BaseChatModel):
         config = with_run_id(config)
         chunks: Any = super().astream(input, config, stop=stop, **kwargs)
         try:
-            token = stream_config.set(config)
-            try:
+            with call_of(config=config):
                 first = await anext(chunks, None)
-            finally:
-                stream_config.reset(token)
             if first is not None:
                 yield first
                 async for chunk in chunks:
@@ -234,6 +228,27 @@ class ChatLatentSeek(BaseChatModel):
         finally:
             # Not when the garbage is collected: the decoding is to stop now.
             await chunks.aclose()
+
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # It may open a stream itself, where somebody listens, and does not tell that whose it is.
+        with call_of(run_manager=run_manager):
+            return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with call_of(run_manager=run_manager):
+            return await super()._agenerate_with_cache(messages, stop, run_manager, **kwargs)
 
     @property
     def _llm_type(self) -> str:

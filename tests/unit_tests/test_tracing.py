@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import START, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, ChatLatentSeek, LatentSeek, LatentSeekConfig, LatentSeekNode
@@ -40,6 +40,16 @@ class Recorder(BaseTracer):
                 yield from below(child)
 
         return [run for root in self.roots for run in below(root)]
+
+
+class Told(BaseCallbackHandler):
+    """Keeps the names of custom events, and whose they are."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    def on_custom_event(self, name: str, data: Any, *, run_id: Any, **_: Any) -> None:
+        self.events.append((name, run_id))
 
 
 class State(TypedDict, total=False):
@@ -104,28 +114,49 @@ def test_streamed_snapshots_are_traced_the_same(tiny: Backbone, how: str) -> Non
     assert [run.name for run in recorder.runs()][1:] == ["iteration 0", "iteration 1", "iteration 2"]
 
 
-@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream", "within"])
+WAYS = ["invoke", "ainvoke", "stream", "astream", "within", "streaming", "astreaming", "node", "anode"]
+
+
+@pytest.mark.parametrize("how", WAYS)
 def test_iterations_of_a_chat_model_are_runs_below_its_own(tiny: Backbone, how: str) -> None:
     recorder = Recorder()
-    chat = ChatLatentSeek(backbone=tiny, verifier=ScriptedVerifier(SCORES), config=CONFIG)
+    told = Told()
+    chat = ChatLatentSeek(
+        backbone=tiny,
+        verifier=ScriptedVerifier(SCORES),
+        config=CONFIG,
+        callbacks=[told],
+        disable_streaming=False,
+        **({"streaming": True} if "streaming" in how else {}),
+    )
     config: Any = {"callbacks": [recorder], "tags": ["mine"]}
-    if how == "invoke":
+
+    async def listen(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    app: Any = StateGraph(MessagesState)
+    app.add_node("chat", lambda state, config: {"messages": [chat.invoke(state["messages"], config)]})
+    app = app.add_edge(START, "chat").compile()
+    asked: Any = {"messages": [("user", "Hi!")]}
+    if how in ("invoke", "streaming"):
         chat.invoke("Hi!", config)
-    elif how == "ainvoke":
+    elif how in ("ainvoke", "astreaming"):
         asyncio.run(chat.ainvoke("Hi!", config))
     elif how == "stream":
         list(chat.stream("Hi!", config))
     elif how == "astream":
-
-        async def listen() -> None:
-            async for _ in chat.astream("Hi!", config):
-                pass
-
-        asyncio.run(listen())
-    else:
+        asyncio.run(listen(chat.astream("Hi!", config)))
+    elif how == "within":
         (RunnableLambda(lambda text: text) | chat).invoke("Hi!", config)
+    elif how == "node":
+        list(app.stream(asked, config, stream_mode="messages"))
+    else:
+        asyncio.run(listen(app.astream_events(asked, config, version="v2")))
     (called,) = [run for run in recorder.runs() if run.run_type == "llm"]
     assert [run.name for run in called.child_runs] == ["iteration 0", "iteration 1", "iteration 2"]
+    # The model's own callbacks hear of them as well, as of something that its run says.
+    assert told.events == [("latentseek_iteration", called.id)] * 3
     for run, score in zip(called.child_runs, SCORES, strict=True):
         assert run.metadata["score"] == score
         assert "mine" in (run.tags or [])
