@@ -1,7 +1,9 @@
 """A math agent: the model reasons and may compute with tools; its conclusion is checked and refined."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -28,6 +30,7 @@ from latentseek_agents.graphs.decisions import StopReason, best_attempt
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import (
+    RefineContext,
     RefineInput,
     checked_backbone,
     checked_config,
@@ -41,6 +44,7 @@ from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 __all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
 _TOOL_ROUNDS = 4
+_SHORTEST_SECONDS = 1e-3  # for a model whose time is up: it writes one token
 # Or the thread's next question, asked without a reference, would be compared with this one's.
 _FORGOTTEN = {"reference": None}
 _SYSTEM = (
@@ -69,7 +73,7 @@ class MathAgentState(MathAgentInput, total=False):
     iterations: list[dict[str, Any]]
     """The agent's own solution first, then the attempts of the search, if there was one."""
     usage: dict[str, Any]
-    """Costs of judging and of the search; those of the chat model stand in its messages."""
+    """Costs of reasoning, judging and the search: what the budgets of the settings are compared with."""
     began: int
     """How many messages there were when the agent set to work; those behind them are its own."""
 
@@ -95,7 +99,8 @@ def create_math_agent(
         model: A backbone, which becomes a ``ChatLatentSeek``; or a chat model of yours that can bind tools.
         backbone: What the search runs on; needed if ``model`` is a chat model that is no ``ChatLatentSeek``.
         verifier: The judge; by default step checks combined with self-reward.
-        config: Settings of the search.
+        config: Settings of the search. Its budgets of seconds and tokens are those of a whole run. When they
+            are used up the model must conclude; a chat model of ours is stopped then in the midst of it.
         tools: What the model may call; by default ``calculate``, ``solve_equation``, ``check_math_steps``
             and ``check_answer``.
         max_tool_rounds: Rounds of calls after which the model must conclude.
@@ -157,7 +162,7 @@ def math_agent_graph(
     builder = StateGraph(MathAgentState, input_schema=MathAgentInput, context_schema=context_schema)
     parts: dict[str, NodeFunction] = {
         "begin": lambda state, runtime, _: nodes(runtime).begin(state),
-        "reason": lambda state, runtime, _: nodes(runtime).reason(state),
+        "reason": lambda state, runtime, _: nodes(runtime).reason(state, runtime),
         "check": lambda state, runtime, _: nodes(runtime).check(state, runtime),
         "refine": lambda state, runtime, _: nodes(runtime).refine(state, runtime),
     }
@@ -193,11 +198,12 @@ class MathAgentNodes:
         if max_tool_rounds < 0:
             raise ConfigError(f"max_tool_rounds={max_tool_rounds}: it must be at least 0")
         self.config = checked_config(config)
-        self.concluding, policy = _models(model, backbone, self.config)
+        self.chat, policy = _models(model, backbone, self.config)
         self.verifier = default_verifier(policy) if verifier is None else checked_verifier(verifier)
         self.max_tool_rounds = max_tool_rounds
         self.system_prompt = system_prompt
-        self.reasoning = _with_tools(self.concluding, tools)
+        self.tools = tuple(tools)
+        _with_tools(self.chat, self.tools)  # a tool that cannot be bound is found here
         self.search = create_refine_graph(policy, verifier=self.verifier, config=self.config).compile()
 
     def begin(self, state: MathAgentState) -> dict[str, Any]:
@@ -218,13 +224,20 @@ class MathAgentNodes:
             "usage": Usage().to_dict(),
         }
 
-    def reason(self, state: MathAgentState) -> dict[str, Any]:
-        """Let the model think, with tools as long as there are rounds left."""
+    def reason(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Let the model think, with tools as long as there are rounds and budgets left."""
         messages = state["messages"]
         if not any(isinstance(message, SystemMessage) for message in messages):
             messages = [SystemMessage(self.system_prompt), *messages]
-        model = self.reasoning if _rounds(state) < self.max_tool_rounds else self.concluding
-        return {"messages": [model.invoke(messages)]}
+        config, usage = config_for(self.config, runtime), Usage.from_dict(state["usage"])
+        chat = _bounded(self.chat, runtime.context, _seconds_left(config, usage))
+        may_call = _rounds(state) < self.max_tool_rounds and _out_of(config, usage) is None
+        model = _with_tools(chat, self.tools if may_call else ())
+        began = time.monotonic()
+        message = model.invoke(messages)
+        written = (getattr(message, "usage_metadata", None) or {}).get("output_tokens", 0)
+        usage += Usage(policy_tokens=written, policy_seconds=time.monotonic() - began)
+        return {"messages": [message], "usage": usage.to_dict()}
 
     def check(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Judge the solution that the model ended with."""
@@ -239,12 +252,18 @@ class MathAgentNodes:
             answer=extract_answer(text),
         )
         config = config_for(self.config, runtime)
-        attempt, usage = judge(self.verifier, config, state["question"], state.get("reference"), attempt)
+        attempt, spent = judge(self.verifier, config, state["question"], state.get("reference"), attempt)
+        usage = Usage.from_dict(state["usage"]) + spent
         update = {**_shown(attempt), "iterations": [attempt.to_dict()], "usage": usage.to_dict()}
         return update | _FORGOTTEN if attempt.passed else update
 
     def refine(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search from a draft that knows what the tools computed, and return the best of all attempts."""
+        config = config_for(self.config, runtime)
+        usage = Usage.from_dict(state["usage"])
+        out_of = _out_of(config, usage)
+        if out_of is not None:
+            return {"stop_reason": out_of, **_FORGOTTEN}
         found: Any = {}
         asked: RefineInput = {
             "question": _with_results(state["question"], state["messages"][state["began"] :]),
@@ -252,8 +271,9 @@ class MathAgentNodes:
         }
         for mode, chunk in self.search.stream(
             asked,
-            {"recursion_limit": supersteps(config_for(self.config, runtime))},
+            {"recursion_limit": supersteps(config)},
             stream_mode=["custom", "values"],
+            context=_what_is_left(runtime.context, config, usage),
         ):
             if mode == "custom":
                 runtime.stream_writer(chunk)
@@ -261,7 +281,7 @@ class MathAgentNodes:
                 found = chunk
         attempts = [Attempt.from_dict(entry) for entry in (*state["iterations"], *found["iterations"])]
         chosen = best_attempt(attempts, self.config.keep)
-        usage = Usage.from_dict(state["usage"]) + Usage.from_dict(found["usage"])
+        usage += Usage.from_dict(found["usage"])
         update = {
             **_shown(chosen),
             **_FORGOTTEN,
@@ -305,6 +325,45 @@ def _models(
         return model, checked_backbone(backbone or own)
     policy = checked_backbone(model)
     return ChatLatentSeek(backbone=policy, config=config, max_tokens=config.max_new_tokens), policy
+
+
+def _seconds_left(config: LatentSeekConfig, usage: Usage) -> float | None:
+    return None if config.max_seconds is None else config.max_seconds - usage.seconds
+
+
+def _out_of(config: LatentSeekConfig, usage: Usage) -> StopReason | None:
+    """Which budget is used up."""
+    if config.max_seconds is not None and usage.seconds >= config.max_seconds:
+        return "seconds"
+    if config.max_total_tokens is not None and usage.tokens >= config.max_total_tokens:
+        return "tokens"
+    return None
+
+
+def _what_is_left(context: Any, config: LatentSeekConfig, usage: Usage) -> RefineContext:
+    """The run's context for the search, whose budgets are what the reasoning left of them."""
+    given = context if isinstance(context, RefineContext) else RefineContext()
+    tokens = config.max_total_tokens
+    return replace(
+        given,
+        max_seconds=_seconds_left(config, usage),
+        max_total_tokens=None if tokens is None else tokens - usage.tokens,
+    )
+
+
+def _bounded(chat: BaseChatModel, context: Any, seconds: float | None) -> BaseChatModel:
+    """A chat model of ours with the settings of this run and what is left of the time; others as they are."""
+    config = getattr(chat, "config", None)
+    if not isinstance(config, LatentSeekConfig):
+        return chat
+    changes: dict[str, Any] = {}
+    if isinstance(context, RefineContext):
+        config = context.apply(config)
+        own = {"max_tokens": context.max_new_tokens, "seed": context.seed}
+        changes = {name: value for name, value in own.items() if value is not None}
+    if seconds is not None:
+        config = config.replace(max_seconds=max(seconds, _SHORTEST_SECONDS))
+    return chat.model_copy(update={**changes, "config": config})
 
 
 def _with_tools(chat: BaseChatModel, tools: Sequence[BaseTool]) -> Any:

@@ -1,6 +1,7 @@
 """The math agent: tools are called, the conclusion is judged, and refined if it does not pass."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from langgraph_supervisor import create_supervisor
 from latentseek_agents import ChatLatentSeek, LatentSeekConfig, Verdict
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError
-from latentseek_agents.graphs import create_math_agent
+from latentseek_agents.graphs import RefineContext, create_math_agent
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_backbone
 from latentseek_agents.tools import StepVerifier
 from tests.unit_tests.test_chat_standard import hermes_tokenizer
@@ -172,6 +173,37 @@ def test_what_a_supervisor_says_is_neither_a_round_nor_a_result():
     assert kinds(result)[3:5] == ["ai", "tool"]
     assert "calculate" in asked[1]
     assert "transfer" not in asked[1]
+
+
+def test_the_budgets_are_those_of_the_whole_run():
+    agent: Any = create_math_agent(
+        scripted_backbone([CALL, WRONG, RIGHT]),
+        verifier=StepVerifier(),
+        config=CONFIG.replace(max_total_tokens=len(CALL) + 5),
+    )
+    result = agent.compile().invoke({"question": QUESTION})
+    assert (result["answer"], result["passed"], result["stop_reason"]) == ("79", False, "tokens")
+    assert len(result["iterations"]) == 1, "what the reasoning wrote counts"
+
+    def slow(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        time.sleep(0.3)
+        return Verdict(-1.0, False)
+
+    agent = create_math_agent(
+        scripted_backbone([RIGHT]), verifier=slow, config=CONFIG.replace(max_seconds=0.3)
+    )
+    result = agent.compile().invoke({"question": QUESTION})
+    assert (result["stop_reason"], len(result["iterations"])) == ("seconds", 1)
+
+
+def test_a_run_may_change_the_settings_of_the_reasoning_as_well():
+    backbone = scripted_backbone(lambda _: WRONG)
+    graph: Any = create_math_agent(backbone, verifier=StepVerifier(), config=CONFIG).compile()
+    context = RefineContext(max_new_tokens=4, max_iterations=1)
+    result = graph.invoke({"question": QUESTION}, context=context)
+    assert result["iterations"][0]["text"] == WRONG[:4]
+    whole = graph.invoke({"question": QUESTION})
+    assert whole["iterations"][0]["text"] == WRONG, "the change was that run's"
 
 
 # The package still builds on what LangGraph deprecated.
