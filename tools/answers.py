@@ -28,7 +28,9 @@ _JSON_KEY = re.compile(r"""["'](?:final|correct)?[ _-]?answer["']\s{0,20}:\s{0,2
 _JSON_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\"'/\\]|[ntr](?![A-Za-z]))")
 _PHRASE = re.compile(
     r"\banswer(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here))?\s{1,10}(?:is|are|was|equals|would\s+be|must\s+be)"
-    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just|as\s+follows)?\s{0,10}:?\**\s{0,20}\}?\s{0,20}",
+    r"\b\s{0,10}(?:therefore|thus|simply|exactly|just)?\s{0,10}"
+    r"(?:(?:(?:found|shown|determined|calculated|computed)\s+)?(?:to\s+be|as\s+follows)|(?:calculat|comput)ed\s+as)?"
+    r"\s{0,10}:?\**\s{0,20}\}?\s{0,20}",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -43,9 +45,8 @@ _SENTENCE_END = re.compile(
 )
 # "The answer is within the given limits" says something of an answer, and not which one it is.
 _REMARK = re.compile(
-    r"(?:indeed|also|now|then|clearly)?\s*(?:correct|reasonable|consistent\s+with|within|obtained|found|shown"
-    r"|calculated|computed|determined|derived|supposed\s+to|expected\s+to|based\s+on)\b[^\d$\\=]*\Z",
-    re.IGNORECASE,
+    r"(?:(?:indeed|also|now|then|clearly)\s+)?(?:correct|reasonable|consistent\s+with|within|obtained|found|shown"
+    r"|calculated|computed|determined|derived|based\s+on)(?:[\s,]+[a-z'-]{2,})*\Z"
 )
 _DISPLAY = re.compile(r"(\\\[|\$\$)(.{0,4000}?)(?:\\\]|\$\$)", re.DOTALL)
 _MARKDOWN = "*_`"

@@ -283,7 +283,8 @@ class ChatLatentSeek(BaseChatModel):
             ls_temperature=_given(kwargs.get("temperature"), self.temperature) or 0.0,
             ls_max_tokens=_given(kwargs.get("max_tokens"), self.max_tokens),
         )
-        if stops := [*(self.stop or ()), *(stop or ())]:
+        given = [stop] if isinstance(stop, str) else stop
+        if stops := [*(self.stop or ()), *(given or ())]:
             params["ls_stop"] = stops
         return params
 
@@ -321,6 +322,8 @@ class ChatLatentSeek(BaseChatModel):
         """
         converted = openai_tools(tools)
         choice = normal_choice(tool_choice, [tool["function"]["name"] for tool in converted])
+        if choice == "any" and not converted:
+            raise ConfigError(f"tool_choice={tool_choice!r} demands a call, but there is no tool to call")
         return self.bind(tools=converted, tool_choice=choice, **kwargs)
 
     def with_structured_output(
@@ -385,12 +388,14 @@ class ChatLatentSeek(BaseChatModel):
         backbone = self._loaded(options.get("model"))
         form = options.get("response_format")
         rules = reply_rules(form)
-        constraint = self._constraint(backbone, form) if isinstance(form, Mapping) else None
+        tools = [] if choice == "none" else tools
+        # A reply that may be a call cannot be held to a schema.
+        constraint = self._constraint(backbone, form) if isinstance(form, Mapping) and not tools else None
         stop = [stop] if isinstance(stop, str) else stop
         return TurnRequest(
             backbone=backbone,
             messages=messages,
-            tools=() if choice == "none" else tools,
+            tools=tools,
             must_call=forced_tools(choice, names),
             rules=rules,
             constraint=constraint,

@@ -19,6 +19,7 @@ Example:
 """
 
 import json
+import math
 import re
 import secrets
 from collections.abc import Collection
@@ -351,13 +352,26 @@ def _json_value(text: str, start: int) -> tuple[Any, int]:
         start += 1
     try:
         # Not strict: models write line breaks into strings as they are.
-        return json.JSONDecoder(strict=False, parse_constant=_no_constant).raw_decode(text, start)
+        return json.JSONDecoder(strict=False, parse_constant=_no_constant, parse_float=_finite).raw_decode(
+            text, start
+        )
     except (ValueError, RecursionError) as error:
         raise _CallError(f"it is not valid JSON ({error})") from None
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is too large")
+    return value
+
+
+# Not strict: models write line breaks into strings as they are.
+_READING: dict[str, Any] = {"strict": False, "parse_constant": _no_constant, "parse_float": _finite}
 
 
 def _as_call(value: Any, *, complete: bool = False) -> tuple[str, dict[str, Any]]:
@@ -390,7 +404,7 @@ def _arguments(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         # Some write the arguments as OpenAI's API does, as JSON in a string.
         try:
-            value = json.loads(value, strict=False, parse_constant=_no_constant)
+            value = json.loads(value, **_READING)
         except (ValueError, RecursionError):
             raise _CallError("its arguments are a string, and no JSON") from None
     if not isinstance(value, dict):

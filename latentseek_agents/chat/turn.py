@@ -121,13 +121,14 @@ class Turn:
         forced: list[int] = []
         if beginning:
             forced = list(backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])
-        text.force(forced)
         most = min(request.max_tokens, backbone.context_window - len(prompt.token_ids))
+        forced = forced[:most]
+        text.force(forced)
         seconds = request.config.max_seconds
         asked = DecodeRequest(
             prompt_ids=prompt.token_ids,
             forced_ids=forced,
-            max_new_tokens=max(0, most - len(forced)),
+            max_new_tokens=most - len(forced),
             end_token_ids=backbone.eos_token_ids,
             temperature=request.temperature or 0.0,
             seed=request.seed,

@@ -52,6 +52,10 @@ def search_config(
             values[name.strip()] = json.loads(text)
         except ValueError:
             values[name.strip()] = text
+    unknown = [name for name in values if name not in LatentSeekConfig.model_fields]
+    if unknown:
+        known = ", ".join(sorted(LatentSeekConfig.model_fields))
+        raise ConfigError(f"--set {unknown[0]}: there is no such setting; the settings are {known}")
     values |= {name: value for name, value in options.items() if value is not None}
     if preset is None:
         return LatentSeekConfig(**values)

@@ -88,6 +88,24 @@ def test_a_stop_sequence_is_not_looked_for_in_what_a_forced_call_begins_with() -
     assert [call["name"] for call in cut.invalid_tool_calls] == ["add"]
 
 
+def test_a_forced_call_keeps_to_the_limit_and_needs_a_tool() -> None:
+    chat = ChatLatentSeek(backbone=scripted_backbone([CALL], hermes_tokenizer()))
+    message: Any = chat.bind_tools([add], tool_choice="add").invoke("?", max_tokens=3)
+    assert message.usage_metadata["output_tokens"] == 3
+    assert message.response_metadata["finish_reason"] == "length"
+    assert message.tool_calls == []
+    with pytest.raises(ConfigError, match="there is no tool to call"):
+        chat.bind_tools([], tool_choice="any")
+
+
+def test_a_number_beyond_all_bounds_makes_no_valid_call() -> None:
+    reply = '<tool_call>\n{"name": "add", "arguments": {"a": 1e999, "b": 2}}\n</tool_call>'
+    chat = ChatLatentSeek(backbone=scripted_backbone([reply], hermes_tokenizer()))
+    message: Any = chat.bind_tools([add]).invoke("?")
+    assert message.tool_calls == []
+    assert "too large" in message.invalid_tool_calls[0]["error"]
+
+
 def test_a_tool_that_a_provider_runs_is_refused() -> None:
     chat = ChatLatentSeek(backbone=scripted_backbone(["Hi!"], hermes_tokenizer()))
     with pytest.raises(ConfigError, match="'web_search_preview' is run by its provider's server"):

@@ -195,6 +195,8 @@ def test_hostile_text_is_shown_as_text(run):
         (["x", "--set", "fraction"], None, "write it as name=value"),
         (["x", "--set", "fraction=2"], None, "fraction=2"),
         (["x", "--set", "colour=red"], None, "there is no such setting"),
+        (["x", "--set", "self=1"], None, "there is no such setting"),
+        (["x", "--set", "reward=psrm", "--preset", "Qwen2-7B-Instruct:gsm8k"], None, "no such setting"),
         (
             ["x", "--model", "Qwen/Qwen2.5-7B-Instruct", "--preset", "piqa"],
             None,

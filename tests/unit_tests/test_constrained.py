@@ -18,6 +18,8 @@ from latentseek_agents.testing import (
     tiny_model,
     tiny_tokenizer,
 )
+from tests.chat_cases import add
+from tests.unit_tests.test_chat_standard import hermes_tokenizer
 
 pytest.importorskip("llguidance")
 
@@ -145,3 +147,14 @@ def test_a_refined_reply_is_not_constrained() -> None:
     assert found["raw"].response_metadata["passed"]
     with pytest.raises(ConfigError, match="leave out strict or the verifier"):
         chat.with_structured_output(Whole, method="json_schema", strict=True).invoke("?")
+
+
+@pytest.mark.parametrize("choice", ["auto", "any"])
+def test_a_schema_leaves_room_for_tool_calls(choice: str) -> None:
+    call = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n</tool_call>'
+    form = {"type": "json_schema", "json_schema": SCHEMA}
+    chat = ChatLatentSeek(backbone=scripted_backbone([call], hermes_tokenizer())).bind_tools(
+        [add], tool_choice=choice, response_format=form
+    )
+    message: Any = chat.invoke("?")
+    assert [made["args"] for made in message.tool_calls] == [{"a": 1, "b": 2}]
