@@ -23,7 +23,7 @@ WAYS: dict[str, Way] = {
     "widened": lambda rows, weight: torch.nn.functional.linear(rows.float(), weight.float()),
     "chosen": fast_product,
 }
-ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 160)
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 256)
 
 
 def main() -> int:

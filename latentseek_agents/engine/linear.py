@@ -1,7 +1,8 @@
 """Linear layers for few rows on a CPU: the same product, computed in the way that is fastest there.
 
 ``torch`` computes ``x Wᵀ`` for any number of rows with one routine. With 4 to 48 rows in float32, ``(W xᵀ)ᵀ``
-takes two thirds to half of its time; and a CPU without bfloat16 arithmetic multiplies bfloat16 several times
+takes two thirds to half of its time, up to 96 rows about three quarters with one thread and as long with
+two; and a CPU without bfloat16 arithmetic multiplies bfloat16 several times
 faster after widening it to float32. ``benchmarks/linear.py`` prints the measurements that the limits here
 come from.
 """
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fast_product", "native_bfloat16", "with_fast_linear"]
 
-_FEWEST_TRANSPOSED, _MOST_TRANSPOSED = 4, 48
+_FEWEST_TRANSPOSED, _MOST_TRANSPOSED = 4, 96
 _FEWEST_WIDENED = 16
 # Widened weights of so many output features stay in the cache of a processor.
 _WIDENED_AT_ONCE = 2048

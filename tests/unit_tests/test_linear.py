@@ -6,7 +6,7 @@ import torch
 from latentseek_agents.engine import linear
 from latentseek_agents.engine.linear import fast_product, with_fast_linear
 
-ROWS = (1, 5, 6, 16, 17, 48, 49, 200)
+ROWS = (1, 5, 6, 16, 17, 48, 96, 97, 200)
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["native", "widened"])
