@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fractions", type=_numbers, default="0.2,0.5,1")
     parser.add_argument("--max-iterations", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=400)
-    parser.add_argument("--rows", type=int, default=64, help="most sequences in one pass")
+    parser.add_argument("--rows", type=int, default=48, help="most sequences in one pass")
     parser.add_argument("--shard", default="0/1")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, required=True)
@@ -97,7 +97,8 @@ def _run(arguments: argparse.Namespace, cells: list[tuple[float, float]]) -> Non
                 methods=[_METHOD],
                 out=_folder(arguments.out, arguments.latents, rate, fraction),
                 config=config,
-                batch=here,
+                # No more at once than fit into a pass: what is begun is lost if the sweep is killed.
+                batch=max(1, arguments.rows // len(cells)),
                 shard=shard,
                 on_outcome=advance,
             )
