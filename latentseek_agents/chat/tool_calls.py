@@ -57,6 +57,7 @@ _LONGEST_SHOWN = 4000
 _ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
 _NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"')
 _BETWEEN_CALLS = re.compile(r"[\s,;]*")
+_PROSE = re.compile(r"\s*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
 _AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
 
 
@@ -246,10 +247,17 @@ class _Reader:
                     raise _CallError("something follows the JSON")
         except _CallError as error:
             end = self._end_of_region(opener.end(), closer)
+            if self._is_prose(self.text[opener.end() : end]):
+                return None
             self._refuse(self.text[opener.start() : end], str(error))
             return end
         self._add_values(values)
         return end
+
+    def _is_prose(self, region: str) -> bool:
+        """Whether words follow a marker that only names it: "<tool_call> tags are used to call tools"."""
+        words = _PROSE.match(region)
+        return words is not None and words[1] not in self.tool_names
 
     def _mistral(self, opener: re.Match[str]) -> int:
         position = opener.end()

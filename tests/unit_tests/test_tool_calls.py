@@ -32,6 +32,9 @@ HERMES: list[Case] = [
     (f"\n\n<tool_call>\n{ADD_JSON}\n</tool_call>\n", "", [ADD], 0),
     (f"I add.\n<tool_call>\n{ADD_JSON}\n</tool_call>", "I add.", [ADD], 0),
     (f"<tool_call>{ADD_JSON}</tool_call>\nWait for it.", "Wait for it.", [ADD], 0),
+    ("The <tool_call> tags are used for calls.", "The <tool_call> tags are used for calls.", [], 0),
+    ("<tool_call> add one and two", "", [], 1),
+    ("<tool_call>call the tool</tool_call>", "", [], 1),
     (f"<tool_call>{ADD_JSON}</tool_call>\n<tool_call>{PARIS_JSON}</tool_call>", "", [ADD, PARIS], 0),
     (
         f"A\n<tool_call>{ADD_JSON}</tool_call> B <tool_call>{PARIS_JSON}</tool_call> C",
