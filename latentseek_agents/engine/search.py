@@ -26,6 +26,8 @@ __all__ = ["Round", "draft", "refine", "token_differences"]
 # Besides the tokenizer's own end token, these end a draft (and only a draft) in the authors' release.
 _RELEASE_STOP_WORDS = ("</s>", "<|im_end|>", "<|endoftext|>")
 
+_TOKENS_PICKED_AT_ONCE = 48
+
 OnToken = Callable[[int], None]
 
 
@@ -297,21 +299,30 @@ class _Writer:
         Independent latents decide all m. A consistent latent depends on the tokens before it, so only
         those up to the first that differs from the round before are decided; their hidden states are known.
         """
-        import torch
-
         tokens = self.previous.latent_token_ids
         inputs = self.latents.policy_inputs(1)[0]
-        if self.latents.consistent:
-            inputs = inputs[: len(tokens)]
         generator = _generator(self.config, self.iteration, sample, "latents")
+        if not self.latents.consistent:
+            return self._picked(inputs, generator), 0
+        inputs = inputs[: len(tokens)]
+        # The head is large, and as a rule an early token differs: it is asked part by part. All at once only
+        # where tokens are drawn, so that what is drawn does not depend on the size of the parts.
+        size = _TOKENS_PICKED_AT_ONCE if self.config.temperature == 0 else max(1, len(inputs))
+        picked: list[int] = []
+        while len(picked) < len(inputs):
+            picked += self._picked(inputs[len(picked) : len(picked) + size], generator)
+            different = token_differences(tokens[: len(picked)], picked)
+            if different:
+                picked = picked[: different[0] + 1]
+                break
+        return picked, len(picked)
+
+    def _picked(self, inputs: "torch.Tensor", generator: "torch.Generator") -> list[int]:
+        import torch
+
         with self.backbone.lock, torch.no_grad():
             logits = self.backbone.logits(inputs)
-        picked = [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
-        if not self.latents.consistent:
-            return picked, 0
-        different = token_differences(tokens, picked)
-        decided = different[0] + 1 if different else len(picked)
-        return picked[:decided], decided
+        return [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
 
     def _request(self, forced: list[int], sample: int, ends: frozenset[int]) -> DecodeRequest:
         import torch
