@@ -15,6 +15,7 @@ __all__ = [
     "as_verdict",
     "best_attempt",
     "best_sample",
+    "spent_budget",
     "stop_reason",
     "weighted_votes",
 ]
@@ -129,9 +130,24 @@ def stop_reason(
         return "unjudged"
     if samples[0].iteration >= config.max_iterations:
         return "iterations"
-    cut_short = any(sample.finish_reason == "seconds" for sample in samples)
-    if cut_short or (config.max_seconds is not None and usage.seconds >= config.max_seconds):
+    if any(sample.finish_reason == "seconds" for sample in samples):
+        return "seconds"
+    return spent_budget(config, usage) or (None if movable else "iterations")
+
+
+def spent_budget(config: LatentSeekConfig, usage: Usage) -> Literal["seconds", "tokens"] | None:
+    """Which budget is used up; None if there is something left of both.
+
+    Args:
+        config: The bounds.
+        usage: Spent so far.
+
+    Example:
+        >>> spent_budget(LatentSeekConfig(max_total_tokens=9), Usage(policy_tokens=9))
+        'tokens'
+    """
+    if config.max_seconds is not None and usage.seconds >= config.max_seconds:
         return "seconds"
     if config.max_total_tokens is not None and usage.tokens >= config.max_total_tokens:
         return "tokens"
-    return None if movable else "iterations"
+    return None

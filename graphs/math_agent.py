@@ -26,7 +26,7 @@ from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
 from latentseek_agents.graphs.background import NodeFunction, StoppableNode
-from latentseek_agents.graphs.decisions import StopReason, best_attempt
+from latentseek_agents.graphs.decisions import StopReason, best_attempt, spent_budget
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import (
@@ -231,7 +231,7 @@ class MathAgentNodes:
             messages = [SystemMessage(self.system_prompt), *messages]
         config, usage = config_for(self.config, runtime), Usage.from_dict(state["usage"])
         chat = _bounded(self.chat, runtime.context, _seconds_left(config, usage))
-        may_call = _rounds(state) < self.max_tool_rounds and _out_of(config, usage) is None
+        may_call = _rounds(state) < self.max_tool_rounds and spent_budget(config, usage) is None
         model = _with_tools(chat, self.tools if may_call else ())
         began = time.monotonic()
         message = model.invoke(messages)
@@ -261,9 +261,9 @@ class MathAgentNodes:
         """Search from a draft that knows what the tools computed, and return the best of all attempts."""
         config = config_for(self.config, runtime)
         usage = Usage.from_dict(state["usage"])
-        out_of = _out_of(config, usage)
-        if out_of is not None:
-            return {"stop_reason": out_of, **_FORGOTTEN}
+        spent = spent_budget(config, usage)
+        if spent is not None:
+            return {"stop_reason": spent, **_FORGOTTEN}
         found: Any = {}
         asked: RefineInput = {
             "question": _with_results(state["question"], state["messages"][state["began"] :]),
@@ -329,15 +329,6 @@ def _models(
 
 def _seconds_left(config: LatentSeekConfig, usage: Usage) -> float | None:
     return None if config.max_seconds is None else config.max_seconds - usage.seconds
-
-
-def _out_of(config: LatentSeekConfig, usage: Usage) -> StopReason | None:
-    """Which budget is used up."""
-    if config.max_seconds is not None and usage.seconds >= config.max_seconds:
-        return "seconds"
-    if config.max_total_tokens is not None and usage.tokens >= config.max_total_tokens:
-        return "tokens"
-    return None
 
 
 def _what_is_left(context: Any, config: LatentSeekConfig, usage: Usage) -> RefineContext:

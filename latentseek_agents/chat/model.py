@@ -389,8 +389,7 @@ class ChatLatentSeek(BaseChatModel):
         form = options.get("response_format")
         rules = reply_rules(form)
         tools = [] if choice == "none" else tools
-        # A reply that may be a call cannot be held to a schema.
-        constraint = self._constraint(backbone, form) if isinstance(form, Mapping) and not tools else None
+        constraint = self._constraint(backbone, form, tools) if isinstance(form, Mapping) else None
         stop = [stop] if isinstance(stop, str) else stop
         return TurnRequest(
             backbone=backbone,
@@ -410,15 +409,18 @@ class ChatLatentSeek(BaseChatModel):
             model_name=options.get("model") or self._model_name(),
         )
 
-    def _constraint(self, backbone: Backbone, form: Mapping[str, Any]) -> JSONConstraint | None:
+    def _constraint(
+        self, backbone: Backbone, form: Mapping[str, Any], tools: Sequence[Any]
+    ) -> JSONConstraint | None:
         """What a reply in this form is held to; None if it is only asked for it."""
         schema, strict = reply_schema(form), form.get("strict")
         if not schema or strict is False:
             return None
-        if self.verifier is not None:
+        free = "verifier" if self.verifier is not None else "tools" if tools else None
+        if free is not None:
             if strict:
                 raise ConfigError(
-                    "a reply with a verifier is not constrained; leave out strict or the verifier"
+                    f"a reply with a verifier or tools is not constrained; leave out strict or the {free}"
                 )
             return None
         if not strict and not available():

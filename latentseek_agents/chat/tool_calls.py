@@ -359,10 +359,7 @@ def _json_value(text: str, start: int) -> tuple[Any, int]:
     while text[start : start + 1].isspace():
         start += 1
     try:
-        # Not strict: models write line breaks into strings as they are.
-        return json.JSONDecoder(strict=False, parse_constant=_no_constant, parse_float=_finite).raw_decode(
-            text, start
-        )
+        return json.JSONDecoder(**_READING).raw_decode(text, start)
     except (ValueError, RecursionError) as error:
         raise _CallError(f"it is not valid JSON ({error})") from None
 

@@ -134,6 +134,6 @@ def test_a_reference_may_be_a_number_and_nothing_stranger(tiny: Backbone, create
     options = {"verifier": verifier} if create is create_best_of_n_graph else {}
     graph: Any = create(tiny, config=CONFIG, n=2, **options).compile()
     graph.invoke({**QUESTION, "reference": 4})
-    assert set(references) <= {"4"}
+    assert set(references) == ({"4"} if options else set())
     with pytest.raises(InputError, match="must be a string or a number"):
         graph.invoke({**QUESTION, "reference": [4]})

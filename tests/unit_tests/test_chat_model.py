@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -114,6 +115,21 @@ def test_characters_of_several_tokens_are_streamed_whole() -> None:
 # -- cancellation, and the event loop
 
 
+async def assert_cancelling_stops(
+    work: Coroutine[Any, Any, Any], ticks: Sequence[Any], begun: Callable[[], bool]
+) -> None:
+    """Cancel it in the midst of its decoding, and see that within a token nothing ticks any more."""
+    task = asyncio.create_task(work)
+    while not begun():
+        await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    count = len(ticks)
+    await asyncio.sleep(0.15)
+    assert len(ticks) <= count + 1
+
+
 async def test_cancelling_stops_the_decoding_within_a_token() -> None:
     written: list[float] = []
 
@@ -129,15 +145,7 @@ async def test_cancelling_stops_the_decoding_within_a_token() -> None:
 
     for work in (listen(), chat.ainvoke("?")):
         written.clear()
-        task = asyncio.create_task(work)
-        while len(written) < 4:
-            await asyncio.sleep(0.005)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        count = len(written)
-        await asyncio.sleep(0.15)
-        assert len(written) <= count + 1
+        await assert_cancelling_stops(work, written, lambda: len(written) >= 4)
 
 
 async def test_cancelling_stops_a_verifier_that_decodes() -> None:
@@ -159,15 +167,7 @@ async def test_cancelling_stops_a_verifier_that_decodes() -> None:
     for work in (listen(), chat.ainvoke("?")):
         ticks.clear()
         judging.clear()
-        task = asyncio.create_task(work)
-        while not judging.is_set() or len(ticks) < 8:
-            await asyncio.sleep(0.005)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        count = len(ticks)
-        await asyncio.sleep(0.15)
-        assert len(ticks) <= count + 1
+        await assert_cancelling_stops(work, ticks, lambda: judging.is_set() and len(ticks) >= 8)
 
 
 async def test_leaving_a_stream_stops_the_decoding(tiny: Backbone) -> None:

@@ -158,3 +158,6 @@ def test_a_schema_leaves_room_for_tool_calls(choice: str) -> None:
     )
     message: Any = chat.invoke("?")
     assert [made["args"] for made in message.tool_calls] == [{"a": 1, "b": 2}]
+    strict = chat.bind(response_format=form | {"strict": True})
+    with pytest.raises(ConfigError, match="leave out strict or the tools"):
+        strict.invoke("?")
