@@ -13,7 +13,7 @@ from latentseek_agents.evaluation.cells import ORACLE, Table, where
 from latentseek_agents.evaluation.figures import Drawing, can_draw, draw
 from latentseek_agents.evaluation.long_form import long_form
 from latentseek_agents.evaluation.markup import html_table, markdown_table, markdown_text, one_line
-from latentseek_agents.evaluation.tables import main_table, oracle_tables, result_tables
+from latentseek_agents.evaluation.tables import oracle_tables, result_tables
 
 __all__ = ["incomplete", "write_report"]
 
@@ -100,8 +100,7 @@ def _section(number: int, run: RunAnalysis) -> _Section:
         (f"{number}-{place}-{_file_name(drawing.where)}-{drawing.kind}.png", drawing)
         for place, drawing in enumerate(draw(run) if can_draw() else [], start=1)
     ]
-    results = [main_table(run), *result_tables(run)]
-    return _Section(run, incomplete(run), results, oracle_tables(run), drawings)
+    return _Section(run, incomplete(run), result_tables(run), oracle_tables(run), drawings)
 
 
 def _markdown(sections: Iterable[_Section]) -> str:

@@ -60,8 +60,8 @@ def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
 
 
 def result_tables(run: RunAnalysis) -> list[Table]:
-    """All tables but the first, without the oracles."""
-    return [table for table in _tables(run, oracle=False) if table.rows]
+    """All tables but those of the oracles; none without rows."""
+    return [table for table in [main_table(run), *_tables(run, oracle=False)] if table.rows]
 
 
 def oracle_tables(run: RunAnalysis) -> list[Table]:

@@ -109,6 +109,15 @@ def test_oracles_stand_apart_and_are_marked(tmp_path):
         assert method is None or "pass@n at" in line or method[1].endswith("(ORACLE)"), line
 
 
+def test_a_run_of_oracles_alone_has_no_empty_table(tmp_path):
+    oracles = [one for one in a_run() if one.key.method == "psrm"]
+    markdown = (written(tmp_path, oracles) / "report.md").read_text(encoding="utf-8")
+    assert "### Accuracy\n" not in markdown
+    assert "| psrm (ORACLE) | 87.5 (52.9–97.8) |" in section(
+        markdown, "Accuracy: ORACLE methods, a ceiling and no result"
+    )
+
+
 def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
     made = [attempt(0, "4", True, score=0.0, passed=True, policy_tokens=500)]
     outcomes = [one for one in a_run() if one.key.method == "sc:3"]
