@@ -6,14 +6,17 @@ All settings share one model, so that their passes are full. Every cell is a run
 own, in a folder below ``--out``: a sweep that was killed goes on where it was, and ``--shard 0/2`` and
 ``--shard 1/2`` share one. Without ``--model`` it only prints what the folders hold. The reward is the known
 answer (PSRM), so that the figures tell what a setting can reach, not what a verifier can find: choose on
-other questions than you report.
+other questions than you report. ``--temperatures 0,0.8`` draws the latents' tokens and what follows them too,
+and ``--samples 4`` sets blind sampling beside the grid: as many samples as a search of K = 3 has attempts.
 """
 
 import argparse
 import json
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,16 +30,47 @@ from latentseek_agents.evaluation import Outcome, evaluate, read_outcomes
 from latentseek_agents.evaluation.problems import load_problems
 from latentseek_agents.evaluation.run import Shard
 
-_METHOD = "psrm"
+_SAMPLES = "samples"
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A run of its own: a method with its settings, in its folder."""
+
+    method: str
+    folder: str
+    settings: dict[str, object]
 
 
 def main() -> None:
     """Run the cells that are not there yet, then print the table."""
     arguments = _arguments()
-    cells = [(rate, fraction) for rate in arguments.rates for fraction in arguments.fractions]
     if arguments.model is not None:
-        _run(arguments, cells)
+        _run(arguments, _cells(arguments))
     _print(arguments.out, arguments.latents)
+
+
+def _cells(arguments: argparse.Namespace) -> list[_Cell]:
+    cells = [
+        _Cell(
+            "psrm",
+            f"{arguments.latents}_lr-{rate:g}_fraction-{fraction:g}"
+            + (f"_temperature-{temperature:g}" if temperature else ""),
+            {
+                "latents": arguments.latents,
+                "learning_rate": rate,
+                "fraction": fraction,
+                "temperature": temperature,
+                "continuation_temperature": temperature,
+            },
+        )
+        for rate in arguments.rates
+        for fraction in arguments.fractions
+        for temperature in arguments.temperatures
+    ]
+    if arguments.samples:
+        cells.append(_Cell(f"sc:{arguments.samples}", _SAMPLES, {}))
+    return cells
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,6 +84,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latents", choices=["independent", "consistent"], default="consistent")
     parser.add_argument("--rates", type=_numbers, default="0.01,0.03,0.1")
     parser.add_argument("--fractions", type=_numbers, default="0.2,0.5,1")
+    parser.add_argument("--temperatures", type=_numbers, default="0")
+    parser.add_argument("--samples", type=int, default=0, help="blind samples per question, beside the grid")
     parser.add_argument("--max-iterations", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=400)
     parser.add_argument("--rows", type=int, default=48, help="most sequences in one pass")
@@ -63,7 +99,7 @@ def _numbers(text: str) -> list[float]:
     return [float(number) for number in text.split(",")]
 
 
-def _run(arguments: argparse.Namespace, cells: list[tuple[float, float]]) -> None:
+def _run(arguments: argparse.Namespace, cells: Sequence[_Cell]) -> None:
     torch.set_num_threads(arguments.threads)
     problems = load_problems(arguments.data, limit=arguments.limit, start=arguments.start)
     index, count = map(int, arguments.shard.split("/"))
@@ -83,19 +119,17 @@ def _run(arguments: argparse.Namespace, cells: list[tuple[float, float]]) -> Non
             with one_at_a_time:
                 progress.advance(bar)
 
-        def cell(rate: float, fraction: float) -> None:
+        def run(cell: _Cell) -> None:
             config = LatentSeekConfig(
-                latents=arguments.latents,
-                learning_rate=rate,
-                fraction=fraction,
                 max_iterations=arguments.max_iterations,
                 max_new_tokens=arguments.max_new_tokens,
+                **cell.settings,
             )
             evaluate(
                 backbone,
                 problems,
-                methods=[_METHOD],
-                out=_folder(arguments.out, arguments.latents, rate, fraction),
+                methods=[cell.method],
+                out=arguments.out / cell.folder,
                 config=config,
                 # No more at once than fit into a pass: what is begun is lost if the sweep is killed.
                 batch=max(1, arguments.rows // len(cells)),
@@ -103,33 +137,33 @@ def _run(arguments: argparse.Namespace, cells: list[tuple[float, float]]) -> Non
                 on_outcome=advance,
             )
 
-        for done in [pool.submit(cell, *place) for place in cells]:
+        for done in [pool.submit(run, cell) for cell in cells]:
             done.result()
-
-
-def _folder(out: Path, latents: str, rate: float, fraction: float) -> Path:
-    return out / f"{latents}_lr-{rate:g}_fraction-{fraction:g}"
 
 
 def _print(out: Path, latents: str) -> None:
     table = Table(title=f"{latents} latents: questions right after so many iterations (an oracle chooses)")
-    for column in ("learning rate", "fraction", "questions", "draft"):
+    for column in ("learning rate", "fraction", "temperature", "questions", "first"):
         table.add_column(column, justify="right")
-    rows = []
-    for folder in sorted(out.glob(f"{latents}_lr-*")):
-        settings = json.loads((folder / "run.json").read_text())["config"]
-        outcomes = list(read_outcomes(folder))
-        rows.append((settings["learning_rate"], settings["fraction"], outcomes, settings["max_iterations"]))
-    most = max((row[-1] for row in rows), default=0)
-    for iteration in range(1, most + 1):
+    rows: list[tuple[tuple[str, ...], list[Outcome]]] = []
+    for folder in [*sorted(out.glob(f"{latents}_lr-*")), *out.glob(_SAMPLES)]:
+        settings = json.loads((folder / "run.json").read_text())
+        config, outcomes = settings["config"], list(read_outcomes(folder))
+        key = (config["learning_rate"], config["fraction"], config["temperature"])
+        if folder.name == _SAMPLES:
+            rows.append((("-", "-", f"samples, {settings['temperature']:g}"), outcomes))
+        else:
+            rows.append((tuple(f"{value:g}" for value in key), outcomes))
+    most = max((len(outcome.attempts) for _, outcomes in rows for outcome in outcomes), default=1)
+    for iteration in range(1, most):
         table.add_column(str(iteration), justify="right")
     table.add_column("changed tokens", justify="right")
-    for rate, fraction, outcomes, iterations in sorted(rows, key=lambda row: row[:2]):
+    for names, outcomes in rows:
         first = Counter(_first_right(outcome) for outcome in outcomes)
-        right = [sum(first[place] for place in range(last + 1)) for last in range(iterations + 1)]
+        right = [sum(first[place] for place in range(last + 1)) for last in range(most)]
         later = [attempt.changed for outcome in outcomes for attempt in outcome.attempts[1:]]
-        changed = f"{sum(later) / len(later):.1f}" if later else "-"
-        table.add_row(f"{rate:g}", f"{fraction:g}", str(len(outcomes)), *map(str, right), changed)
+        changed = f"{sum(later) / len(later):.1f}" if later and names[0] != "-" else "-"
+        table.add_row(*names, str(len(outcomes)), *map(str, right), changed)
     Console().print(table)
 
 
