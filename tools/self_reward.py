@@ -197,6 +197,7 @@ class SelfReward:
         usage = Usage(
             verifier_tokens=sum(completion.new_tokens for completion in completions),
             verifier_forward_passes=sum(completion.forward_passes for completion in completions),
+            verifier_computed_tokens=sum(completion.computed_tokens for completion in completions),
         )
         return self._complete(opinions), usage
 

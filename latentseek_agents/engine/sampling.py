@@ -79,6 +79,7 @@ def sample(
     usage = Usage(
         policy_tokens=sum(completion.new_tokens for completion in completions),
         policy_forward_passes=sum(completion.forward_passes for completion in completions),
+        policy_computed_tokens=sum(completion.computed_tokens for completion in completions),
         policy_seconds=time.monotonic() - began,
     )
     return Round(attempts=attempts, search=b"", usage=usage)

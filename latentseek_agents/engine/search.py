@@ -96,6 +96,7 @@ def draft(
     usage = Usage(
         policy_tokens=completion.new_tokens,
         policy_forward_passes=completion.forward_passes,
+        policy_computed_tokens=completion.computed_tokens,
         policy_seconds=time.monotonic() - began,
     )
     return Round(attempts=[attempt], search=search, usage=usage)
@@ -272,7 +273,9 @@ class _Writer:
         start = self.previous.latent_start
         # What stands before the latents was not written again, but the tokens at the latents were.
         self.usage += Usage(
-            policy_tokens=len(completion.token_ids) - start, policy_forward_passes=completion.forward_passes
+            policy_tokens=len(completion.token_ids) - start,
+            policy_forward_passes=completion.forward_passes,
+            policy_computed_tokens=completion.computed_tokens,
         )
         attempt = _attempt(
             self.backbone,

@@ -25,6 +25,9 @@ class Usage:
         verifier_forward_passes: Calls of the model for the verifier.
         policy_seconds: Wall-clock seconds spent drafting and refining.
         verifier_seconds: Wall-clock seconds spent verifying.
+        policy_computed_tokens: Tokens that went through the model's layers for the policy: what was
+            generated, guesses that were refused, and prompts as far as they were not kept from before.
+        verifier_computed_tokens: The same for the verifier.
 
     Example:
         >>> (Usage(policy_tokens=3) + Usage(policy_tokens=4, verifier_tokens=5)).tokens
@@ -37,6 +40,8 @@ class Usage:
     verifier_forward_passes: int = 0
     policy_seconds: float = 0.0
     verifier_seconds: float = 0.0
+    policy_computed_tokens: int = 0
+    verifier_computed_tokens: int = 0
 
     @property
     def tokens(self) -> int:
@@ -47,6 +52,11 @@ class Usage:
     def forward_passes(self) -> int:
         """Model calls in all."""
         return self.policy_forward_passes + self.verifier_forward_passes
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens that went through the model's layers, in all."""
+        return self.policy_computed_tokens + self.verifier_computed_tokens
 
     @property
     def seconds(self) -> float:

@@ -11,13 +11,14 @@
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.engine.errors import ConfigError, NonFiniteError
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
 from latentseek_agents.evaluation.problems import Problem
@@ -25,7 +26,7 @@ from latentseek_agents.evaluation.records import AttemptRecord
 from latentseek_agents.graphs.baselines import majority
 from latentseek_agents.graphs.decisions import best_sample
 from latentseek_agents.graphs.judging import judge
-from latentseek_agents.runnable import LatentSeek
+from latentseek_agents.runnable import LatentSeek, LatentSeekResult
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.ground_truth import GroundTruth
@@ -82,7 +83,7 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         temperature: Of the samples of ``bon`` and ``sc``.
 
     Raises:
-        ConfigError: The name or its argument is unknown.
+        ConfigError: The name or its argument is unknown, or the temperature is no number from 0 on.
 
     Example:
         >>> from latentseek_agents.testing import tiny_backbone
@@ -92,6 +93,8 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         >>> method.name, len(work.attempts)
         ('sc:2', 2)
     """
+    if not 0 <= temperature < math.inf:
+        raise ConfigError(f"temperature={temperature} of the samples: it must be 0 or more")
     named = _read_name(name)
     verifier = _verifier(named.reward, backbone)
 
@@ -205,9 +208,12 @@ def _sampled(
             policy_tokens=len(attempt.token_ids),
             policy_seconds=made.usage.policy_seconds * share,
         )
-        record = _record(attempt, problem, cost)
-        passes = made.usage.policy_forward_passes * share
-        records.append(replace(record, policy_forward_passes=passes))
+        record = replace(
+            _record(attempt, problem, cost),
+            policy_forward_passes=made.usage.policy_forward_passes * share,
+            policy_computed_tokens=made.usage.policy_computed_tokens * share,
+        )
+        records.append(record)
     if verifier is not None:
         chosen = judged.index(best_sample(judged))
     else:
@@ -227,24 +233,36 @@ def _searched(
     asked = {"question": problem.question, "reference": problem.reference}
     costs: list[Usage] = []
     before = Usage()
-    for result in seek.stream(asked):
-        cost = _difference(result.usage, before)
-        before = result.usage
-        if len(result.iterations) > len(costs):
-            costs.append(cost)
-        else:  # an attempt that was cut short is no attempt, but was paid for
-            costs[-1] += cost
+    result: LatentSeekResult | None = None
+    failed: str | None = None
+    try:
+        for result in seek.stream(asked):
+            cost = _difference(result.usage, before)
+            before = result.usage
+            if len(result.iterations) > len(costs):
+                costs.append(cost)
+            else:  # an attempt that was cut short is no attempt, but was paid for
+                costs[-1] += cost
+    except NonFiniteError as error:
+        failed = f"error: {type(error).__name__}"
+        if result is None:
+            raise
+    if result is None:
+        raise RuntimeError("a search yields its draft at least")
     attempts = result.iterations
-    records = [_record(attempt, problem, cost) for attempt, cost in zip(attempts, costs, strict=True)]
+    records = [
+        _record(attempt, problem, cost, samples=config.num_samples if attempt.iteration else 1)
+        for attempt, cost in zip(attempts, costs, strict=True)
+    ]
     chosen = next(
         number
         for number, attempt in enumerate(attempts)
         if (attempt.text, attempt.score, attempt.passed) == (result.text, result.score, result.passed)
     )
-    return Work(tuple(records), chosen, result.stop_reason)
+    return Work(tuple(records), chosen, failed or result.stop_reason)
 
 
-def _record(attempt: Attempt, problem: Problem, cost: Usage) -> AttemptRecord:
+def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:
     right = False if attempt.answer is None else answers_agree(attempt.answer, problem.reference)
     values: dict[str, Any] = cost.to_dict()
     return AttemptRecord(
@@ -258,6 +276,7 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage) -> AttemptRecord:
         latents=len(attempt.latent_token_ids),
         checks=_checks(attempt.checks),
         text=attempt.text,
+        samples=samples,
         **values,
     )
 

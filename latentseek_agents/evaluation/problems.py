@@ -1,5 +1,6 @@
 """Problems with known answers: from the hub by name, or from a JSON Lines file."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class Problem:
     number: int
     question: str
     reference: str
+
+    @property
+    def digest(self) -> str:
+        """Of question and reference, to tell whether an earlier result is this problem's."""
+        text = json.dumps([self.question, self.reference])
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def load_problems(data: str, *, limit: int | None = None, start: int = 0) -> list[Problem]:

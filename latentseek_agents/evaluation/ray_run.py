@@ -15,8 +15,16 @@ from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.evaluation.methods import Method, make_method, method_names
 from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import Key, Outcome, RunFolder, read_outcomes
-from latentseek_agents.evaluation.run import Prompt, Task, perform, plan, run_settings
+from latentseek_agents.evaluation.records import Key, Outcome, RunFolder, require_settings
+from latentseek_agents.evaluation.run import (
+    Prompt,
+    Task,
+    known_outcomes,
+    perform,
+    plan,
+    run_settings,
+    settings_without_model,
+)
 
 __all__ = ["evaluate_with_ray"]
 
@@ -66,7 +74,8 @@ def evaluate_with_ray(
         raise ConfigError("evaluation over Ray needs it: pip install 'ray[data]'") from None
     base = config or LatentSeekConfig()
     tasks = plan(problems, method_names(methods), prompts)
-    known = _known(out)
+    require_settings(out, settings_without_model(base, temperature=temperature))
+    known = known_outcomes(tasks, out)
     if on_plan is not None:
         on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
     waiting = [task for task in tasks if task.key not in known]
@@ -130,12 +139,6 @@ class _Worker:
 
     def _perform(self, task: Task) -> Outcome:
         return perform(task, self._methods[task.key.method], self._config, "")
-
-
-def _known(out: str | Path) -> dict[Key, Outcome]:
-    if not (Path(out) / "run.json").exists():
-        return {}
-    return {outcome.key: outcome for outcome in read_outcomes(out)}
 
 
 def _to_row(task: Task) -> dict[str, Any]:

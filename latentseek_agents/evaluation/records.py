@@ -20,7 +20,15 @@ from filelock import FileLock, Timeout
 
 from latentseek_agents.engine.errors import InputError
 
-__all__ = ["AttemptRecord", "Key", "Outcome", "RunFolder", "read_outcomes", "read_settings"]
+__all__ = [
+    "AttemptRecord",
+    "Key",
+    "Outcome",
+    "RunFolder",
+    "read_outcomes",
+    "read_settings",
+    "require_settings",
+]
 
 _SCHEMA = 1
 
@@ -61,6 +69,11 @@ class AttemptRecord:
         verifier_forward_passes: Forward passes of the verdict.
         policy_seconds: Wall-clock seconds, of a machine that other problems share.
         verifier_seconds: The same for the verdict.
+        policy_computed_tokens: Tokens that went through the layers for it: what was written, guesses that
+            were refused, and the prompt as far as it was not kept. Samples share the prompt's.
+        verifier_computed_tokens: The same for the verdict.
+        samples: How many solutions were written of which this is the best; more than 1 if a search draws
+            several per iteration.
         checks: The verdict's parts, name to passed.
         text: What was written.
     """
@@ -79,6 +92,9 @@ class AttemptRecord:
     verifier_forward_passes: float = 0.0
     policy_seconds: float = 0.0
     verifier_seconds: float = 0.0
+    policy_computed_tokens: float = 0.0
+    verifier_computed_tokens: float = 0.0
+    samples: int = 1
     checks: dict[str, bool | None] | None = None
     text: str = ""
 
@@ -91,6 +107,11 @@ class AttemptRecord:
     def forward_passes(self) -> float:
         """Forward passes in all."""
         return self.policy_forward_passes + self.verifier_forward_passes
+
+    @property
+    def computed_tokens(self) -> float:
+        """Tokens through the model's layers, in all."""
+        return self.policy_computed_tokens + self.verifier_computed_tokens
 
     @property
     def seconds(self) -> float:
@@ -110,6 +131,7 @@ class Outcome:
         attempts: In their order, the first is the draft or the first sample.
         chosen: Position in ``attempts`` of the one that the method returns.
         stop_reason: Why it ended.
+        digest: Of question and known answer; None in the lines of earlier versions.
     """
 
     key: Key
@@ -119,6 +141,7 @@ class Outcome:
     attempts: tuple[AttemptRecord, ...]
     chosen: int
     stop_reason: str | None = None
+    digest: str | None = None
 
     @property
     def right(self) -> bool:
@@ -140,6 +163,7 @@ class Outcome:
                 "chosen": self.chosen,
                 "right": self.right,
                 "stop_reason": self.stop_reason,
+                "digest": self.digest,
             }
         )
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -225,10 +249,26 @@ class RunFolder:
                 os.replace(temporary, target)
         found = read_settings(self.path)
         if found.get("run") != self.fingerprint:
-            raise InputError(
-                f"{self.path} holds another run ({_difference(found, self.settings)}); "
-                "name another folder, or repeat that run's settings to go on with it"
-            )
+            raise _another_run(self.path, found, self.settings)
+
+
+def require_settings(path: str | Path, wanted: Mapping[str, Any]) -> None:
+    """Refuse a folder whose run differs in these settings; one that holds no run yet is welcome.
+
+    Raises:
+        InputError: It holds another run.
+    """
+    if (Path(path) / "run.json").exists():
+        found, plain = read_settings(path), json.loads(json.dumps(wanted))
+        if any(found.get(name) != value for name, value in plain.items()):
+            raise _another_run(path, found, plain)
+
+
+def _another_run(path: str | Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> InputError:
+    return InputError(
+        f"{path} holds another run ({_difference(found, wanted)}); "
+        "name another folder, or repeat that run's settings to go on with it"
+    )
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -290,6 +330,7 @@ def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome
                 attempts=attempts,
                 chosen=value["chosen"],
                 stop_reason=value["stop_reason"],
+                digest=value.get("digest"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None

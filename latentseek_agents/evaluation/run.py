@@ -13,12 +13,22 @@ from typing import Any, Literal
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError, LatentSeekError
+from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekError
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder
+from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
 
-__all__ = ["Shard", "Task", "evaluate", "model_fingerprint", "perform", "plan", "run_settings"]
+__all__ = [
+    "Shard",
+    "Task",
+    "evaluate",
+    "known_outcomes",
+    "model_fingerprint",
+    "perform",
+    "plan",
+    "run_settings",
+    "settings_without_model",
+]
 
 _PACKAGES = ("latentseek-agents", "torch", "transformers", "sympy")
 _FINGERPRINT_VALUES = 1024
@@ -98,6 +108,13 @@ def run_settings(backbone: Backbone, config: LatentSeekConfig, *, temperature: f
         "model_hash": model_fingerprint(backbone),
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "device": backbone.device.type,
+        **settings_without_model(config, temperature=temperature),
+    }
+
+
+def settings_without_model(config: LatentSeekConfig, *, temperature: float) -> dict[str, Any]:
+    """The part of :func:`run_settings` that is known before a model is loaded."""
+    return {
         "temperature": temperature,
         "config": config.model_dump(mode="json", exclude={"prompt"}),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
@@ -135,17 +152,24 @@ def perform(
 ) -> Outcome:
     """Do one task. A problem that cannot be worked on (it is too long, say) has a wrong answer.
 
+    A search whose latents stop being finite ends there, with the attempts that it has made.
+
     Args:
         task: What to do.
         method: The method that ``task.key`` names.
         config: Its seed is the run's; the problem gets one of its own.
         run: The run's fingerprint.
         on_token: Called with each token id as it is written; what it raises ends the task.
+
+    Raises:
+        ConfigError: A setting is out of range, which is no matter of this problem.
     """
     seed = problem_seed(config.seed, task.problem)
     own = config.replace(prompt=task.key.prompt, seed=seed)
     try:
         work = method.solve(task.problem, own, on_token)
+    except ConfigError:
+        raise
     except LatentSeekError as error:
         failed = AttemptRecord(attempt=0, answer=None, right=False, finish_reason="error", text=str(error))
         work = Work((failed,), 0, f"error: {type(error).__name__}")
@@ -157,6 +181,7 @@ def perform(
         attempts=work.attempts,
         chosen=work.chosen,
         stop_reason=work.stop_reason,
+        digest=task.problem.digest,
     )
 
 
@@ -220,7 +245,7 @@ def evaluate(
 
     with RunFolder(out, settings, part.name) as folder:
         tasks = plan(problems, list(made), prompts, part)
-        known = {outcome.key: outcome for outcome in folder.outcomes()}
+        known = known_outcomes(tasks, out)
         if on_plan is not None:
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
         waiting = [task for task in tasks if task.key not in known]
@@ -237,6 +262,33 @@ def evaluate(
             finally:
                 stop.set()  # on an error or Ctrl-C: what is under way ends at its next token
                 pool.shutdown(cancel_futures=True)
+
+
+def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]:
+    """What a run's folder holds already, by its key; nothing if it holds no run yet.
+
+    Raises:
+        InputError: A problem there, or two problems here, have the same name and number but are others.
+    """
+    planned: dict[Key, Task] = {}
+    for task in tasks:
+        other = planned.setdefault(task.key, task)
+        if other is not task:
+            raise InputError(
+                f"problem {task.key.problem} of {task.key.dataset!r} is there twice; name each file once, "
+                "and give files with other problems other names"
+            )
+    if not Path(out, "run.json").exists():
+        return {}
+    known = {outcome.key: outcome for outcome in read_outcomes(out)}
+    for key, task in planned.items():
+        digest = known[key].digest if key in known else None
+        if digest not in (None, task.problem.digest):
+            raise InputError(
+                f"{out} has results of another problem {key.problem} of {key.dataset!r}; use the file that "
+                "they were made with, or name another folder"
+            )
+    return known
 
 
 class _Interrupted(Exception):  # noqa: N818 - it is no error

@@ -13,11 +13,19 @@ from typing import Any
 import pytest
 
 from latentseek_agents import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError, InputError
+from latentseek_agents.engine.errors import ConfigError, InputError, NonFiniteError
+from latentseek_agents.engine.latents import Latents
 from latentseek_agents.evaluation.methods import make_method
 from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
-from latentseek_agents.evaluation.run import Shard, evaluate, model_fingerprint
+from latentseek_agents.evaluation.records import (
+    AttemptRecord,
+    Key,
+    Outcome,
+    RunFolder,
+    read_outcomes,
+    require_settings,
+)
+from latentseek_agents.evaluation.run import Shard, evaluate, model_fingerprint, settings_without_model
 from latentseek_agents.graphs import create_best_of_n_graph, create_self_consistency_graph
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from latentseek_agents.tools import StepVerifier
@@ -28,8 +36,10 @@ METHODS = ["cot", "sc:3", "bon:2:steps", "psrm", "walk:psrm", "steps"]
 
 
 def without_time(outcomes):
-    """Outcomes without what differs from run to run: the clock, and who shared a forward pass."""
-    nothing = {"policy_seconds": 0, "verifier_seconds": 0, "policy_forward_passes": 0}  # no model verifies
+    """Outcomes without what differs from run to run: time, shared passes, which prompts were kept."""
+    nothing = dict.fromkeys(
+        ("policy_seconds", "verifier_seconds", "policy_forward_passes", "policy_computed_tokens"), 0
+    )  # no model verifies
     return [
         replace(outcome, attempts=tuple(replace(attempt, **nothing) for attempt in outcome.attempts))
         for outcome in outcomes
@@ -104,6 +114,32 @@ def test_a_folder_of_another_run_is_refused(backbone, whole):
     assert sorted((file.name, file.read_bytes()) for file in whole.glob("*.json*")) == before
 
 
+def test_results_of_another_problem_are_not_taken_for_this_ones(backbone, whole):
+    changed = [replace(PROBLEMS[0], question="What is 0 + 2?"), *PROBLEMS[1:]]
+    with pytest.raises(InputError, match=r"results of another problem 0 of 'made up'; use the file"):
+        evaluate(backbone, changed, methods=["cot"], out=whole, config=CONFIG)
+
+
+def test_two_problems_of_one_name_and_number_are_refused(backbone, tmp_path):
+    with pytest.raises(InputError, match=r"problem 0 of 'made up' is there twice; name each file once"):
+        evaluate(backbone, [*PROBLEMS, PROBLEMS[0]], methods=["cot"], out=tmp_path, config=CONFIG)
+
+
+def test_lines_of_a_version_without_digests_are_read(tmp_path):
+    with RunFolder(tmp_path, {}) as folder:
+        folder.append(outcome_of(0))
+    file = tmp_path / "attempts-0-of-1.jsonl"
+    file.write_text(file.read_text().replace(', "digest": null', "").replace(', "samples": 1', ""))
+    assert read_outcomes(tmp_path) == [outcome_of(0)]
+
+
+def test_a_folder_of_other_settings_is_known_before_a_model_is(whole, tmp_path):
+    require_settings(whole, settings_without_model(CONFIG, temperature=0.8))
+    require_settings(tmp_path, settings_without_model(CONFIG, temperature=0.1))  # holds no run
+    with pytest.raises(InputError, match=r"holds another run \(temperature: 0.8 there, 0.1 here\)"):
+        require_settings(whole, settings_without_model(CONFIG, temperature=0.1))
+
+
 def test_two_writers_of_one_shard_are_refused(tmp_path):
     with RunFolder(tmp_path, {"a": 1}), pytest.raises(InputError, match="another process is writing"):
         RunFolder(tmp_path, {"a": 1})
@@ -159,6 +195,30 @@ def test_a_problem_that_is_too_long_is_wrong_and_stops_nothing(backbone, tmp_pat
     long = next(outcome for outcome in read_outcomes(tmp_path) if outcome.key.dataset == "long")
     assert not long.right
     assert long.stop_reason == "error: InputError"
+
+
+def test_a_search_that_breaks_off_keeps_its_attempts_and_costs(backbone, tmp_path, monkeypatch):
+    stepped = Latents.stepped
+
+    def second_step_fails(self, gradient, **options):
+        if self.step == 1:
+            raise NonFiniteError("a latent is NaN")
+        return stepped(self, gradient, **options)
+
+    monkeypatch.setattr(Latents, "stepped", second_step_fails)
+    evaluate(backbone, PROBLEMS[:1], methods=["cot", "psrm"], out=tmp_path, config=CONFIG)
+    cot, psrm = read_outcomes(tmp_path)
+    assert psrm.stop_reason == "error: NonFiniteError"
+    assert [attempt.attempt for attempt in psrm.attempts] == [0, 1]
+    assert psrm.attempts[0].text == cot.attempts[0].text
+    assert all(attempt.policy_tokens > 0 for attempt in psrm.attempts)
+
+
+def test_an_attempt_tells_of_how_many_samples_it_is_the_best(backbone, tmp_path):
+    config = CONFIG.replace(num_samples=3, temperature=0.8)
+    evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=config)
+    (outcome,) = read_outcomes(tmp_path)
+    assert [attempt.samples for attempt in outcome.attempts] == [1, 3, 3]
 
 
 def test_an_error_in_the_middle_loses_nothing(backbone, tmp_path):
@@ -235,6 +295,9 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(backbone, 
         evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, batch=0)
     with pytest.raises(ConfigError, match="is unknown"):
         evaluate(backbone, PROBLEMS, methods=["cot", "xx"], out=tmp_path)
+    for temperature in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="of the samples: it must be 0 or more"):
+            evaluate(backbone, PROBLEMS, methods=["sc"], out=tmp_path, temperature=temperature)
     with pytest.raises(ConfigError, match="shard 2/2"):
         Shard(2, 2)
     assert not list(tmp_path.iterdir())
