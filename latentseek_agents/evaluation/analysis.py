@@ -14,6 +14,8 @@ from latentseek_agents.evaluation.summary import (
     Summary,
     comparisons,
     iteration_summaries,
+    iteration_votes,
+    judged_summaries,
     keep_summaries,
     method_summaries,
     sample_summaries,
@@ -34,6 +36,7 @@ class GroupAnalysis:
         samples: Smaller numbers of samples.
         keeps: The searches with each choice among their attempts.
         iterations: The searches as if stopped earlier; in each, the position is the number of iterations.
+        votes: For each of these, self-consistency over as many samples on its questions; None without.
         comparisons: In pairs, on the same questions.
         coverage: Oracle searches beside samples.
         confusions: Verdicts against the truth.
@@ -47,6 +50,7 @@ class GroupAnalysis:
     samples: tuple[Summary, ...]
     keeps: tuple[Summary, ...]
     iterations: tuple[tuple[Summary, ...], ...]
+    votes: tuple[tuple[Summary | None, ...], ...]
     comparisons: tuple[Paired, ...]
     coverage: tuple[CoverageRow, ...]
     confusions: tuple[Confusion, ...]
@@ -77,11 +81,9 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
         questions: How many questions other methods or prompts have worked on; by default, those here.
     """
     pool = sample_pool(group)
-    judged = group.largest("bon")
-    best = None if judged is None or (pool and pool.judged) else SamplePool(judged)
     samples = [] if pool is None else sample_summaries(pool)
-    if best is not None:  # votes and coverage are those of the larger pool
-        samples += [summary for summary in sample_summaries(best) if summary.method.startswith("bon-")]
+    for judged in group.judged_pools:
+        samples += judged_summaries(SamplePool(judged))
     total = len(group.problems) if questions is None else questions
     return GroupAnalysis(
         dataset=group.dataset,
@@ -90,6 +92,7 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
         samples=tuple(samples),
         keeps=tuple(keep_summaries(group)),
         iterations=tuple(tuple(iteration_summaries(series)) for series in group.searches),
+        votes=tuple(tuple(iteration_votes(series, pool)) for series in group.searches),
         comparisons=tuple(comparisons(group, pool)),
         coverage=tuple(coverage_rows(group, pool)),
         confusions=tuple(confusions(group)),

@@ -19,11 +19,13 @@ class Rival:
 
     Args:
         samples: How many were drawn.
+        all_stored: Whether there are no more, so that its cost may be below the search's.
         summary: What came of them.
         found: The search compared with them.
     """
 
     samples: int
+    all_stored: bool
     summary: Summary
     found: Comparison | None
 
@@ -35,14 +37,16 @@ class CoverageRow:
     Args:
         method: The search, an oracle.
         iterations: After which it is looked at, all questions alike; it stops earlier where it is right.
+        solutions: How many it had written by then at most, the draft among them.
         search: Its numbers.
-        equal_attempts: As many samples as it had attempts at most; None if fewer are stored.
+        equal_attempts: As many samples as it wrote solutions at most; None if fewer are stored.
         equal_passes: As many samples as cost no more forward passes; None if one costs more.
         equal_passes_stopping: The same if sampling, like the search, stops at a right answer.
     """
 
     method: str
     iterations: int
+    solutions: int
     search: Summary
     equal_attempts: Rival | None
     equal_passes: Rival | None
@@ -74,8 +78,9 @@ def coverage_rows(group: Group, pool: SamplePool | None) -> list[CoverageRow]:
                 CoverageRow(
                     method=series.method,
                     iterations=count,
+                    solutions=search.most_solutions,
                     search=summarize(search, f"coverage after {count}"),
-                    equal_attempts=_rival(search, drawn, count + 1),
+                    equal_attempts=_rival(search, drawn, search.most_solutions),
                     equal_passes=_rival(search, drawn, _affordable(search, drawn)),
                     equal_passes_stopping=_rival(search, stopping, _affordable(search, stopping)),
                 )
@@ -97,4 +102,9 @@ def _rival(search: Series, drawn: list[Series], count: int) -> Rival | None:
     if not 1 <= count <= len(drawn):
         return None
     samples = drawn[count - 1]
-    return Rival(count, summarize(samples, "coverage", oracle=True), compare_series(search, samples))
+    return Rival(
+        count,
+        count == len(drawn),
+        summarize(samples, "coverage", oracle=True),
+        compare_series(search, samples),
+    )

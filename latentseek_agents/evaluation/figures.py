@@ -102,12 +102,16 @@ def _over_iterations(group: GroupAnalysis) -> list[_Curve]:
 
 
 def _over_tokens(group: GroupAnalysis) -> list[_Curve]:
-    curves = []
-    for name in ("sc", "bon"):
-        points = [summary for summary in group.samples if summary.method.startswith(f"{name}-")]
-        if points:
-            label = f"{name}-1 to {points[-1].method}"
-            curves.append(_Curve(label, [point.tokens for point in points], points))
+    families: dict[tuple[str, str, bool], list[Summary]] = {}
+    for summary in group.samples:
+        name, _, reward = summary.method.partition(":")
+        kind = name.partition("-")[0]
+        if kind in ("sc", "bon"):
+            families.setdefault((kind, reward, summary.oracle), []).append(summary)
+    curves = [
+        _Curve(f"{points[0].method} to {points[-1].method}", [p.tokens for p in points], points, oracle)
+        for (_, _, oracle), points in families.items()
+    ]
     curves += [
         _Curve(summary.method, [summary.tokens], [summary], summary.oracle, joined=False)
         for summary in group.methods
@@ -124,7 +128,7 @@ def _over_attempts(group: GroupAnalysis) -> list[_Curve]:
     for method in dict.fromkeys(row.method for row in group.coverage):
         rows = [row for row in group.coverage if row.method == method]
         points = [row.search for row in rows]
-        curves.append(_Curve(method, [row.iterations + 1 for row in rows], points, oracle=True))
+        curves.append(_Curve(method, [row.solutions for row in rows], points, oracle=True))
     return curves
 
 

@@ -32,6 +32,7 @@ _COSTS = (
     "verifier_tokens",
     "policy_forward_passes",
     "verifier_forward_passes",
+    "computed_tokens",
     "policy_seconds",
     "verifier_seconds",
 )

@@ -1,6 +1,5 @@
 """What N stored samples tell of every smaller number: votes, best of n, coverage, what n costs."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from latentseek_agents.evaluation.records import AttemptRecord
@@ -15,6 +14,10 @@ class SamplePool:
 
     Args:
         series: A method that samples, for example ``sc:11``.
+
+    Attributes:
+        series: As given.
+        size: The most samples that any question has.
 
     Example:
         >>> def sampled(*answers):
@@ -31,7 +34,6 @@ class SamplePool:
     def __init__(self, series: Series) -> None:
         self.series = series
         self.size = max(len(trial.attempts) for trial in series.trials.values())
-        self.judged = series.kind == "bon"
         self._voters = {number: _voters(trial) for number, trial in series.trials.items()}
 
     def coverage(self, count: int) -> Series:
@@ -52,9 +54,10 @@ class SamplePool:
         return self._derived(f"sc-{count}", trials)
 
     def best(self, count: int) -> Series:
-        """Best of the first samples, by their verdicts."""
+        """Best of the first samples, by their verdicts; the name tells whose, as that of the method does."""
         trials = {number: self._cut(number, count).kept("best") for number in self.series.trials}
-        return self._derived(f"bon-{count}", trials)
+        reward = "" if self.series.reward == "combined" else f":{self.series.reward}"
+        return self._derived(f"bon-{count}{reward}", trials)
 
     def at_tokens_of(self, search: Series) -> Series | None:
         """Self-consistency with as many samples as cost no more tokens than a search, on the same questions.
@@ -78,13 +81,11 @@ class SamplePool:
         return replace(self.series, method=method, trials=trials)
 
 
-def sample_pool(group: Group, kinds: Iterable[str] = ("sc", "bon")) -> SamplePool | None:
-    """The most samples that any method of the first of these kinds has drawn."""
-    for kind in kinds:
-        series = group.largest(kind)
-        if series is not None:
-            return SamplePool(series)
-    return None
+def sample_pool(group: Group) -> SamplePool | None:
+    """The most samples that any method has drawn: the first n are the same, whoever draws them."""
+    found = [group.largest("sc"), *group.judged_pools]
+    pools = [SamplePool(series) for series in found if series is not None]
+    return max(pools, key=lambda pool: (pool.size, len(pool.series.trials)), default=None)
 
 
 def _voters(trial: Trial) -> list[int]:

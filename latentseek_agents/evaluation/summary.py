@@ -13,6 +13,8 @@ __all__ = [
     "compare_series",
     "comparisons",
     "iteration_summaries",
+    "iteration_votes",
+    "judged_summaries",
     "keep_summaries",
     "method_summaries",
     "sample_summaries",
@@ -41,6 +43,8 @@ class Summary:
         verifier_tokens: Of the verdicts.
         policy_forward_passes: As above.
         verifier_forward_passes: As above.
+        computed_tokens: Through the model's layers: what was written, refused guesses, prompts that were not
+            kept from before.
         policy_seconds: Wall clock, of a machine that other questions share.
         verifier_seconds: The same for the verdicts.
         iterations: After the draft; None for what is no search.
@@ -62,6 +66,7 @@ class Summary:
     verifier_tokens: float
     policy_forward_passes: float
     verifier_forward_passes: float
+    computed_tokens: float
     policy_seconds: float
     verifier_seconds: float
     iterations: float | None
@@ -137,6 +142,7 @@ def summarize(series: Series, variant: str = "as run", *, oracle: bool | None = 
         verifier_tokens=mean("verifier_tokens"),
         policy_forward_passes=mean("policy_forward_passes"),
         verifier_forward_passes=mean("verifier_forward_passes"),
+        computed_tokens=mean("computed_tokens"),
         policy_seconds=mean("policy_seconds"),
         verifier_seconds=mean("verifier_seconds"),
         iterations=fmean(trial.iterations for trial in trials) if series.searches else None,
@@ -162,12 +168,16 @@ def method_summaries(group: Group, pool: SamplePool | None) -> list[Summary]:
 
 
 def sample_summaries(pool: SamplePool) -> list[Summary]:
-    """Every smaller number of samples: the vote, the best by the verdicts if there are any, coverage."""
+    """Every smaller number of samples: the vote, and coverage."""
     counts = range(1, pool.size + 1)
     voted = [summarize(pool.majority(count), "first samples") for count in counts]
-    best = [summarize(pool.best(count), "first samples") for count in counts] if pool.judged else []
     covered = [summarize(pool.coverage(count), "first samples", oracle=True) for count in counts]
-    return voted + best + covered
+    return voted + covered
+
+
+def judged_summaries(pool: SamplePool) -> list[Summary]:
+    """Every smaller number of samples: the best by the verdicts."""
+    return [summarize(pool.best(count), "first samples") for count in range(1, pool.size + 1)]
 
 
 def keep_summaries(group: Group) -> list[Summary]:
@@ -180,8 +190,30 @@ def iteration_summaries(series: Series) -> list[Summary]:
     return [summarize(series.after(count), f"after {count}") for count in range(series.most_iterations + 1)]
 
 
+def iteration_votes(series: Series, pool: SamplePool | None) -> list[Summary | None]:
+    """Beside each of :func:`iteration_summaries`, a vote of as many samples as it wrote solutions at most.
+
+    Args:
+        series: A search.
+        pool: Samples; those of other questions are left out.
+
+    Returns:
+        None where fewer samples are stored, or none of its questions has any.
+    """
+    shared = pool.series.trials.keys() & series.trials.keys() if pool is not None else set()
+    found: list[Summary | None] = []
+    for count in range(series.most_iterations + 1):
+        needed = series.after(count).most_solutions
+        enough = pool is not None and shared and needed <= pool.size
+        found.append(summarize(pool.majority(needed).on(sorted(shared))) if pool and enough else None)
+    return found
+
+
 def comparisons(group: Group, pool: SamplePool | None) -> list[Paired]:
     """Every method with the chain of thought, with self-consistency, and with that at its own tokens.
+
+    A search is compared with its control too, the walk in random directions, and with best-of-N, both under
+    the same reward.
 
     Args:
         group: What was run.
@@ -190,13 +222,15 @@ def comparisons(group: Group, pool: SamplePool | None) -> list[Paired]:
     greedy, vote = group.find("cot"), group.largest("sc")
     found = []
     for series in group.series:
-        others = (
-            [] if series is greedy else [other for other in (greedy, vote) if other not in (None, series)]
-        )
+        others = [] if series is greedy else [greedy, vote]
+        if series.searches:
+            others.append(group.largest("bon", series.reward))
+        if series.searches and series.kind != "walk":
+            others += [other for other in group.searches if _controls(other, series)]
         found += [
             Paired(series.method, other.method, series.oracle, compare_series(series, other))
             for other in others
-            if other is not None
+            if other is not None and other is not series
         ]
         same = pool.at_tokens_of(series) if series.searches and pool is not None else None
         if same is not None and pool is not None:
@@ -204,6 +238,10 @@ def comparisons(group: Group, pool: SamplePool | None) -> list[Paired]:
             name = f"{same.method}, at the tokens of {series.method}{stored}"
             found.append(Paired(series.method, name, series.oracle, compare_series(series, same)))
     return found
+
+
+def _controls(walk: Series, search: Series) -> bool:
+    return walk.kind == "walk" and walk.reward == search.reward
 
 
 def compare_series(first: Series, second: Series) -> Comparison | None:

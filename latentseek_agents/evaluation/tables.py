@@ -25,6 +25,11 @@ __all__ = ["main_table", "oracle_tables", "result_tables"]
 
 _SAME_TOKENS = "at the tokens of "
 _ALL_STORED = "all stored"
+_COSTS_NOTE = (
+    "Tokens are generated ones. A forward pass may check several guessed tokens, and a prompt that was kept "
+    "from before costs none; computed tokens are all that went through the layers, prompts and refused "
+    "guesses included. The gradient's products with the head are in neither."
+)
 
 
 def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
@@ -118,6 +123,7 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
             number(summary.policy_tokens),
             number(summary.verifier_tokens),
             number(summary.forward_passes),
+            number(summary.computed_tokens),
             f"{summary.seconds:.1f}",
             _optional(summary.iterations, "{:.2f}"),
             str(summary.ungraded),
@@ -131,12 +137,12 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
         "Costs",
         heads(
             "data | method | n | accuracy | policy tokens | "
-            "verifier tokens | forward passes | seconds | iterations | ungraded | failed"
+            "verifier tokens | forward passes | computed tokens | seconds | iterations | ungraded | failed"
         ),
         tuple(rows),
         "Means over the questions. Seconds are of a machine that several questions share. Ungraded: the "
         "comparison with the known answer could not be finished; failed: the question could not be worked "
-        "on. Both count as wrong.",
+        f"on. Both count as wrong. {_COSTS_NOTE}",
     )
 
 
@@ -166,28 +172,28 @@ def _kept(run: RunAnalysis, oracle: bool) -> Table:
 def _iterations(run: RunAnalysis, oracle: bool) -> Table:
     rows = []
     for group in run.groups:
-        votes = {summary.method: summary for summary in group.samples}
-        for series in group.iterations:
-            for count, summary in enumerate(series):
+        for series, votes in zip(group.iterations, group.votes, strict=True):
+            for count, (summary, vote) in enumerate(zip(series, votes, strict=True)):
                 if summary.oracle is not oracle:
                     continue
-                vote = votes.get(f"sc-{count + 1}")
                 rows.append(
                     (
                         where(group.dataset, group.prompt),
                         marked(summary.method, oracle=summary.oracle),
                         str(count),
+                        str(summary.questions),
                         accuracy(summary.accuracy, summary.interval),
                         number(summary.tokens),
-                        NOTHING if vote is None else accuracy(vote.accuracy, vote.interval),
+                        NOTHING if vote is None else _on_as_many(vote, summary),
                         NOTHING if vote is None else number(vote.tokens),
                     )
                 )
     return Table(
         "Accuracy over iterations",
-        heads("data | method | iterations | accuracy | tokens | sc, as many attempts | its tokens"),
+        heads("data | method | iterations | n | accuracy | tokens | sc, as many attempts | its tokens"),
         tuple(rows),
-        "As if the search had been stopped after so many, with the best attempt so far.",
+        "As if the search had been stopped after so many, with the best attempt so far. Searches that stop "
+        "earlier have fewer attempts; self-consistency has as many as the longest, on the same questions.",
     )
 
 
@@ -223,9 +229,10 @@ def _coverage(run: RunAnalysis) -> Table:
             str(row.search.questions),
             accuracy(row.search.accuracy, row.search.interval),
             number(row.search.forward_passes),
+            number(row.search.computed_tokens),
             _rival(row.equal_attempts),
-            _rival(row.equal_passes),
-            _rival(row.equal_passes_stopping),
+            _rival(row.equal_passes, costs=True),
+            _rival(row.equal_passes_stopping, costs=True),
         )
         for group in run.groups
         for row in group.coverage
@@ -234,13 +241,16 @@ def _coverage(run: RunAnalysis) -> Table:
         f"{ORACLE}: coverage of the search beside that of blind sampling",
         heads(
             "data | method | iterations | n | "
-            "covered | forward passes | pass@n at equal attempts | "
+            "covered | forward passes | computed tokens | pass@n at equal attempts | "
             "pass@n at equal forward passes | the same, sampling stops when right, too"
         ),
         tuple(rows),
         "Covered: any attempt so far is right. Behind each pass@n the difference (search less samples) in "
-        "points, with a paired bootstrap's 95 % interval, on the same questions. The search stops at a "
-        "right answer and so spends less; in the last column sampling does so as well.",
+        "points, with a paired bootstrap's 95 % interval, which has no width where all questions agree, on "
+        "the same questions; each comparison stands for itself. The search stops at a right answer and so "
+        "spends less; in the last column sampling does so as well. In brackets the samples' own passes and "
+        f"computed tokens; {_ALL_STORED}: the search's passes may pay for more samples than were drawn. "
+        f"{_COSTS_NOTE}",
     )
 
 
@@ -290,13 +300,20 @@ def _compared(pair: Paired) -> Sequence[str]:
     )
 
 
-def _rival(rival: Rival | None) -> str:
+def _rival(rival: Rival | None, *, costs: bool = False) -> str:
     if rival is None:
         return NOTHING
-    share = f"pass@{rival.samples}: {percent(rival.summary.accuracy)}"
-    if rival.found is None:
-        return share
-    return f"{share}; {difference(rival.found)}, {rival.found.finding}"
+    text = f"pass@{rival.samples}: {percent(rival.summary.accuracy)}"
+    if costs:
+        spent = f"{number(rival.summary.forward_passes)}; {number(rival.summary.computed_tokens)}"
+        text += f" ({spent}{f'; {_ALL_STORED}' if rival.all_stored else ''})"
+    return text if rival.found is None else f"{text}; {difference(rival.found)}, {rival.found.finding}"
+
+
+def _on_as_many(vote: Summary, search: Summary) -> str:
+    """The vote's accuracy; with n if it is of fewer questions than the search's."""
+    questions = "" if vote.questions == search.questions else f", n = {vote.questions}"
+    return f"{accuracy(vote.accuracy, vote.interval)}{questions}"
 
 
 def _optional(value: float | None, form: str) -> str:

@@ -64,6 +64,11 @@ class Trial:
         return self.attempts[-1].attempt
 
     @property
+    def solutions(self) -> int:
+        """How many solutions were written; more than attempts if a search draws several per iteration."""
+        return sum(attempt.samples for attempt in self.attempts)
+
+    @property
     def tokens(self) -> int:
         """Tokens of policy and verifier."""
         return sum(attempt.tokens for attempt in self.attempts)
@@ -131,9 +136,22 @@ class Series:
         return not self.sampled and self.kind != "cot"
 
     @property
+    def reward(self) -> str | None:
+        """What judges its attempts, for example ``"steps"``; None where nothing does."""
+        if self.kind in ("cot", "sc", "pass"):
+            return None
+        named = [part for part in self.method.split(":")[1:] if not part.isdecimal()]
+        return named[0] if named else "combined" if self.kind in ("bon", "walk") else self.kind
+
+    @property
     def most_iterations(self) -> int:
         """Of all questions."""
         return max(trial.iterations for trial in self.trials.values())
+
+    @property
+    def most_solutions(self) -> int:
+        """Of all questions."""
+        return max(trial.solutions for trial in self.trials.values())
 
     def kept(self, keep: Keep) -> "Series":
         """The same search with another choice among its attempts."""
@@ -187,10 +205,22 @@ class Group:
         """The method of that name, if it was run."""
         return next((series for series in self.series if series.method == method), None)
 
-    def largest(self, kind: str) -> Series | None:
-        """Of the methods of a kind, such as ``sc:3`` and ``sc:11``, the one with the most attempts."""
-        found = [series for series in self.series if series.kind == kind]
+    def largest(self, kind: str, reward: str | None = None) -> Series | None:
+        """Of the methods of a kind, such as ``sc:3`` and ``sc:11``, the one with the most attempts.
+
+        Args:
+            kind: ``"sc"`` or ``"bon"``.
+            reward: Only those that this judges.
+        """
+        found = [series for series in self.series if series.kind == kind and series.reward == reward]
         return max(found, key=lambda series: _argument(series.method), default=None)
+
+    @property
+    def judged_pools(self) -> tuple[Series, ...]:
+        """For each reward that chose among samples, the method with the most of them."""
+        rewards = dict.fromkeys(series.reward for series in self.series if series.kind == "bon")
+        pools = (self.largest("bon", reward) for reward in rewards)
+        return tuple(pool for pool in pools if pool is not None)
 
 
 def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
@@ -226,8 +256,8 @@ def is_oracle(method: str) -> bool:
     """Whether a method is told the known answer.
 
     Example:
-        >>> is_oracle("psrm"), is_oracle("walk:psrm"), is_oracle("walk")
-        (True, True, False)
+        >>> is_oracle("psrm"), is_oracle("walk:psrm"), is_oracle("bon-3:psrm"), is_oracle("walk")
+        (True, True, True, False)
     """
     return "psrm" in method.split(":")
 
@@ -255,5 +285,5 @@ def _as_attempt(place: int, record: AttemptRecord) -> Attempt:
 
 
 def _argument(method: str) -> int:
-    argument = method.partition(":")[2]
+    argument = method.partition(":")[2].partition(":")[0]
     return int(argument) if argument.isdecimal() and argument.isascii() else 0

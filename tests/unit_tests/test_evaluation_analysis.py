@@ -266,3 +266,49 @@ def test_each_folder_once_and_models_told_apart(tmp_path):
     third = write_run(tmp_path / "third", [samples("cot", 0, "4")], model="another")
     runs = analyse_runs([first, second, third, tmp_path / "second" / ".." / "first"])
     assert [run.name for run in runs] == ["made-up-model (first)", "made-up-model (second)", "another"]
+
+
+def test_a_search_that_draws_several_samples_competes_with_as_many():
+    tried = [attempt(0, "5", False), attempt(1, "4", True, samples=3)]
+    run = [outcome("psrm", 0, tried, 1), samples("sc:4", 0, "5", "5", "5", "4")]
+    found = analysed(run)
+    first, second = found.coverage
+    assert first.equal_attempts is not None
+    assert second.equal_attempts is not None
+    assert (first.equal_attempts.samples, second.equal_attempts.samples) == (1, 4)
+    assert [vote and vote.method for vote in found.votes[0]] == ["sc-1", "sc-4"]
+    (_, without) = analysed([run[0], samples("sc:3", 0, "5", "5", "4")]).coverage
+    assert without.equal_attempts is None
+
+
+def test_a_search_is_compared_with_its_control_and_with_best_of_n_under_its_reward():
+    names = ["cot", "sc:3", "bon:3", "bon:3:psrm", "walk", "walk:psrm", "self", "combined", "psrm"]
+    pairs = {
+        (pair.first, pair.second) for pair in analysed([samples(name, 0, "4") for name in names]).comparisons
+    }
+    assert {("combined", "walk"), ("psrm", "walk:psrm"), ("combined", "bon:3"), ("walk", "bon:3")} <= pairs
+    assert {("psrm", "bon:3:psrm"), ("walk:psrm", "bon:3:psrm")} <= pairs
+    assert not {("self", "walk"), ("self", "bon:3"), ("walk", "walk:psrm"), ("psrm", "bon:3")} & pairs
+
+
+def test_votes_beside_a_search_are_those_on_its_questions():
+    run = [
+        search("self", 0, ("5", -0.9, False), ("4", 0.0, True), chosen=1),
+        samples("sc:2", 0, "4", "4"),
+        *(samples("sc:2", number, "5", "5") for number in range(1, 4)),
+    ]
+    (votes,) = analysed(run).votes
+    assert [(vote.questions, vote.right) for vote in votes if vote] == [(1, 1), (1, 1)]
+
+
+def test_the_larger_pool_is_what_searches_are_compared_with():
+    run = [
+        samples("sc:2", 0, "5", "5"),
+        samples("bon:4:steps", 0, "5", "5", "5", "4"),
+        search(
+            "psrm", 0, ("5", -1.0, False), ("5", -1.0, False), ("5", -1.0, False), ("4", 0.0, True), chosen=3
+        ),
+    ]
+    last = analysed(run).coverage[-1]
+    assert last.equal_attempts is not None
+    assert (last.equal_attempts.samples, last.equal_attempts.summary.right) == (4, 1)

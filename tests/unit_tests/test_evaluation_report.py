@@ -118,6 +118,31 @@ def test_a_run_of_oracles_alone_has_no_empty_table(tmp_path):
     )
 
 
+def test_samples_that_an_oracle_chose_are_oracles_at_every_number(tmp_path):
+    made = [attempt(place, "4", True, score=0.0, passed=True) for place in range(3)]
+    run = [
+        outcome(name, number, made) for name in ("sc:3", "bon:3:psrm", "bon:3:steps") for number in range(4)
+    ]
+    out = written(tmp_path, run)
+    plain, oracles = (out / "report.md").read_text(encoding="utf-8").split("### ORACLE", 1)
+    assert "psrm" not in plain
+    assert "| bon-2:steps | " in plain
+    assert "| bon-2:psrm (ORACLE) | " in oracles
+    with (out / "results.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if "psrm" in row["method"]]
+    assert {row["oracle"] for row in rows} == {"True"}
+
+
+def test_coverage_says_when_there_are_no_more_samples(tmp_path):
+    tried = [attempt(place, "5", False) for place in range(9)]
+    run = [outcome("psrm", 0, tried), outcome("sc:3", 0, tried[:3])]
+    markdown = (written(tmp_path, run) / "report.md").read_text(encoding="utf-8")
+    rows = section(markdown, "ORACLE: coverage of the search beside that of blind sampling").splitlines()
+    last = [row for row in rows if row.startswith("| sums")][-1]
+    assert "pass@3: 0.0 (30; 0.0; all stored)" in last
+    assert "pass@2: 0.0 (20; 0.0);" in "".join(rows)
+
+
 def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
     made = [attempt(0, "4", True, score=0.0, passed=True, policy_tokens=500)]
     outcomes = [one for one in a_run() if one.key.method == "sc:3"]
