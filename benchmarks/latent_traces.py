@@ -60,7 +60,7 @@ class Trace:
     surprise: list[float] = field(default_factory=list)
 
     def flipped_by(self, iteration: int) -> set[int]:
-        """Latents that were another token than in the draft in any iteration up to this one."""
+        """Latents that were another token than in the draft, or had none, in any iteration up to this one."""
         first = self.attempts[0].latent_token_ids
         found: set[int] = set()
         for attempt in self.attempts[1 : iteration + 1]:
@@ -91,15 +91,21 @@ def main() -> None:
         config = LatentSeekConfig(**settings, max_new_tokens=arguments.max_new_tokens)
         with ThreadPoolExecutor(len(questions)) as pool:
             trace = partial(_trace, backbone, config=config, iterations=arguments.iterations)
-            traces = list(pool.map(trace, questions))
+            traces = [found for found in pool.map(trace, questions) if found is not None]
+        if not traces:
+            console.print(f"{name}: every draft is too short to have latents")
+            continue
         _print_flips(name, traces, arguments.iterations)
         _print_texts(name, traces, arguments.iterations)
         if arguments.show:
             _show(backbone, traces[0])
 
 
-def _trace(backbone: Backbone, question: str, *, config: LatentSeekConfig, iterations: int) -> Trace:
+def _trace(backbone: Backbone, question: str, *, config: LatentSeekConfig, iterations: int) -> Trace | None:
+    """None if the draft is too short to have latents."""
     made = draft(backbone, question, config)
+    if not made.search:
+        return None
     latents = Latents.from_bytes(made.search)
     with backbone.lock, torch.no_grad():
         top = backbone.logits(latents.policy_inputs(1)[0]).topk(2).values

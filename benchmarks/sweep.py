@@ -148,7 +148,7 @@ def _print(out: Path, latents: str) -> None:
     rows: list[tuple[tuple[str, ...], list[Outcome]]] = []
     for folder in [*sorted(out.glob(f"{latents}_lr-*")), *out.glob(_SAMPLES)]:
         settings = json.loads((folder / "run.json").read_text())
-        config, outcomes = settings["config"], list(read_outcomes(folder))
+        config, outcomes = settings["config"], _of_one_method(list(read_outcomes(folder)))
         key = (config["learning_rate"], config["fraction"], config["temperature"])
         if folder.name == _SAMPLES:
             rows.append((("-", "-", f"samples, {settings['temperature']:g}"), outcomes))
@@ -165,6 +165,12 @@ def _print(out: Path, latents: str) -> None:
         changed = f"{sum(later) / len(later):.1f}" if later and names[0] != "-" else "-"
         table.add_row(*names, str(len(outcomes)), *map(str, right), changed)
     Console().print(table)
+
+
+def _of_one_method(outcomes: list[Outcome]) -> list[Outcome]:
+    """Those of the method with the most attempts, if the folder has runs with several numbers of samples."""
+    most = max(outcomes, key=lambda outcome: len(outcome.attempts), default=None)
+    return [outcome for outcome in outcomes if most is not None and outcome.key.method == most.key.method]
 
 
 def _first_right(outcome: Outcome) -> int:

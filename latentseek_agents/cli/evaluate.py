@@ -1,20 +1,23 @@
 """``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.cli.models import EMBEDDED, load_backbone
 from latentseek_agents.cli.process import command, fast_imports, say
-from latentseek_agents.cli.settings import PRESET_HELP, SET_HELP, search_config
+from latentseek_agents.cli.settings import CONSISTENT, PRESET_HELP, SET_HELP, search_config
 from latentseek_agents.engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from latentseek_agents.evaluation.run import Shard
 
 __all__ = ["evaluate"]
+
+_Value = TypeVar("_Value", bound=str)
 
 
 @command()
@@ -50,6 +53,10 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8,
     seed: Annotated[int, typer.Option(help="Where sampling starts.")] = 0,
     batch: Annotated[int, typer.Option(help="How many problems to work on at the same time.")] = 8,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most sequences in one forward pass. [default: --batch, at least 32]"),
+    ] = None,
     shard: Annotated[
         str,
         typer.Option(metavar="I/N", help="Work on every N-th problem only, from the I-th, counted from 0."),
@@ -74,17 +81,22 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         from latentseek_agents.evaluation.ray_run import evaluate_with_ray
         from latentseek_agents.evaluation.run import evaluate as run
     methods = method_names(_names(method, "--method"))
+    given: dict[str, Any] = {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed}
+    if preset not in (None, CONSISTENT):
+        _only("data set", _names(data, "--data"), preset)
+        given["prompt"] = _only("prompt", prompts, preset)
     config = search_config(
-        {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed},
+        given,
         settings=setting or (),
         preset=preset,
         model=model,
+        reward=_preset_reward(preset, methods),
     )
     if ray is not None and part.count > 1:
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
     say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
     progress = EvaluationProgress(quiet=quiet)
-    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=batch)
+    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=rows or batch)
     options: dict[str, Any] = {
         "methods": methods,
         "out": out,
@@ -102,6 +114,25 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
             run(load(), problems, shard=part, **options)
     for line in progress.lines():
         typer.echo(line)
+
+
+def _preset_reward(preset: str | None, methods: Sequence[str]) -> Literal["self", "psrm"]:
+    """Which of the paper's tables; it has one for the oracle, and one for all else."""
+    from latentseek_agents.evaluation.trials import Series, is_oracle
+
+    searches = [name for name in methods if Series("", "", name, {}).searches]
+    if preset in (None, CONSISTENT) or not searches:
+        return "self"
+    return _only("reward", ["psrm" if is_oracle(name) else "self" for name in searches], preset)
+
+
+def _only(what: str, values: Sequence[_Value], preset: str | None) -> _Value:
+    if len(set(values)) > 1:
+        raise ConfigError(
+            f"--preset {preset}: the paper has other settings for each {what}, and here are "
+            f"{' and '.join(sorted(map(str, set(values))))}; evaluate each in a folder of its own"
+        )
+    return values[0]
 
 
 def _names(value: str, option: str) -> list[str]:

@@ -8,9 +8,13 @@ from latentseek_agents.engine.errors import ConfigError
 if TYPE_CHECKING:
     from latentseek_agents.engine.config import LatentSeekConfig
 
-__all__ = ["PRESET_HELP", "SET_HELP", "search_config"]
+__all__ = ["CONSISTENT", "PRESET_HELP", "SET_HELP", "search_config"]
 
-PRESET_HELP = "The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k."
+CONSISTENT = "consistent"
+PRESET_HELP = (
+    "The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, those of "
+    "context-consistent latents."
+)
 SET_HELP = "Any setting of the search; may be repeated."
 
 
@@ -27,7 +31,7 @@ def search_config(
     Args:
         options: Values by name; None is not given.
         settings: As ``--set`` has them, ``"fraction=0.5"``: JSON, or a text.
-        preset: A data set of the paper, with a model before it or without.
+        preset: A data set of the paper, with a model before it or without; or ``"consistent"``.
         model: Whose preset, if ``preset`` names none.
         reward: Which of the paper's tables.
 
@@ -59,6 +63,8 @@ def search_config(
     values |= {name: value for name, value in options.items() if value is not None}
     if preset is None:
         return LatentSeekConfig(**values)
+    if preset == CONSISTENT:
+        return LatentSeekConfig.consistent(**values)
     named, _, dataset = preset.rpartition(":")
     if not named and model is None:
         raise ConfigError(

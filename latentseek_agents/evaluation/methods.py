@@ -12,6 +12,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -193,7 +194,16 @@ def _sampled(
     verifier: Verifier | None,
     on_token: OnToken | None,
 ) -> Work:
-    made = sample(backbone, problem.question, config, count=count, temperature=temperature, on_token=on_token)
+    deadline = None if config.max_seconds is None else time.monotonic() + config.max_seconds
+    made = sample(
+        backbone,
+        problem.question,
+        config,
+        count=count,
+        temperature=temperature,
+        deadline=deadline,
+        on_token=on_token,
+    )
     tokens = sum(len(attempt.token_ids) for attempt in made.attempts) or 1
     judged: list[Attempt] = []
     records: list[AttemptRecord] = []
