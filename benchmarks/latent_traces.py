@@ -39,6 +39,7 @@ KINDS = {
         ("independent", 0.03, 0.1),
         ("independent", 0.3, 0.2),
         ("consistent", 0.03, 1.0),
+        ("consistent", 0.1, 1.0),
     )
 }
 GAPS = (0.5, 1.0, 2.0, 4.0, 8.0, float("inf"))

@@ -75,6 +75,12 @@ def test_methods_and_prompts_are_run_and_shown(model, data, tmp_path):
         (["--set", "fraction=2"], "fraction=2"),
         (["--set", "colour=red"], "there is no such setting"),
         (["--preset", "GPT-9:gsm8k"], "GPT-9"),
+        (["--preset", "gsm8k", "--prompt", "boxed,json"], "other settings for each prompt"),
+        (
+            ["--preset", "gsm8k", "--method", "self,psrm"],
+            "other settings for each reward, and here are psrm and",
+        ),
+        (["--rows", "0"], "--rows"),
         (["--data", "nowhere.jsonl"], "cannot be read"),
         (["--ray", "2", "--shard", "0/2"], "leave --shard away"),
     ],
@@ -85,6 +91,39 @@ def test_bad_options_are_refused_before_a_model_is_loaded(data, tmp_path, option
     assert done.exit_code == 2
     assert message in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_one_preset_is_not_for_two_data_sets(data, tmp_path):
+    other = tmp_path / "others.jsonl"
+    other.write_text(json.dumps({"question": "What is 5 + 1?", "answer": 6}))
+    arguments = ["eval", "--data", f"{data},{other}", "--out", str(tmp_path / "run"), "--preset", "gsm8k"]
+    done = RUN.invoke(app, [*arguments, "--model", "Qwen/Qwen2.5-7B-Instruct"])
+    assert done.exit_code == 2
+    assert "other settings for each data set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--preset", "Qwen2.5-1.5B-Instruct:gsm8k", "--method", "cot,self"], (0.03, 0.05, "independent")),
+        (["--preset", "Qwen2.5-1.5B-Instruct:gsm8k", "--method", "sc:1,psrm"], (0.03, 0.2, "independent")),
+        (
+            ["--preset", "Qwen2.5-1.5B-Instruct:gsm8k", "--method", "self", "--prompt", "json"],
+            (10.0, 0.2, "independent"),
+        ),
+        (
+            ["--preset", "consistent", "--method", "cot,psrm", "--prompt", "boxed,json"],
+            (0.1, 1.0, "consistent"),
+        ),
+    ],
+)
+def test_a_preset_is_that_of_the_prompt_and_the_reward(model, data, tmp_path, options, expected):
+    out = tmp_path / "run"
+    limits = ["--limit", "1", "--max-new-tokens", "2", "--max-iterations", "0", "--rows", "2"]
+    done = RUN.invoke(app, ["eval", "--data", data, "--out", str(out), "--model", model, *limits, *options])
+    assert done.exit_code == 0, done.output
+    config = read_settings(out)["config"]
+    assert (config["learning_rate"], config["fraction"], config["latents"]) == expected
 
 
 def test_a_log_gets_a_line_now_and_then(capsys):

@@ -245,6 +245,12 @@ def test_preset_knows_other_names_of_data_sets_and_models():
     assert LatentSeekConfig.preset("meta-llama/Meta-Llama-3.1-8B-Instruct", "openai/gsm8k").fraction == 0.2
 
 
+def test_consistent_is_the_setting_of_our_sweep():
+    config = LatentSeekConfig.consistent(seed=9, learning_rate=0.03)
+    assert config == LatentSeekConfig(latents="consistent", fraction=1.0, learning_rate=0.03, seed=9)
+    assert LatentSeekConfig.consistent().learning_rate == 0.1
+
+
 def test_preset_takes_other_settings():
     config = LatentSeekConfig.preset("Qwen2.5-7B-Instruct", seed=9, fraction=0.3)
     assert (config.learning_rate, config.fraction, config.seed, config.prompt) == (0.05, 0.3, 9, "boxed")
