@@ -29,6 +29,7 @@ from latentseek_agents.engine.decoding import DecodingOptions
 from latentseek_agents.evaluation import Outcome, evaluate, read_outcomes
 from latentseek_agents.evaluation.problems import load_problems
 from latentseek_agents.evaluation.run import Shard
+from latentseek_agents.evaluation.statistics import wilson
 
 _SAMPLES = "samples"
 
@@ -157,14 +158,33 @@ def _print(out: Path, latents: str) -> None:
     most = max((len(outcome.attempts) for _, outcomes in rows for outcome in outcomes), default=1)
     for iteration in range(1, most):
         table.add_column(str(iteration), justify="right")
-    table.add_column("changed tokens", justify="right")
+    table.add_column("last, 95 %", justify="right")
+    for column in ("changed tokens", "answers", "without"):
+        table.add_column(column, justify="right")
     for names, outcomes in rows:
         first = Counter(_first_right(outcome) for outcome in outcomes)
         right = [sum(first[place] for place in range(last + 1)) for last in range(most)]
         later = [attempt.changed for outcome in outcomes for attempt in outcome.attempts[1:]]
         changed = f"{sum(later) / len(later):.1f}" if later and names[0] != "-" else "-"
-        table.add_row(*names, str(len(outcomes)), *map(str, right), changed)
-    Console().print(table)
+        interval = wilson(right[-1], len(outcomes)) if outcomes else None
+        last = "-" if interval is None else f"{100 * interval.low:.0f}-{100 * interval.high:.0f} %"
+        table.add_row(*names, str(len(outcomes)), *map(str, right), last, changed, *_variety(outcomes))
+    Console(width=130).print(table)
+    print(
+        "answers: different final answers per question, and without: share of attempts that state none; both "
+        "over the questions of which no attempt is right."
+    )
+
+
+def _variety(outcomes: list[Outcome]) -> tuple[str, str]:
+    """Different answers per question, and the share of attempts without one, where no attempt is right."""
+    unsolved = [outcome.attempts for outcome in outcomes if _first_right(outcome) < 0]
+    if not unsolved:
+        return "-", "-"
+    different = [len(set(filter(None, (one.answer for one in attempts)))) for attempts in unsolved]
+    attempts = [one for attempts in unsolved for one in attempts]
+    without = sum(one.answer is None for one in attempts)
+    return f"{sum(different) / len(different):.2f}", f"{100 * without / len(attempts):.0f} %"
 
 
 def _of_one_method(outcomes: list[Outcome]) -> list[Outcome]:
