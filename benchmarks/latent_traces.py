@@ -88,11 +88,20 @@ def main() -> None:
         for problem in load_problems(arguments.data, limit=arguments.limit, start=arguments.start)
     ]
     console.print(f"{backbone}, {len(questions)} questions")
-    for name, settings in KINDS.items():
-        config = LatentSeekConfig(**settings, max_new_tokens=arguments.max_new_tokens)
-        with ThreadPoolExecutor(len(questions)) as pool:
-            trace = partial(_trace, backbone, config=config, iterations=arguments.iterations)
-            traces = [found for found in pool.map(trace, questions) if found is not None]
+    configs = {
+        name: LatentSeekConfig(**settings, max_new_tokens=arguments.max_new_tokens)
+        for name, settings in KINDS.items()
+    }
+    # All at once: full passes take little longer than half empty ones.
+    with ThreadPoolExecutor(len(questions) * len(KINDS)) as pool:
+        waiting = {
+            name: pool.map(
+                partial(_trace, backbone, config=config, iterations=arguments.iterations), questions
+            )
+            for name, config in configs.items()
+        }
+        found = {name: [trace for trace in traces if trace is not None] for name, traces in waiting.items()}
+    for name, traces in found.items():
         if not traces:
             console.print(f"{name}: every draft is too short to have latents")
             continue

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -88,7 +89,17 @@ def plan(
         methods: Full names, as :attr:`~latentseek_agents.evaluation.methods.Method.name` has them.
         prompts: One or both.
         shard: Which part of the problems; None is all of them.
+
+    Raises:
+        InputError: Two problems have the same name and number.
     """
+    counts = Counter((problem.dataset, problem.number) for problem in problems)
+    for (dataset, number), count in counts.items():
+        if count > 1:
+            raise InputError(
+                f"problem {number} of {dataset!r} is there {count} times; name each file once, and give files "
+                "with other problems other names"
+            )
     mine = [problem for problem in problems if shard is None or shard.takes(problem)]
     return [
         Task(Key(problem.dataset, prompt, method, problem.number), problem)
@@ -218,7 +229,8 @@ def evaluate(
 
     Raises:
         ConfigError: A setting is out of range.
-        InputError: The folder holds another run, or another process writes this shard.
+        InputError: The folder holds another run or results of other problems, another process writes this
+            shard, or two problems have the same name and number.
 
     Example:
         >>> import tempfile
@@ -243,8 +255,8 @@ def evaluate(
         if stop.is_set():
             raise _Interrupted
 
+    tasks = plan(problems, list(made), prompts, part)
     with RunFolder(out, settings, part.name) as folder:
-        tasks = plan(problems, list(made), prompts, part)
         known = known_outcomes(tasks, out)
         if on_plan is not None:
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
@@ -268,25 +280,17 @@ def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]
     """What a run's folder holds already, by its key; nothing if it holds no run yet.
 
     Raises:
-        InputError: A problem there, or two problems here, have the same name and number but are others.
+        InputError: A problem there has the same name and number as one here, but is another.
     """
-    planned: dict[Key, Task] = {}
-    for task in tasks:
-        other = planned.setdefault(task.key, task)
-        if other is not task:
-            raise InputError(
-                f"problem {task.key.problem} of {task.key.dataset!r} is there twice; name each file once, "
-                "and give files with other problems other names"
-            )
     if not Path(out, "run.json").exists():
         return {}
     known = {outcome.key: outcome for outcome in read_outcomes(out)}
-    for key, task in planned.items():
-        digest = known[key].digest if key in known else None
+    for task in tasks:
+        digest = known[task.key].digest if task.key in known else None
         if digest not in (None, task.problem.digest):
             raise InputError(
-                f"{out} has results of another problem {key.problem} of {key.dataset!r}; use the file that "
-                "they were made with, or name another folder"
+                f"{out} has results of another problem {task.key.problem} of {task.key.dataset!r}; use the "
+                "file that they were made with, or name another folder"
             )
     return known
 

@@ -121,8 +121,9 @@ def test_results_of_another_problem_are_not_taken_for_this_ones(backbone, whole)
 
 
 def test_two_problems_of_one_name_and_number_are_refused(backbone, tmp_path):
-    with pytest.raises(InputError, match=r"problem 0 of 'made up' is there twice; name each file once"):
+    with pytest.raises(InputError, match=r"problem 0 of 'made up' is there 2 times; name each file once"):
         evaluate(backbone, [*PROBLEMS, PROBLEMS[0]], methods=["cot"], out=tmp_path, config=CONFIG)
+    assert not list(tmp_path.iterdir())
 
 
 def test_lines_of_a_version_without_digests_are_read(tmp_path):
