@@ -97,8 +97,8 @@ def plan(
     for (dataset, number), count in counts.items():
         if count > 1:
             raise InputError(
-                f"problem {number} of {dataset!r} is there {count} times; name each file once, and give files "
-                "with other problems other names"
+                f"problem {number} of {dataset!r} is there {count} times; name each file once, and give "
+                "files with other problems other names"
             )
     mine = [problem for problem in problems if shard is None or shard.takes(problem)]
     return [
