@@ -24,6 +24,7 @@ def outcome(
     *,
     dataset: str = "sums",
     prompt: str = "boxed",
+    stop_reason: str | None = None,
 ) -> Outcome:
     """A method's work on a problem whose answer is 4."""
     return Outcome(
@@ -33,6 +34,7 @@ def outcome(
         reference="4",
         attempts=tuple(attempts),
         chosen=chosen,
+        stop_reason=stop_reason,
     )
 
 

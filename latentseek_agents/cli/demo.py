@@ -73,7 +73,7 @@ _SETTINGS: dict[str, Any] = {
 
 @command()
 def demo() -> None:
-    """Solve seven built-in questions with the embedded model, and show what the verifier made of it.
+    """Solve seven questions with the embedded model.
 
     Exit code: 0 if it ran, whatever the answers.
     """

@@ -66,7 +66,10 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Run methods over problems with known answers; ``latentseek report DIR`` shows what came out."""
+    """Run methods over problems with known answers.
+
+    latentseek report DIR shows what came out.
+    """
     from latentseek_agents.evaluation.problems import load_problems
 
     prompts = _prompts(prompt)

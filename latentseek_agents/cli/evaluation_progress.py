@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["EvaluationProgress"]
 
 _SECONDS_BETWEEN_LINES = 30.0
+# What is begun together ends together: the first answers tell little of the rest.
+_ANSWERS_BEFORE_ESTIMATE = 3
 Row = tuple[str, str, str]
 """Data set, prompt, method."""
 
@@ -78,7 +80,8 @@ class EvaluationProgress:
         self._count(outcome)
         self._bars.update(self._tasks[row], advance=1, accuracy=self._accuracy(row))
         now = self._clock()
-        if self._tells and now - self._told >= _SECONDS_BETWEEN_LINES:
+        left = self._totals.total() - self._done.total()
+        if self._tells and left and now - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = now
             say(self._line(now))
 
@@ -88,9 +91,11 @@ class EvaluationProgress:
 
     def _line(self, now: float) -> str:
         done, total = self._done.total(), self._totals.total()
-        seconds = (now - self._began) / max(done - self._known, 1) * (total - done)
+        new = done - self._known
+        seconds = (now - self._began) / max(new, 1) * (total - done)
+        time_left = f", about {seconds / 60:.0f} min left" if new >= _ANSWERS_BEFORE_ESTIMATE else ""
         rows = "; ".join(f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks if self._done[row])
-        return f"{done} of {total} answers, about {seconds / 60:.0f} min left; {rows}"
+        return f"{done} of {total} answers{time_left}; {rows}"
 
     def _count(self, outcome: "Outcome") -> None:
         row = _row(outcome.key)

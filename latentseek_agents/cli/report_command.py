@@ -24,11 +24,14 @@ def report(
         str | None, typer.Option(metavar="FOLDER", help="Where to write. [default: report, in the first DIR]")
     ] = None,
 ) -> None:
-    """Show what runs have found, and write it as report.md, report.html, results.csv and figures."""
+    """Show what evaluations have found, and write a report.
+
+    The report is report.md, report.html, results.csv and figures; files of an earlier one are replaced.
+    """
     from latentseek_agents.engine.errors import InputError
     from latentseek_agents.evaluation.analysis import analyse_runs
     from latentseek_agents.evaluation.figures import can_draw
-    from latentseek_agents.evaluation.report import incomplete, write_report
+    from latentseek_agents.evaluation.report import incomplete, remarks, write_report
     from latentseek_agents.evaluation.tables import main_table
 
     runs = analyse_runs(folders)
@@ -41,6 +44,8 @@ def report(
             continue
         for line in incomplete(run):
             console.print(f"incomplete: {one_line(line)}", style="yellow", soft_wrap=True)
+        for line in remarks(run):
+            console.print(one_line(line), style="yellow", soft_wrap=True)
         for oracle in (False, True):
             _print(console, main_table(run, oracle=oracle))
     try:
@@ -49,7 +54,7 @@ def report(
         raise InputError(f"the report cannot be written to {target}: {error}") from None
     if not can_draw():
         say("no figures: they need matplotlib (pip install 'latentseek-agents[eval]')")
-    say(f"{len(written)} files written to {target}")
+    say(f"{len(written)} files written to {target}; open {target / 'report.html'}")
 
 
 def _print(console: "Console", table: "Table") -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["CONSISTENT", "PRESET_HELP", "SET_HELP", "search_config"]
 
 CONSISTENT = "consistent"
+_ANY_MODEL = "Qwen2.5-1.5B-Instruct"
 PRESET_HELP = (
     "The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, those of "
     "context-consistent latents."
@@ -46,6 +47,7 @@ def search_config(
     import json
 
     from latentseek_agents.engine.config import LatentSeekConfig
+    from latentseek_agents.engine.presets import find_preset
 
     values: dict[str, Any] = {}
     for setting in settings:
@@ -67,6 +69,7 @@ def search_config(
         return LatentSeekConfig.consistent(**values)
     named, _, dataset = preset.rpartition(":")
     if not named and model is None:
+        find_preset(_ANY_MODEL, dataset, "boxed")  # a data set that is none is the first thing to say
         raise ConfigError(
             f"--preset {preset}: the embedded model is not in the paper; name one that is, "
             f"as in --preset Qwen2.5-1.5B-Instruct:{preset}"

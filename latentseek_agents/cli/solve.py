@@ -80,7 +80,9 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the answers and nothing else.")] = False,
 ) -> None:
-    """Answer a question, or many: draft, verify, refine until the verifier passes.
+    """Answer a question, or many, and check the answers.
+
+    Draft, verify, refine until the verifier passes.
 
     Exit code: 0 all verified, 1 not, 2 bad input.
     """

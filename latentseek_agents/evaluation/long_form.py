@@ -36,7 +36,7 @@ _COSTS = (
     "policy_seconds",
     "verifier_seconds",
 )
-_COUNTS = ("right", "ungraded", "failed")
+_COUNTS = ("right", "ungraded", "failed", "cut_off", "unjudged")
 _SEARCH = ("iterations", "draft_right_lost", "draft_wrong_saved")
 
 Line = tuple[str, str, bool, str, str, float, float | str, float | str, int]

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _SCHEMA = 1
+_SHOWN = 4
 
 
 class Key(NamedTuple):
@@ -358,5 +359,16 @@ def _fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    names = [name for name in wanted if found.get(name) != wanted[name]]
-    return ", ".join(f"{name}: {found.get(name)!r} there, {wanted[name]!r} here" for name in names[:3])
+    there, here = dict(_leaves(found)), dict(_leaves(wanted))
+    names = [name for name in here if there.get(name) != here[name]]
+    shown = [f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in names[:_SHOWN]]
+    return ", ".join([*shown, "..."] if len(names) > _SHOWN else shown)
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings within settings by their dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

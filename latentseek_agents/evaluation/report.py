@@ -15,7 +15,7 @@ from latentseek_agents.evaluation.long_form import long_form
 from latentseek_agents.evaluation.markup import html_table, markdown_table, markdown_text, one_line
 from latentseek_agents.evaluation.tables import oracle_tables, result_tables
 
-__all__ = ["incomplete", "write_report"]
+__all__ = ["incomplete", "remarks", "write_report"]
 
 _ORACLE_NOTE = (
     "These methods are told the known answer. They show how far a search, or choosing among samples, could "
@@ -48,6 +48,7 @@ class _Section:
 
     run: RunAnalysis
     incomplete: list[str]
+    remarks: list[str]
     results: list[Table]
     oracles: list[Table]
     drawings: list[tuple[str, Drawing]]
@@ -95,12 +96,33 @@ def incomplete(run: RunAnalysis) -> list[str]:
     ]
 
 
+def remarks(run: RunAnalysis) -> list[str]:
+    """What explains most of a method's results and is not the method itself, a sentence each."""
+    found = []
+    for group in run.groups:
+        for one in group.methods:
+            if one.variant != "as run":
+                continue
+            name, count = f"{where(group.dataset, group.prompt)}: {one.method}", one.questions
+            if 2 * one.unjudged > count:
+                found.append(
+                    f"{name}: {one.unjudged} of {count} searches ended because the verifier could not judge; "
+                    "refine_unjudged=true goes on, and another verifier may judge"
+                )
+            if 2 * one.cut_off > count:
+                found.append(
+                    f"{name}: {one.cut_off} of {count} answers ran into the limit of tokens; "
+                    "a larger max_new_tokens lets them end"
+                )
+    return found
+
+
 def _section(number: int, run: RunAnalysis) -> _Section:
     drawings = [
         (f"{number}-{place}-{_file_name(drawing.where)}-{drawing.kind}.png", drawing)
         for place, drawing in enumerate(draw(run) if can_draw() else [], start=1)
     ]
-    return _Section(run, incomplete(run), result_tables(run), oracle_tables(run), drawings)
+    return _Section(run, incomplete(run), remarks(run), result_tables(run), oracle_tables(run), drawings)
 
 
 def _markdown(sections: Iterable[_Section]) -> str:
@@ -114,6 +136,8 @@ def _markdown(sections: Iterable[_Section]) -> str:
         if section.incomplete:
             parts.append("**Incomplete**: n differs.\n")
             parts.append("\n".join(f"- {markdown_text(line)}" for line in section.incomplete) + "\n")
+        if section.remarks:
+            parts.append("\n".join(f"- {markdown_text(line)}" for line in section.remarks) + "\n")
         parts += [markdown_table(table) for table in section.results]
         if section.oracles:
             parts.append(f"### {ORACLE}\n\n{_ORACLE_NOTE}\n")
@@ -151,6 +175,8 @@ def _html_section(section: _Section) -> str:
         if missing
         else ""
     )
+    remarked = "".join(f"<li>{escape(one_line(line, 2000))}</li>" for line in section.remarks)
+    warning += f"<ul>{remarked}</ul>" if remarked else ""
     results = "".join(map(html_table, section.results))
     oracles = "".join(map(html_table, section.oracles))
     marked = f'<div class="oracle"><h3>{ORACLE}</h3><p>{_ORACLE_NOTE}</p>{oracles}</div>' if oracles else ""

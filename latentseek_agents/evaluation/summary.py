@@ -39,6 +39,8 @@ class Summary:
         interval: Wilson's, of the accuracy.
         ungraded: Answers whose comparison could not be finished; they count as wrong.
         failed: Questions that could not be worked on; they count as wrong.
+        cut_off: Answers that ran into the limit of tokens or seconds.
+        unjudged: Questions on which it ended because the verifier could not judge.
         policy_tokens: Of the model that answers.
         verifier_tokens: Of the verdicts.
         policy_forward_passes: As above.
@@ -62,6 +64,8 @@ class Summary:
     interval: Interval
     ungraded: int
     failed: int
+    cut_off: int
+    unjudged: int
     policy_tokens: float
     verifier_tokens: float
     policy_forward_passes: float
@@ -138,6 +142,8 @@ def summarize(series: Series, variant: str = "as run", *, oracle: bool | None = 
         interval=wilson(right, len(trials)),
         ungraded=sum(trial.ungraded for trial in trials),
         failed=sum(trial.failed for trial in trials),
+        cut_off=sum(trial.cut_off for trial in trials),
+        unjudged=sum(trial.unjudged for trial in trials),
         policy_tokens=mean("policy_tokens"),
         verifier_tokens=mean("verifier_tokens"),
         policy_forward_passes=mean("policy_forward_passes"),

@@ -127,6 +127,8 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
             f"{summary.seconds:.1f}",
             _optional(summary.iterations, "{:.2f}"),
             str(summary.ungraded),
+            str(summary.cut_off),
+            str(summary.unjudged),
             str(summary.failed),
         )
         for group in run.groups
@@ -136,13 +138,14 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
     return Table(
         "Costs",
         heads(
-            "data | method | n | accuracy | policy tokens | "
-            "verifier tokens | forward passes | computed tokens | seconds | iterations | ungraded | failed"
+            "data | method | n | accuracy | policy tokens | verifier tokens | forward passes | "
+            "computed tokens | seconds | iterations | ungraded | cut off | unjudged | failed"
         ),
         tuple(rows),
         "Means over the questions. Seconds are of a machine that several questions share. Ungraded: the "
         "comparison with the known answer could not be finished; failed: the question could not be worked "
-        f"on. Both count as wrong. {_COSTS_NOTE}",
+        "on; both count as wrong. Cut off: the answer ran into the limit of tokens; unjudged: the verifier "
+        f"could not judge, which ended the search. {_COSTS_NOTE}",
     )
 
 

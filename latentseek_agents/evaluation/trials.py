@@ -28,10 +28,12 @@ class Trial:
     Args:
         attempts: All that it paid for, at least one.
         chosen: Position of the one that it returns.
+        stop_reason: Why it ended, as it was run.
     """
 
     attempts: tuple[AttemptRecord, ...]
     chosen: int
+    stop_reason: str | None = None
 
     @property
     def right(self) -> bool:
@@ -47,6 +49,16 @@ class Trial:
     def failed(self) -> bool:
         """Whether the question could not be worked on."""
         return self.attempts[0].finish_reason == "error"
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the answer ran into the limit of tokens or seconds."""
+        return self.attempts[self.chosen].finish_reason in ("length", "seconds")
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether it ended because the verifier could not judge."""
+        return self.stop_reason == "unjudged"
 
     @property
     def draft_right(self) -> bool:
@@ -241,7 +253,9 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
     for outcome in outcomes:
         key = outcome.key
         methods = found.setdefault((key.dataset, key.prompt), {})
-        methods.setdefault(key.method, {})[key.problem] = Trial(outcome.attempts, outcome.chosen)
+        methods.setdefault(key.method, {})[key.problem] = Trial(
+            outcome.attempts, outcome.chosen, outcome.stop_reason
+        )
     return [
         Group(
             dataset,

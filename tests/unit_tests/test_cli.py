@@ -192,6 +192,7 @@ def test_hostile_text_is_shown_as_text(run):
         (["x", "--prompt", "xml"], None, "prompt='xml'"),
         (["x", "--preset", "gsm8k"], None, "as in --preset Qwen2.5-1.5B-Instruct:gsm8k"),
         (["x", "--preset", "SmolLM2:gsm8k"], None, "no preset for the model"),
+        (["x", "--preset", "foo"], None, "no preset for the data set 'foo'; use gsm8k, math500 or aime24"),
         (["x", "--set", "fraction"], None, "write it as name=value"),
         (["x", "--set", "fraction=2"], None, "fraction=2"),
         (["x", "--set", "colour=red"], None, "there is no such setting"),

@@ -143,6 +143,29 @@ def test_coverage_says_when_there_are_no_more_samples(tmp_path):
     assert "pass@2: 0.0 (20; 0.0);" in "".join(rows)
 
 
+def test_what_explains_a_result_is_said_above_it(tmp_path):
+    cut = [attempt(0, None, False, finish_reason="length")]
+    ended = [attempt(0, "5", False)]
+    run = [outcome("cot", number, cut if number < 3 else ended) for number in range(4)]
+    run += [outcome("self", number, ended, stop_reason="unjudged") for number in range(4)]
+    run += [
+        outcome("steps", number, ended, stop_reason="unjudged" if number < 2 else "passed")
+        for number in range(4)
+    ]
+    out = written(tmp_path, run)
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    before = markdown.split("### Accuracy\n", 1)[0]
+    assert "boxed: cot: 3 of 4 answers ran into the limit of tokens; a larger" in before.replace("\\", "")
+    assert "boxed: self: 4 of 4 searches ended because the verifier could not judge" in before.replace(
+        "\\", ""
+    )
+    assert "steps:" not in before
+    assert "ran into the limit" in Page((out / "report.html").read_text(encoding="utf-8")).text
+    costs = section(markdown, "Costs")
+    assert "| 0 | 3 | 0 | 0 |" in next(row for row in costs.splitlines() if " cot | " in row)
+    assert "| 0 | 0 | 2 | 0 |" in next(row for row in costs.splitlines() if " steps | " in row)
+
+
 def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
     made = [attempt(0, "4", True, score=0.0, passed=True, policy_tokens=500)]
     outcomes = [one for one in a_run() if one.key.method == "sc:3"]

@@ -109,7 +109,7 @@ def test_shards_are_disjoint_and_together_everything(backbone, whole, tmp_path):
 
 def test_a_folder_of_another_run_is_refused(backbone, whole):
     before = sorted((file.name, file.read_bytes()) for file in whole.glob("*.json*"))
-    with pytest.raises(InputError, match=r"holds another run.*config.*name another folder"):
+    with pytest.raises(InputError, match=r"another run \(config.seed: 0 there, 1 here\); name another"):
         evaluate(backbone, PROBLEMS, methods=["cot"], out=whole, config=CONFIG.replace(seed=1))
     assert sorted((file.name, file.read_bytes()) for file in whole.glob("*.json*")) == before
 
