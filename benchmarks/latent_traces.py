@@ -42,6 +42,10 @@ KINDS = {
         ("consistent", 0.1, 1.0),
     )
 }
+QUESTIONS = (
+    "A baker fills 7 bags with 6 rolls each and has 5 rolls left. How many rolls did she bake?",
+    "Tom has 3 boxes of 12 pencils. He gives 9 pencils away. How many pencils does he have now?",
+)
 GAPS = (0.5, 1.0, 2.0, 4.0, 8.0, float("inf"))
 _SHOWN_TOKENS = 40
 
@@ -83,10 +87,11 @@ def main() -> None:
         backbone = Backbone.embedded(dtype="float32")
     else:
         backbone = Backbone.from_pretrained(arguments.model, gguf_file=arguments.gguf, dtype="float32")
-    questions = [
-        problem.question
-        for problem in load_problems(arguments.data, limit=arguments.limit, start=arguments.start)
-    ]
+    if arguments.data is None:
+        questions = list(QUESTIONS[: arguments.limit])
+    else:
+        problems = load_problems(arguments.data, limit=arguments.limit, start=arguments.start)
+        questions = [problem.question for problem in problems]
     console.print(f"{backbone}, {len(questions)} questions")
     configs = {
         name: LatentSeekConfig(**settings, max_new_tokens=arguments.max_new_tokens)
@@ -181,7 +186,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--model", help="name or folder; default: the embedded SmolLM2")
     parser.add_argument("--gguf")
-    parser.add_argument("--data", default="gsm8k")
+    parser.add_argument("--data", help="gsm8k or a JSON Lines file; default: two questions of our own")
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--limit", type=int, default=8)
     parser.add_argument("--iterations", type=int, default=5)

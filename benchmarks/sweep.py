@@ -32,6 +32,7 @@ from latentseek_agents.evaluation.run import Shard
 from latentseek_agents.evaluation.statistics import wilson
 
 _SAMPLES = "samples"
+_STORED = Path(__file__).parent / "runs" / "sweep-0.5b-gsm8k"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=48, help="most sequences in one pass")
     parser.add_argument("--shard", default="0/1")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=_STORED, help="by default, the sweep that is kept here")
     return parser.parse_args()
 
 

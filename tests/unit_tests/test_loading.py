@@ -240,3 +240,29 @@ def test_the_default_dtype_is_one_that_the_processor_is_fast_at(
         backbone = Backbone.from_pretrained(str(tmp_path), device="cpu")
     assert backbone.dtype == expected
     assert str(expected).removeprefix("torch.") in caplog.text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_log_gets_no_progress_bars_and_others_keep_theirs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool, wanted: bool
+):
+    bars: Any = transformers.utils.logging
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    real, seen = loading._load_folder, []
+
+    def load_folder(*arguments: Any) -> Any:
+        seen.append(bars.is_progress_bar_enabled())
+        return real(*arguments)
+
+    monkeypatch.setattr(loading, "_load_folder", load_folder)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    before = bars.is_progress_bar_enabled()
+    try:
+        (bars.enable_progress_bar if wanted else bars.disable_progress_bar)()
+        loading.load(tmp_path, device="cpu")
+        assert seen == [wanted and terminal]
+        assert bars.is_progress_bar_enabled() is wanted
+    finally:
+        (bars.enable_progress_bar if before else bars.disable_progress_bar)()
