@@ -157,6 +157,8 @@ class RefineNodes:
         reference: str | None,
         emit: Callable[[Any], None],
         trace: RunnableConfig | None = None,
+        *,
+        state: Mapping[str, Any] | None = None,
     ) -> Iterator[RefineState]:
         """The graph's loop without the graph.
 
@@ -168,20 +170,21 @@ class RefineNodes:
             reference: The known answer, if there is one.
             emit: Takes each progress event.
             trace: Of the run that the iterations belong to; None records none.
+            state: One that a search of this question has yielded, to go on behind it.
 
         Yields:
             The state after each verification; the last one has a ``stop_reason``.
         """
         runtime: Runtime[Any] = Runtime(stream_writer=emit)
-        state: Any = {"question": question, "reference": reference}
-        state |= self.draft(state, runtime)
+        now: Any = {"question": question, "reference": reference} if state is None else dict(state)
+        now |= self.draft(now, runtime) if state is None else self.refine(now, runtime)
         while True:
             raise_if_cancelled()
-            state |= self.verify(state, runtime, trace)
-            yield dict(state)  # type: ignore[misc]
-            if state["stop_reason"] is not None:
+            now |= self.verify(now, runtime, trace)
+            yield dict(now)  # type: ignore[misc]
+            if now["stop_reason"] is not None:
                 return
-            state |= self.refine(state, runtime)
+            now |= self.refine(now, runtime)
 
     def draft(
         self, state: RefineInput, runtime: Runtime[RefineContext], trace: RunnableConfig | None = None

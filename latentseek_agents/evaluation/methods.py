@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
@@ -24,17 +24,18 @@ from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord
+from latentseek_agents.evaluation.unfinished import UnfinishedSearch
 from latentseek_agents.graphs.baselines import majority
-from latentseek_agents.graphs.decisions import best_sample
+from latentseek_agents.graphs.decisions import best_attempt, best_sample
 from latentseek_agents.graphs.judging import judge
-from latentseek_agents.runnable import LatentSeek, LatentSeekResult
+from latentseek_agents.graphs.refine_nodes import RefineNodes
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepVerifier
 
-__all__ = ["METHODS", "Method", "Work", "make_method", "method_names", "problem_seed"]
+__all__ = ["METHODS", "Method", "Solve", "Work", "make_method", "method_names", "problem_seed"]
 
 METHODS = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
 """The names, without their arguments."""
@@ -60,6 +61,26 @@ class Work:
     stop_reason: str | None = None
 
 
+class Solve(Protocol):
+    """Works on a problem."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        config: LatentSeekConfig,
+        on_token: OnToken | None = None,
+        unfinished: UnfinishedSearch | None = None,
+    ) -> Work:
+        """Work on it.
+
+        Args:
+            problem: What to solve.
+            config: Settings, with the problem's own seed.
+            on_token: Called with each token id as it is written.
+            unfinished: Where a search is kept after each iteration, and gone on with if it is there.
+        """
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to answer questions, ready to run; may be called from several threads.
@@ -67,12 +88,12 @@ class Method:
     Args:
         name: In full, for instance ``"sc:11"``.
         oracle: Whether it is told the known answer: never a result, only a ceiling.
-        solve: From a problem, the settings and a callback for each token to the work done.
+        solve: From a problem and the settings to the work done.
     """
 
     name: str
     oracle: bool
-    solve: Callable[[Problem, LatentSeekConfig, OnToken | None], Work]
+    solve: Solve
 
 
 def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> Method:
@@ -90,7 +111,7 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         >>> from latentseek_agents.testing import tiny_backbone
         >>> method = make_method("sc:2", tiny_backbone())
         >>> problem = Problem("made up", 0, "What is 1 + 1?", "2")
-        >>> work = method.solve(problem, LatentSeekConfig(max_new_tokens=4), None)
+        >>> work = method.solve(problem, LatentSeekConfig(max_new_tokens=4))
         >>> method.name, len(work.attempts)
         ('sc:2', 2)
     """
@@ -99,13 +120,19 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
     named = _read_name(name)
     verifier = _verifier(named.reward, backbone)
 
-    def solve(problem: Problem, config: LatentSeekConfig, on_token: OnToken | None) -> Work:
+    def solve(
+        problem: Problem,
+        config: LatentSeekConfig,
+        on_token: OnToken | None = None,
+        unfinished: UnfinishedSearch | None = None,
+    ) -> Work:
         if named.samples:
             drawn_at = 0.0 if named.kind == "cot" else temperature
             return _sampled(backbone, problem, config, named.samples, drawn_at, verifier, on_token)
         if named.kind == "walk":
             config = config.replace(direction="random")
-        return _searched(backbone, problem, config, verifier or default_verifier(backbone), on_token)
+        nodes = RefineNodes(backbone, verifier, config, on_token)
+        return _searched(nodes, problem, unfinished)
 
     return Method(named.full, oracle=named.reward == "psrm", solve=solve)
 
@@ -232,44 +259,40 @@ def _sampled(
     return Work(tuple(records), chosen)
 
 
-def _searched(
-    backbone: Backbone,
-    problem: Problem,
-    config: LatentSeekConfig,
-    verifier: Verifier,
-    on_token: OnToken | None,
-) -> Work:
-    seek = LatentSeek(backbone, verifier=verifier, config=config, on_token=on_token)
-    asked = {"question": problem.question, "reference": problem.reference}
-    costs: list[Usage] = []
-    before = Usage()
-    result: LatentSeekResult | None = None
+def _searched(nodes: RefineNodes, problem: Problem, unfinished: UnfinishedSearch | None) -> Work:
+    kept = None if unfinished is None else unfinished.load()
+    state, costs = kept or (None, [])
+    before = Usage() if state is None else Usage.from_dict(state["usage"])
     failed: str | None = None
     try:
-        for result in seek.stream(asked):
-            cost = _difference(result.usage, before)
-            before = result.usage
-            if len(result.iterations) > len(costs):
+        for now in nodes.loop(problem.question, problem.reference, _unheard, state=state):
+            state = dict(now)
+            usage = Usage.from_dict(state["usage"])
+            cost, before = _difference(usage, before), usage
+            if len(state["iterations"]) > len(costs):
                 costs.append(cost)
             else:  # an attempt that was cut short is no attempt, but was paid for
                 costs[-1] += cost
+            if unfinished is not None and state["stop_reason"] is None:
+                unfinished.save(state, costs)
     except NonFiniteError as error:
         failed = f"error: {type(error).__name__}"
-        if result is None:
+        if state is None:
             raise
-    if result is None:
+    if state is None:
         raise RuntimeError("a search yields its draft at least")
-    attempts = result.iterations
+    config = nodes.config
+    attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
     records = [
         _record(attempt, problem, cost, samples=config.num_samples if attempt.iteration else 1)
         for attempt, cost in zip(attempts, costs, strict=True)
     ]
-    chosen = next(
-        number
-        for number, attempt in enumerate(attempts)
-        if (attempt.text, attempt.score, attempt.passed) == (result.text, result.score, result.passed)
-    )
-    return Work(tuple(records), chosen, failed or result.stop_reason)
+    chosen = attempts.index(best_attempt(attempts, config.keep))
+    return Work(tuple(records), chosen, failed or state["stop_reason"])
+
+
+def _unheard(_: object) -> None:
+    """Progress events have no listener here."""
 
 
 def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:

@@ -3,7 +3,8 @@
 A folder holds ``run.json`` (what is run: models, settings, versions) and one ``attempts-*.jsonl`` per
 process that ever wrote to it. A line is an attempt, or the outcome that ends the attempts of one problem.
 The lines of a problem are written at once when it is done, under a lock on the file; what a killed process
-left half written is cut off by the next one, and a problem without an outcome counts as not done.
+left half written is cut off by the next one, and a problem without an outcome counts as not done. Searches
+under way are in the folder ``unfinished`` until then.
 """
 
 import hashlib

@@ -18,6 +18,7 @@ from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekE
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
+from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
 __all__ = [
     "Shard",
@@ -160,6 +161,7 @@ def perform(
     config: LatentSeekConfig,
     run: str,
     on_token: Callable[[int], None] | None = None,
+    unfinished: UnfinishedSearches | None = None,
 ) -> Outcome:
     """Do one task. A problem that cannot be worked on (it is too long, say) has a wrong answer.
 
@@ -171,6 +173,7 @@ def perform(
         config: Its seed is the run's; the problem gets one of its own.
         run: The run's fingerprint.
         on_token: Called with each token id as it is written; what it raises ends the task.
+        unfinished: Where searches are kept after each iteration, and gone on with if one is there.
 
     Raises:
         ConfigError: A setting is out of range, which is no matter of this problem.
@@ -178,7 +181,8 @@ def perform(
     seed = problem_seed(config.seed, task.problem)
     own = config.replace(prompt=task.key.prompt, seed=seed)
     try:
-        work = method.solve(task.problem, own, on_token)
+        kept = None if unfinished is None else unfinished.of(task.key, task.problem.digest)
+        work = method.solve(task.problem, own, on_token, kept)
     except ConfigError:
         raise
     except LatentSeekError as error:
@@ -261,14 +265,19 @@ def evaluate(
         if on_plan is not None:
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
         waiting = [task for task in tasks if task.key not in known]
+        unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint)
+        for task in tasks:
+            if task.key in known:
+                unfinished.of(task.key, task.problem.digest).remove()
 
         def work(task: Task) -> Outcome:
-            return perform(task, made[task.key.method], base, folder.fingerprint, on_token)
+            return perform(task, made[task.key.method], base, folder.fingerprint, on_token, unfinished)
 
         with ThreadPoolExecutor(batch, thread_name_prefix="evaluate") as pool:
             try:
                 for outcome in _as_completed(pool, work, waiting, batch):
                     folder.append(outcome)
+                    unfinished.of(outcome.key, str(outcome.digest)).remove()
                     if on_outcome is not None:
                         on_outcome(outcome)
             finally:

@@ -26,6 +26,7 @@ from latentseek_agents.evaluation.records import (
     require_settings,
 )
 from latentseek_agents.evaluation.run import Shard, evaluate, model_fingerprint, settings_without_model
+from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 from latentseek_agents.graphs import create_best_of_n_graph, create_self_consistency_graph
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from latentseek_agents.tools import StepVerifier
@@ -215,6 +216,72 @@ def test_a_search_that_breaks_off_keeps_its_attempts_and_costs(backbone, tmp_pat
     assert all(attempt.policy_tokens > 0 for attempt in psrm.attempts)
 
 
+class Interrupting:
+    """Stops the process, as it were, at a token."""
+
+    def __init__(self, tokens: int) -> None:
+        self.left = tokens
+
+    def __call__(self, token_id: int) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("latents", ["independent", "consistent"])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_a_search_goes_on_in_its_middle(backbone, tmp_path, latents, temperature):
+    config = CONFIG.replace(
+        latents=latents, max_iterations=4, temperature=temperature, continuation_temperature=temperature
+    )
+    method, problem = make_method("psrm", backbone), PROBLEMS[0]
+    whole = method.solve(problem, config)
+    kept = UnfinishedSearches(tmp_path, "run").of(Key("made up", "boxed", "psrm", 0), problem.digest)
+    stops = 0
+    while True:
+        try:
+            found = method.solve(problem, config, Interrupting(12), kept)
+        except KeyboardInterrupt:
+            stops += 1
+            assert stops < 20
+        else:
+            break
+    assert stops > 1
+
+    def told(work):
+        return [(one.text, one.score, one.policy_tokens, one.changed) for one in work.attempts]
+
+    assert told(found) == told(whole)
+    assert (found.chosen, found.stop_reason) == (whole.chosen, whole.stop_reason)
+    kept_state = kept.load()
+    assert kept_state is not None
+    state, costs = kept_state
+    assert len(state["iterations"]) == len(costs) == 4  # behind the last iteration it is the run's to remove
+
+
+def test_only_the_same_search_is_gone_on_with(tmp_path, caplog):
+    place = UnfinishedSearches(tmp_path, "run")
+    key = Key("made up", "boxed", "psrm", 0)
+    place.of(key, "digest").save({"search": b"z"}, [])
+    assert place.of(key, "digest").load() == ({"search": b"z"}, [])
+    assert place.of(key, "another").load() is None
+    assert UnfinishedSearches(tmp_path, "other run").of(key, "digest").load() is None
+    assert place.of(key._replace(problem=1), "digest").load() is None
+    place.of(key, "digest").path.write_text("{half")
+    assert place.of(key, "digest").load() is None
+    assert "begins anew" in caplog.text
+
+
+def test_nothing_unfinished_is_left_behind(backbone, whole, tmp_path):
+    assert not list(whole.glob("unfinished/*"))
+    evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
+    (outcome,) = read_outcomes(tmp_path)
+    kept = UnfinishedSearches(tmp_path / "unfinished", outcome.run).of(outcome.key, PROBLEMS[0].digest)
+    kept.save({"search": b""}, [])  # of a process that was killed between the result and its removal
+    evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
+    assert kept.load() is None
+
+
 def test_an_attempt_tells_of_how_many_samples_it_is_the_best(backbone, tmp_path):
     config = CONFIG.replace(num_samples=3, temperature=0.8)
     evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=config)
@@ -247,7 +314,7 @@ def test_psrm_stops_at_the_right_answer_and_is_marked_as_an_oracle(reference, ri
     backbone = scripted_backbone([r"It is \boxed{7}."])
     config = CONFIG.replace(max_new_tokens=40)
     method = make_method("psrm", backbone)
-    work = method.solve(Problem("made up", 0, "What is 3 + 4?", reference), config, None)
+    work = method.solve(Problem("made up", 0, "What is 3 + 4?", reference), config)
     assert method.oracle
     assert not make_method("self", backbone).oracle
     assert [attempt.right for attempt in work.attempts] == right
@@ -265,8 +332,8 @@ def test_the_baselines_are_those_of_the_graphs(backbone):
         .compile()
         .invoke(state)
     )
-    sc = make_method("sc:3", backbone).solve(problem, CONFIG, None)
-    bon = make_method("bon:3:steps", backbone).solve(problem, CONFIG, None)
+    sc = make_method("sc:3", backbone).solve(problem, CONFIG)
+    bon = make_method("bon:3:steps", backbone).solve(problem, CONFIG)
     for work, graph in ((sc, voted), (bon, best)):
         assert [attempt.text for attempt in work.attempts] == [entry["text"] for entry in graph["iterations"]]
         assert work.attempts[work.chosen].text == graph["text"]

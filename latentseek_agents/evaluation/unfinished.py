@@ -1,0 +1,98 @@
+"""Searches under way, kept beside a run's results: a killed process loses one iteration of each."""
+
+import base64
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latentseek_agents.engine.verdict import Usage
+from latentseek_agents.evaluation.records import Key
+
+__all__ = ["UnfinishedSearch", "UnfinishedSearches"]
+
+_log = logging.getLogger(__name__)
+
+
+class UnfinishedSearches:
+    """The folder with one file per search under way.
+
+    Args:
+        folder: Made when the first search is kept.
+        run: Fingerprint of the run's settings; searches of others are not gone on with.
+    """
+
+    def __init__(self, folder: str | Path, run: str) -> None:
+        self.folder = Path(folder)
+        self.run = run
+
+    def of(self, key: Key, digest: str) -> "UnfinishedSearch":
+        """The place of one search.
+
+        Args:
+            key: Data, prompt, method, problem.
+            digest: Of the problem, so that another of the same number is not taken for it.
+        """
+        name = hashlib.blake2b(json.dumps(key).encode(), digest_size=16).hexdigest()
+        return UnfinishedSearch(
+            self.folder / f"{name}.json", {"run": self.run, "key": [*key], "digest": digest}
+        )
+
+
+@dataclass(frozen=True)
+class UnfinishedSearch:
+    """Where one search is kept after each iteration.
+
+    Args:
+        path: Its file.
+        head: What must be the same for the search to go on.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kept = UnfinishedSearches(folder, "run").of(Key("made up", "boxed", "psrm", 0), "digest")
+        ...     kept.save({"search": b"latents", "iterations": []}, [Usage(policy_tokens=3)])
+        ...     state, costs = kept.load()
+        ...     kept.remove()
+        ...     state["search"], costs[0].policy_tokens, kept.load()
+        (b'latents', 3, None)
+    """
+
+    path: Path
+    head: Mapping[str, Any]
+
+    def save(self, state: Mapping[str, Any], costs: Sequence[Usage]) -> None:
+        """Keep the search as it is; what was kept of it before is replaced, whole or not at all.
+
+        Args:
+            state: As ``RefineNodes.loop`` yields it: plain values, and the latents as bytes.
+            costs: Of each attempt so far.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        plain = {**state, "search": base64.b64encode(state["search"]).decode()}
+        content = {**self.head, "state": plain, "costs": [cost.to_dict() for cost in costs]}
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(partial, self.path)
+
+    def load(self) -> tuple[dict[str, Any], list[Usage]] | None:
+        """What was kept; None if nothing was, or it is another search's."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            if any(found[name] != value for name, value in self.head.items()):
+                return None
+            state = {**found["state"], "search": base64.b64decode(found["state"]["search"])}
+            return state, [Usage.from_dict(cost) for cost in found["costs"]]
+        except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, ValueError) as error:
+            _log.warning("%s is no search of ours and begins anew: %r", self.path, error)
+            return None
+
+    def remove(self) -> None:
+        """The search has ended."""
+        self.path.unlink(missing_ok=True)
