@@ -133,7 +133,7 @@ def _run(arguments: argparse.Namespace, cells: Sequence[_Cell]) -> None:
                 methods=[cell.method],
                 out=arguments.out / cell.folder,
                 config=config,
-                # No more at once than fit into a pass: what is begun is lost if the sweep is killed.
+                # No more at once than fit into a pass: of what is begun, a kill loses an iteration each.
                 batch=max(1, arguments.rows // len(cells)),
                 shard=shard,
                 on_outcome=advance,
