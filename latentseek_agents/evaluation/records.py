@@ -231,10 +231,6 @@ class RunFolder:
         self._file.close()
         self._writing.release()
 
-    def outcomes(self) -> list[Outcome]:
-        """What need not be done again, whichever process did it."""
-        return read_outcomes(self.path)
-
     def append(self, outcome: Outcome) -> None:
         """Write an outcome and its attempts; on return they are with the operating system."""
         with self._lock:
