@@ -279,7 +279,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     try:
         found = json.loads(target.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} holds no run: there is no run.json in it") from None
+        below = sorted(str(other.parent) for other in Path(path).glob("*/run.json"))
+        hint = f"; the folders below it that hold one: {', '.join(below)}" if below else ""
+        raise InputError(f"{path} holds no run: there is no run.json in it{hint}") from None
     except ValueError as error:
         raise InputError(f"{target} is not the run.json of an evaluation: {error}") from None
     if not isinstance(found, dict) or found.get("schema") != _SCHEMA:

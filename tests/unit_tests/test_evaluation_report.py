@@ -333,6 +333,9 @@ def test_the_command_on_what_is_no_run_or_not_begun(tmp_path):
     result = invoke(empty)
     assert result.exit_code == 0, result.output
     assert "Nothing is done yet" in result.stdout
+    result = invoke(tmp_path)
+    assert result.exit_code == 2
+    assert f"that hold one: {empty}" in " ".join(result.stderr.split())
     assert "Nothing is done yet" in (empty / "report" / "report.md").read_text(encoding="utf-8")
 
 
