@@ -70,6 +70,7 @@ class Solve(Protocol):
         config: LatentSeekConfig,
         on_token: OnToken | None = None,
         unfinished: UnfinishedSearch | None = None,
+        drawn: Sequence[AttemptRecord] = (),
     ) -> Work:
         """Work on it.
 
@@ -78,6 +79,8 @@ class Solve(Protocol):
             config: Settings, with the problem's own seed.
             on_token: Called with each token id as it is written.
             unfinished: Where a search is kept after each iteration, and gone on with if it is there.
+            drawn: Samples that another method drew for this problem. If they are enough they are taken,
+                with what they cost then, and none are drawn.
         """
 
 
@@ -125,10 +128,14 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         config: LatentSeekConfig,
         on_token: OnToken | None = None,
         unfinished: UnfinishedSearch | None = None,
+        drawn: Sequence[AttemptRecord] = (),
     ) -> Work:
         if named.samples:
-            drawn_at = 0.0 if named.kind == "cot" else temperature
-            return _sampled(backbone, problem, config, named.samples, drawn_at, verifier, on_token)
+            made = drawn[: named.samples] if named.kind != "cot" else ()
+            if len(made) < named.samples:
+                drawn_at = 0.0 if named.kind == "cot" else temperature
+                made = _samples(backbone, problem, config, named.samples, drawn_at, on_token)
+            return _chosen(made, problem, config, verifier)
         if named.kind == "walk":
             config = config.replace(direction="random")
         nodes = RefineNodes(backbone, verifier, config, on_token)
@@ -212,15 +219,14 @@ def _verifier(reward: str | None, backbone: Backbone) -> Verifier | None:
     return made[reward]() if reward in made else None
 
 
-def _sampled(
+def _samples(
     backbone: Backbone,
     problem: Problem,
     config: LatentSeekConfig,
     count: int,
     temperature: float,
-    verifier: Verifier | None,
     on_token: OnToken | None,
-) -> Work:
+) -> list[AttemptRecord]:
     deadline = None if config.max_seconds is None else time.monotonic() + config.max_seconds
     made = sample(
         backbone,
@@ -232,31 +238,60 @@ def _sampled(
         on_token=on_token,
     )
     tokens = sum(len(attempt.token_ids) for attempt in made.attempts) or 1
-    judged: list[Attempt] = []
     records: list[AttemptRecord] = []
     for found in made.attempts:
-        attempt, spent = replace(found, answer=extract_answer(found.text)), Usage()
-        if verifier is not None:
-            attempt, spent = judge(verifier, config, problem.question, problem.reference, attempt)
-        judged.append(attempt)
-        share = len(attempt.token_ids) / tokens
-        cost = replace(
-            spent,
-            policy_tokens=len(attempt.token_ids),
-            policy_seconds=made.usage.policy_seconds * share,
-        )
+        share = len(found.token_ids) / tokens
+        cost = Usage(policy_tokens=len(found.token_ids), policy_seconds=made.usage.policy_seconds * share)
+        attempt = replace(found, answer=extract_answer(found.text))
         record = replace(
             _record(attempt, problem, cost),
             policy_forward_passes=made.usage.policy_forward_passes * share,
             policy_computed_tokens=made.usage.policy_computed_tokens * share,
         )
         records.append(record)
+    return records
+
+
+def _chosen(
+    samples: Sequence[AttemptRecord], problem: Problem, config: LatentSeekConfig, verifier: Verifier | None
+) -> Work:
+    """Samples as one method sees them: what another's verifier said of them is not known to it."""
+    judged: list[Attempt] = []
+    records: list[AttemptRecord] = []
+    for record in samples:
+        attempt, spent = _as_attempt(record), Usage()
+        if verifier is not None:
+            attempt, spent = judge(verifier, config, problem.question, problem.reference, attempt)
+        judged.append(attempt)
+        seen = replace(
+            record,
+            score=attempt.score,
+            passed=attempt.passed,
+            checks=_checks(attempt.checks),
+            verifier_tokens=spent.verifier_tokens,
+            verifier_forward_passes=spent.verifier_forward_passes,
+            verifier_computed_tokens=spent.verifier_computed_tokens,
+            verifier_seconds=spent.verifier_seconds,
+        )
+        records.append(seen)
     if verifier is not None:
         chosen = judged.index(best_sample(judged))
     else:
         votes = majority([attempt.answer for attempt in judged])
         chosen = votes.index(max(votes))
     return Work(tuple(records), chosen)
+
+
+def _as_attempt(record: AttemptRecord) -> Attempt:
+    return Attempt(
+        iteration=record.attempt,
+        token_ids=[],
+        latent_token_ids=[],
+        changed=[],
+        text=record.text,
+        answer=record.answer,
+        finish_reason=record.finish_reason,
+    )
 
 
 def _searched(nodes: RefineNodes, problem: Problem, unfinished: UnfinishedSearch | None) -> Work:

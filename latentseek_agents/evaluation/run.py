@@ -15,6 +15,7 @@ from typing import Any, Literal
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekError
+from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
@@ -162,6 +163,7 @@ def perform(
     run: str,
     on_token: Callable[[int], None] | None = None,
     unfinished: UnfinishedSearches | None = None,
+    drawn: DrawnSamples | None = None,
 ) -> Outcome:
     """Do one task. A problem that cannot be worked on (it is too long, say) has a wrong answer.
 
@@ -174,6 +176,7 @@ def perform(
         run: The run's fingerprint.
         on_token: Called with each token id as it is written; what it raises ends the task.
         unfinished: Where searches are kept after each iteration, and gone on with if one is there.
+        drawn: Samples that other methods have drawn.
 
     Raises:
         ConfigError: A setting is out of range, which is no matter of this problem.
@@ -182,7 +185,8 @@ def perform(
     own = config.replace(prompt=task.key.prompt, seed=seed)
     try:
         kept = None if unfinished is None else unfinished.of(task.key, task.problem.digest)
-        work = method.solve(task.problem, own, on_token, kept)
+        samples = () if drawn is None else drawn.of(task.key, task.problem.digest)
+        work = method.solve(task.problem, own, on_token, kept, samples)
     except ConfigError:
         raise
     except LatentSeekError as error:
@@ -266,17 +270,19 @@ def evaluate(
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
         waiting = [task for task in tasks if task.key not in known]
         unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint)
+        drawn = DrawnSamples(read_outcomes(out))
         for task in tasks:
             if task.key in known:
                 unfinished.of(task.key, task.problem.digest).remove()
 
         def work(task: Task) -> Outcome:
-            return perform(task, made[task.key.method], base, folder.fingerprint, on_token, unfinished)
+            return perform(task, made[task.key.method], base, folder.fingerprint, on_token, unfinished, drawn)
 
         with ThreadPoolExecutor(batch, thread_name_prefix="evaluate") as pool:
             try:
                 for outcome in _as_completed(pool, work, waiting, batch):
                     folder.append(outcome)
+                    drawn.add(outcome)
                     unfinished.of(outcome.key, str(outcome.digest)).remove()
                     if on_outcome is not None:
                         on_outcome(outcome)

@@ -15,6 +15,7 @@ import pytest
 from latentseek_agents import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError, NonFiniteError
 from latentseek_agents.engine.latents import Latents
+from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import make_method
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import (
@@ -97,6 +98,39 @@ def test_what_is_done_is_not_done_again(backbone, tmp_path):
     evaluate(backbone, PROBLEMS, methods=["cot", "sc:2"], out=tmp_path, config=CONFIG, on_outcome=seen.append)
     assert sorted(outcome.key for outcome in seen) == [outcome.key for outcome in read_outcomes(tmp_path)]
     assert len(seen) == 12
+
+
+def test_samples_are_drawn_once_for_all_methods(backbone, whole, tmp_path, monkeypatch):
+    evaluate(backbone, PROBLEMS, methods=["sc:3"], out=tmp_path, config=CONFIG)
+    monkeypatch.setattr("latentseek_agents.evaluation.methods.sample", None)  # whoever draws fails
+    evaluate(backbone, PROBLEMS, methods=["bon:2:steps", "sc:2"], out=tmp_path, config=CONFIG)
+    found = {outcome.key: outcome for outcome in read_outcomes(tmp_path)}
+    assert len(found) == 18
+    expected = [o for o in read_outcomes(whole) if o.key.method == "bon:2:steps"]
+    assert without_time([found[outcome.key] for outcome in expected]) == without_time(expected)
+    for problem in PROBLEMS:
+        three, two = (found[Key("made up", "boxed", method, problem.number)] for method in ("sc:3", "sc:2"))
+        assert two.attempts == three.attempts[:2]
+    with pytest.raises(TypeError):
+        evaluate(backbone, PROBLEMS, methods=["sc:4"], out=tmp_path, config=CONFIG)
+
+
+@pytest.mark.parametrize("change", [{"digest": "another's"}, {"finish_reason": "seconds"}, {"method": "cot"}])
+def test_only_whole_samples_of_the_same_problem_are_taken_over(change):
+    attempt = AttemptRecord(
+        attempt=0, answer="1", right=False, finish_reason=change.get("finish_reason", "stop")
+    )
+    key = Key("made up", "boxed", change.get("method", "sc:1"), 0)
+    outcome = Outcome(
+        key=key,
+        run="",
+        seed=0,
+        reference="2",
+        attempts=(attempt,),
+        chosen=0,
+        digest=change.get("digest", "d"),
+    )
+    assert DrawnSamples([outcome]).of(key._replace(method="bon:1"), "d") == ()
 
 
 def test_shards_are_disjoint_and_together_everything(backbone, whole, tmp_path):
