@@ -37,7 +37,8 @@ def sample(
         on_token: Called with each token id as it is written, of whichever solution.
 
     Returns:
-        A round whose attempts are numbered from 0.
+        A round whose attempts are numbered from 0, with the costs of each. The prompt is read once and
+        charged to the first, so that the first n cost what n alone would.
 
     Raises:
         ConfigError: ``count`` or ``temperature`` is out of range.
@@ -76,13 +77,18 @@ def sample(
         )
         for number, completion in enumerate(completions)
     ]
-    usage = Usage(
-        policy_tokens=sum(completion.new_tokens for completion in completions),
-        policy_forward_passes=sum(completion.forward_passes for completion in completions),
-        policy_computed_tokens=sum(completion.computed_tokens for completion in completions),
-        policy_seconds=time.monotonic() - began,
+    elapsed = time.monotonic() - began
+    tokens = sum(completion.new_tokens for completion in completions) or 1
+    costs = tuple(
+        Usage(
+            policy_tokens=completion.new_tokens,
+            policy_forward_passes=completion.forward_passes,
+            policy_computed_tokens=completion.computed_tokens,
+            policy_seconds=elapsed * completion.new_tokens / tokens,
+        )
+        for completion in completions
     )
-    return Round(attempts=attempts, search=b"", usage=usage)
+    return Round(attempts=attempts, search=b"", usage=sum(costs, Usage()), costs=costs)
 
 
 def _seed(seed: int, number: int) -> int:

@@ -41,11 +41,13 @@ class Round:
         search: The latents and Adam's memory, to be handed to the next :func:`refine`. Empty if there is
             nothing to move: the draft is so short that ⌊ρT⌋ = 0.
         usage: What it cost, in the ``policy_*`` fields.
+        costs: The part of each attempt in it, where they are independent of each other.
     """
 
     attempts: list[Attempt]
     search: bytes
     usage: Usage
+    costs: tuple[Usage, ...] = ()
 
 
 def draft(

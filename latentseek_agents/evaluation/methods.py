@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, NonFiniteError
 from latentseek_agents.engine.sampling import sample
@@ -43,8 +44,6 @@ METHODS = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
 _REWARDS = ("self", "steps", "combined", "psrm")
 _DEFAULT_SAMPLES = 3  # the paper's N
 
-OnToken = Callable[[int], None]
-
 
 @dataclass(frozen=True)
 class Work:
@@ -68,7 +67,6 @@ class Solve(Protocol):
         self,
         problem: Problem,
         config: LatentSeekConfig,
-        on_token: OnToken | None = None,
         unfinished: UnfinishedSearch | None = None,
         drawn: Sequence[AttemptRecord] = (),
     ) -> Work:
@@ -77,7 +75,6 @@ class Solve(Protocol):
         Args:
             problem: What to solve.
             config: Settings, with the problem's own seed.
-            on_token: Called with each token id as it is written.
             unfinished: Where a search is kept after each iteration, and gone on with if it is there.
             drawn: Samples that another method drew for this problem. If they are enough they are taken,
                 with what they cost then, and none are drawn.
@@ -126,7 +123,6 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
     def solve(
         problem: Problem,
         config: LatentSeekConfig,
-        on_token: OnToken | None = None,
         unfinished: UnfinishedSearch | None = None,
         drawn: Sequence[AttemptRecord] = (),
     ) -> Work:
@@ -134,11 +130,11 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
             made = drawn[: named.samples] if named.kind != "cot" else ()
             if len(made) < named.samples:
                 drawn_at = 0.0 if named.kind == "cot" else temperature
-                made = _samples(backbone, problem, config, named.samples, drawn_at, on_token)
+                made = _samples(backbone, problem, config, named.samples, drawn_at)
             return _chosen(made, problem, config, verifier)
         if named.kind == "walk":
             config = config.replace(direction="random")
-        nodes = RefineNodes(backbone, verifier, config, on_token)
+        nodes = RefineNodes(backbone, verifier, config)
         return _searched(nodes, problem, unfinished)
 
     return Method(named.full, oracle=named.reward == "psrm", solve=solve)
@@ -225,7 +221,6 @@ def _samples(
     config: LatentSeekConfig,
     count: int,
     temperature: float,
-    on_token: OnToken | None,
 ) -> list[AttemptRecord]:
     deadline = None if config.max_seconds is None else time.monotonic() + config.max_seconds
     made = sample(
@@ -235,21 +230,11 @@ def _samples(
         count=count,
         temperature=temperature,
         deadline=deadline,
-        on_token=on_token,
     )
-    tokens = sum(len(attempt.token_ids) for attempt in made.attempts) or 1
-    records: list[AttemptRecord] = []
-    for found in made.attempts:
-        share = len(found.token_ids) / tokens
-        cost = Usage(policy_tokens=len(found.token_ids), policy_seconds=made.usage.policy_seconds * share)
-        attempt = replace(found, answer=extract_answer(found.text))
-        record = replace(
-            _record(attempt, problem, cost),
-            policy_forward_passes=made.usage.policy_forward_passes * share,
-            policy_computed_tokens=made.usage.policy_computed_tokens * share,
-        )
-        records.append(record)
-    return records
+    return [
+        _record(replace(attempt, answer=extract_answer(attempt.text)), problem, cost)
+        for attempt, cost in zip(made.attempts, made.costs, strict=True)
+    ]
 
 
 def _chosen(
@@ -261,6 +246,7 @@ def _chosen(
     for record in samples:
         attempt, spent = _as_attempt(record), Usage()
         if verifier is not None:
+            raise_if_cancelled()
             attempt, spent = judge(verifier, config, problem.question, problem.reference, attempt)
         judged.append(attempt)
         seen = replace(

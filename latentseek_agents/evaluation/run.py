@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cancellation import stopped_by
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekError
 from latentseek_agents.evaluation.drawn_samples import DrawnSamples
@@ -161,7 +162,6 @@ def perform(
     method: Method,
     config: LatentSeekConfig,
     run: str,
-    on_token: Callable[[int], None] | None = None,
     unfinished: UnfinishedSearches | None = None,
     drawn: DrawnSamples | None = None,
 ) -> Outcome:
@@ -174,19 +174,19 @@ def perform(
         method: The method that ``task.key`` names.
         config: Its seed is the run's; the problem gets one of its own.
         run: The run's fingerprint.
-        on_token: Called with each token id as it is written; what it raises ends the task.
         unfinished: Where searches are kept after each iteration, and gone on with if one is there.
         drawn: Samples that other methods have drawn.
 
     Raises:
         ConfigError: A setting is out of range, which is no matter of this problem.
+        Cancelled: The run is over.
     """
     seed = problem_seed(config.seed, task.problem)
     own = config.replace(prompt=task.key.prompt, seed=seed)
     try:
         kept = None if unfinished is None else unfinished.of(task.key, task.problem.digest)
         samples = () if drawn is None else drawn.of(task.key, task.problem.digest)
-        work = method.solve(task.problem, own, on_token, kept, samples)
+        work = method.solve(task.problem, own, kept, samples)
     except ConfigError:
         raise
     except LatentSeekError as error:
@@ -258,11 +258,6 @@ def evaluate(
     made = {name: make_method(name, backbone, temperature=temperature) for name in method_names(methods)}
     settings = run_settings(backbone, base, temperature=temperature)
     stop = threading.Event()
-
-    def on_token(_: int) -> None:
-        if stop.is_set():
-            raise _Interrupted
-
     tasks = plan(problems, list(made), prompts, part)
     with RunFolder(out, settings, part.name) as folder:
         known = known_outcomes(tasks, out)
@@ -276,19 +271,27 @@ def evaluate(
                 unfinished.of(task.key, task.problem.digest).remove()
 
         def work(task: Task) -> Outcome:
-            return perform(task, made[task.key.method], base, folder.fingerprint, on_token, unfinished, drawn)
+            with stopped_by(stop):
+                return perform(task, made[task.key.method], base, folder.fingerprint, unfinished, drawn)
 
+        def keep(outcome: Outcome) -> None:
+            folder.append(outcome)
+            drawn.add(outcome)
+            unfinished.of(outcome.key, str(outcome.digest)).remove()
+
+        running: set[Future[Outcome]] = set()
         with ThreadPoolExecutor(batch, thread_name_prefix="evaluate") as pool:
             try:
-                for outcome in _as_completed(pool, work, waiting, batch):
-                    folder.append(outcome)
-                    drawn.add(outcome)
-                    unfinished.of(outcome.key, str(outcome.digest)).remove()
+                for outcome in _as_completed(pool, work, waiting, batch, running):
+                    keep(outcome)
                     if on_outcome is not None:
                         on_outcome(outcome)
             finally:
-                stop.set()  # on an error or Ctrl-C: what is under way ends at its next token
+                stop.set()  # on an error or Ctrl-C: what is under way ends at its next token or verdict
                 pool.shutdown(cancel_futures=True)
+                for future in running:  # what came to its end meanwhile was paid for
+                    if not future.cancelled() and future.exception() is None:
+                        keep(future.result())
 
 
 def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]:
@@ -310,19 +313,19 @@ def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]
     return known
 
 
-class _Interrupted(Exception):  # noqa: N818 - it is no error
-    """The run is over; what is under way is not wanted any more."""
-
-
 def _as_completed(
-    pool: ThreadPoolExecutor, work: Callable[[Task], Outcome], tasks: Sequence[Task], batch: int
+    pool: ThreadPoolExecutor,
+    work: Callable[[Task], Outcome],
+    tasks: Sequence[Task],
+    batch: int,
+    running: set[Future[Outcome]],
 ) -> Iterator[Outcome]:
-    """Outcomes as they come, with at most ``batch`` tasks handed to the pool."""
+    """Outcomes as they come, with at most ``batch`` tasks in ``running``: what the caller has not got yet."""
     queue = iter(tasks)
-    running: set[Future[Outcome]] = {pool.submit(work, task) for task in islice(queue, batch)}
+    running.update(pool.submit(work, task) for task in islice(queue, batch))
     while running:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            running.remove(future)
             yield future.result()
             following = next(queue, None)
             if following is not None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +69,22 @@ class UnfinishedSearch:
     def save(self, state: Mapping[str, Any], costs: Sequence[Usage]) -> None:
         """Keep the search as it is; what was kept of it before is replaced, whole or not at all.
 
+        Where that fails (a full disk, say) the log says so, and the search goes on.
+
         Args:
             state: As ``RefineNodes.loop`` yields it: plain values, and the latents as bytes.
             costs: Of each attempt so far.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         plain = {**state, "search": base64.b64encode(state["search"]).decode()}
         content = {**self.head, "state": plain, "costs": [cost.to_dict() for cost in costs]}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(partial, self.path)
+        # Processes whose shards overlap may work on the same search: each writes a file of its own.
+        partial = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(content), encoding="utf-8")
+            os.replace(partial, self.path)
+        except OSError as error:
+            _log.warning("the search cannot be kept in %s: %s", self.path, error)
 
     def load(self) -> tuple[dict[str, Any], list[Usage]] | None:
         """What was kept; None if nothing was, or it is another search's."""
@@ -94,5 +101,7 @@ class UnfinishedSearch:
             return None
 
     def remove(self) -> None:
-        """The search has ended."""
+        """The search has ended; what killed processes left half written goes, too."""
         self.path.unlink(missing_ok=True)
+        for partial in self.path.parent.glob(f"{self.path.stem}.*.partial"):
+            partial.unlink(missing_ok=True)

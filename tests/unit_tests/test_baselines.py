@@ -1,5 +1,6 @@
 """Best-of-N and self-consistency: graphs with the output of the refinement graph."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from latentseek_agents.graphs import (
     create_self_consistency_graph,
 )
 from latentseek_agents.graphs.baselines import majority
-from latentseek_agents.testing import ScriptedVerifier
+from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
 
 CONFIG = LatentSeekConfig(max_new_tokens=8)
 QUESTION: Any = {"question": "What is 2 + 2?"}
@@ -137,3 +138,14 @@ def test_a_reference_may_be_a_number_and_nothing_stranger(tiny: Backbone, create
     assert set(references) == ({"4"} if options else set())
     with pytest.raises(InputError, match="must be a string or a number"):
         graph.invoke({**QUESTION, "reference": [4]})
+
+
+def test_the_first_samples_cost_what_they_would_alone():
+    few, many = (
+        sample(tiny_backbone(), "What is 1 + 1?", CONFIG, count=count, temperature=0.8) for count in (2, 5)
+    )
+    assert [replace(cost, policy_seconds=0) for cost in few.costs] == [
+        replace(cost, policy_seconds=0) for cost in many.costs[:2]
+    ]
+    assert many.usage.policy_computed_tokens == sum(cost.policy_computed_tokens for cost in many.costs)
+    assert many.usage.policy_seconds == pytest.approx(sum(cost.policy_seconds for cost in many.costs))

@@ -6,6 +6,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from typing import Any
 import pytest
 
 from latentseek_agents import LatentSeekConfig
+from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.engine.errors import ConfigError, InputError, NonFiniteError
 from latentseek_agents.engine.latents import Latents
+from latentseek_agents.engine.search import refine
 from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import make_method
 from latentseek_agents.evaluation.problems import Problem
@@ -26,7 +30,13 @@ from latentseek_agents.evaluation.records import (
     read_outcomes,
     require_settings,
 )
-from latentseek_agents.evaluation.run import Shard, evaluate, model_fingerprint, settings_without_model
+from latentseek_agents.evaluation.run import (
+    Shard,
+    evaluate,
+    model_fingerprint,
+    perform,
+    settings_without_model,
+)
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 from latentseek_agents.graphs import create_best_of_n_graph, create_self_consistency_graph
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
@@ -250,16 +260,16 @@ def test_a_search_that_breaks_off_keeps_its_attempts_and_costs(backbone, tmp_pat
     assert all(attempt.policy_tokens > 0 for attempt in psrm.attempts)
 
 
-class Interrupting:
-    """Stops the process, as it were, at a token."""
+class Interrupting(threading.Event):
+    """Stops the process, as it were, when it has been looked at so many times: at each token, and between."""
 
-    def __init__(self, tokens: int) -> None:
-        self.left = tokens
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.left = looks
 
-    def __call__(self, token_id: int) -> None:
+    def is_set(self) -> bool:
         self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
+        return self.left < 0
 
 
 @pytest.mark.parametrize("latents", ["independent", "consistent"])
@@ -274,8 +284,9 @@ def test_a_search_goes_on_in_its_middle(backbone, tmp_path, latents, temperature
     stops = 0
     while True:
         try:
-            found = method.solve(problem, config, Interrupting(12), kept)
-        except KeyboardInterrupt:
+            with stopped_by(Interrupting(20)):
+                found = method.solve(problem, config, kept)
+        except Cancelled:
             stops += 1
             assert stops < 20
         else:
@@ -323,22 +334,88 @@ def test_an_attempt_tells_of_how_many_samples_it_is_the_best(backbone, tmp_path)
     assert [attempt.samples for attempt in outcome.attempts] == [1, 3, 3]
 
 
-def test_an_error_in_the_middle_loses_nothing(backbone, tmp_path):
-    class Broken(Exception):
-        """For this test."""
+class Broken(Exception):
+    """Something fails that is no matter of the evaluation."""
 
-    seen = []
 
-    def break_down(outcome):
-        seen.append(outcome)
-        if len(seen) == 2:
-            raise Broken
+def test_an_error_in_the_middle_loses_nothing(backbone, tmp_path, monkeypatch):
+    all_done = threading.Barrier(len(PROBLEMS) + 1)
 
+    def performed(*arguments):
+        outcome = perform(*arguments)
+        all_done.wait(60)
+        return outcome
+
+    def break_down(_):
+        raise Broken
+
+    monkeypatch.setattr("latentseek_agents.evaluation.run.perform", performed)
+    waiter = threading.Thread(target=all_done.wait, args=(60,))
+    waiter.start()
     with pytest.raises(Broken):
-        evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG, on_outcome=break_down)
-    assert sorted(o.key for o in read_outcomes(tmp_path)) == sorted(o.key for o in seen)
-    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
-    assert len(read_outcomes(tmp_path)) == len(PROBLEMS)
+        evaluate(
+            backbone,
+            PROBLEMS,
+            methods=["cot"],
+            out=tmp_path,
+            config=CONFIG,
+            batch=len(PROBLEMS),
+            on_outcome=break_down,
+        )
+    waiter.join()
+    assert [o.key.problem for o in read_outcomes(tmp_path)] == [problem.number for problem in PROBLEMS]
+
+
+def test_a_run_that_is_over_asks_for_no_more_verdicts(backbone):
+    samples = [AttemptRecord(attempt=number, answer="1", right=True, text="It is 1.") for number in range(2)]
+    method = make_method("bon:2:steps", backbone)
+    assert len(method.solve(PROBLEMS[0], CONFIG, drawn=samples).attempts) == 2
+    over = threading.Event()
+    over.set()
+    with stopped_by(over), pytest.raises(Cancelled):
+        method.solve(PROBLEMS[0], CONFIG, drawn=samples)
+
+
+def test_a_second_call_goes_on_behind_the_last_iteration(backbone, tmp_path, monkeypatch):
+    done = []
+
+    def refined(*arguments, **options):
+        done.append(options["history"][-1].iteration + 1)
+        if done == [1, 2]:
+            raise Broken
+        return refine(*arguments, **options)
+
+    monkeypatch.setattr("latentseek_agents.graphs.refine_nodes.refine", refined)
+    with pytest.raises(Broken):
+        evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
+    monkeypatch.setattr("latentseek_agents.graphs.refine_nodes.draft", None)  # a second draft fails
+    evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
+    assert done == [1, 2, 2]
+    (outcome,) = read_outcomes(tmp_path)
+    assert len(outcome.attempts) == 3
+
+
+def test_processes_may_work_on_the_same_search(tmp_path):
+    key = Key("made up", "boxed", "psrm", 0)
+
+    def save(number):
+        for _ in range(50):
+            UnfinishedSearches(tmp_path, "run").of(key, "digest").save({"search": bytes([number])}, [])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, range(4)))
+    kept = UnfinishedSearches(tmp_path, "run").of(key, "digest")
+    assert kept.load() is not None
+    Path(tmp_path, f"{kept.path.stem}.1-1.partial").touch()  # of a process that was killed
+    kept.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_search_that_cannot_be_kept_goes_on(tmp_path, caplog):
+    (tmp_path / "unfinished").write_text("no folder")
+    place = UnfinishedSearches(tmp_path / "unfinished", "run").of(Key("a", "boxed", "psrm", 0), "digest")
+    place.save({"search": b""}, [])
+    assert "cannot be kept" in caplog.text
 
 
 @pytest.mark.parametrize(
