@@ -80,6 +80,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     ]
     part = _shard(shard)
     with fast_imports():
+        from latentseek_agents.engine.decoding import DecodingOptions
         from latentseek_agents.evaluation.methods import method_names
         from latentseek_agents.evaluation.ray_run import evaluate_with_ray
         from latentseek_agents.evaluation.run import evaluate as run
@@ -99,7 +100,8 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
     say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
     progress = EvaluationProgress(quiet=quiet)
-    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=rows or batch)
+    width = rows or max(batch, DecodingOptions.max_rows)
+    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=width)
     options: dict[str, Any] = {
         "methods": methods,
         "out": out,

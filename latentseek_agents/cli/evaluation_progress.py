@@ -1,7 +1,7 @@
 """How far an evaluation is: bars on a terminal, now and then a line in a log."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,11 @@ class EvaluationProgress:
         self._totals: Counter[Row] = Counter()
         self._done: Counter[Row] = Counter()
         self._right: Counter[Row] = Counter()
+        self._seconds: defaultdict[Row, float] = defaultdict(
+            float
+        )  # of all answers: their latency, however many ran at once
         self._known = 0
+        self._known_seconds = 0.0
         self._began = self._told = clock()
 
     def __enter__(self) -> None:
@@ -64,7 +68,7 @@ class EvaluationProgress:
         self._totals = Counter(_row(task.key) for task in tasks)
         for outcome in known:
             self._count(outcome)
-        self._known = len(known)
+        self._known, self._known_seconds = len(known), sum(self._seconds.values())
         self._began = self._told = self._clock()
         for row, total in self._totals.items():
             self._tasks[row] = self._bars.add_task(
@@ -91,16 +95,26 @@ class EvaluationProgress:
 
     def _line(self, now: float) -> str:
         done, total = self._done.total(), self._totals.total()
-        new = done - self._known
-        seconds = (now - self._began) / max(new, 1) * (total - done)
-        time_left = f", about {seconds / 60:.0f} min left" if new >= _ANSWERS_BEFORE_ESTIMATE else ""
         rows = "; ".join(f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks if self._done[row])
-        return f"{done} of {total} answers{time_left}; {rows}"
+        return f"{done} of {total} answers{self._time_left(now)}; {rows}"
+
+    def _time_left(self, now: float) -> str:
+        """Each method's answers take as long as its others did; so many at once as until now."""
+        elapsed, worked = now - self._began, sum(self._seconds.values()) - self._known_seconds
+        if self._done.total() - self._known < _ANSWERS_BEFORE_ESTIMATE or not worked:
+            return ""
+        left = {row: total - self._done[row] for row, total in self._totals.items()}
+        work = sum(
+            count * self._seconds[row] / self._done[row] for row, count in left.items() if self._done[row]
+        )
+        unknown = any(count and not self._done[row] for row, count in left.items())
+        return f", {'more than' if unknown else 'about'} {work / worked * elapsed / 60:.0f} min left"
 
     def _count(self, outcome: "Outcome") -> None:
         row = _row(outcome.key)
         self._done[row] += 1
         self._right[row] += outcome.right
+        self._seconds[row] += sum(attempt.seconds for attempt in outcome.attempts)
 
     def _accuracy(self, row: Row) -> str:
         done = self._done[row]

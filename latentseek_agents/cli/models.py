@@ -21,7 +21,7 @@ def load_backbone(
     dtype: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
-    rows: int = 1,
+    rows: int | None = None,
 ) -> "Backbone":
     """Load a model, without the libraries' own progress bars and advice.
 
@@ -31,7 +31,7 @@ def load_backbone(
         dtype: As in ``Backbone.from_pretrained``.
         device: As in ``Backbone.from_pretrained``.
         trust_remote_code: As in ``Backbone.from_pretrained``.
-        rows: How many sequences will be wanted at once; one pass of the decoder takes at least so many.
+        rows: Most sequences in one pass of the decoder; None: its default.
 
     Raises:
         BackboneError: It cannot be loaded.
@@ -46,7 +46,7 @@ def load_backbone(
         from latentseek_agents.engine.backbone import Backbone
         from latentseek_agents.engine.decoding import DecodingOptions
 
-        decoding = DecodingOptions(max_rows=max(DecodingOptions.max_rows, rows))
+        decoding = DecodingOptions() if rows is None else DecodingOptions(max_rows=rows)
         if name is None and gguf_file is not None:
             name, gguf_file = gguf_file, None
         if name is None:

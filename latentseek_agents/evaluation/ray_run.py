@@ -1,10 +1,11 @@
 """The same evaluation over many machines, with Ray Data: actors that hold a backbone each work on the tasks.
 
 Ray spreads, retries and collects; this process alone writes, into the same files as
-:func:`~latentseek_agents.evaluation.run.evaluate`, so either can go on with what the other began.
+:func:`~latentseek_agents.evaluation.run.evaluate`, so either can go on with what the other has finished.
+Searches under way are not kept: the actors have no folder in common, and a kill costs each its batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.evaluation.methods import Method, make_method, method_names
+from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import Key, Outcome, RunFolder, require_settings
 from latentseek_agents.evaluation.run import (
@@ -25,6 +27,7 @@ from latentseek_agents.evaluation.run import (
     run_settings,
     settings_without_model,
 )
+from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
 __all__ = ["evaluate_with_ray"]
 
@@ -63,7 +66,8 @@ def evaluate_with_ray(
 
     Raises:
         ConfigError: A setting is out of range, or Ray is not installed.
-        InputError: The folder holds another run, or another process writes to it.
+        InputError: The folder holds another run, another process writes to it, or an actor has another
+            model or version than the rest.
     """
     if actors < 1 or batch < 1:
         raise ConfigError(f"actors={actors}, batch={batch}: at least 1 of each is needed")
@@ -81,33 +85,41 @@ def evaluate_with_ray(
     waiting = [task for task in tasks if task.key not in known]
     if not waiting:
         return
+    settings: Any = None
+    with RunFolder(out, None) as folder:  # before anything is computed: nobody else writes here
+        add_to_plan(out, "0-of-1", [task.key for task in tasks])
+        arguments = (load, base.model_dump(), temperature, batch)
+        for row in _worked_on(ray, ray_data, waiting, actors, batch, arguments):
+            if row["settings"] != settings:  # another actor's: its machine may have other versions
+                settings = row["settings"]
+                folder.claim(settings)
+            outcome = Outcome.from_lines(row["lines"], run=folder.fingerprint)
+            folder.append(outcome)
+            unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint)
+            unfinished.of(outcome.key, str(outcome.digest)).remove()
+            if on_outcome is not None:
+                on_outcome(outcome)
+
+
+def _worked_on(
+    ray: Any, ray_data: Any, tasks: Sequence[Task], actors: int, batch: int, arguments: tuple[Any, ...]
+) -> Iterator[Mapping[str, Any]]:
+    """What the actors make of the tasks, in any order."""
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
     resources = ray.cluster_resources()
     share = (
         {"num_gpus": 1} if resources.get("GPU") else {"num_cpus": max(1, resources["CPU"] // (actors + 1))}
     )
-    rows = ray_data.from_items([_to_row(task) for task in waiting])
-    done = rows.map_batches(
+    done = ray_data.from_items([_to_row(task) for task in tasks]).map_batches(
         _Worker,
-        fn_constructor_args=(load, base.model_dump(), temperature, batch),
+        fn_constructor_args=arguments,
         batch_size=batch,
         concurrency=actors,
         zero_copy_batch=True,
         **share,
     )
-    folder: RunFolder | None = None
-    try:
-        for row in done.iter_rows():
-            if folder is None:
-                folder = RunFolder(out, row["settings"])
-            outcome = Outcome.from_lines(row["lines"], run=folder.fingerprint)
-            folder.append(outcome)
-            if on_outcome is not None:
-                on_outcome(outcome)
-    finally:
-        if folder is not None:
-            folder.close()
+    yield from done.iter_rows()
 
 
 class _Worker:

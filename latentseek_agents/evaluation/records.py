@@ -189,19 +189,20 @@ class RunFolder:
 
     Args:
         path: Made if it does not exist.
-        settings: What is run, as plain values. A folder that holds another run's is refused.
+        settings: What is run, as plain values. A folder that holds another run's is refused. None if it
+            is not known yet: :meth:`claim` must then come before the first :meth:`append`.
         writer: Distinguishes processes that write at the same time, for instance ``"0-of-2"``.
 
     Raises:
         InputError: The folder is another run's, or another process writes under the same name.
     """
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any], writer: str = "0-of-1") -> None:
+    def __init__(self, path: str | Path, settings: Mapping[str, Any] | None, writer: str = "0-of-1") -> None:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self.settings = json.loads(json.dumps({"schema": _SCHEMA, **settings}))
-        self.fingerprint = _fingerprint(self.settings)
-        self._claim()
+        self.fingerprint = ""
+        if settings is not None:
+            self.claim(settings)
         target = self.path / f"attempts-{writer}.jsonl"
         self._writing = FileLock(self.path / f".{target.name}.lock", timeout=0)
         try:
@@ -236,17 +237,24 @@ class RunFolder:
             self._file.write(outcome.to_lines())
             self._file.flush()
 
-    def _claim(self) -> None:
+    def claim(self, settings: Mapping[str, Any]) -> None:
+        """Say what is run here; of processes that begin at the same time, one is the first.
+
+        Raises:
+            InputError: The folder is another run's.
+        """
+        wanted = json.loads(json.dumps({"schema": _SCHEMA, **settings}))
+        self.fingerprint = _fingerprint(wanted)
         target = self.path / "run.json"
-        with FileLock(self.path / ".run.json.lock"):  # of two processes that begin, one is the first
+        with FileLock(self.path / ".run.json.lock"):
             if not target.exists():
                 temporary = target.with_suffix(".partial")
-                text = json.dumps({"run": self.fingerprint, **self.settings}, indent=2, ensure_ascii=False)
+                text = json.dumps({"run": self.fingerprint, **wanted}, indent=2, ensure_ascii=False)
                 temporary.write_text(text + "\n", encoding="utf-8")
                 os.replace(temporary, target)
         found = read_settings(self.path)
         if found.get("run") != self.fingerprint:
-            raise _another_run(self.path, found, self.settings)
+            raise _another_run(self.path, found, wanted)
 
 
 def require_settings(path: str | Path, wanted: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekError
 from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
+from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
@@ -261,6 +262,7 @@ def evaluate(
     tasks = plan(problems, list(made), prompts, part)
     with RunFolder(out, settings, part.name) as folder:
         known = known_outcomes(tasks, out)
+        add_to_plan(out, part.name, [task.key for task in tasks])
         if on_plan is not None:
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
         waiting = [task for task in tasks if task.key not in known]

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from latentseek_agents.cli import app
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
+from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import (
     AttemptRecord,
@@ -126,11 +127,24 @@ def test_a_preset_is_that_of_the_prompt_and_the_reward(model, data, tmp_path, op
     assert (config["learning_rate"], config["fraction"], config["latents"]) == expected
 
 
+def test_rows_are_as_many_as_asked_for(monkeypatch, data, tmp_path):
+    asked = []
+
+    def load(*_, rows, **__):
+        asked.append(rows)
+        raise ConfigError("this is enough")
+
+    monkeypatch.setattr("latentseek_agents.cli.evaluate.load_backbone", load)
+    for options in ([], ["--rows", "2"], ["--batch", "50"], ["--batch", "50", "--rows", "40"]):
+        RUN.invoke(app, ["eval", "--data", data, "--out", str(tmp_path / "run"), "--method", "cot", *options])
+    assert asked == [32, 2, 50, 40]
+
+
 def test_a_log_gets_a_line_now_and_then(capsys):
     seconds = itertools.count(0.0, 12.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
     keys = [Key("sums", "boxed", "psrm", number) for number in range(6)]
-    drafts = [AttemptRecord(attempt=0, answer="1", right=right) for right in (True, False)]
+    drafts = [AttemptRecord(attempt=0, answer="1", right=right, policy_seconds=60) for right in (True, False)]
     outcomes = [
         Outcome(key=key, run="x", seed=0, reference="1", attempts=(drafts[key.problem % 2],), chosen=0)
         for key in keys
@@ -142,3 +156,28 @@ def test_a_log_gets_a_line_now_and_then(capsys):
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "1 of 6 answers were there already; 5 left to do"
     assert said[1:] == ["4 of 6 answers, about 0 min left; sums boxed psrm: 2 of 4 right (oracle)"]
+
+
+def test_the_time_left_goes_by_method(capsys):
+    seconds = itertools.count(0.0, 60.0)
+    progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
+    keys = [Key("sums", "boxed", method, number) for method in ("cot", "psrm") for number in range(4)]
+    outcomes = [
+        Outcome(
+            key=key,
+            run="x",
+            seed=0,
+            reference="1",
+            attempts=(AttemptRecord(attempt=0, answer="1", right=True, policy_seconds=cost),),
+            chosen=0,
+        )
+        for key, cost in zip(keys, [100] * 4 + [1000] * 4, strict=True)
+    ]
+    with progress:
+        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        for outcome in outcomes[:5]:
+            progress.add(outcome)
+    said = [line.split("; ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said[2] == "3 of 8 answers, more than 1 min left"  # psrm has not begun
+    # 1400 s of work took 5 min; 3000 s are left.
+    assert said[4] == "5 of 8 answers, about 11 min left"

@@ -21,6 +21,7 @@ from latentseek_agents.engine.latents import Latents
 from latentseek_agents.engine.search import refine
 from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import make_method
+from latentseek_agents.evaluation.plans import read_plan
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import (
     AttemptRecord,
@@ -184,6 +185,15 @@ def test_a_folder_of_other_settings_is_known_before_a_model_is(whole, tmp_path):
     require_settings(tmp_path, settings_without_model(CONFIG, temperature=0.1))  # holds no run
     with pytest.raises(InputError, match=r"holds another run \(temperature: 0.8 there, 0.1 here\)"):
         require_settings(whole, settings_without_model(CONFIG, temperature=0.1))
+
+
+def test_a_folder_may_be_taken_before_it_is_known_what_is_run(tmp_path):
+    with RunFolder(tmp_path, None) as folder:
+        with pytest.raises(InputError, match="another process is writing"):
+            RunFolder(tmp_path, {"model": "a"})
+        folder.claim({"model": "a"})
+        with pytest.raises(InputError, match="another run"):
+            folder.claim({"model": "c"})
 
 
 def test_two_writers_of_one_shard_are_refused(tmp_path):
@@ -524,3 +534,26 @@ def test_killed_ten_times_at_random_moments_the_outcomes_are_the_same(whole, tmp
     assert run.stdout.split()[-1] == "done"
     assert str(-signal.SIGALRM) in run.stdout.split()  # at least one was really killed
     assert without_time(read_outcomes(tmp_path)) == without_time(read_outcomes(whole))
+
+
+def test_what_a_run_is_meant_to_do_is_written_down(backbone, tmp_path):
+    def break_down(_):
+        raise Broken
+
+    for index in (0, 1):
+        with pytest.raises(Broken):
+            evaluate(
+                backbone,
+                PROBLEMS,
+                methods=["cot", "sc:2"],
+                out=tmp_path,
+                config=CONFIG,
+                shard=Shard(index, 2),
+                on_outcome=break_down,
+            )
+    assert read_plan(tmp_path) == {
+        Key("made up", "boxed", method, problem.number) for method in ("cot", "sc:2") for problem in PROBLEMS
+    }
+    (tmp_path / "plan-0-of-2.json").write_text("[{}]")
+    with pytest.raises(InputError, match="is not the plan of an evaluation"):
+        read_plan(tmp_path)
