@@ -84,6 +84,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         from latentseek_agents.evaluation.methods import method_names
         from latentseek_agents.evaluation.ray_run import evaluate_with_ray
         from latentseek_agents.evaluation.run import evaluate as run
+        from latentseek_agents.evaluation.trials import is_oracle
     methods = method_names(_names(method, "--method"))
     given: dict[str, Any] = {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed}
     if preset not in (None, CONSISTENT):
@@ -98,7 +99,8 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     )
     if ray is not None and part.count > 1:
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
-    say(f"{len(problems)} problems, methods {', '.join(methods)}; the results go to {out}")
+    named = ", ".join(f"{name} (oracle)" if is_oracle(name) else name for name in methods)
+    say(f"{len(problems)} problems, methods {named}; the results go to {out}")
     progress = EvaluationProgress(quiet=quiet)
     width = rows or max(batch, DecodingOptions.max_rows)
     load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=width)

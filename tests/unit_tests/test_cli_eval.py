@@ -48,6 +48,7 @@ def test_methods_and_prompts_are_run_and_shown(model, data, tmp_path):
     assert done.exit_code == 0, done.output
     assert "sums boxed cot: 0 of 3 right" in done.stdout
     assert "sums json psrm: 0 of 3 right (oracle)" in done.stdout
+    assert "3 problems, methods cot, sc:2, psrm (oracle); the results go to" in done.stderr
     assert len(read_outcomes(out)) == 3 * 2 * 3
     settings = read_settings(out)["config"]
     assert (settings["fraction"], settings["latents"], settings["seed"]) == (0.5, "consistent", 3)
