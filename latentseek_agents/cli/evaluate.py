@@ -118,7 +118,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         if ray is not None:
             evaluate_with_ray(load, problems, actors=ray, **options)
         else:
-            run(load(), problems, shard=part, **options)
+            run(load(), problems, shard=part, on_attempt=progress.attempt, **options)
     for line in progress.lines():
         typer.echo(line)
 

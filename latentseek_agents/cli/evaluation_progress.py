@@ -1,14 +1,15 @@
 """How far an evaluation is: bars on a terminal, now and then a line in a log."""
 
+import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.cli.process import say
 
 if TYPE_CHECKING:
-    from latentseek_agents.evaluation.records import Outcome
+    from latentseek_agents.evaluation.records import Key, Outcome
     from latentseek_agents.evaluation.run import Task
 
 __all__ = ["EvaluationProgress"]
@@ -21,7 +22,7 @@ Row = tuple[str, str, str]
 
 
 class EvaluationProgress:
-    """Accuracies so far and the time left; use it as a context.
+    """Accuracies so far and the time left; use it as a context. Its methods may be called from any thread.
 
     Args:
         quiet: Show nothing while it runs.
@@ -50,6 +51,8 @@ class EvaluationProgress:
         self._totals: Counter[Row] = Counter()
         self._done: Counter[Row] = Counter()
         self._right: Counter[Row] = Counter()
+        self._under_way: dict[Key, int] = {}
+        self._lock = threading.Lock()
         self._seconds: defaultdict[Row, float] = defaultdict(
             float
         )  # of all answers: their latency, however many ran at once
@@ -81,13 +84,33 @@ class EvaluationProgress:
     def add(self, outcome: "Outcome") -> None:
         """One more is done."""
         row = _row(outcome.key)
-        self._count(outcome)
-        self._bars.update(self._tasks[row], advance=1, accuracy=self._accuracy(row))
+        with self._lock:
+            self._under_way.pop(outcome.key, None)
+            self._count(outcome)
+            self._bars.update(self._tasks[row], advance=1)
+            self._show(row)
+
+    def attempt(self, key: "Key", attempts: int) -> None:
+        """A search has made so many attempts and goes on."""
+        with self._lock:
+            self._under_way[key] = attempts
+            self._show(_row(key))
+
+    def _show(self, row: Row) -> None:
+        under_way = self._searches(key for key in self._under_way if _row(key) == row)
+        self._bars.update(self._tasks[row], accuracy=self._accuracy(row) + under_way)
         now = self._clock()
         left = self._totals.total() - self._done.total()
         if self._tells and left and now - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = now
             say(self._line(now))
+
+    def _searches(self, keys: "Iterable[Key]") -> str:
+        """How far searches are that have not ended."""
+        made = [self._under_way[key] for key in keys]
+        if not made:
+            return ""
+        return f"; {len(made)} under way, {sum(made) / len(made):.1f} attempts each"
 
     def lines(self) -> list[str]:
         """The accuracies, a line each."""
@@ -95,8 +118,9 @@ class EvaluationProgress:
 
     def _line(self, now: float) -> str:
         done, total = self._done.total(), self._totals.total()
-        rows = "; ".join(f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks if self._done[row])
-        return f"{done} of {total} answers{self._time_left(now)}; {rows}"
+        rows = [f"{' '.join(row)}: {self._accuracy(row)}" for row in self._tasks if self._done[row]]
+        head = f"{done} of {total} answers{self._time_left(now)}"
+        return "; ".join([head, *rows]) + self._searches(self._under_way)
 
     def _time_left(self, now: float) -> str:
         """Each method's answers take as long as its others did; so many at once as until now."""

@@ -218,6 +218,7 @@ def evaluate(
     shard: Shard | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
     on_plan: Callable[[Sequence[Task], Sequence[Outcome]], None] | None = None,
+    on_attempt: Callable[[Key, int], None] | None = None,
 ) -> None:
     """Answer the problems with each method, and append every attempt to the run's folder.
 
@@ -235,6 +236,8 @@ def evaluate(
         shard: This process's part of the problems, if others work on the rest.
         on_outcome: Called with each outcome as it is written, from one thread at a time.
         on_plan: Called once with all tasks, and the outcomes among them that the folder already holds.
+        on_attempt: Called with a search's key and how many attempts it has made, after each but the last,
+            from whichever thread.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -266,7 +269,7 @@ def evaluate(
         if on_plan is not None:
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
         waiting = [task for task in tasks if task.key not in known]
-        unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint)
+        unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint, on_attempt)
         drawn = DrawnSamples(read_outcomes(out))
         for task in tasks:
             if task.key in known:

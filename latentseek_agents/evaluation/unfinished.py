@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ class UnfinishedSearches:
     Args:
         folder: Made when the first search is kept.
         run: Fingerprint of the run's settings; searches of others are not gone on with.
+        on_attempt: Called with a search's key and how many attempts it has made, from whichever thread.
     """
 
-    def __init__(self, folder: str | Path, run: str) -> None:
+    def __init__(
+        self, folder: str | Path, run: str, on_attempt: Callable[[Key, int], None] | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.run = run
+        self.on_attempt = on_attempt
 
     def of(self, key: Key, digest: str) -> "UnfinishedSearch":
         """The place of one search.
@@ -40,7 +45,9 @@ class UnfinishedSearches:
         """
         name = hashlib.blake2b(json.dumps(key).encode(), digest_size=16).hexdigest()
         return UnfinishedSearch(
-            self.folder / f"{name}.json", {"run": self.run, "key": [*key], "digest": digest}
+            self.folder / f"{name}.json",
+            {"run": self.run, "key": [*key], "digest": digest},
+            None if self.on_attempt is None else partial(self.on_attempt, key),
         )
 
 
@@ -51,6 +58,7 @@ class UnfinishedSearch:
     Args:
         path: Its file.
         head: What must be the same for the search to go on.
+        on_attempt: Called with how many attempts it has made.
 
     Example:
         >>> import tempfile
@@ -65,6 +73,7 @@ class UnfinishedSearch:
 
     path: Path
     head: Mapping[str, Any]
+    on_attempt: Callable[[int], None] | None = None
 
     def save(self, state: Mapping[str, Any], costs: Sequence[Usage]) -> None:
         """Keep the search as it is; what was kept of it before is replaced, whole or not at all.
@@ -78,13 +87,15 @@ class UnfinishedSearch:
         plain = {**state, "search": base64.b64encode(state["search"]).decode()}
         content = {**self.head, "state": plain, "costs": [cost.to_dict() for cost in costs]}
         # Processes whose shards overlap may work on the same search: each writes a file of its own.
-        partial = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
+        half = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(partial, self.path)
+            half.write_text(json.dumps(content), encoding="utf-8")
+            os.replace(half, self.path)
         except OSError as error:
             _log.warning("the search cannot be kept in %s: %s", self.path, error)
+        if self.on_attempt is not None:
+            self.on_attempt(len(costs))
 
     def load(self) -> tuple[dict[str, Any], list[Usage]] | None:
         """What was kept; None if nothing was, or it is another search's."""
@@ -103,5 +114,5 @@ class UnfinishedSearch:
     def remove(self) -> None:
         """The search has ended; what killed processes left half written goes, too."""
         self.path.unlink(missing_ok=True)
-        for partial in self.path.parent.glob(f"{self.path.stem}.*.partial"):
-            partial.unlink(missing_ok=True)
+        for half in self.path.parent.glob(f"{self.path.stem}.*.partial"):
+            half.unlink(missing_ok=True)

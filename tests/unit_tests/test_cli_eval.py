@@ -182,3 +182,20 @@ def test_the_time_left_goes_by_method(capsys):
     assert said[2] == "3 of 8 answers, more than 1 min left"  # psrm has not begun
     # 1400 s of work took 5 min; 3000 s are left.
     assert said[4] == "5 of 8 answers, about 11 min left"
+
+
+def test_searches_under_way_are_signs_of_life(capsys):
+    seconds = itertools.count(0.0, 60.0)
+    progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
+    keys = [Key("sums", "boxed", "psrm", number) for number in range(3)]
+    ended = AttemptRecord(attempt=0, answer="1", right=True)
+    with progress:
+        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        progress.attempt(keys[0], 1)
+        progress.attempt(keys[1], 4)
+        progress.add(Outcome(key=keys[0], run="x", seed=0, reference="1", attempts=(ended,), chosen=0))
+    assert capsys.readouterr().err.splitlines() == [
+        "0 of 3 answers; 1 under way, 1.0 attempts each",
+        "0 of 3 answers; 2 under way, 2.5 attempts each",
+        "1 of 3 answers; sums boxed psrm: 1 of 1 right (oracle); 1 under way, 4.0 attempts each",
+    ]

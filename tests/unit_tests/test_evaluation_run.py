@@ -405,6 +405,20 @@ def test_a_second_call_goes_on_behind_the_last_iteration(backbone, tmp_path, mon
     assert len(outcome.attempts) == 3
 
 
+def test_searches_tell_how_many_attempts_they_have_made(backbone, tmp_path):
+    heard = []
+    evaluate(
+        backbone,
+        PROBLEMS[:1],
+        methods=["psrm", "cot"],
+        out=tmp_path,
+        config=CONFIG,
+        on_attempt=lambda *told: heard.append(told),
+    )
+    key = Key("made up", "boxed", "psrm", 0)
+    assert heard == [(key, 1), (key, 2)]
+
+
 def test_processes_may_work_on_the_same_search(tmp_path):
     key = Key("made up", "boxed", "psrm", 0)
 
