@@ -95,4 +95,10 @@ def _voters(trial: Trial) -> list[int]:
 
 
 def _unjudged(attempt: AttemptRecord) -> AttemptRecord:
-    return replace(attempt, verifier_tokens=0, verifier_forward_passes=0.0, verifier_seconds=0.0)
+    return replace(
+        attempt,
+        verifier_tokens=0,
+        verifier_forward_passes=0.0,
+        verifier_computed_tokens=0.0,
+        verifier_seconds=0.0,
+    )

@@ -130,6 +130,16 @@ def test_best_of_fewer_samples_and_their_votes_without_verdicts():
     assert named(found, "sc-2", "first samples").tokens == 20
 
 
+def test_votes_and_coverage_pay_nothing_of_a_verdict():
+    verdict = {"verifier_tokens": 7, "verifier_forward_passes": 7.0, "verifier_computed_tokens": 90.0}
+    made = attempt(0, "4", True, policy_computed_tokens=12.0, verifier_seconds=2.0, **verdict)
+    found = analysed([outcome("bon:1:self", 0, [made])]).samples
+    assert named(found, "bon-1:self", "first samples").computed_tokens == 102
+    for name in ("sc-1", "pass@1"):
+        one = named(found, name, "first samples")
+        assert (one.tokens, one.forward_passes, one.computed_tokens, one.seconds) == (10, 10, 12, 1)
+
+
 def test_self_consistency_at_the_tokens_of_a_search():
     found = analysed(RUN)
     # The search costs 26.25 tokens a question: two samples of 10, not three.
