@@ -7,6 +7,7 @@ from typing import Any
 
 from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreements, confusions
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_rows
+from latentseek_agents.evaluation.equal_cost import EqualCost, equal_token_rows
 from latentseek_agents.evaluation.records import read_outcomes, read_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.summary import (
@@ -32,7 +33,8 @@ class GroupAnalysis:
     Args:
         dataset: Name of the data.
         prompt: ``"boxed"`` or ``"json"``.
-        methods: As run, and self-consistency at the tokens of each search.
+        methods: As run.
+        equal_costs: Each search beside self-consistency, and best-of-N of its own reward, at its own cost.
         samples: Smaller numbers of samples.
         keeps: The searches with each choice among their attempts.
         iterations: The searches as if stopped earlier; in each, the position is the number of iterations.
@@ -47,6 +49,7 @@ class GroupAnalysis:
     dataset: str
     prompt: str
     methods: tuple[Summary, ...]
+    equal_costs: tuple[EqualCost, ...]
     samples: tuple[Summary, ...]
     keeps: tuple[Summary, ...]
     iterations: tuple[tuple[Summary, ...], ...]
@@ -82,19 +85,21 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
     """
     pool = sample_pool(group)
     samples = [] if pool is None else sample_summaries(pool)
-    for judged in group.judged_pools:
-        samples += judged_summaries(SamplePool(judged))
+    judged = {series.reward: SamplePool(series) for series in group.judged_pools}
+    for one in judged.values():
+        samples += judged_summaries(one)
     total = len(group.problems) if questions is None else questions
     return GroupAnalysis(
         dataset=group.dataset,
         prompt=group.prompt,
-        methods=tuple(method_summaries(group, pool)),
+        methods=tuple(method_summaries(group)),
+        equal_costs=tuple(equal_token_rows(group, pool, judged)),
         samples=tuple(samples),
         keeps=tuple(keep_summaries(group)),
         iterations=tuple(tuple(iteration_summaries(series)) for series in group.searches),
         votes=tuple(tuple(iteration_votes(series, pool)) for series in group.searches),
-        comparisons=tuple(comparisons(group, pool)),
-        coverage=tuple(coverage_rows(group, pool)),
+        comparisons=tuple(comparisons(group)),
+        coverage=tuple(coverage_rows(group.searches, pool)),
         confusions=tuple(confusions(group)),
         agreements=tuple(agreements(group)),
         missing={

@@ -3,31 +3,22 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from latentseek_agents.evaluation.equal_cost import EqualCost, equal_cost
 from latentseek_agents.evaluation.sample_pool import SamplePool
-from latentseek_agents.evaluation.statistics import Comparison
-from latentseek_agents.evaluation.summary import Summary, compare_series, summarize
-from latentseek_agents.evaluation.trials import Group, Series
+from latentseek_agents.evaluation.summary import Summary, summarize
+from latentseek_agents.evaluation.trials import Series
 
-__all__ = ["CoverageRow", "Rival", "coverage_rows"]
+__all__ = ["CoverageRow", "coverage_row", "coverage_rows"]
 
-_ROUNDING = 1e-9
+_KINDS = (
+    ("attempts", False),
+    ("forward passes", False),
+    ("forward passes", True),
+    ("computed tokens", False),
+    ("computed tokens", True),
+)
 
-
-@dataclass(frozen=True)
-class Rival:
-    """Samples beside a search, both chosen by one who knows the answers.
-
-    Args:
-        samples: How many were drawn.
-        all_stored: Whether there are no more, so that its cost may be below the search's.
-        summary: What came of them.
-        found: The search compared with them.
-    """
-
-    samples: int
-    all_stored: bool
-    summary: Summary
-    found: Comparison | None
+_Drawn = dict[bool, list[Series]]
 
 
 @dataclass(frozen=True)
@@ -39,72 +30,63 @@ class CoverageRow:
         iterations: After which it is looked at, all questions alike; it stops earlier where it is right.
         solutions: How many it had written by then at most, the draft among them.
         search: Its numbers.
-        equal_attempts: As many samples as it wrote solutions at most; None if fewer are stored.
-        equal_passes: As many samples as cost no more forward passes; None if one costs more.
-        equal_passes_stopping: The same if sampling, like the search, stops at a right answer.
+        equal: The samples, once for each cost that is to be equal; empty if there are none.
     """
 
     method: str
     iterations: int
     solutions: int
     search: Summary
-    equal_attempts: Rival | None
-    equal_passes: Rival | None
-    equal_passes_stopping: Rival | None
+    equal: tuple[EqualCost, ...]
 
 
-def coverage_rows(group: Group, pool: SamplePool | None) -> list[CoverageRow]:
+def coverage_rows(searches: Iterable[Series], pool: SamplePool | None) -> list[CoverageRow]:
     """Every oracle search after 0, 1, 2, ... iterations.
 
     Args:
-        group: What was run.
-        pool: Samples of it.
+        searches: Those that are no oracles are left out.
+        pool: Samples.
     """
     rows = []
-    for series in group.searches:
+    for series in searches:
         if not series.oracle:
             continue
-        shared = series.trials.keys() & pool.series.trials.keys() if pool is not None else set()
-        compared = series.on(sorted(shared)) if shared else series
-        drawn = (
-            [pool.coverage(count).on(shared) for count in range(1, pool.size + 1)]
-            if pool is not None and shared
-            else []
-        )
-        stopping = [samples.until_right() for samples in drawn]
-        for count in range(compared.most_iterations + 1):
-            search = compared.after(count).found()
-            rows.append(
-                CoverageRow(
-                    method=series.method,
-                    iterations=count,
-                    solutions=search.most_solutions,
-                    search=summarize(search, f"coverage after {count}"),
-                    equal_attempts=_rival(search, drawn, search.most_solutions),
-                    equal_passes=_rival(search, drawn, _affordable(search, drawn)),
-                    equal_passes_stopping=_rival(search, stopping, _affordable(search, stopping)),
-                )
-            )
+        search, drawn = _shared(series, pool)
+        counts = range(search.most_iterations + 1)
+        rows += [_row(search.after(count).found(), drawn, count) for count in counts]
     return rows
 
 
-def _affordable(search: Series, drawn: Iterable[Series]) -> int:
-    """How many samples cost no more forward passes than the search."""
-    allowed = _passes(search) + _ROUNDING
-    return sum(_passes(samples) <= allowed for samples in drawn)
+def coverage_row(series: Series, pool: SamplePool) -> CoverageRow:
+    """One search after all its iterations.
+
+    Args:
+        series: An oracle.
+        pool: Samples, perhaps of another run.
+    """
+    search, drawn = _shared(series, pool)
+    return _row(search.found(), drawn, search.most_iterations)
 
 
-def _passes(series: Series) -> float:
-    return sum(trial.forward_passes for trial in series.trials.values())
+def _shared(series: Series, pool: SamplePool | None) -> tuple[Series, _Drawn]:
+    """The search and every number of samples on the same questions; all of the search's if there are none.
+
+    The samples come twice: all of them, and (under True) until one is right.
+    """
+    shared = sorted(series.trials.keys() & pool.series.trials.keys()) if pool is not None else []
+    if pool is None or not shared:
+        return series, {False: [], True: []}
+    drawn = [pool.coverage(count).on(shared) for count in range(1, pool.size + 1)]
+    return series.on(shared), {False: drawn, True: [samples.until_right() for samples in drawn]}
 
 
-def _rival(search: Series, drawn: list[Series], count: int) -> Rival | None:
-    if not 1 <= count <= len(drawn):
-        return None
-    samples = drawn[count - 1]
-    return Rival(
-        count,
-        count == len(drawn),
-        summarize(samples, "coverage", oracle=True),
-        compare_series(search, samples),
+def _row(search: Series, drawn: _Drawn, iterations: int) -> CoverageRow:
+    after = f"after {iterations}"
+    equal = [equal_cost(search, drawn[stopping], kind, after, stopping=stopping) for kind, stopping in _KINDS]
+    return CoverageRow(
+        method=search.method,
+        iterations=iterations,
+        solutions=search.most_solutions,
+        search=summarize(search, f"coverage after {iterations}"),
+        equal=tuple(row for row in equal if row is not None),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from latentseek_agents.evaluation.agreement import Agreement, Confusion
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
+from latentseek_agents.evaluation.equal_cost import EqualCost
 from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary
 
@@ -66,20 +67,14 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
     for pair in group.comparisons:
         if pair.found is not None:
             yield from _comparison(pair.first, f"against {pair.second}", pair.oracle, pair.found)
+    for one in group.equal_costs:
+        yield from _equal_cost(one)
     for row in group.coverage:
         variant = f"after {row.iterations}"
         yield _share(row.search, variant, "coverage", "covered")
         yield _plain(row.search, variant, "coverage", "forward_passes", row.search.forward_passes)
-        for name, rival in (
-            ("equal attempts", row.equal_attempts),
-            ("equal forward passes", row.equal_passes),
-            ("equal forward passes, sampling stops", row.equal_passes_stopping),
-        ):
-            if rival is not None:
-                against = f"{variant} against pass@{rival.samples}, {name}"
-                yield _share(rival.summary, f"{variant}, {name}", "coverage", "covered")
-                if rival.found is not None:
-                    yield from _comparison(row.method, against, row.search.oracle, rival.found)
+        for one in row.equal:
+            yield from _equal_cost(one)
     for confusion in group.confusions:
         yield from _confusion(confusion)
     for agreement in group.agreements:
@@ -93,6 +88,13 @@ def _summary(summary: Summary) -> Iterator[Line]:
             value = getattr(summary, name)
             if value is not None:
                 yield _plain(summary, summary.variant, kind, name, value)
+
+
+def _equal_cost(one: EqualCost) -> Iterator[Line]:
+    for _, rival in one.neighbours:
+        yield from _summary(rival.summary)
+        against = f"against {rival.summary.method}, {rival.summary.variant}"
+        yield from _comparison(one.search.method, against, one.search.oracle, rival.found)
 
 
 def _comparison(method: str, variant: str, oracle: bool, found: Comparison) -> Iterator[Line]:

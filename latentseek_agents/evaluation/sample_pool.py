@@ -59,21 +59,6 @@ class SamplePool:
         reward = "" if self.series.reward == "combined" else f":{self.series.reward}"
         return self._derived(f"bon-{count}{reward}", trials)
 
-    def at_tokens_of(self, search: Series) -> Series | None:
-        """Self-consistency with as many samples as cost no more tokens than a search, on the same questions.
-
-        Returns:
-            None if there is no question in common, or a single sample costs more.
-        """
-        shared = sorted(self.series.trials.keys() & search.trials.keys())
-        allowed = sum(search.trials[number].tokens for number in shared)
-        fitting = [
-            series
-            for series in (self.majority(count).on(shared) for count in range(1, self.size + 1))
-            if shared and sum(trial.tokens for trial in series.trials.values()) <= allowed
-        ]
-        return fitting[-1] if fitting else None
-
     def _cut(self, number: int, count: int) -> Trial:
         return Trial(self.series.trials[number].attempts[:count], 0)
 

@@ -32,7 +32,7 @@ class Summary:
         dataset: Name of the data.
         prompt: ``"boxed"`` or ``"json"``.
         method: Its name.
-        variant: ``"as run"``, ``"keep=vote"`` or, for example, ``"at the tokens of self"``.
+        variant: ``"as run"``, ``"keep=vote"`` or, for example, ``"at most the tokens of self"``.
         oracle: Whether the method is told the known answer.
         questions: How many it has worked on.
         right: How many it has answered right.
@@ -104,7 +104,7 @@ class Paired:
 
     Args:
         first: The method in question.
-        second: What it is compared with, for example ``"sc-4, at the tokens of self"``.
+        second: What it is compared with.
         oracle: Whether one of them is told the known answer.
         found: Difference, interval, p; None if they share no question.
     """
@@ -157,20 +157,9 @@ def summarize(series: Series, variant: str = "as run", *, oracle: bool | None = 
     )
 
 
-def method_summaries(group: Group, pool: SamplePool | None) -> list[Summary]:
-    """Every method as run, and beneath each search self-consistency at its tokens.
-
-    Args:
-        group: What was run.
-        pool: Samples of it.
-    """
-    found = []
-    for series in group.series:
-        found.append(summarize(series))
-        same = pool.at_tokens_of(series) if series.searches and pool is not None else None
-        if same is not None:
-            found.append(summarize(same, f"at the tokens of {series.method}"))
-    return found
+def method_summaries(group: Group) -> list[Summary]:
+    """Every method as run."""
+    return [summarize(series) for series in group.series]
 
 
 def sample_summaries(pool: SamplePool) -> list[Summary]:
@@ -215,15 +204,11 @@ def iteration_votes(series: Series, pool: SamplePool | None) -> list[Summary | N
     return found
 
 
-def comparisons(group: Group, pool: SamplePool | None) -> list[Paired]:
-    """Every method with the chain of thought, with self-consistency, and with that at its own tokens.
+def comparisons(group: Group) -> list[Paired]:
+    """Every method with the chain of thought and with self-consistency.
 
     A search is compared with its control too, the walk in random directions, and with best-of-N, both under
     the same reward.
-
-    Args:
-        group: What was run.
-        pool: Samples of it.
     """
     greedy, vote = group.find("cot"), group.largest("sc")
     found = []
@@ -238,11 +223,6 @@ def comparisons(group: Group, pool: SamplePool | None) -> list[Paired]:
             for other in others
             if other is not None and other is not series
         ]
-        same = pool.at_tokens_of(series) if series.searches and pool is not None else None
-        if same is not None and pool is not None:
-            stored = ", all stored" if same.method == f"sc-{pool.size}" else ""
-            name = f"{same.method}, at the tokens of {series.method}{stored}"
-            found.append(Paired(series.method, name, series.oracle, compare_series(series, same)))
     return found
 
 

@@ -12,24 +12,22 @@ from latentseek_agents.evaluation.cells import (
     heads,
     marked,
     number,
-    percent,
     probability,
     where,
 )
-from latentseek_agents.evaluation.coverage import Rival
+from latentseek_agents.evaluation.equal_cost import EqualCost
+from latentseek_agents.evaluation.equal_cost_tables import (
+    COSTS_NOTE,
+    NO_MORE_STORED,
+    coverage_table,
+    equal_cost_table,
+    missing_neighbour,
+)
 from latentseek_agents.evaluation.summary import Paired, Summary
 from latentseek_agents.evaluation.trials import is_oracle, method_place
 from latentseek_agents.evaluation.verdict_tables import agreement_table, confusion_table
 
 __all__ = ["main_table", "oracle_tables", "result_tables"]
-
-_SAME_TOKENS = "at the tokens of "
-_ALL_STORED = "all stored"
-_COSTS_NOTE = (
-    "Tokens are generated ones. A forward pass may check several guessed tokens, and a prompt that was kept "
-    "from before costs none; computed tokens are all that went through the layers, prompts and refused "
-    "guesses included. The gradient's products with the head are in neither."
-)
 
 
 def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
@@ -39,28 +37,33 @@ def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
         run: What to show.
         oracle: Show the oracles, and no others, instead of leaving them out.
     """
-    cells: dict[tuple[str, bool], dict[int, str]] = {}
+    cells: dict[tuple[str, str], dict[int, str]] = {}
     for column, group in enumerate(run.groups):
         count = _most_questions(group)
         for summary in group.methods:
-            if _beside_oracles(summary) is not oracle:
-                continue
-            searched = _searched(summary)
-            prefix = "" if searched is None else f"{summary.method}{_stored(group, summary)}: "
-            questions = "" if summary.questions == count else f", n = {summary.questions}"
-            text = f"{prefix}{accuracy(summary.accuracy, summary.interval)}{questions}"
-            cells.setdefault((searched or summary.method, searched is not None), {})[column] = text
+            if summary.oracle is oracle:
+                cells.setdefault((summary.method, ""), {})[column] = _accuracy(summary, count)
+        for row in _equal_tokens(group):
+            if row.search.oracle is oracle:
+                found = [
+                    f"{_rival_name(rival.summary)}{missing_neighbour(row)}: {_accuracy(rival.summary, count)}"
+                    for _, rival in row.neighbours
+                ]
+                cells.setdefault((row.search.method, row.rival), {})[column] = "; ".join(found)
     rows = tuple(
-        (_row_name(method, same_tokens), *(found.get(column, NOTHING) for column in range(len(run.groups))))
-        for (method, same_tokens), found in sorted(
-            cells.items(), key=lambda row: (method_place(row[0][0]), row[0][1])
+        (_row_name(method, rival), *(found.get(column, NOTHING) for column in range(len(run.groups))))
+        for (method, rival), found in sorted(
+            cells.items(), key=lambda row: (method_place(row[0][0]), row[0][1] != "", method_place(row[0][1]))
         )
     )
     title = f"Accuracy: {ORACLE} methods, a ceiling and no result" if oracle else "Accuracy"
     columns = ("method", *(_column(group) for group in run.groups))
     note = "Per cent, with Wilson's 95 % interval."
-    if any(_ALL_STORED in cell for row in rows for cell in row[1:]):
-        note += " All stored: the search's tokens may pay for more samples than were drawn."
+    if any(rival for _, rival in cells):
+        note += (
+            " At the tokens of a search: the most samples that cost no more, and the fewest that cost no less"
+            f"; {NO_MORE_STORED}: its tokens may pay for more samples than were drawn."
+        )
     return Table(title, columns, rows, note)
 
 
@@ -71,13 +74,14 @@ def result_tables(run: RunAnalysis) -> list[Table]:
 
 def oracle_tables(run: RunAnalysis) -> list[Table]:
     """The oracles: methods that are told the known answer, and what samples cover."""
-    found = [main_table(run, oracle=True), _coverage(run), *_tables(run, oracle=True)]
+    found = [main_table(run, oracle=True), coverage_table(run), *_tables(run, oracle=True)]
     return [table for table in found if table.rows]
 
 
 def _tables(run: RunAnalysis, *, oracle: bool) -> list[Table]:
     tables = [
         _comparisons(run, oracle),
+        equal_cost_table(run, oracle=oracle),
         _costs(run, oracle),
         _kept(run, oracle),
         _iterations(run, oracle),
@@ -117,13 +121,13 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
     rows = [
         (
             where(group.dataset, group.prompt),
-            marked(_named(summary), oracle=summary.oracle),
+            name,
             str(summary.questions),
             accuracy(summary.accuracy, summary.interval),
             number(summary.policy_tokens),
             number(summary.verifier_tokens),
             number(summary.forward_passes),
-            number(summary.computed_tokens),
+            number(summary.computed_tokens) if summary.computed_tokens else NOTHING,
             f"{summary.seconds:.1f}",
             _optional(summary.iterations, "{:.2f}"),
             str(summary.ungraded),
@@ -132,8 +136,7 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
             str(summary.failed),
         )
         for group in run.groups
-        for summary in group.methods
-        if _beside_oracles(summary) is oracle
+        for name, summary in _priced(group, oracle)
     ]
     return Table(
         "Costs",
@@ -145,7 +148,7 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
         "Means over the questions. Seconds are of a machine that several questions share. Ungraded: the "
         "comparison with the known answer could not be finished; failed: the question could not be worked "
         "on; both count as wrong. Cut off: the answer ran into the limit of tokens; unjudged: the verifier "
-        f"could not judge, which ended the search. {_COSTS_NOTE}",
+        f"could not judge, which ended the search. {COSTS_NOTE}",
     )
 
 
@@ -223,58 +226,19 @@ def _samples(run: RunAnalysis, oracle: bool) -> Table:
     )
 
 
-def _coverage(run: RunAnalysis) -> Table:
-    rows = [
-        (
-            where(group.dataset, group.prompt),
-            marked(row.method, oracle=True),
-            str(row.iterations),
-            str(row.search.questions),
-            accuracy(row.search.accuracy, row.search.interval),
-            number(row.search.forward_passes),
-            number(row.search.computed_tokens),
-            _rival(row.equal_attempts),
-            _rival(row.equal_passes, costs=True),
-            _rival(row.equal_passes_stopping, costs=True),
-        )
-        for group in run.groups
-        for row in group.coverage
-    ]
-    return Table(
-        f"{ORACLE}: coverage of the search beside that of blind sampling",
-        heads(
-            "data | method | iterations | n | "
-            "covered | forward passes | computed tokens | pass@n at equal attempts | "
-            "pass@n at equal forward passes | the same, sampling stops when right, too"
-        ),
-        tuple(rows),
-        "Covered: any attempt so far is right. Behind each pass@n the difference (search less samples) in "
-        "points, with a paired bootstrap's 95 % interval, which has no width where all questions agree, on "
-        "the same questions; each comparison stands for itself. The search stops at a right answer and so "
-        "spends less; in the last column sampling does so as well. In brackets the samples' own passes and "
-        f"computed tokens; {_ALL_STORED}: the search's passes may pay for more samples than were drawn. "
-        f"{_COSTS_NOTE}",
-    )
+def _row_name(method: str, rival: str) -> str:
+    name = marked(method, oracle=is_oracle(method))
+    return f"{marked(rival, oracle=is_oracle(rival))} at the tokens of {name}" if rival else name
 
 
-def _row_name(method: str, same_tokens: bool) -> str:
-    return f"sc {_SAME_TOKENS}{method}" if same_tokens else marked(method, oracle=is_oracle(method))
+def _equal_tokens(group: GroupAnalysis) -> list[EqualCost]:
+    return [row for row in group.equal_costs if row.kind == "tokens"]
 
 
-def _searched(summary: Summary) -> str | None:
-    """The search whose tokens these samples cost; None if they are none."""
-    same = summary.variant.startswith(_SAME_TOKENS)
-    return summary.variant.removeprefix(_SAME_TOKENS) if same else None
-
-
-def _stored(group: GroupAnalysis, summary: Summary) -> str:
-    """A remark if there are no more samples than these."""
-    drawn = [sample.method for sample in group.samples if sample.method.startswith("sc-")]
-    return f" ({_ALL_STORED})" if summary.method == drawn[-1] else ""
-
-
-def _beside_oracles(summary: Summary) -> bool:
-    return summary.oracle or is_oracle(_searched(summary) or "")
+def _accuracy(summary: Summary, count: int) -> str:
+    """With n where it is of fewer questions than the column's."""
+    questions = "" if summary.questions == count else f", n = {summary.questions}"
+    return f"{accuracy(summary.accuracy, summary.interval)}{questions}"
 
 
 def _most_questions(group: GroupAnalysis) -> int:
@@ -285,8 +249,25 @@ def _column(group: GroupAnalysis) -> str:
     return f"{where(group.dataset, group.prompt)}, n = {_most_questions(group)}"
 
 
-def _named(summary: Summary) -> str:
-    return summary.method if summary.variant == "as run" else f"{summary.method}, {summary.variant}"
+def _priced(group: GroupAnalysis, oracle: bool) -> list[tuple[str, Summary]]:
+    """Every method, and beneath each search the samples at its tokens, by their names."""
+    found = []
+    for summary in group.methods:
+        if summary.oracle is not oracle:
+            continue
+        name = marked(summary.method, oracle=oracle)
+        found.append((name, summary))
+        for row in _equal_tokens(group):
+            if row.search.method == summary.method:
+                found += [
+                    (f"{_rival_name(rival.summary)}, {label} the tokens of {name}", rival.summary)
+                    for label, rival in row.neighbours
+                ]
+    return found
+
+
+def _rival_name(summary: Summary) -> str:
+    return marked(summary.method, oracle=summary.oracle)
 
 
 def _compared(pair: Paired) -> Sequence[str]:
@@ -301,16 +282,6 @@ def _compared(pair: Paired) -> Sequence[str]:
         probability(found.p),
         found.finding,
     )
-
-
-def _rival(rival: Rival | None, *, costs: bool = False) -> str:
-    if rival is None:
-        return NOTHING
-    text = f"pass@{rival.samples}: {percent(rival.summary.accuracy)}"
-    if costs:
-        spent = f"{number(rival.summary.forward_passes)}; {number(rival.summary.computed_tokens)}"
-        text += f" ({spent}{f'; {_ALL_STORED}' if rival.all_stored else ''})"
-    return text if rival.found is None else f"{text}; {difference(rival.found)}, {rival.found.finding}"
 
 
 def _on_as_many(vote: Summary, search: Summary) -> str:

@@ -90,6 +90,11 @@ class Trial:
         """Forward passes of policy and verifier."""
         return sum(attempt.forward_passes for attempt in self.attempts)
 
+    @property
+    def computed_tokens(self) -> float:
+        """Tokens through the layers, of policy and verifier; 0 in the lines of earlier versions."""
+        return sum(attempt.computed_tokens for attempt in self.attempts)
+
     def kept(self, keep: Keep) -> "Trial":
         """The same attempts, another choice among them."""
         candidates = [_as_attempt(place, record) for place, record in enumerate(self.attempts)]

@@ -1,10 +1,15 @@
 """What is made of outcomes, against numbers worked out by hand."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from latentseek_agents.evaluation import sample_pool as sample_pool_module
 from latentseek_agents.evaluation.analysis import GroupAnalysis, analyse_group, analyse_run, analyse_runs
-from latentseek_agents.evaluation.records import Outcome
+from latentseek_agents.evaluation.coverage import CoverageRow
+from latentseek_agents.evaluation.equal_cost import EqualCost
+from latentseek_agents.evaluation.records import AttemptRecord, Outcome
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.summary import Summary
 from latentseek_agents.evaluation.trials import group_outcomes
@@ -33,6 +38,24 @@ def search(method: str, problem: int, *made: tuple[str, float, bool], chosen: in
         for place, (answer, score, passed) in enumerate(made)
     ]
     return outcome(method, problem, attempts, chosen)
+
+
+def equal_cost_of(found: GroupAnalysis, method: str, rival: str, kind: str) -> EqualCost:
+    (row,) = [
+        one for one in found.equal_costs if (one.search.method, one.rival, one.kind) == (method, rival, kind)
+    ]
+    return row
+
+
+def passed_if_right(made: AttemptRecord) -> AttemptRecord:
+    return replace(made, passed=made.right, score=0.0 if made.right else -1.0)
+
+
+def attempts(row: CoverageRow) -> tuple[str, int]:
+    """How many samples stand beside a search at equal attempts."""
+    (one,) = [one for one in row.equal if one.kind == "attempts"]
+    ((label, rival),) = one.neighbours
+    return label, rival.samples
 
 
 RUN = [
@@ -140,18 +163,81 @@ def test_votes_and_coverage_pay_nothing_of_a_verdict():
         assert (one.tokens, one.forward_passes, one.computed_tokens, one.seconds) == (10, 10, 12, 1)
 
 
-def test_self_consistency_at_the_tokens_of_a_search():
-    found = analysed(RUN)
-    # The search costs 26.25 tokens a question: two samples of 10, not three.
-    same = named(found.methods, "sc-2", "at the tokens of self")
-    assert (same.right, same.tokens) == (1, 20)
-    rows = [(one.method, one.variant) for one in found.methods]
-    assert rows.index(("sc-2", "at the tokens of self")) == rows.index(("self", "as run")) + 1
+def test_self_consistency_at_the_tokens_of_a_search_has_a_neighbour_on_either_side():
+    row = equal_cost_of(analysed(RUN), "self", "sc", "tokens")
+    # The search costs 26.25 tokens a question: more than two samples of 10, less than three.
+    assert row.cost == 26.25
+    assert row.no_dearer is not None
+    assert row.no_cheaper is not None
+    assert (row.no_dearer.samples, row.no_dearer.cost, row.no_dearer.summary.right) == (2, 20, 1)
+    assert (row.no_cheaper.samples, row.no_cheaper.cost, row.no_cheaper.summary.right) == (3, 30, 2)
+    assert [rival.found.difference for _, rival in row.neighbours] == [0.25, 0]
 
 
-def test_no_sample_is_cheap_enough():
-    dear = [samples("sc:2", 0, "4", "4", policy_tokens=1000), search("self", 0, ("4", 0.0, True), chosen=0)]
-    assert [one.method for one in analysed(dear).methods] == ["sc:2", "self"]
+def test_best_of_n_at_the_tokens_of_a_search_is_that_of_its_own_reward_and_pays_for_its_verdicts():
+    judged: dict[str, Any] = {"score": -0.5, "passed": False, "verifier_tokens": 5}
+    run = [*RUN, *(samples("bon:2:self", number, "5", "4", **judged) for number in range(4))]
+    run += [samples("bon:3:steps", number, "5", "4", "4", **judged) for number in range(4)]
+    found = analysed(run)
+    row = equal_cost_of(found, "self", "bon:self", "tokens")
+    assert row.no_dearer is not None
+    assert row.no_cheaper is not None
+    assert [(one.samples, one.cost) for one in (row.no_dearer, row.no_cheaper)] == [(1, 15), (2, 30)]
+    assert {(one.search.method, one.rival) for one in found.equal_costs} == {
+        ("self", "sc"),
+        ("self", "bon:self"),
+        ("psrm", "sc"),
+    }
+
+
+def test_computed_tokens_are_compared_where_every_question_has_them():
+    def run(missing: float) -> list[Outcome]:
+        made = [attempt(0, "5", False), attempt(1, "4", True)]
+        known = [replace(one, policy_computed_tokens=40.0) for one in made]
+        old = [replace(one, policy_computed_tokens=missing) for one in made]
+        return [
+            outcome("psrm", 0, known, 1),
+            outcome("psrm", 1, old, 1),
+            *(samples("sc:3", number, "5", "5", "4", policy_computed_tokens=30.0) for number in range(2)),
+        ]
+
+    row = equal_cost_of(analysed(run(40.0)), "psrm", "sc", "computed tokens")
+    assert row.cost == 80
+    assert [(label, rival.samples) for label, rival in row.neighbours] == [("at most", 2), ("at least", 3)]
+    kinds = {one.kind for one in analysed(run(40.0)).coverage[-1].equal}
+    assert kinds == {"attempts", "forward passes", "computed tokens"}
+    without = analysed(run(0.0))
+    assert {one.kind for one in without.equal_costs} == {"tokens"}
+    assert {one.kind for one in without.coverage[-1].equal} == {"attempts", "forward passes"}
+
+
+def test_a_difference_must_hold_against_both_neighbours():
+    # 15 tokens against 10 and 20; right on all 10, one sample on none, two on 9.
+    made = [attempt(0, "4", True, policy_tokens=15)]
+    search_ = [outcome("self", number, made) for number in range(10)]
+    close = [samples("bon:2:self", number, "5", "4" if number else "5") for number in range(10)]
+    close = [replace(one, attempts=tuple(map(passed_if_right, one.attempts))) for one in close]
+    row = equal_cost_of(analysed(search_ + close), "self", "bon:self", "tokens")
+    assert [rival.found.finding for _, rival in row.neighbours] == ["better", "no difference shown"]
+    assert row.finding == "no difference shown"
+    far = [samples("sc:2", number, "5", "5") for number in range(10)]
+    assert equal_cost_of(analysed(search_ + far), "self", "sc", "tokens").finding == "better"
+
+
+def test_better_than_cheaper_samples_is_not_better_at_equal_cost():
+    def found(cost: int, *, right: bool) -> EqualCost:
+        made = [attempt(0, "4" if right else "5", right, policy_tokens=cost)]
+        run = [outcome("self", number, made) for number in range(10)]
+        run += [samples("sc:2", number, *["5" if right else "4"] * 2) for number in range(10)]
+        return equal_cost_of(analysed(run), "self", "sc", "tokens")
+
+    dear, cheap = found(50, right=True), found(5, right=True)
+    assert (dear.no_cheaper, dear.finding) == (None, "not decided")
+    assert (cheap.no_dearer, cheap.finding) == (None, "better")
+    assert (found(50, right=False).finding, found(5, right=False).finding) == ("worse", "not decided")
+    exact = found(20, right=True)
+    assert [(label, rival.samples) for label, rival in exact.neighbours] == [("exactly", 2)]
+    assert exact.finding == "better"
 
 
 def test_pairs_are_compared_on_shared_questions_only():
@@ -162,7 +248,6 @@ def test_pairs_are_compared_on_shared_questions_only():
     # cot: right on 0; self: right on 1 and 3.
     assert (found.questions, found.only_first, found.only_second, found.difference) == (4, 2, 1, 0.25)
     assert pairs["psrm", "cot"].oracle
-    assert ("self", "sc-2, at the tokens of self") in pairs
     assert ("cot", "cot") not in pairs
     fewer = [one for one in RUN if one.key.method == "self" or one.key.problem < 2]
     found = {(one.first, one.second): one for one in analysed(fewer).comparisons}["self", "cot"].found
@@ -188,23 +273,22 @@ def test_coverage_beside_sampling():
     assert [row.method for row in rows] == ["psrm", "psrm"]
     first, second = rows
     assert (first.search.right, second.search.right) == (1, 2)
-    assert first.equal_attempts is not None
-    assert (first.equal_attempts.samples, first.equal_attempts.summary.right) == (1, 1)
-    assert second.equal_attempts is not None
-    assert (second.equal_attempts.samples, second.equal_attempts.summary.right) == (2, 2)
+
+    def found(row: CoverageRow, kind: str, *, stopping: bool = False) -> list[tuple[str, int, float, int]]:
+        (one,) = [one for one in row.equal if (one.kind, one.stopping) == (kind, stopping)]
+        return [(label, rival.samples, rival.cost, rival.summary.right) for label, rival in one.neighbours]
+
+    assert found(first, "attempts") == [("exactly", 1, 1, 1)]
+    assert found(second, "attempts") == [("exactly", 2, 2, 2)]
     # The search makes 1 + 2 + 2 + 2 attempts: 70 passes; two samples each are 80, one is 40.
-    assert second.equal_passes is not None
-    assert second.equal_passes.samples == 1
+    assert found(second, "forward passes") == [("at most", 1, 10, 1), ("at least", 2, 20, 2)]
     # Sampling that stops: 2 + 2 + 1 + 2 attempts: 70 passes.
-    assert second.equal_passes_stopping is not None
-    assert second.equal_passes_stopping.samples == 2
-    assert second.equal_passes_stopping.found is not None
-    assert second.equal_passes_stopping.found.difference == 0
+    assert found(second, "forward passes", stopping=True) == [("exactly", 2, 17.5, 2)]
 
 
 def test_coverage_without_samples():
-    (first, _) = analysed([one for one in RUN if one.key.method == "psrm"]).coverage
-    assert first.equal_attempts is first.equal_passes is first.equal_passes_stopping is None
+    rows = analysed([one for one in RUN if one.key.method == "psrm"]).coverage
+    assert [row.equal for row in rows] == [(), ()]
 
 
 def test_verdicts_against_the_truth():
@@ -282,13 +366,10 @@ def test_a_search_that_draws_several_samples_competes_with_as_many():
     tried = [attempt(0, "5", False), attempt(1, "4", True, samples=3)]
     run = [outcome("psrm", 0, tried, 1), samples("sc:4", 0, "5", "5", "5", "4")]
     found = analysed(run)
-    first, second = found.coverage
-    assert first.equal_attempts is not None
-    assert second.equal_attempts is not None
-    assert (first.equal_attempts.samples, second.equal_attempts.samples) == (1, 4)
+    assert [attempts(row) for row in found.coverage] == [("exactly", 1), ("exactly", 4)]
     assert [vote and vote.method for vote in found.votes[0]] == ["sc-1", "sc-4"]
-    (_, without) = analysed([run[0], samples("sc:3", 0, "5", "5", "4")]).coverage
-    assert without.equal_attempts is None
+    (_, fewer) = analysed([run[0], samples("sc:3", 0, "5", "5", "4")]).coverage
+    assert attempts(fewer) == ("at most", 3)
 
 
 def test_a_search_is_compared_with_its_control_and_with_best_of_n_under_its_reward():
@@ -320,5 +401,5 @@ def test_the_larger_pool_is_what_searches_are_compared_with():
         ),
     ]
     last = analysed(run).coverage[-1]
-    assert last.equal_attempts is not None
-    assert (last.equal_attempts.samples, last.equal_attempts.summary.right) == (4, 1)
+    assert attempts(last) == ("exactly", 4)
+    assert last.equal[0].neighbours[0][1].summary.right == 1

@@ -139,8 +139,8 @@ def test_coverage_says_when_there_are_no_more_samples(tmp_path):
     markdown = (written(tmp_path, run) / "report.md").read_text(encoding="utf-8")
     rows = section(markdown, "ORACLE: coverage of the search beside that of blind sampling").splitlines()
     last = [row for row in rows if row.startswith("| sums")][-1]
-    assert "pass@3: 0.0 (30; 0.0; all stored)" in last
-    assert "pass@2: 0.0 (20; 0.0);" in "".join(rows)
+    assert "| 90 | pass@3 for 30: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | no more stored | no diff" in last
+    assert "| 20 | pass@2 for 20: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | the same | no diff" in "".join(rows)
 
 
 def test_what_explains_a_result_is_said_above_it(tmp_path):
@@ -171,9 +171,25 @@ def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
     outcomes = [one for one in a_run() if one.key.method == "sc:3"]
     outcomes += [outcome("self", number, made) for number in range(8)]
     markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
-    assert "| sc at the tokens of self | sc-3 (all stored): 50.0" in section(markdown, "Accuracy")
+    assert "| sc at the tokens of self | sc-3 (no more stored): 50.0" in section(markdown, "Accuracy")
     assert "may pay for more samples than were drawn" in section(markdown, "Accuracy")
-    assert "| sc-3, at the tokens of self, all stored |" in markdown
+    row = next(row for row in section(markdown, "At equal cost").splitlines() if "| self |" in row)
+    assert "| tokens | 500 | sc-3 for 30: 50.0; +50.0 (" in row
+    assert "| no more stored | no difference shown |" in row
+
+
+def test_both_neighbours_in_cost_are_shown(tmp_path):
+    outcomes = [one for one in a_run() if one.key.method == "sc:3"]
+    made = [attempt(0, "4", True, score=0.0, passed=True, policy_tokens=25)]
+    outcomes += [outcome("self", number, made) for number in range(8)]
+    markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
+    cells = "sc-2: 50.0 (21.5–78.5); sc-3: 50.0 (21.5–78.5)"
+    assert f"| sc at the tokens of self | {cells} |" in section(markdown, "Accuracy")
+    rows = section(markdown, "At equal cost")
+    assert re.search(r"\| tokens \| 25 \| sc-2 for 20: 50\.0; .* \| sc-3 for 30: 50\.0; .* \|", rows)
+    costs = section(markdown, "Costs")
+    assert "| sc-2, at most the tokens of self |" in costs
+    assert "| sc-3, at least the tokens of self |" in costs
 
 
 def test_runs_that_are_not_done_say_so(tmp_path):

@@ -1,0 +1,127 @@
+"""Tables of searches beside samples of the same cost."""
+
+from latentseek_agents.evaluation.analysis import RunAnalysis
+from latentseek_agents.evaluation.cells import (
+    NOTHING,
+    ORACLE,
+    Table,
+    accuracy,
+    difference,
+    heads,
+    marked,
+    number,
+    percent,
+    probability,
+    where,
+)
+from latentseek_agents.evaluation.equal_cost import UNDECIDED, EqualCost, Rival
+
+__all__ = [
+    "COSTS_NOTE",
+    "NO_MORE_STORED",
+    "coverage_table",
+    "equal_cost_cells",
+    "equal_cost_table",
+    "missing_neighbour",
+]
+
+COSTS_NOTE = (
+    "Tokens are generated ones. A forward pass may check several guessed tokens, and a prompt that was kept "
+    "from before costs none; computed tokens are all that went through the layers, prompts and refused "
+    "guesses included. The gradient's products with the head are in neither."
+)
+NO_MORE_STORED = "no more stored"
+_COSTS_MORE = "one costs more"
+_NEIGHBOURS = "samples that cost no more | samples that cost no less | finding"
+_NEIGHBOURS_NOTE = (
+    "No number of samples costs exactly what the search costs, so both neighbours are shown: the most "
+    "samples that cost no more, and the fewest that cost no less. In each: how many samples for what cost, "
+    "their accuracy, the difference (search less samples) in points with a paired bootstrap's 95 % interval, "
+    "which has no width where all questions agree, and McNemar's exact p. A difference is called one only if "
+    f"it is one with both. {NO_MORE_STORED.capitalize()}: the search's cost may pay for more samples than "
+    "were drawn. "
+    f"{UNDECIDED.capitalize()}: a neighbour is missing, and what the other shows may be due to its cost. "
+    "Each comparison stands for itself."
+)
+
+
+def equal_cost_table(run: RunAnalysis, *, oracle: bool) -> Table:
+    """Searches as run, beside self-consistency and best-of-N at their cost.
+
+    Args:
+        run: What to show.
+        oracle: Show the oracles, and no others, instead of leaving them out.
+    """
+    rows = [
+        (
+            where(group.dataset, group.prompt),
+            marked(row.search.method, oracle=row.search.oracle),
+            str(row.search.questions),
+            accuracy(row.search.accuracy, row.search.interval),
+            *equal_cost_cells(row),
+        )
+        for group in run.groups
+        for row in group.equal_costs
+        if row.search.oracle is oracle
+    ]
+    return Table(
+        "At equal cost",
+        heads(f"data | method | n | accuracy | equal | its cost | {_NEIGHBOURS}"),
+        tuple(rows),
+        f"Costs are means over the questions. {_NEIGHBOURS_NOTE} sc pays for no verdict, bon for its own. "
+        f"{COSTS_NOTE}",
+    )
+
+
+def coverage_table(run: RunAnalysis) -> Table:
+    """Oracle searches after 0, 1, 2, ... iterations, beside blind sampling at their cost.
+
+    Args:
+        run: What to show.
+    """
+    rows: list[tuple[str, ...]] = []
+    for group in run.groups:
+        for row in group.coverage:
+            head = (
+                where(group.dataset, group.prompt),
+                marked(row.method, oracle=True),
+                str(row.iterations),
+                str(row.search.questions),
+                accuracy(row.search.accuracy, row.search.interval),
+            )
+            rows += [(*head, *equal_cost_cells(one)) for one in row.equal] or [(*head, *[NOTHING] * 5)]
+    return Table(
+        f"{ORACLE}: coverage of the search beside that of blind sampling",
+        heads(f"data | method | iterations | n | covered | equal | its cost | {_NEIGHBOURS}"),
+        tuple(rows),
+        "Covered: any attempt so far is right; pass@n: any of n samples is. Attempts are those of the "
+        "longest search, other costs are means over the questions. The search stops at a right answer and so "
+        "spends less than its attempts suggest; where sampling is said to stop, it does so as well. "
+        f"{_NEIGHBOURS_NOTE} {COSTS_NOTE}",
+    )
+
+
+def equal_cost_cells(row: EqualCost) -> tuple[str, str, str, str, str]:
+    """What is equal, the search's cost, both neighbours, and the finding."""
+    dearer, cheaper = row.no_dearer, row.no_cheaper
+    return (
+        f"{row.kind}, sampling stops when right" if row.stopping else row.kind,
+        number(row.cost) if row.kind != "attempts" else f"{row.cost:.0f}",
+        _COSTS_MORE if dearer is None else _rival(row, dearer),
+        NO_MORE_STORED if cheaper is None else "the same" if cheaper is dearer else _rival(row, cheaper),
+        row.finding,
+    )
+
+
+def missing_neighbour(row: EqualCost) -> str:
+    """A remark for a cell that shows the only neighbour there is."""
+    if row.no_cheaper is None:
+        return f" ({NO_MORE_STORED})"
+    return f" ({_COSTS_MORE})" if row.no_dearer is None else ""
+
+
+def _rival(row: EqualCost, rival: Rival) -> str:
+    spent = "" if row.kind == "attempts" else f" for {number(rival.cost)}"
+    found, share = rival.found, percent(rival.summary.accuracy)
+    name = marked(rival.summary.method, oracle=rival.summary.oracle and not row.search.oracle)
+    return f"{name}{spent}: {share}; {difference(found)}, p {probability(found.p)}"
