@@ -26,13 +26,17 @@ def report(
 ) -> None:
     """Show what evaluations have found, and write a report.
 
+    Several folders stand in one table; those of one model are compared on the questions that they share.
+
     The report is report.md, report.html, results.csv and figures; files of an earlier one are replaced.
     """
     from latentseek_agents.engine.errors import InputError
+    from latentseek_agents.evaluation.accuracy_tables import joint_table, main_table
+    from latentseek_agents.evaluation.across_runs import compare_runs
+    from latentseek_agents.evaluation.across_tables import differing_settings, paired_runs_table
     from latentseek_agents.evaluation.analysis import analyse_runs
     from latentseek_agents.evaluation.figures import can_draw
     from latentseek_agents.evaluation.report import incomplete, remarks, write_report
-    from latentseek_agents.evaluation.tables import main_table
 
     runs = analyse_runs(folders)
     target = Path(folders[0], "report") if out is None else Path(out)
@@ -46,8 +50,16 @@ def report(
             console.print(f"incomplete: {one_line(line)}", style="yellow", soft_wrap=True)
         for line in remarks(run):
             console.print(one_line(line), style="yellow", soft_wrap=True)
+        if len(runs) == 1:
+            for oracle in (False, True):
+                _print(console, main_table(run, oracle=oracle))
+    if len(runs) > 1:
         for oracle in (False, True):
-            _print(console, main_table(run, oracle=oracle))
+            _print(console, joint_table(runs, oracle=oracle))
+    for across in compare_runs(runs):
+        console.print(one_line(differing_settings(across), 2000), soft_wrap=True)
+        for oracle in (False, True):
+            _print(console, paired_runs_table(across, oracle=oracle))
     try:
         written = write_report(runs, target)
     except OSError as error:

@@ -31,6 +31,7 @@ class GroupAnalysis:
     """One data set with one prompt.
 
     Args:
+        group: What it is made of.
         dataset: Name of the data.
         prompt: ``"boxed"`` or ``"json"``.
         methods: As run.
@@ -46,6 +47,7 @@ class GroupAnalysis:
         missing: Method to how many of the data set's questions it has not worked on yet, if any.
     """
 
+    group: Group
     dataset: str
     prompt: str
     methods: tuple[Summary, ...]
@@ -69,11 +71,13 @@ class RunAnalysis:
         name: Its model; with the folder's name if another run has the same model.
         settings: As in its ``run.json``.
         groups: None if nothing is done yet.
+        folder: What tells it from other runs: its folder's name, with those above it if need be.
     """
 
     name: str
     settings: dict[str, Any]
     groups: tuple[GroupAnalysis, ...]
+    folder: str = ""
 
 
 def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
@@ -90,6 +94,7 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
         samples += judged_summaries(one)
     total = len(group.problems) if questions is None else questions
     return GroupAnalysis(
+        group=group,
         dataset=group.dataset,
         prompt=group.prompt,
         methods=tuple(method_summaries(group)),
@@ -108,12 +113,13 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
     )
 
 
-def analyse_run(folder: str | Path, name: str | None = None) -> RunAnalysis:
+def analyse_run(folder: str | Path, name: str | None = None, *, label: str | None = None) -> RunAnalysis:
     """Everything about one run.
 
     Args:
         folder: As ``latentseek eval`` has left it; another process may still be writing to it.
         name: By default, the name of its model.
+        label: What tells it from other runs; by default, the folder's name.
 
     Raises:
         InputError: The folder holds no run, or a line in it cannot be read.
@@ -127,6 +133,7 @@ def analyse_run(folder: str | Path, name: str | None = None) -> RunAnalysis:
         name=name or str(settings.get("model")),
         settings=settings,
         groups=tuple(analyse_group(group, len(questions[group.dataset])) for group in groups),
+        folder=label or Path(folder).resolve().name,
     )
 
 
@@ -138,7 +145,18 @@ def analyse_runs(folders: Iterable[str | Path]) -> list[RunAnalysis]:
     """
     paths = list({Path(folder).resolve(): Path(folder) for folder in folders}.values())
     models = [str(read_settings(path).get("model")) for path in paths]
+    labels = _labels([path.resolve() for path in paths])
     return [
-        analyse_run(path, f"{model} ({path.resolve().name})" if models.count(model) > 1 else model)
-        for path, model in zip(paths, models, strict=True)
+        analyse_run(path, f"{model} ({label})" if models.count(model) > 1 else model, label=label)
+        for path, model, label in zip(paths, models, labels, strict=True)
     ]
+
+
+def _labels(paths: list[Path]) -> list[str]:
+    """The ends of paths, as long as they must be to differ."""
+    labels = [str(path) for path in paths]
+    for length in range(max((len(path.parts) for path in paths), default=0), 0, -1):
+        shorter = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(shorter)) == len(paths):
+            labels = shorter
+    return labels

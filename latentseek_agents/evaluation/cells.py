@@ -9,6 +9,7 @@ __all__ = [
     "ORACLE",
     "Table",
     "accuracy",
+    "compared",
     "difference",
     "heads",
     "marked",
@@ -76,6 +77,20 @@ def difference(found: Comparison) -> str:
     """A difference with its interval, in points."""
     low, high = found.interval.low, found.interval.high
     return f"{100 * found.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def compared(found: Comparison | None) -> tuple[str, ...]:
+    """Both sides of a comparison, its difference, p and finding."""
+    if found is None:
+        return ("0", *[NOTHING] * 4, "no question in common")
+    return (
+        str(found.questions),
+        str(found.only_first),
+        str(found.only_second),
+        difference(found),
+        probability(found.p),
+        found.finding,
+    )
 
 
 def percent(share: float) -> str:

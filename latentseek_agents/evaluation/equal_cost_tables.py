@@ -18,6 +18,8 @@ from latentseek_agents.evaluation.equal_cost import UNDECIDED, EqualCost, Rival
 
 __all__ = [
     "COSTS_NOTE",
+    "NEIGHBOURS",
+    "NEIGHBOURS_NOTE",
     "NO_MORE_STORED",
     "coverage_table",
     "equal_cost_cells",
@@ -32,8 +34,8 @@ COSTS_NOTE = (
 )
 NO_MORE_STORED = "no more stored"
 _COSTS_MORE = "one costs more"
-_NEIGHBOURS = "samples that cost no more | samples that cost no less | finding"
-_NEIGHBOURS_NOTE = (
+NEIGHBOURS = "samples that cost no more | samples that cost no less | finding"
+NEIGHBOURS_NOTE = (
     "No number of samples costs exactly what the search costs, so both neighbours are shown: the most "
     "samples that cost no more, and the fewest that cost no less. In each: how many samples for what cost, "
     "their accuracy, the difference (search less samples) in points with a paired bootstrap's 95 % interval, "
@@ -66,9 +68,9 @@ def equal_cost_table(run: RunAnalysis, *, oracle: bool) -> Table:
     ]
     return Table(
         "At equal cost",
-        heads(f"data | method | n | accuracy | equal | its cost | {_NEIGHBOURS}"),
+        heads(f"data | method | n | accuracy | equal | its cost | {NEIGHBOURS}"),
         tuple(rows),
-        f"Costs are means over the questions. {_NEIGHBOURS_NOTE} sc pays for no verdict, bon for its own. "
+        f"Costs are means over the questions. {NEIGHBOURS_NOTE} sc pays for no verdict, bon for its own. "
         f"{COSTS_NOTE}",
     )
 
@@ -92,12 +94,12 @@ def coverage_table(run: RunAnalysis) -> Table:
             rows += [(*head, *equal_cost_cells(one)) for one in row.equal] or [(*head, *[NOTHING] * 5)]
     return Table(
         f"{ORACLE}: coverage of the search beside that of blind sampling",
-        heads(f"data | method | iterations | n | covered | equal | its cost | {_NEIGHBOURS}"),
+        heads(f"data | method | iterations | n | covered | equal | its cost | {NEIGHBOURS}"),
         tuple(rows),
         "Covered: any attempt so far is right; pass@n: any of n samples is. Attempts are those of the "
         "longest search, other costs are means over the questions. The search stops at a right answer and so "
         "spends less than its attempts suggest; where sampling is said to stop, it does so as well. "
-        f"{_NEIGHBOURS_NOTE} {COSTS_NOTE}",
+        f"{NEIGHBOURS_NOTE} {COSTS_NOTE}",
     )
 
 

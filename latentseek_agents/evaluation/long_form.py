@@ -3,7 +3,9 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from latentseek_agents.evaluation.across_runs import AcrossRuns
 from latentseek_agents.evaluation.agreement import Agreement, Confusion
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
 from latentseek_agents.evaluation.equal_cost import EqualCost
@@ -43,7 +45,7 @@ _SEARCH = ("iterations", "draft_right_lost", "draft_wrong_saved")
 Line = tuple[str, str, bool, str, str, float, float | str, float | str, int]
 
 
-def long_form(runs: Sequence[RunAnalysis]) -> str:
+def long_form(runs: Sequence[RunAnalysis], across: Sequence[AcrossRuns] = ()) -> str:
     """One line per number: whose it is, its group and name, its interval if it has one, of how many.
 
     Groups are ``accuracy``, ``cost``, ``count``, ``search``, ``comparison``, ``coverage``, ``verdicts`` and
@@ -57,6 +59,10 @@ def long_form(runs: Sequence[RunAnalysis]) -> str:
             head = (run.name, run.settings.get("run", ""), group.dataset, group.prompt)
             for line in _lines(group):
                 writer.writerow(_harmless(cell) for cell in (*head, *line))
+    for several in across:
+        for run, dataset, prompt, line in _across(several):
+            head = (run.name, run.settings.get("run", ""), dataset, prompt)
+            writer.writerow(_harmless(cell) for cell in (*head, *line))
     return text.getvalue()
 
 
@@ -81,6 +87,22 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
         yield from _agreement(agreement)
 
 
+def _across(several: AcrossRuns) -> Iterator[tuple[RunAnalysis, str, str, Line]]:
+    for one in several.summaries:
+        for line in _summary(one.summary):
+            yield one.run, one.summary.dataset, one.summary.prompt, line
+    for pair in several.pairs:
+        if pair.found is not None:
+            variant = f"against {pair.method} in {pair.second.folder}"
+            for line in _comparison(pair.method, variant, pair.oracle, pair.found):
+                yield pair.first, pair.dataset, pair.prompt, line
+    for beside in several.coverage:
+        search = beside.row.search
+        for equal in beside.row.equal:
+            for line in _equal_cost(equal, f", samples of {beside.samples.folder}"):
+                yield beside.run, search.dataset, search.prompt, line
+
+
 def _summary(summary: Summary) -> Iterator[Line]:
     yield _share(summary, summary.variant, "accuracy", "accuracy")
     for kind, names in (("cost", _COSTS), ("count", _COUNTS), ("search", _SEARCH)):
@@ -90,10 +112,11 @@ def _summary(summary: Summary) -> Iterator[Line]:
                 yield _plain(summary, summary.variant, kind, name, value)
 
 
-def _equal_cost(one: EqualCost) -> Iterator[Line]:
+def _equal_cost(one: EqualCost, whose: str = "") -> Iterator[Line]:
     for _, rival in one.neighbours:
-        yield from _summary(rival.summary)
-        against = f"against {rival.summary.method}, {rival.summary.variant}"
+        summary = replace(rival.summary, variant=f"{rival.summary.variant}{whose}")
+        yield from _summary(summary)
+        against = f"against {summary.method}, {summary.variant}"
         yield from _comparison(one.search.method, against, one.search.oracle, rival.found)
 
 

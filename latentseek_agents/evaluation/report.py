@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
+from latentseek_agents.evaluation.accuracy_tables import joint_table
+from latentseek_agents.evaluation.across_runs import AcrossRuns, compare_runs
+from latentseek_agents.evaluation.across_tables import across_tables, differing_settings
 from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.cells import ORACLE, Table, where
 from latentseek_agents.evaluation.figures import Drawing, can_draw, draw
@@ -44,14 +48,16 @@ details { margin: .5rem 0; } pre { white-space: pre-wrap; overflow-wrap: anywher
 
 @dataclass(frozen=True)
 class _Section:
-    """One run, ready to be written in either format."""
+    """Something under a heading, ready to be written in either format."""
 
-    run: RunAnalysis
-    incomplete: list[str]
-    remarks: list[str]
+    title: str
+    about: str
     results: list[Table]
     oracles: list[Table]
-    drawings: list[tuple[str, Drawing]]
+    settings: dict[str, Any] | None = None
+    incomplete: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    drawings: Sequence[tuple[str, Drawing]] = ()
 
 
 def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
@@ -73,11 +79,14 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [_section(number, run) for number, run in enumerate(runs, start=1)]
+    across = compare_runs(runs)
+    sections = [_joint(runs)] if len(runs) > 1 else []
+    sections += [_across(one) for one in across]
+    sections += [_section(number, run) for number, run in enumerate(runs, start=1)]
     contents: dict[str, bytes] = {
         "report.md": _markdown(sections).encode(),
         "report.html": _html(sections).encode(),
-        "results.csv": long_form(runs).encode(),
+        "results.csv": long_form(runs, across).encode(),
     }
     for section in sections:
         contents |= {name: drawing.png for name, drawing in section.drawings}
@@ -122,15 +131,39 @@ def _section(number: int, run: RunAnalysis) -> _Section:
         (f"{number}-{place}-{_file_name(drawing.where)}-{drawing.kind}.png", drawing)
         for place, drawing in enumerate(draw(run) if can_draw() else [], start=1)
     ]
-    return _Section(run, incomplete(run), remarks(run), result_tables(run), oracle_tables(run), drawings)
+    return _Section(
+        run.name,
+        _settings(run),
+        result_tables(run),
+        oracle_tables(run),
+        run.settings,
+        incomplete(run),
+        remarks(run),
+        drawings,
+    )
+
+
+def _joint(runs: Sequence[RunAnalysis]) -> _Section:
+    results, oracles = joint_table(runs), joint_table(runs, oracle=True)
+    return _Section("All runs", "", [results] if results.rows else [], [oracles] if oracles.rows else [])
+
+
+def _across(across: AcrossRuns) -> _Section:
+    return _Section(
+        f"Runs of {across.model} compared",
+        differing_settings(across),
+        across_tables(across, oracle=False),
+        across_tables(across, oracle=True),
+    )
 
 
 def _markdown(sections: Iterable[_Section]) -> str:
     parts = ["# Evaluation\n"]
     for section in sections:
-        parts.append(f"## {markdown_text(section.run.name)}\n")
-        parts.append(f"{markdown_text(_settings(section.run))}\n")
-        if not section.run.groups:
+        parts.append(f"## {markdown_text(section.title)}\n")
+        if section.about:
+            parts.append(f"{markdown_text(section.about)}\n")
+        if not section.results and not section.oracles:
             parts.append("Nothing is done yet.\n")
             continue
         if section.incomplete:
@@ -160,14 +193,14 @@ def _html(sections: Iterable[_Section]) -> str:
 
 
 def _html_section(section: _Section) -> str:
-    run = section.run
-    settings = escape(json.dumps(run.settings, indent=1, default=str))
     head = (
-        f"<section><h2>{escape(one_line(run.name))}</h2>"
-        f'<p class="soft">{escape(one_line(_settings(run), 2000))}</p>'
-        f"<details><summary>all settings</summary><pre>{settings}</pre></details>"
+        f"<section><h2>{escape(one_line(section.title))}</h2>"
+        f'<p class="soft">{escape(one_line(section.about, 2000))}</p>'
     )
-    if not run.groups:
+    if section.settings is not None:
+        settings = escape(json.dumps(section.settings, indent=1, default=str))
+        head += f"<details><summary>all settings</summary><pre>{settings}</pre></details>"
+    if not section.results and not section.oracles:
         return f"{head}<p>Nothing is done yet.</p></section>"
     missing = "".join(f"<li>{escape(one_line(line, 2000))}</li>" for line in section.incomplete)
     warning = (

@@ -1,6 +1,7 @@
 """What N stored samples tell of every smaller number: votes, best of n, coverage, what n costs."""
 
 from dataclasses import replace
+from functools import cached_property
 
 from latentseek_agents.evaluation.records import AttemptRecord
 from latentseek_agents.evaluation.trials import Group, Series, Trial
@@ -34,7 +35,10 @@ class SamplePool:
     def __init__(self, series: Series) -> None:
         self.series = series
         self.size = max(len(trial.attempts) for trial in series.trials.values())
-        self._voters = {number: _voters(trial) for number, trial in series.trials.items()}
+
+    @cached_property
+    def _voters(self) -> dict[int, list[int]]:
+        return {number: _voters(trial) for number, trial in self.series.trials.items()}
 
     def coverage(self, count: int) -> Series:
         """The first samples, chosen by one who knows the answers; verdicts are not paid for."""

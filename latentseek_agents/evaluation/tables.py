@@ -1,70 +1,27 @@
 """What an analysis says, as tables of text: one place decides what is shown, three formats show it."""
 
-from collections.abc import Sequence
-
+from latentseek_agents.evaluation.accuracy_tables import main_table
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
 from latentseek_agents.evaluation.cells import (
     NOTHING,
-    ORACLE,
     Table,
     accuracy,
-    difference,
+    compared,
     heads,
     marked,
     number,
-    probability,
     where,
 )
-from latentseek_agents.evaluation.equal_cost import EqualCost
 from latentseek_agents.evaluation.equal_cost_tables import (
     COSTS_NOTE,
-    NO_MORE_STORED,
     coverage_table,
     equal_cost_table,
-    missing_neighbour,
 )
-from latentseek_agents.evaluation.summary import Paired, Summary
-from latentseek_agents.evaluation.trials import is_oracle, method_place
+from latentseek_agents.evaluation.summary import Summary
+from latentseek_agents.evaluation.trials import is_oracle
 from latentseek_agents.evaluation.verdict_tables import agreement_table, confusion_table
 
-__all__ = ["main_table", "oracle_tables", "result_tables"]
-
-
-def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
-    """Methods by data sets and prompts, as in the paper.
-
-    Args:
-        run: What to show.
-        oracle: Show the oracles, and no others, instead of leaving them out.
-    """
-    cells: dict[tuple[str, str], dict[int, str]] = {}
-    for column, group in enumerate(run.groups):
-        count = _most_questions(group)
-        for summary in group.methods:
-            if summary.oracle is oracle:
-                cells.setdefault((summary.method, ""), {})[column] = _accuracy(summary, count)
-        for row in _equal_tokens(group):
-            if row.search.oracle is oracle:
-                found = [
-                    f"{_rival_name(rival.summary)}{missing_neighbour(row)}: {_accuracy(rival.summary, count)}"
-                    for _, rival in row.neighbours
-                ]
-                cells.setdefault((row.search.method, row.rival), {})[column] = "; ".join(found)
-    rows = tuple(
-        (_row_name(method, rival), *(found.get(column, NOTHING) for column in range(len(run.groups))))
-        for (method, rival), found in sorted(
-            cells.items(), key=lambda row: (method_place(row[0][0]), row[0][1] != "", method_place(row[0][1]))
-        )
-    )
-    title = f"Accuracy: {ORACLE} methods, a ceiling and no result" if oracle else "Accuracy"
-    columns = ("method", *(_column(group) for group in run.groups))
-    note = "Per cent, with Wilson's 95 % interval."
-    if any(rival for _, rival in cells):
-        note += (
-            " At the tokens of a search: the most samples that cost no more, and the fewest that cost no less"
-            f"; {NO_MORE_STORED}: its tokens may pay for more samples than were drawn."
-        )
-    return Table(title, columns, rows, note)
+__all__ = ["oracle_tables", "result_tables"]
 
 
 def result_tables(run: RunAnalysis) -> list[Table]:
@@ -96,8 +53,8 @@ def _comparisons(run: RunAnalysis, oracle: bool) -> Table:
         (
             where(group.dataset, group.prompt),
             marked(pair.first, oracle=pair.oracle),
-            pair.second,
-            *_compared(pair),
+            marked(pair.second, oracle=is_oracle(pair.second)),
+            *compared(pair.found),
         )
         for group in run.groups
         for pair in group.comparisons
@@ -226,29 +183,6 @@ def _samples(run: RunAnalysis, oracle: bool) -> Table:
     )
 
 
-def _row_name(method: str, rival: str) -> str:
-    name = marked(method, oracle=is_oracle(method))
-    return f"{marked(rival, oracle=is_oracle(rival))} at the tokens of {name}" if rival else name
-
-
-def _equal_tokens(group: GroupAnalysis) -> list[EqualCost]:
-    return [row for row in group.equal_costs if row.kind == "tokens"]
-
-
-def _accuracy(summary: Summary, count: int) -> str:
-    """With n where it is of fewer questions than the column's."""
-    questions = "" if summary.questions == count else f", n = {summary.questions}"
-    return f"{accuracy(summary.accuracy, summary.interval)}{questions}"
-
-
-def _most_questions(group: GroupAnalysis) -> int:
-    return max(summary.questions for summary in group.methods)
-
-
-def _column(group: GroupAnalysis) -> str:
-    return f"{where(group.dataset, group.prompt)}, n = {_most_questions(group)}"
-
-
 def _priced(group: GroupAnalysis, oracle: bool) -> list[tuple[str, Summary]]:
     """Every method, and beneath each search the samples at its tokens, by their names."""
     found = []
@@ -257,31 +191,17 @@ def _priced(group: GroupAnalysis, oracle: bool) -> list[tuple[str, Summary]]:
             continue
         name = marked(summary.method, oracle=oracle)
         found.append((name, summary))
-        for row in _equal_tokens(group):
-            if row.search.method == summary.method:
+        for row in group.equal_costs:
+            if row.kind == "tokens" and row.search.method == summary.method:
                 found += [
-                    (f"{_rival_name(rival.summary)}, {label} the tokens of {name}", rival.summary)
+                    (
+                        f"{marked(rival.summary.method, oracle=rival.summary.oracle)}, "
+                        f"{label} the tokens of {name}",
+                        rival.summary,
+                    )
                     for label, rival in row.neighbours
                 ]
     return found
-
-
-def _rival_name(summary: Summary) -> str:
-    return marked(summary.method, oracle=summary.oracle)
-
-
-def _compared(pair: Paired) -> Sequence[str]:
-    found = pair.found
-    if found is None:
-        return ("0", *[NOTHING] * 4, "no question in common")
-    return (
-        str(found.questions),
-        str(found.only_first),
-        str(found.only_second),
-        difference(found),
-        probability(found.p),
-        found.finding,
-    )
 
 
 def _on_as_many(vote: Summary, search: Summary) -> str:

@@ -29,11 +29,15 @@ class Trial:
         attempts: All that it paid for, at least one.
         chosen: Position of the one that it returns.
         stop_reason: Why it ended, as it was run.
+        reference: The known answer.
+        digest: Of question and known answer; None in the lines of earlier versions.
     """
 
     attempts: tuple[AttemptRecord, ...]
     chosen: int
     stop_reason: str | None = None
+    reference: str = ""
+    digest: str | None = None
 
     @property
     def right(self) -> bool:
@@ -94,6 +98,11 @@ class Trial:
     def computed_tokens(self) -> float:
         """Tokens through the layers, of policy and verifier; 0 in the lines of earlier versions."""
         return sum(attempt.computed_tokens for attempt in self.attempts)
+
+    def same_question(self, other: "Trial") -> bool:
+        """Whether both worked on the same question, as far as their lines tell."""
+        digests = {self.digest, other.digest} - {None}
+        return self.reference == other.reference and len(digests) < 2
 
     def kept(self, keep: Keep) -> "Trial":
         """The same attempts, another choice among them."""
@@ -218,6 +227,11 @@ class Group:
         """Questions that any method has worked on."""
         return {number for series in self.series for number in series.trials}
 
+    @property
+    def trials(self) -> dict[int, Trial]:
+        """Of each question, what one of the methods made of it."""
+        return {number: trial for series in self.series for number, trial in series.trials.items()}
+
     def find(self, method: str) -> Series | None:
         """The method of that name, if it was run."""
         return next((series for series in self.series if series.method == method), None)
@@ -259,7 +273,7 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
         key = outcome.key
         methods = found.setdefault((key.dataset, key.prompt), {})
         methods.setdefault(key.method, {})[key.problem] = Trial(
-            outcome.attempts, outcome.chosen, outcome.stop_reason
+            outcome.attempts, outcome.chosen, outcome.stop_reason, outcome.reference, outcome.digest
         )
     return [
         Group(

@@ -335,6 +335,7 @@ def test_the_command_takes_several_runs(tmp_path):
     assert "\x1b" not in result.stdout
     markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE) == [
+        "All runs",
         "made-up-model",
         r"another \[31m \[bold\]",
     ]

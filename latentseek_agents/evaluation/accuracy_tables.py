@@ -1,0 +1,99 @@
+"""The paper's table: methods by data sets and prompts, of one run or of several."""
+
+from collections.abc import Sequence
+
+from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
+from latentseek_agents.evaluation.cells import NOTHING, ORACLE, Table, accuracy, marked, where
+from latentseek_agents.evaluation.equal_cost_tables import NO_MORE_STORED, missing_neighbour
+from latentseek_agents.evaluation.summary import Summary
+from latentseek_agents.evaluation.trials import is_oracle, method_place
+
+__all__ = ["joint_table", "main_table"]
+
+_Row = tuple[str, str]  # a method, and what stands beneath it at its tokens, if anything
+_Place = tuple[str, str]  # data set and prompt
+
+
+def main_table(run: RunAnalysis, *, oracle: bool = False) -> Table:
+    """Methods by data sets and prompts, as in the paper.
+
+    Args:
+        run: What to show.
+        oracle: Show the oracles, and no others, instead of leaving them out.
+    """
+    table = _table([run], oracle, "Accuracy")
+    return Table(table.title, table.columns[1:], tuple(row[1:] for row in table.rows), table.note)
+
+
+def joint_table(runs: Sequence[RunAnalysis], *, oracle: bool = False) -> Table:
+    """Several runs in one table; who has worked on which questions is in their own.
+
+    Args:
+        runs: What to show.
+        oracle: Show the oracles, and no others, instead of leaving them out.
+    """
+    table = _table(runs, oracle, "Accuracy of all runs")
+    note = f"{table.note} Rows of different runs stand beside each other and are not compared here."
+    return Table(table.title, table.columns, table.rows, note)
+
+
+def _table(runs: Sequence[RunAnalysis], oracle: bool, title: str) -> Table:
+    most: dict[_Place, int] = {}
+    for run in runs:
+        for group in run.groups:
+            place = (group.dataset, group.prompt)
+            most[place] = max(most.get(place, 0), *(one.questions for one in group.methods))
+    rows = []
+    beneath = False
+    for run in runs:
+        cells: dict[_Row, dict[_Place, str]] = {}
+        for group in run.groups:
+            _fill(cells, group, oracle, most[group.dataset, group.prompt])
+        for method, rival in sorted(cells, key=_row_place):
+            found = cells[method, rival]
+            rows.append((run.name, _row_name(method, rival), *(found.get(place, NOTHING) for place in most)))
+            beneath |= rival != ""
+    note = "Per cent, with Wilson's 95 % interval."
+    if beneath:
+        note += (
+            " At the tokens of a search: the most samples that cost no more, and the fewest that cost no less"
+            f"; {NO_MORE_STORED}: its tokens may pay for more samples than were drawn."
+        )
+    heads = (f"{where(dataset, prompt)}, n = {count}" for (dataset, prompt), count in most.items())
+    return Table(
+        f"{title}: {ORACLE} methods, a ceiling and no result" if oracle else title,
+        ("model", "method", *heads),
+        tuple(rows),
+        note,
+    )
+
+
+def _fill(cells: dict[_Row, dict[_Place, str]], group: GroupAnalysis, oracle: bool, count: int) -> None:
+    place = (group.dataset, group.prompt)
+    for summary in group.methods:
+        if summary.oracle is oracle:
+            cells.setdefault((summary.method, ""), {})[place] = _accuracy(summary, count)
+    for row in group.equal_costs:
+        if row.kind == "tokens" and row.search.oracle is oracle:
+            found = [
+                f"{marked(rival.summary.method, oracle=rival.summary.oracle)}{missing_neighbour(row)}: "
+                f"{_accuracy(rival.summary, count)}"
+                for _, rival in row.neighbours
+            ]
+            cells.setdefault((row.search.method, row.rival), {})[place] = "; ".join(found)
+
+
+def _row_place(row: _Row) -> tuple[object, ...]:
+    method, rival = row
+    return method_place(method), rival != "", method_place(rival)
+
+
+def _row_name(method: str, rival: str) -> str:
+    name = marked(method, oracle=is_oracle(method))
+    return f"{marked(rival, oracle=is_oracle(rival))} at the tokens of {name}" if rival else name
+
+
+def _accuracy(summary: Summary, count: int) -> str:
+    """With n where it is of fewer questions than the column's."""
+    questions = "" if summary.questions == count else f", n = {summary.questions}"
+    return f"{accuracy(summary.accuracy, summary.interval)}{questions}"

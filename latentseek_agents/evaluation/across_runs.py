@@ -1,0 +1,213 @@
+"""Runs of one model with different settings, on the questions that they share.
+
+A folder holds one configuration. So that the paper's latents can be compared with other ones, or presets that
+belong to methods with each other, the searches of one folder are paired with those of another, question by
+question.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Any
+
+from latentseek_agents.evaluation.analysis import RunAnalysis
+from latentseek_agents.evaluation.coverage import CoverageRow, coverage_row
+from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
+from latentseek_agents.evaluation.statistics import Comparison
+from latentseek_agents.evaluation.summary import Summary, compare_series, summarize
+from latentseek_agents.evaluation.trials import Group, Trial, method_place
+
+__all__ = ["AcrossRuns", "PairedRuns", "RunCoverage", "RunSummary", "compare_runs"]
+
+_NO_SETTINGS = ("run", "schema")
+_MISSING = "not stated"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run's method on the questions that all runs share.
+
+    Args:
+        run: Whose.
+        summary: Its numbers.
+    """
+
+    run: RunAnalysis
+    summary: Summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedRuns:
+    """A search as two runs did it.
+
+    Args:
+        dataset: Name of the data.
+        prompt: ``"boxed"`` or ``"json"``.
+        method: The search.
+        oracle: Whether it is told the known answer.
+        first: The run in question.
+        second: The run that it is compared with.
+        found: Difference, interval, p; None if they share no question.
+    """
+
+    dataset: str
+    prompt: str
+    method: str
+    oracle: bool
+    first: RunAnalysis
+    second: RunAnalysis
+    found: Comparison | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCoverage:
+    """An oracle's search of one run beside the samples of another that were drawn in the same way.
+
+    Args:
+        run: Whose search.
+        samples: Whose samples.
+        row: What came of them.
+    """
+
+    run: RunAnalysis
+    samples: RunAnalysis
+    row: CoverageRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcrossRuns:
+    """Runs of one model, in pairs.
+
+    Args:
+        model: Its name.
+        runs: Two or more.
+        differing: Each setting that differs, by its dotted name, with its values in the order of the runs.
+        summaries: Each method of each run on the questions that all of them share.
+        pairs: Searches of the same name.
+        coverage: Searches beside the samples of other runs.
+    """
+
+    model: str
+    runs: tuple[RunAnalysis, ...]
+    differing: dict[str, tuple[str, ...]]
+    summaries: tuple[RunSummary, ...]
+    pairs: tuple[PairedRuns, ...]
+    coverage: tuple[RunCoverage, ...]
+
+
+def compare_runs(runs: Sequence[RunAnalysis]) -> list[AcrossRuns]:
+    """For each model of which there are several runs, these runs in pairs.
+
+    Models are the same if their hashes and types of numbers are. Questions are the same if data set, number,
+    known answer and digest are; lines of earlier versions have no digest.
+    """
+    models: dict[tuple[Any, Any], list[RunAnalysis]] = {}
+    for run in runs:
+        if run.settings.get("model_hash") and run.groups:
+            models.setdefault((run.settings["model_hash"], run.settings.get("dtype")), []).append(run)
+    return [_across(several) for several in models.values() if len(several) > 1]
+
+
+def _across(runs: list[RunAnalysis]) -> AcrossRuns:
+    summaries: list[RunSummary] = []
+    pairs: list[PairedRuns] = []
+    coverage: list[RunCoverage] = []
+    for place in sorted({(group.dataset, group.prompt) for run in runs for group in run.groups}):
+        groups = [
+            (run, one.group) for run in runs for one in run.groups if (one.dataset, one.prompt) == place
+        ]
+        if len(groups) > 1:
+            summaries += _summaries(groups)
+            pairs += _pairs(groups)
+            coverage += _coverage(groups)
+    return AcrossRuns(
+        model=str(runs[0].settings.get("model")),
+        runs=tuple(runs),
+        differing=_differing([run.settings for run in runs]),
+        summaries=tuple(summaries),
+        pairs=tuple(pairs),
+        coverage=tuple(coverage),
+    )
+
+
+_Groups = list[tuple[RunAnalysis, Group]]
+
+
+def _summaries(groups: _Groups) -> list[RunSummary]:
+    methods = {series.method for _, group in groups for series in group.series}
+    found = []
+    for method in sorted(methods, key=method_place):
+        made = [(run, group, group.find(method)) for run, group in groups]
+        shared = _shared([group.trials if series is None else series.trials for _, group, series in made])
+        for run, _, series in made:
+            if series is not None and shared:
+                found.append(RunSummary(run, summarize(series.on(shared), "on the questions of all runs")))
+    return found
+
+
+def _pairs(groups: _Groups) -> list[PairedRuns]:
+    found = []
+    for (first, one), (second, other) in combinations(groups, 2):
+        for series in one.searches:
+            rival = other.find(series.method)
+            if rival is None:
+                continue
+            shared = _shared([series.trials, rival.trials])
+            found.append(
+                PairedRuns(
+                    dataset=series.dataset,
+                    prompt=series.prompt,
+                    method=series.method,
+                    oracle=series.oracle,
+                    first=first,
+                    second=second,
+                    found=compare_series(series.on(shared), rival.on(shared)),
+                )
+            )
+    return found
+
+
+def _coverage(groups: _Groups) -> list[RunCoverage]:
+    found = []
+    for (run, one), (samples, other) in permutations(groups, 2):
+        pool = sample_pool(other)
+        if pool is None or _sampling(run) != _sampling(samples):
+            continue
+        for series in one.searches:
+            shared = _shared([series.trials, pool.series.trials])
+            if series.oracle and shared:
+                row = coverage_row(series.on(shared), SamplePool(pool.series.on(shared)))
+                found.append(RunCoverage(run=run, samples=samples, row=row))
+    return found
+
+
+def _shared(several: Sequence[Mapping[int, Trial]]) -> list[int]:
+    """The numbers that are the same question in all."""
+    first, *others = several
+    return [
+        number
+        for number, trial in sorted(first.items())
+        if all(number in other and trial.same_question(other[number]) for other in others)
+    ]
+
+
+def _sampling(run: RunAnalysis) -> tuple[Any, ...]:
+    """What decides which samples are drawn for a question, beside the model."""
+    config = run.settings.get("config")
+    config = config if isinstance(config, dict) else {}
+    return run.settings.get("temperature"), config.get("seed"), config.get("max_new_tokens")
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    leaves = [dict(_leaves(one)) for one in settings]
+    names = {name: None for one in leaves for name in one if name not in _NO_SETTINGS}
+    values = {name: tuple(str(one.get(name, _MISSING)) for one in leaves) for name in names}
+    return {name: several for name, several in values.items() if len(set(several)) > 1}
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,123 @@
+"""Tables of runs of one model beside each other."""
+
+from latentseek_agents.evaluation.across_runs import AcrossRuns
+from latentseek_agents.evaluation.cells import (
+    ORACLE,
+    Table,
+    accuracy,
+    compared,
+    heads,
+    marked,
+    number,
+    where,
+)
+from latentseek_agents.evaluation.equal_cost_tables import (
+    COSTS_NOTE,
+    NEIGHBOURS,
+    NEIGHBOURS_NOTE,
+    equal_cost_cells,
+)
+
+__all__ = ["across_tables", "differing_settings", "paired_runs_table"]
+
+_SHARED_NOTE = "Questions are shared if data set, number and text are the same."
+
+
+def across_tables(across: AcrossRuns, *, oracle: bool) -> list[Table]:
+    """All tables of these runs; none without rows.
+
+    Args:
+        across: What to show.
+        oracle: Show the oracles, and no others, instead of leaving them out.
+    """
+    tables = [_accuracies(across, oracle), paired_runs_table(across, oracle=oracle)]
+    if oracle:
+        tables.append(_coverage(across))
+    return [table for table in tables if table.rows]
+
+
+def differing_settings(across: AcrossRuns) -> str:
+    """In what the runs differ, in one line."""
+    names = ", ".join(run.folder for run in across.runs)
+    if not across.differing:
+        return f"Runs {names}: their settings are the same."
+    differing = [f"{name} ({', '.join(values)})" for name, values in across.differing.items()]
+    return f"Runs {names}: they differ, in this order, in {'; '.join(differing)}."
+
+
+def paired_runs_table(across: AcrossRuns, *, oracle: bool) -> Table:
+    """Searches of the same name in two runs.
+
+    Args:
+        across: What to show.
+        oracle: Show the oracles, and no others, instead of leaving them out.
+    """
+    rows = [
+        (
+            where(pair.dataset, pair.prompt),
+            marked(pair.method, oracle=pair.oracle),
+            pair.first.folder,
+            pair.second.folder,
+            *compared(pair.found),
+        )
+        for pair in across.pairs
+        if pair.oracle is oracle
+    ]
+    return Table(
+        "Runs in pairs, on the same questions",
+        heads(
+            "data | method | in | compared with the one in | n | only first right | only second right | "
+            "difference | p | finding"
+        ),
+        tuple(rows),
+        "Difference in points of accuracy, with a paired bootstrap's 95 % interval, which has no width where "
+        "all questions agree; p of McNemar's exact test. A difference is called one only if the interval "
+        f"excludes 0 and p is below 0.05. Comparisons in this table: {len(rows)}. Each stands for itself. "
+        f"{_SHARED_NOTE}",
+    )
+
+
+def _accuracies(across: AcrossRuns, oracle: bool) -> Table:
+    rows = [
+        (
+            where(one.summary.dataset, one.summary.prompt),
+            marked(one.summary.method, oracle=one.summary.oracle),
+            one.run.folder,
+            str(one.summary.questions),
+            accuracy(one.summary.accuracy, one.summary.interval),
+            number(one.summary.tokens),
+            number(one.summary.forward_passes),
+        )
+        for one in across.summaries
+        if one.summary.oracle is oracle
+    ]
+    return Table(
+        "Runs on the questions that they share",
+        heads("data | method | run | n | accuracy | tokens | forward passes"),
+        tuple(rows),
+        "Per cent, with Wilson's 95 % interval; costs are means over the questions. A method that only some "
+        f"runs have is shown on the questions that the others have worked on in any way. {_SHARED_NOTE}",
+    )
+
+
+def _coverage(across: AcrossRuns) -> Table:
+    rows = [
+        (
+            where(one.row.search.dataset, one.row.search.prompt),
+            marked(one.row.method, oracle=True),
+            one.run.folder,
+            one.samples.folder,
+            str(one.row.search.questions),
+            accuracy(one.row.search.accuracy, one.row.search.interval),
+            *equal_cost_cells(equal),
+        )
+        for one in across.coverage
+        for equal in one.row.equal
+    ]
+    return Table(
+        f"{ORACLE}: coverage of the search of one run beside the samples of another",
+        heads(f"data | method | in | samples of | n | covered | equal | its cost | {NEIGHBOURS}"),
+        tuple(rows),
+        "The search after all its iterations, and samples drawn with the same temperature, seed and "
+        f"limit of tokens. {_SHARED_NOTE} {NEIGHBOURS_NOTE} {COSTS_NOTE}",
+    )
