@@ -40,6 +40,7 @@ _COSTS = (
     "verifier_seconds",
 )
 _COUNTS = ("right", "ungraded", "failed", "cut_off", "unjudged")
+_COVERAGE = ("tokens", "forward_passes", "computed_tokens")
 _SEARCH = ("iterations", "draft_right_lost", "draft_wrong_saved")
 
 Line = tuple[str, str, bool, str, str, float, float | str, float | str, int]
@@ -48,8 +49,9 @@ Line = tuple[str, str, bool, str, str, float, float | str, float | str, int]
 def long_form(runs: Sequence[RunAnalysis], across: Sequence[AcrossRuns] = ()) -> str:
     """One line per number: whose it is, its group and name, its interval if it has one, of how many.
 
-    Groups are ``accuracy``, ``cost``, ``count``, ``search``, ``comparison``, ``coverage``, ``verdicts`` and
-    ``agreement``. A name that a spreadsheet would take for a formula is preceded by an apostrophe.
+    Groups are ``accuracy``, ``cost``, ``count``, ``search``, ``comparison``, ``equal cost``, ``coverage``,
+    ``verdicts`` and ``agreement``. No two lines agree in all columns but the numbers. A name that a
+    spreadsheet would take for a formula is preceded by an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -70,6 +72,11 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
     iterations = [summary for series in group.iterations for summary in series]
     for summary in (*group.methods, *group.samples, *group.keeps, *iterations):
         yield from _summary(summary)
+    for series, votes in zip(group.iterations, group.votes, strict=True):
+        for search, vote in zip(series, votes, strict=True):
+            if vote is not None:
+                variant = f"as many attempts as {search.method} {search.variant}"
+                yield from _summary(replace(vote, variant=variant))
     for pair in group.comparisons:
         if pair.found is not None:
             yield from _comparison(pair.first, f"against {pair.second}", pair.oracle, pair.found)
@@ -78,7 +85,8 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
     for row in group.coverage:
         variant = f"after {row.iterations}"
         yield _share(row.search, variant, "coverage", "covered")
-        yield _plain(row.search, variant, "coverage", "forward_passes", row.search.forward_passes)
+        for name in _COVERAGE:
+            yield _plain(row.search, variant, "coverage", name, getattr(row.search, name))
         for one in row.equal:
             yield from _equal_cost(one)
     for confusion in group.confusions:
@@ -113,9 +121,14 @@ def _summary(summary: Summary) -> Iterator[Line]:
 
 
 def _equal_cost(one: EqualCost, whose: str = "") -> Iterator[Line]:
+    stopping = ", stopping when right" if one.stopping else ""
+    beside = f"{one.search.variant}, beside {one.rival} at equal {one.kind}{stopping}{whose}"
+    yield _share(one.search, beside, "equal cost", "accuracy")
+    yield _plain(one.search, beside, "equal cost", "cost", one.cost)
     for _, rival in one.neighbours:
         summary = replace(rival.summary, variant=f"{rival.summary.variant}{whose}")
         yield from _summary(summary)
+        yield _plain(summary, summary.variant, "equal cost", "cost", rival.cost)
         against = f"against {summary.method}, {summary.variant}"
         yield from _comparison(one.search.method, against, one.search.oracle, rival.found)
 
@@ -141,6 +154,7 @@ def _agreement(one: Agreement) -> Iterator[Line]:
     variant = f"{one.judge}, {one.scope}"
     share, low, high = one.agreed / one.judged, one.interval.low, one.interval.high
     yield (one.method, variant, one.oracle, "agreement", "agreement", share, low, high, one.judged)
+    yield (one.method, variant, one.oracle, "agreement", "constant", one.constant, "", "", one.judged)
     for name in ("right", "passed_right", "passed_wrong"):
         count = getattr(one, name)
         yield (one.method, variant, one.oracle, "agreement", name, count, "", "", one.judged)

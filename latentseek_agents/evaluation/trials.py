@@ -110,9 +110,13 @@ class Trial:
         return replace(self, chosen=best_attempt(candidates, keep).iteration)
 
     def after(self, iterations: int) -> "Trial":
-        """As if it had been stopped after so many iterations, with the best attempt of those."""
+        """As if it had been stopped after so many iterations, with the best attempt of those.
+
+        Why it ended is known only if it had ended by then.
+        """
         made = tuple(attempt for attempt in self.attempts if attempt.attempt <= iterations)
-        return Trial(made, 0).kept("best")
+        ended = len(made) == len(self.attempts)
+        return replace(self, attempts=made, stop_reason=self.stop_reason if ended else None).kept("best")
 
     def found(self) -> "Trial":
         """The choice of one who knows the answer: the first attempt that is right, if any is."""

@@ -268,6 +268,16 @@ def test_accuracy_over_iterations():
     assert [one.right for one in psrm] == [1, 2]
 
 
+def test_why_a_search_ended_is_known_once_it_has_ended():
+    made = [attempt(0, "5", False, score=-0.5), attempt(1, "5", False), attempt(2, "5", False)]
+    run = [
+        outcome("self", 0, made, stop_reason="iterations"),
+        outcome("self", 1, made[:2], stop_reason="unjudged"),
+    ]
+    (points,) = analysed(run).iterations
+    assert [one.unjudged for one in points] == [0, 1, 1]
+
+
 def test_coverage_beside_sampling():
     rows = analysed(RUN).coverage
     assert [row.method for row in rows] == ["psrm", "psrm"]

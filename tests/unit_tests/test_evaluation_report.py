@@ -19,6 +19,7 @@ from latentseek_agents.evaluation.markup import markdown_text
 from latentseek_agents.evaluation.report import write_report
 from tests.made_up_runs import attempt, outcome, write_run
 
+NUMBERS = ("value", "low", "high", "n")
 TEXT = '=1+1|<script>alert(1)</script> ![x](https://example.org/x.png) `$\\frac$ "&\n# \x1b[31m\u202e_*'
 
 
@@ -238,6 +239,46 @@ def test_every_number_is_in_the_long_form(tmp_path):
     assert float(found["self", "against cot", "comparison", "p"]["value"]) == pytest.approx(2 / 256)
     assert float(found["self", "all attempts", "verdicts", "refused_wrong"]["value"]) == 8
     assert float(found["pass@2", "first samples", "cost", "policy_tokens"]["value"]) == 20
+
+
+def test_no_two_lines_of_the_long_form_say_different_things_under_one_name(tmp_path):
+    made = [
+        attempt(place, "4" if place else "5", bool(place), policy_computed_tokens=9.0) for place in range(3)
+    ]
+    outcomes = [outcome("sc:3", number, made) for number in range(6)]
+    outcomes += [outcome("bon:3:psrm", number, made, 1) for number in range(6)]
+    for method, questions in (("psrm", 6), ("walk:psrm", 4), ("self", 5), ("walk", 3)):
+        outcomes += [outcome(method, number, made[:2], 1) for number in range(questions)]
+    text = (written(tmp_path, outcomes) / "results.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    keys = [tuple(value for name, value in row.items() if name not in NUMBERS) for row in rows]
+    assert len(set(keys)) == len(keys)
+    (one,) = [
+        row
+        for row in rows
+        if row["variant"] == "as many attempts as walk after 1"
+        and row["n"] == "3"
+        and row["measure"] == "accuracy"
+    ]
+    assert (one["method"], float(one["value"])) == ("sc-2", 0)
+    found = {
+        (row["method"], row["variant"], row["group"], row["measure"]): float(row["value"]) for row in rows
+    }
+    assert found["walk:psrm", "after 1", "coverage", "computed_tokens"] == 18
+    variant = "exactly the forward passes of walk:psrm after 1"
+    assert found["pass@2", variant, "cost", "computed_tokens"] == 18
+    assert found["pass@2", variant, "equal cost", "cost"] == 20
+    assert ("psrm", "after 1, beside pass at equal forward passes", "equal cost", "cost") in found
+
+
+def test_the_agreement_of_a_constant_verdict_is_in_the_long_form(tmp_path):
+    text = (written(tmp_path, a_run()) / "results.csv").read_text(encoding="utf-8")
+    (one,) = [
+        row
+        for row in csv.DictReader(io.StringIO(text))
+        if (row["method"], row["variant"], row["measure"]) == ("self", "verdict, first attempts", "constant")
+    ]
+    assert (float(one["value"]), one["n"]) == (1, "8")
 
 
 def test_no_name_or_text_is_markup(tmp_path):
