@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreements, confusions
-from latentseek_agents.evaluation.coverage import CoverageRow, coverage_rows
+from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_samples, coverage_rows
 from latentseek_agents.evaluation.equal_cost import EqualCost, equal_token_rows
 from latentseek_agents.evaluation.records import read_outcomes, read_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
@@ -42,6 +42,7 @@ class GroupAnalysis:
         votes: For each of these, self-consistency over as many samples on its questions; None without.
         comparisons: In pairs, on the same questions.
         coverage: Oracle searches beside samples.
+        coverage_of_samples: What 1, 2, 3, ... samples cover on the questions of which oracle searches.
         confusions: Verdicts against the truth.
         agreements: How often they agree.
         missing: Method to how many of the data set's questions it has not worked on yet, if any.
@@ -58,6 +59,7 @@ class GroupAnalysis:
     votes: tuple[tuple[Summary | None, ...], ...]
     comparisons: tuple[Paired, ...]
     coverage: tuple[CoverageRow, ...]
+    coverage_of_samples: dict[tuple[Summary, ...], list[str]]
     confusions: tuple[Confusion, ...]
     agreements: tuple[Agreement, ...]
     missing: dict[str, int]
@@ -105,6 +107,7 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
         votes=tuple(tuple(iteration_votes(series, pool)) for series in group.searches),
         comparisons=tuple(comparisons(group)),
         coverage=tuple(coverage_rows(group.searches, pool)),
+        coverage_of_samples=coverage_of_samples(group.searches, pool),
         confusions=tuple(confusions(group)),
         agreements=tuple(agreements(group)),
         missing={

@@ -8,7 +8,7 @@ from latentseek_agents.evaluation.sample_pool import SamplePool
 from latentseek_agents.evaluation.summary import Summary, summarize
 from latentseek_agents.evaluation.trials import Series
 
-__all__ = ["CoverageRow", "coverage_row", "coverage_rows"]
+__all__ = ["CoverageRow", "coverage_of_samples", "coverage_row", "coverage_rows"]
 
 _KINDS = (
     ("attempts", False),
@@ -66,6 +66,26 @@ def coverage_row(series: Series, pool: SamplePool) -> CoverageRow:
     """
     search, drawn = _shared(series, pool)
     return _row(search.found(), drawn, search.most_iterations)
+
+
+def coverage_of_samples(
+    searches: Iterable[Series], pool: SamplePool | None
+) -> dict[tuple[Summary, ...], list[str]]:
+    """What 1, 2, 3, ... samples cover, on the questions of each oracle search; and which searches these are.
+
+    Args:
+        searches: Those that are no oracles are left out. Without any, all questions of the samples count.
+        pool: Samples.
+    """
+    found: dict[tuple[Summary, ...], list[str]] = {}
+    if pool is None:
+        return found
+    for series in [series for series in searches if series.oracle] or [pool.series]:
+        drawn = _shared(series, pool)[1][False]
+        if drawn:
+            covered = tuple(summarize(samples, "on shared questions", oracle=True) for samples in drawn)
+            found.setdefault(covered, []).append(series.method)
+    return found
 
 
 def _shared(series: Series, pool: SamplePool | None) -> tuple[Series, _Drawn]:

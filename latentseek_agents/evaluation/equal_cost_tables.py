@@ -15,6 +15,7 @@ from latentseek_agents.evaluation.cells import (
     where,
 )
 from latentseek_agents.evaluation.equal_cost import UNDECIDED, EqualCost, Rival
+from latentseek_agents.evaluation.trials import is_oracle
 
 __all__ = [
     "COSTS_NOTE",
@@ -125,5 +126,6 @@ def missing_neighbour(row: EqualCost) -> str:
 def _rival(row: EqualCost, rival: Rival) -> str:
     spent = "" if row.kind == "attempts" else f" for {number(rival.cost)}"
     found, share = rival.found, percent(rival.summary.accuracy)
-    name = marked(rival.summary.method, oracle=rival.summary.oracle and not row.search.oracle)
+    # That pass@n is an oracle too is said by the table's title; bon:N:psrm is one beside other methods.
+    name = marked(rival.summary.method, oracle=is_oracle(rival.summary.method))
     return f"{name}{spent}: {share}; {difference(found)}, p {probability(found.p)}"

@@ -121,10 +121,11 @@ def _over_tokens(group: GroupAnalysis) -> list[_Curve]:
 
 
 def _over_attempts(group: GroupAnalysis) -> list[_Curve]:
-    covered = [summary for summary in group.samples if summary.method.startswith("pass@")]
+    # On the questions of the searches, as in the table: on others the curves would not be comparable.
     curves = []
-    if covered:
-        curves.append(_Curve("pass@n of samples", range(1, len(covered) + 1), covered, oracle=True))
+    for covered, searches in group.coverage_of_samples.items():
+        of = f", questions of {', '.join(searches)}" if len(group.coverage_of_samples) > 1 else ""
+        curves.append(_Curve(f"pass@n of samples{of}", range(1, len(covered) + 1), covered, oracle=True))
     for method in dict.fromkeys(row.method for row in group.coverage):
         rows = [row for row in group.coverage if row.method == method]
         points = [row.search for row in rows]

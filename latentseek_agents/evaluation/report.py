@@ -13,11 +13,12 @@ from latentseek_agents.evaluation.accuracy_tables import joint_table
 from latentseek_agents.evaluation.across_runs import AcrossRuns, compare_runs
 from latentseek_agents.evaluation.across_tables import across_tables, differing_settings
 from latentseek_agents.evaluation.analysis import RunAnalysis
-from latentseek_agents.evaluation.cells import ORACLE, Table, where
+from latentseek_agents.evaluation.cells import ORACLE, Table, marked, where
 from latentseek_agents.evaluation.figures import Drawing, can_draw, draw
 from latentseek_agents.evaluation.long_form import long_form
 from latentseek_agents.evaluation.markup import html_table, markdown_table, markdown_text, one_line
 from latentseek_agents.evaluation.tables import oracle_tables, result_tables
+from latentseek_agents.evaluation.trials import is_oracle
 
 __all__ = ["incomplete", "remarks", "write_report"]
 
@@ -98,7 +99,8 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
 def incomplete(run: RunAnalysis) -> list[str]:
     """Which methods have not worked on all questions of their data set, a sentence each."""
     return [
-        f"{where(group.dataset, group.prompt)}: {method} has not worked on {count} "
+        f"{where(group.dataset, group.prompt)}: {marked(method, oracle=is_oracle(method))} "
+        f"has not worked on {count} "
         f"question{'s' * (count != 1)} that others here have"
         for group in run.groups
         for method, count in group.missing.items()
@@ -110,9 +112,8 @@ def remarks(run: RunAnalysis) -> list[str]:
     found = []
     for group in run.groups:
         for one in group.methods:
-            if one.variant != "as run":
-                continue
-            name, count = f"{where(group.dataset, group.prompt)}: {one.method}", one.questions
+            method, count = marked(one.method, oracle=one.oracle), one.questions
+            name = f"{where(group.dataset, group.prompt)}: {method}"
             if 2 * one.unjudged > count:
                 found.append(
                     f"{name}: {one.unjudged} of {count} searches ended because the verifier could not judge; "

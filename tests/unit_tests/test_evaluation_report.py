@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from latentseek_agents.cli import app
 from latentseek_agents.evaluation import report as report_module
 from latentseek_agents.evaluation.analysis import analyse_run
-from latentseek_agents.evaluation.figures import draw
+from latentseek_agents.evaluation.figures import _over_attempts, draw
 from latentseek_agents.evaluation.long_form import COLUMNS
 from latentseek_agents.evaluation.markup import markdown_text
 from latentseek_agents.evaluation.report import write_report
@@ -108,6 +108,42 @@ def test_oracles_stand_apart_and_are_marked(tmp_path):
     for line in lines:
         method = re.search(r"\| ((?:psrm|pass@)[^|]*) \|", line)
         assert method is None or "pass@n at" in line or method[1].endswith("(ORACLE)"), line
+
+
+def test_psrm_is_marked_wherever_it_is_printed(tmp_path):
+    cut = [attempt(n, None, False, finish_reason="length", score=-1.0, passed=False) for n in range(3)]
+    names = ("psrm", "walk:psrm", "bon:3:psrm", "sc:3")
+    run = [outcome(name, number, cut[:1] if number else cut) for name in names for number in range(4)]
+    run += [outcome("walk:psrm", 4, cut[:1]), outcome("cot", 4, cut[:1])]
+    out = written(tmp_path, run)
+    result = invoke(tmp_path / "run", "--out", tmp_path / "out")
+    assert "psrm (ORACLE) has not worked on 1 question" in result.stdout
+    assert "psrm (ORACLE): 4 of 4 answers ran into the limit" in result.stdout
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert re.findall(r"psrm(?! \(ORACLE\)).{0,40}", markdown) == []
+
+
+def test_the_figure_of_coverage_draws_samples_on_the_questions_of_the_search(tmp_path):
+    made = [attempt(0, "5", False), attempt(1, "4", True)]
+    run = [outcome("psrm", number, made, 1) for number in range(4)]
+    wrong = [attempt(0, "5", False), attempt(1, "5", False)]
+    run += [outcome("sc:2", number, made if number < 4 else wrong) for number in range(8)]
+    (group,) = analyse_run(write_run(tmp_path / "run", run)).groups
+    samples, search = _over_attempts(group)
+    assert [(point.right, point.questions) for point in samples.points] == [(0, 4), (4, 4)]
+    assert [(point.right, point.questions) for point in search.points] == [(0, 4), (4, 4)]
+    # Searches on other questions have samples of their own beside them; those on the same share one curve.
+    run += [outcome("walk:psrm", number, made, 1) for number in range(2, 6)]
+    run += [outcome("walk:psrm:2", number, made, 1) for number in range(4)]
+    (group,) = analyse_run(write_run(tmp_path / "more", run)).groups
+    curves = [curve for curve in _over_attempts(group) if curve.label.startswith("pass@n")]
+    assert [[point.right for point in curve.points] for curve in curves] == [[0, 2], [0, 4]]
+    assert curves[1].label == "pass@n of samples, questions of walk:psrm:2, psrm"
+    (alone,) = analyse_run(
+        write_run(tmp_path / "alone", [one for one in run if one.key.method == "sc:2"])
+    ).groups
+    (curve,) = _over_attempts(alone)
+    assert [point.questions for point in curve.points] == [8, 8]
 
 
 def test_a_run_of_oracles_alone_has_no_empty_table(tmp_path):
