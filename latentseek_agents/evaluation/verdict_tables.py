@@ -6,6 +6,10 @@ from latentseek_agents.evaluation.cells import Table, accuracy, heads, percent, 
 
 __all__ = ["agreement_table", "confusion_table"]
 
+_VERDICTS_NOTE = (
+    "Passed: the verifier accepted the attempt; refused: it did not; not judged: it could not tell."
+)
+
 
 def confusion_table(run: RunAnalysis) -> Table:
     """What was passed, refused and not judged, and what of it was right.
@@ -26,7 +30,8 @@ def confusion_table(run: RunAnalysis) -> Table:
             "refused, right | refused, wrong | not judged, right | not judged, wrong | ungraded"
         ),
         tuple(rows),
-        "All attempts. Ungraded ones are among the wrong.",
+        f"All attempts. {_VERDICTS_NOTE} Ungraded ones, whose comparison with the known answer could not be "
+        "finished, are among the wrong.",
     )
 
 
@@ -59,9 +64,9 @@ def agreement_table(run: RunAnalysis) -> Table:
             "judged | agreement | of a constant verdict | right ones passed | wrong ones passed"
         ),
         tuple(rows),
-        "Right attempts passed or wrong ones refused, in per cent of those judged, with a 95 % interval: "
-        "Wilson's for first attempts, a bootstrap over questions for all. A constant verdict always "
-        "passes, or always refuses, whichever agrees more often.",
+        f"{_VERDICTS_NOTE} Agreement: right attempts passed or wrong ones refused, in per cent of those "
+        "judged, with a 95 % interval: Wilson's for first attempts, a bootstrap over questions for all. "
+        "A constant verdict always passes, or always refuses, whichever agrees more often.",
     )
 
 

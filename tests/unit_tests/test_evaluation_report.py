@@ -229,6 +229,15 @@ def test_both_neighbours_in_cost_are_shown(tmp_path):
     assert "| sc-3, at least the tokens of self |" in costs
 
 
+def test_what_refused_and_not_judged_mean_is_said(tmp_path):
+    out = written(tmp_path, a_run())
+    meaning = "refused: it did not; not judged: it could not tell."
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    for title in ("Verdicts against the truth", "Agreement of verdicts with the truth"):
+        assert meaning in section(markdown, title)
+    assert Page((out / "report.html").read_text(encoding="utf-8")).text.count(meaning) == 2
+
+
 def test_runs_that_are_not_done_say_so(tmp_path):
     outcomes = [one for one in a_run() if one.key.method != "self" or one.key.problem < 3]
     out = written(tmp_path, outcomes)
