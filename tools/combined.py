@@ -11,6 +11,7 @@ from latentseek_agents.engine.verdict import Check, Usage, Verdict, Verifier
 
 if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
+    from latentseek_agents.tools.self_reward_prompts import Mode
 
 __all__ = ["Combined", "Veto", "default_verifier"]
 
@@ -177,7 +178,7 @@ class Combined:
         )
 
 
-def default_verifier(backbone: "Backbone") -> Combined:
+def default_verifier(backbone: "Backbone", *, mode: "Mode" = "generate") -> Combined:
     """The verifier that a search uses if none is given: the step checker, then the model itself.
 
     The self-reward weighs twice as much. That no sum is wrong says little about an answer (see the table of
@@ -185,6 +186,7 @@ def default_verifier(backbone: "Backbone") -> Combined:
 
     Args:
         backbone: The model that judges, as a rule the one that solves.
+        mode: How it is asked, see :class:`~latentseek_agents.tools.self_reward.SelfReward`.
 
     Example:
         >>> from latentseek_agents.testing import tiny_backbone
@@ -196,7 +198,7 @@ def default_verifier(backbone: "Backbone") -> Combined:
     from latentseek_agents.tools.self_reward import SelfReward
     from latentseek_agents.tools.steps import StepVerifier
 
-    return Combined(StepVerifier(), SelfReward(backbone), weights=[1, 2])
+    return Combined(StepVerifier(), SelfReward(backbone, mode=mode), weights=[1, 2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Verifiers by name, for the command line and the server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from latentseek_agents.engine.errors import ConfigError
@@ -8,10 +8,14 @@ from latentseek_agents.engine.errors import ConfigError
 if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.engine.verdict import Verifier
+    from latentseek_agents.tools.self_reward_prompts import Mode
 
 __all__ = ["VERIFIERS", "named_verifier", "verifier_names"]
 
-VERIFIERS = ("steps", "self", "truth")
+VERIFIERS = ("steps", "self", "self_logprob", "truth")
+"""``self_logprob`` asks the model for probabilities of its verdicts, ``self`` for reasons and verdicts."""
+
+_MODES: "Mapping[str, Mode]" = {"self": "generate", "self_logprob": "logprob"}
 
 
 def verifier_names(value: str, *, setting: str) -> tuple[str, ...]:
@@ -50,14 +54,15 @@ def named_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
     from latentseek_agents.tools.self_reward import SelfReward
     from latentseek_agents.tools.steps import StepVerifier
 
-    if set(names) == {"steps", "self"}:
-        return default_verifier(backbone)
+    asked = [_MODES[name] for name in names if name in _MODES]
+    if len(names) == 2 and "steps" in names and asked:
+        return default_verifier(backbone, mode=asked[0])
     made: list[Verifier] = []
     for name in names:
         if name == "steps":
             made.append(StepVerifier())
-        elif name == "self":
-            made.append(SelfReward(backbone))
+        elif name in _MODES:
+            made.append(SelfReward(backbone, mode=_MODES[name]))
         else:
             made.append(GroundTruth())
     return made[0] if len(made) == 1 else Combined(made)

@@ -29,7 +29,9 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder of the run; a run in it is gone on with.")],
     method: Annotated[
         str,
-        typer.Option(help="Comma-separated: cot, bon:N, sc:N, walk, self, steps, combined, psrm."),
+        typer.Option(
+            help="Comma-separated: cot, bon:N, sc:N, walk, self, self_logprob, steps, combined, psrm."
+        ),
     ] = "cot,sc,self",
     prompt: Annotated[str, typer.Option(help="boxed, json or both, comma-separated.")] = "boxed",
     limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None,

@@ -45,7 +45,7 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = False,
     verifier: Annotated[
-        str, typer.Option(help="Comma-separated: steps, self, truth (needs a reference).")
+        str, typer.Option(help="Comma-separated: steps, self, self_logprob, truth (needs a reference).")
     ] = "steps,self",
     reference: Annotated[str | None, typer.Option(help="The known answer to a single question.")] = None,
     max_iterations: Annotated[int | None, typer.Option(help="Most refinements after the draft.")] = None,

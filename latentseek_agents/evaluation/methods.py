@@ -6,6 +6,7 @@
 | ``bon:N`` | N samples (3 by default), the one that the verifier likes best; ``bon:3:steps``: with another |
 | ``sc:N`` | N samples, the answer that most give |
 | ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
+| ``self_logprob``, ``combined_logprob`` | the same, the model asked for probabilities instead of reasons |
 | ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
 | ``walk`` | the search in random directions, same step lengths; ``walk:psrm`` with another reward |
 """
@@ -25,6 +26,7 @@ from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord
+from latentseek_agents.evaluation.trials import METHODS
 from latentseek_agents.evaluation.unfinished import UnfinishedSearch
 from latentseek_agents.graphs.baselines import majority
 from latentseek_agents.graphs.decisions import best_attempt, best_sample
@@ -38,10 +40,7 @@ from latentseek_agents.tools.steps import StepVerifier
 
 __all__ = ["METHODS", "Method", "Solve", "Work", "make_method", "method_names", "problem_seed"]
 
-METHODS = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
-"""The names, without their arguments."""
-
-_REWARDS = ("self", "steps", "combined", "psrm")
+_REWARDS = METHODS[METHODS.index("self") :]
 _DEFAULT_SAMPLES = 3  # the paper's N
 
 
@@ -208,8 +207,10 @@ def _count(name: str, argument: str) -> int:
 def _verifier(reward: str | None, backbone: Backbone) -> Verifier | None:
     made: dict[str | None, Callable[[], Verifier]] = {
         "self": lambda: SelfReward(backbone),
+        "self_logprob": lambda: SelfReward(backbone, mode="logprob"),
         "steps": StepVerifier,
         "combined": lambda: default_verifier(backbone),
+        "combined_logprob": lambda: default_verifier(backbone, mode="logprob"),
         "psrm": GroundTruth,
     }
     return made[reward]() if reward in made else None

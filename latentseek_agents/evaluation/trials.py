@@ -13,11 +13,24 @@ from latentseek_agents.engine.verdict import Attempt
 from latentseek_agents.evaluation.records import AttemptRecord, Outcome
 from latentseek_agents.graphs.decisions import best_attempt
 
-__all__ = ["Group", "Keep", "Series", "Trial", "group_outcomes", "is_oracle", "method_place"]
+__all__ = ["METHODS", "Group", "Keep", "Series", "Trial", "group_outcomes", "is_oracle", "method_place"]
 
 Keep = Literal["best", "last", "vote"]
 
-_ORDER = ("cot", "bon", "sc", "walk", "self", "steps", "combined", "psrm")
+METHODS = (
+    "cot",
+    "bon",
+    "sc",
+    "walk",
+    "self",
+    "self_logprob",
+    "steps",
+    "combined",
+    "combined_logprob",
+    "psrm",
+)
+"""What can be asked for, without arguments, in the order of the paper's table."""
+
 _SAMPLED = ("bon", "sc", "pass")
 
 
@@ -302,7 +315,7 @@ def is_oracle(method: str) -> bool:
 def method_place(method: str) -> tuple[bool, int, int, str]:
     """Where a method stands in a table, as a key to sort by: oracles last."""
     kind = method.partition(":")[0]
-    place = _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
+    place = METHODS.index(kind) if kind in METHODS else len(METHODS)
     return is_oracle(method), place, _argument(method), method
 
 
