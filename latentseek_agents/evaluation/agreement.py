@@ -83,7 +83,7 @@ def agreements(group: Group) -> list[Agreement]:
     found = []
     for series in _judged(group):
         names = {
-            name: None
+            _kind(name): None
             for trial in series.trials.values()
             for attempt in trial.attempts
             for name in attempt.checks or ()
@@ -102,8 +102,21 @@ def _judged(group: Group) -> list[Series]:
     return [series for series in group.series if series.searches or series.kind == "bon"]
 
 
-def _check(name: str) -> Judgement:
-    return lambda attempt: (attempt.checks or {}).get(name)
+def _check(kind: str) -> Judgement:
+    """All checks of a kind as one: failed if one has, passed if all have."""
+
+    def judge(attempt: AttemptRecord) -> bool | None:
+        said = [passed for name, passed in (attempt.checks or {}).items() if _kind(name) == kind]
+        if False in said:
+            return False
+        return None if None in said or not said else True
+
+    return judge
+
+
+def _kind(name: str) -> str:
+    """Without what it was about: a check ``equation: 1 + 1 = 3`` is there once and never again."""
+    return name.partition(": ")[0]
 
 
 def _confusion(series: Series) -> Confusion:

@@ -326,6 +326,17 @@ def test_checks_are_judged_by_themselves():
     assert ("steps", "first attempts") not in found
 
 
+def test_checks_of_single_equations_are_judged_together():
+    """A verifier names its checks after what it found: each text is there once."""
+    made = [
+        attempt(0, "5", False, passed=False, checks={"equation: 1 + 1 = 3": True, "equation: 2 = 3": False}),
+        attempt(1, "6", False, passed=False, checks={"equation: 2 + 2 = 5": True, "equation: 3 = 4": None}),
+        attempt(2, "4", True, passed=False, checks={"equation: 2 + 2 = 4": True}),
+    ]
+    found = [one for one in analysed([outcome("steps", 0, made)]).agreements if one.scope == "all attempts"]
+    assert [(one.judge, one.judged, one.agreed) for one in found] == [("verdict", 3, 2), ("equation", 2, 2)]
+
+
 def test_what_could_not_be_graded_is_wrong_and_counted():
     made = [attempt(0, "x", None, passed=True, score=0.0)]
     found = analysed([outcome("self", 0, made)])
