@@ -1,13 +1,15 @@
 """All that a run's folder says, as plain values: what the tables, the figures and the CSV file show."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreements, confusions
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_samples, coverage_rows
 from latentseek_agents.evaluation.equal_cost import EqualCost, equal_token_rows
+from latentseek_agents.evaluation.plans import read_plan
 from latentseek_agents.evaluation.records import read_outcomes, read_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.summary import (
@@ -45,7 +47,6 @@ class GroupAnalysis:
         coverage_of_samples: What 1, 2, 3, ... samples cover on the questions of which oracle searches.
         confusions: Verdicts against the truth.
         agreements: How often they agree.
-        missing: Method to how many of the data set's questions it has not worked on yet, if any.
     """
 
     group: Group
@@ -62,7 +63,6 @@ class GroupAnalysis:
     coverage_of_samples: dict[tuple[Summary, ...], list[str]]
     confusions: tuple[Confusion, ...]
     agreements: tuple[Agreement, ...]
-    missing: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,27 +74,24 @@ class RunAnalysis:
         settings: As in its ``run.json``.
         groups: None if nothing is done yet.
         folder: What tells it from other runs: its folder's name, with those above it if need be.
+        missing: For data set, prompt and method, how many questions are left to work on: planned ones, and
+            those that other methods or prompts have worked on.
     """
 
     name: str
     settings: dict[str, Any]
     groups: tuple[GroupAnalysis, ...]
     folder: str = ""
+    missing: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
 
 
-def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
-    """Everything about one data set with one prompt.
-
-    Args:
-        group: What was run.
-        questions: How many questions other methods or prompts have worked on; by default, those here.
-    """
+def analyse_group(group: Group) -> GroupAnalysis:
+    """Everything about one data set with one prompt."""
     pool = sample_pool(group)
     samples = [] if pool is None else sample_summaries(pool)
     judged = {series.reward: SamplePool(series) for series in group.judged_pools}
     for one in judged.values():
         samples += judged_summaries(one)
-    total = len(group.problems) if questions is None else questions
     return GroupAnalysis(
         group=group,
         dataset=group.dataset,
@@ -110,9 +107,6 @@ def analyse_group(group: Group, questions: int | None = None) -> GroupAnalysis:
         coverage_of_samples=coverage_of_samples(group.searches, pool),
         confusions=tuple(confusions(group)),
         agreements=tuple(agreements(group)),
-        missing={
-            series.method: total - len(series.trials) for series in group.series if len(series.trials) < total
-        },
     )
 
 
@@ -128,15 +122,18 @@ def analyse_run(folder: str | Path, name: str | None = None, *, label: str | Non
         InputError: The folder holds no run, or a line in it cannot be read.
     """
     settings = read_settings(folder)
-    groups = group_outcomes(read_outcomes(folder))
-    questions: dict[str, set[int]] = {}
-    for group in groups:
-        questions.setdefault(group.dataset, set()).update(group.problems)
+    outcomes = read_outcomes(folder)
+    done = {outcome.key for outcome in outcomes}
+    questions: dict[str, set[int]] = defaultdict(set)
+    for key in done:
+        questions[key.dataset].add(key.problem)
+    wanted = read_plan(folder) | {key._replace(problem=n) for key in done for n in questions[key.dataset]}
     return RunAnalysis(
         name=name or str(settings.get("model")),
         settings=settings,
-        groups=tuple(analyse_group(group, len(questions[group.dataset])) for group in groups),
+        groups=tuple(analyse_group(group) for group in group_outcomes(outcomes)),
         folder=label or Path(folder).resolve().name,
+        missing=Counter((key.dataset, key.prompt, key.method) for key in sorted(wanted - done)),
     )
 
 

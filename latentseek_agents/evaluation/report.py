@@ -97,13 +97,11 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
 
 
 def incomplete(run: RunAnalysis) -> list[str]:
-    """Which methods have not worked on all questions of their data set, a sentence each."""
+    """Which methods have not done what was planned, or what others have done, a sentence each."""
     return [
-        f"{where(group.dataset, group.prompt)}: {marked(method, oracle=is_oracle(method))} "
-        f"has not worked on {count} "
-        f"question{'s' * (count != 1)} that others here have"
-        for group in run.groups
-        for method, count in group.missing.items()
+        f"{where(dataset, prompt)}: {marked(method, oracle=is_oracle(method))} "
+        f"has {count} question{'s' * (count != 1)} left to work on"
+        for (dataset, prompt, method), count in run.missing.items()
     ]
 
 
@@ -168,7 +166,7 @@ def _markdown(sections: Iterable[_Section]) -> str:
             parts.append("Nothing is done yet.\n")
             continue
         if section.incomplete:
-            parts.append("**Incomplete**: n differs.\n")
+            parts.append("**Incomplete**: what is done first is no fair sample of the rest.\n")
             parts.append("\n".join(f"- {markdown_text(line)}" for line in section.incomplete) + "\n")
         if section.remarks:
             parts.append("\n".join(f"- {markdown_text(line)}" for line in section.remarks) + "\n")
@@ -205,7 +203,8 @@ def _html_section(section: _Section) -> str:
         return f"{head}<p>Nothing is done yet.</p></section>"
     missing = "".join(f"<li>{escape(one_line(line, 2000))}</li>" for line in section.incomplete)
     warning = (
-        f'<p class="incomplete"><strong>Incomplete</strong>: n differs.</p><ul>{missing}</ul>'
+        '<p class="incomplete"><strong>Incomplete</strong>: what is done first is no fair '
+        f"sample of the rest.</p><ul>{missing}</ul>"
         if missing
         else ""
     )

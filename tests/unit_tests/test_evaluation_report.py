@@ -16,7 +16,9 @@ from latentseek_agents.evaluation.analysis import analyse_run
 from latentseek_agents.evaluation.figures import _over_attempts, draw
 from latentseek_agents.evaluation.long_form import COLUMNS
 from latentseek_agents.evaluation.markup import markdown_text
-from latentseek_agents.evaluation.report import write_report
+from latentseek_agents.evaluation.plans import add_to_plan
+from latentseek_agents.evaluation.records import Key
+from latentseek_agents.evaluation.report import incomplete, write_report
 from tests.made_up_runs import attempt, outcome, write_run
 
 NUMBERS = ("value", "low", "high", "n")
@@ -117,7 +119,7 @@ def test_psrm_is_marked_wherever_it_is_printed(tmp_path):
     run += [outcome("walk:psrm", 4, cut[:1]), outcome("cot", 4, cut[:1])]
     out = written(tmp_path, run)
     result = invoke(tmp_path / "run", "--out", tmp_path / "out")
-    assert "psrm (ORACLE) has not worked on 1 question" in result.stdout
+    assert ": psrm (ORACLE) has 1 question left to work on" in result.stdout
     assert "psrm (ORACLE): 4 of 4 answers ran into the limit" in result.stdout
     markdown = (out / "report.md").read_text(encoding="utf-8")
     assert re.findall(r"psrm(?! \(ORACLE\)).{0,40}", markdown) == []
@@ -244,7 +246,7 @@ def test_runs_that_are_not_done_say_so(tmp_path):
     for name in ("report.md", "report.html"):
         text = (out / name).read_text(encoding="utf-8")
         assert "Incomplete" in text
-        assert "self has not worked on 5 questions that others here have" in text
+        assert "self has 5 questions left to work on" in text
     assert "| self | 100.0 (43.9–100.0), n = 3 |" in (out / "report.md").read_text(encoding="utf-8")
 
 
@@ -448,3 +450,22 @@ def test_a_folder_that_cannot_be_written_is_no_traceback(tmp_path):
     result = invoke(folder, "--out", tmp_path / "file")
     assert result.exit_code == 2
     assert "cannot be written" in result.stderr
+
+
+def test_a_run_that_was_stopped_says_what_is_left(tmp_path):
+    """All that is done of it is one answer: without its plan it would look complete, and all right."""
+    folder = write_run(tmp_path / "run", [outcome("cot", 0, [attempt(0, "4", True)])])
+    assert incomplete(analyse_run(folder)) == []
+    keys = [
+        Key("sums", prompt, method, number)
+        for prompt in ("boxed", "json")
+        for method in ("cot", "psrm")
+        for number in range(3)
+    ]
+    add_to_plan(folder, "0-of-1", keys)
+    assert incomplete(analyse_run(folder)) == [
+        "sums · boxed: cot has 2 questions left to work on",
+        "sums · boxed: psrm (ORACLE) has 3 questions left to work on",
+        "sums · json: cot has 3 questions left to work on",
+        "sums · json: psrm (ORACLE) has 3 questions left to work on",
+    ]
