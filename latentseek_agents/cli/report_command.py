@@ -12,9 +12,13 @@ from latentseek_agents.cli.text import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from latentseek_agents.evaluation.across_runs import AcrossRuns
     from latentseek_agents.evaluation.cells import Table
 
 __all__ = ["report"]
+
+_MOST_PAIRS = 10
+"""More than these are a wall of text on a terminal."""
 
 
 @command()
@@ -33,7 +37,6 @@ def report(
     from latentseek_agents.engine.errors import InputError
     from latentseek_agents.evaluation.accuracy_tables import joint_table, main_table
     from latentseek_agents.evaluation.across_runs import compare_runs
-    from latentseek_agents.evaluation.across_tables import differing_settings, paired_runs_table
     from latentseek_agents.evaluation.analysis import analyse_runs
     from latentseek_agents.evaluation.figures import can_draw
     from latentseek_agents.evaluation.report import incomplete, remarks, write_report
@@ -57,9 +60,7 @@ def report(
         for oracle in (False, True):
             _print(console, joint_table(runs, oracle=oracle))
     for across in compare_runs(runs):
-        console.print(one_line(differing_settings(across), 2000), soft_wrap=True)
-        for oracle in (False, True):
-            _print(console, paired_runs_table(across, oracle=oracle))
+        _compare(console, across)
     try:
         written = write_report(runs, target)
     except OSError as error:
@@ -67,6 +68,19 @@ def report(
     if not can_draw():
         say("no figures: they need matplotlib (pip install 'latentseek-agents[eval]')")
     say(f"{len(written)} files written to {target}; open {target / 'report.html'}")
+
+
+def _compare(console: "Console", across: "AcrossRuns") -> None:
+    from latentseek_agents.evaluation.across_tables import differing_settings, paired_runs_table
+
+    _print(console, differing_settings(across))
+    pairs = [paired_runs_table(across, oracle=oracle) for oracle in (False, True)]
+    count = sum(len(table.rows) for table in pairs)
+    if count > _MOST_PAIRS:
+        console.print(f"{count} pairs of runs are compared in the report.")
+        return
+    for table in pairs:
+        _print(console, table)
 
 
 def _print(console: "Console", table: "Table") -> None:

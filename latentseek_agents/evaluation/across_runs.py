@@ -12,12 +12,14 @@ from typing import Any
 
 from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_row
+from latentseek_agents.evaluation.equal_cost import EqualCost, equal_cost
+from latentseek_agents.evaluation.records import dotted_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary, compare_series, summarize
-from latentseek_agents.evaluation.trials import Group, Trial, method_place
+from latentseek_agents.evaluation.trials import Group, Series, Trial, method_place
 
-__all__ = ["AcrossRuns", "PairedRuns", "RunCoverage", "RunSummary", "compare_runs"]
+__all__ = ["AcrossRuns", "PairedRuns", "RunCoverage", "RunEqualCost", "RunSummary", "compare_runs"]
 
 _NO_SETTINGS = ("run", "schema")
 _MISSING = "not stated"
@@ -75,6 +77,21 @@ class RunCoverage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunEqualCost:
+    """A search of one run beside self-consistency over the samples of another, at equal cost.
+
+    Args:
+        run: Whose search.
+        samples: Whose samples.
+        row: What came of them.
+    """
+
+    run: RunAnalysis
+    samples: RunAnalysis
+    row: EqualCost
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcrossRuns:
     """Runs of one model, in pairs.
 
@@ -84,7 +101,8 @@ class AcrossRuns:
         differing: Each setting that differs, by its dotted name, with its values in the order of the runs.
         summaries: Each method of each run on the questions that all of them share.
         pairs: Searches of the same name.
-        coverage: Searches beside the samples of other runs.
+        equal_costs: Searches beside the votes of other runs' samples.
+        coverage: Oracles' searches beside what other runs' samples cover.
     """
 
     model: str
@@ -92,6 +110,7 @@ class AcrossRuns:
     differing: dict[str, tuple[str, ...]]
     summaries: tuple[RunSummary, ...]
     pairs: tuple[PairedRuns, ...]
+    equal_costs: tuple[RunEqualCost, ...]
     coverage: tuple[RunCoverage, ...]
 
 
@@ -111,6 +130,7 @@ def compare_runs(runs: Sequence[RunAnalysis]) -> list[AcrossRuns]:
 def _across(runs: list[RunAnalysis]) -> AcrossRuns:
     summaries: list[RunSummary] = []
     pairs: list[PairedRuns] = []
+    equal_costs: list[RunEqualCost] = []
     coverage: list[RunCoverage] = []
     for place in sorted({(group.dataset, group.prompt) for run in runs for group in run.groups}):
         groups = [
@@ -119,6 +139,7 @@ def _across(runs: list[RunAnalysis]) -> AcrossRuns:
         if len(groups) > 1:
             summaries += _summaries(groups)
             pairs += _pairs(groups)
+            equal_costs += _equal_costs(groups)
             coverage += _coverage(groups)
     return AcrossRuns(
         model=str(runs[0].settings.get("model")),
@@ -126,6 +147,7 @@ def _across(runs: list[RunAnalysis]) -> AcrossRuns:
         differing=_differing([run.settings for run in runs]),
         summaries=tuple(summaries),
         pairs=tuple(pairs),
+        equal_costs=tuple(equal_costs),
         coverage=tuple(coverage),
     )
 
@@ -167,18 +189,33 @@ def _pairs(groups: _Groups) -> list[PairedRuns]:
     return found
 
 
-def _coverage(groups: _Groups) -> list[RunCoverage]:
+def _equal_costs(groups: _Groups) -> list[RunEqualCost]:
     found = []
+    for run, search, samples, pool in _beside_samples(groups):
+        drawn = [pool.majority(count) for count in range(1, pool.size + 1)]
+        rows = [equal_cost(search, drawn, kind) for kind in ("tokens", "computed tokens")]
+        found += [RunEqualCost(run=run, samples=samples, row=row) for row in rows if row is not None]
+    return found
+
+
+def _coverage(groups: _Groups) -> list[RunCoverage]:
+    return [
+        RunCoverage(run=run, samples=samples, row=coverage_row(search, pool))
+        for run, search, samples, pool in _beside_samples(groups)
+        if search.oracle
+    ]
+
+
+def _beside_samples(groups: _Groups) -> Iterator[tuple[RunAnalysis, Series, RunAnalysis, SamplePool]]:
+    """Searches and the samples of another run that were drawn in the same way, on the same questions."""
     for (run, one), (samples, other) in permutations(groups, 2):
         pool = sample_pool(other)
         if pool is None or _sampling(run) != _sampling(samples):
             continue
         for series in one.searches:
             shared = _shared([series.trials, pool.series.trials])
-            if series.oracle and shared:
-                row = coverage_row(series.on(shared), SamplePool(pool.series.on(shared)))
-                found.append(RunCoverage(run=run, samples=samples, row=row))
-    return found
+            if shared:
+                yield run, series.on(shared), samples, SamplePool(pool.series.on(shared))
 
 
 def _shared(several: Sequence[Mapping[int, Trial]]) -> list[int]:
@@ -199,15 +236,7 @@ def _sampling(run: RunAnalysis) -> tuple[Any, ...]:
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    leaves = [dict(_leaves(one)) for one in settings]
+    leaves = [dict(dotted_settings(one)) for one in settings]
     names = {name: None for one in leaves for name in one if name not in _NO_SETTINGS}
     values = {name: tuple(str(one.get(name, _MISSING)) for one in leaves) for name in names}
     return {name: several for name, several in values.items() if len(set(several)) > 1}
-
-
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

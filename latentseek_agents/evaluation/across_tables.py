@@ -30,19 +30,26 @@ def across_tables(across: AcrossRuns, *, oracle: bool) -> list[Table]:
         across: What to show.
         oracle: Show the oracles, and no others, instead of leaving them out.
     """
-    tables = [_accuracies(across, oracle), paired_runs_table(across, oracle=oracle)]
+    tables = [
+        _accuracies(across, oracle),
+        paired_runs_table(across, oracle=oracle),
+        _equal_costs(across, oracle),
+    ]
     if oracle:
         tables.append(_coverage(across))
     return [table for table in tables if table.rows]
 
 
-def differing_settings(across: AcrossRuns) -> str:
-    """In what the runs differ, in one line."""
-    names = ", ".join(run.folder for run in across.runs)
-    if not across.differing:
-        return f"Runs {names}: their settings are the same."
-    differing = [f"{name} ({', '.join(values)})" for name, values in across.differing.items()]
-    return f"Runs {names}: they differ, in this order, in {'; '.join(differing)}."
+def differing_settings(across: AcrossRuns) -> Table:
+    """In what the runs differ."""
+    rows = [
+        (run.folder, *(values[place] for values in across.differing.values()))
+        for place, run in enumerate(across.runs)
+    ]
+    note = "" if across.differing else "Their settings are the same. "
+    if not across.summaries:
+        note += "There is no question that all of them have worked on."
+    return Table("Settings in which the runs differ", ("run", *across.differing), tuple(rows), note)
 
 
 def paired_runs_table(across: AcrossRuns, *, oracle: bool) -> Table:
@@ -61,7 +68,7 @@ def paired_runs_table(across: AcrossRuns, *, oracle: bool) -> Table:
             *compared(pair.found),
         )
         for pair in across.pairs
-        if pair.oracle is oracle
+        if pair.oracle is oracle and pair.found is not None
     ]
     return Table(
         "Runs in pairs, on the same questions",
@@ -92,11 +99,34 @@ def _accuracies(across: AcrossRuns, oracle: bool) -> Table:
         if one.summary.oracle is oracle
     ]
     return Table(
-        "Runs on the questions that they share",
+        "Runs on the questions that all of them share",
         heads("data | method | run | n | accuracy | tokens | forward passes"),
         tuple(rows),
         "Per cent, with Wilson's 95 % interval; costs are means over the questions. A method that only some "
         f"runs have is shown on the questions that the others have worked on in any way. {_SHARED_NOTE}",
+    )
+
+
+def _equal_costs(across: AcrossRuns, oracle: bool) -> Table:
+    rows = [
+        (
+            where(one.row.search.dataset, one.row.search.prompt),
+            marked(one.row.search.method, oracle=oracle),
+            one.run.folder,
+            one.samples.folder,
+            str(one.row.search.questions),
+            accuracy(one.row.search.accuracy, one.row.search.interval),
+            *equal_cost_cells(one.row),
+        )
+        for one in across.equal_costs
+        if one.row.search.oracle is oracle
+    ]
+    return Table(
+        "At equal cost, with the samples of another run",
+        heads(f"data | method | in | samples of | n | accuracy | equal | its cost | {NEIGHBOURS}"),
+        tuple(rows),
+        "Self-consistency over samples drawn with the same temperature, seed and limit of tokens. "
+        f"{_SHARED_NOTE} {NEIGHBOURS_NOTE} {COSTS_NOTE}",
     )
 
 

@@ -1,5 +1,6 @@
 """How well verdicts agree with the truth: what of the passed, the refused and the rest was right."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from latentseek_agents.evaluation.trials import Group, Series
 __all__ = ["Agreement", "Confusion", "agreements", "confusions"]
 
 Judgement = Callable[[AttemptRecord], bool | None]
+
+_EQUATION = re.compile(r"\b(equation): .*", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +118,8 @@ def _check(kind: str) -> Judgement:
 
 
 def _kind(name: str) -> str:
-    """Without what it was about: a check ``equation: 1 + 1 = 3`` is there once and never again."""
-    return name.partition(": ")[0]
+    """Without the equation it was about: a check ``equation: 1 + 1 = 3`` is there once and never again."""
+    return _EQUATION.sub(r"\1", name)
 
 
 def _confusion(series: Series) -> Confusion:

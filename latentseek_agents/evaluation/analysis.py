@@ -74,8 +74,8 @@ class RunAnalysis:
         settings: As in its ``run.json``.
         groups: None if nothing is done yet.
         folder: What tells it from other runs: its folder's name, with those above it if need be.
-        missing: For data set, prompt and method, how many questions are left to work on: planned ones, and
-            those that other methods or prompts have worked on.
+        missing: For data set, prompt and method, how many questions are left to work on: planned ones, or,
+            where no plan was kept, those that other methods or prompts have worked on.
     """
 
     name: str
@@ -127,13 +127,17 @@ def analyse_run(folder: str | Path, name: str | None = None, *, label: str | Non
     questions: dict[str, set[int]] = defaultdict(set)
     for key in done:
         questions[key.dataset].add(key.problem)
-    wanted = read_plan(folder) | {key._replace(problem=n) for key in done for n in questions[key.dataset]}
+    planned = read_plan(folder)
+    rows = {key[:3] for key in planned}
+    # Where a plan is not known, nothing but the other rows tells that something is left.
+    unplanned = {key for key in done if key[:3] not in rows}
+    wanted = planned | {key._replace(problem=n) for key in unplanned for n in questions[key.dataset]}
     return RunAnalysis(
         name=name or str(settings.get("model")),
         settings=settings,
         groups=tuple(analyse_group(group) for group in group_outcomes(outcomes)),
         folder=label or Path(folder).resolve().name,
-        missing=Counter((key.dataset, key.prompt, key.method) for key in sorted(wanted - done)),
+        missing=Counter(key[:3] for key in sorted(wanted - done)),
     )
 
 

@@ -182,12 +182,8 @@ def _passes(series: Series) -> float:
     return sum(trial.forward_passes for trial in series.trials.values()) / len(series.trials)
 
 
-def _computed(series: Series) -> float | None:
-    """None if any question's are not known: lines of earlier versions do not have them."""
-    trials = series.trials.values()
-    if any(trial.tokens and not trial.computed_tokens for trial in trials):
-        return None
-    return sum(trial.computed_tokens for trial in trials) / len(trials)
-
-
-_COSTS: dict[str, Cost] = {"tokens": _tokens, "forward passes": _passes, "computed tokens": _computed}
+_COSTS: dict[str, Cost] = {
+    "tokens": _tokens,
+    "forward passes": _passes,
+    "computed tokens": lambda series: series.computed_tokens,
+}

@@ -84,6 +84,7 @@ def coverage_table(run: RunAnalysis) -> Table:
     """
     rows: list[tuple[str, ...]] = []
     for group in run.groups:
+        last = {row.method: row.iterations for row in group.coverage}
         for row in group.coverage:
             head = (
                 where(group.dataset, group.prompt),
@@ -92,7 +93,8 @@ def coverage_table(run: RunAnalysis) -> Table:
                 str(row.search.questions),
                 accuracy(row.search.accuracy, row.search.interval),
             )
-            rows += [(*head, *equal_cost_cells(one)) for one in row.equal] or [(*head, *[NOTHING] * 5)]
+            equal = [one for one in row.equal if one.kind == "attempts" or row.iterations == last[row.method]]
+            rows += [(*head, *equal_cost_cells(one)) for one in equal] or [(*head, *[NOTHING] * 5)]
     return Table(
         f"{ORACLE}: coverage of the search beside that of blind sampling",
         heads(f"data | method | iterations | n | covered | equal | its cost | {NEIGHBOURS}"),
@@ -100,6 +102,7 @@ def coverage_table(run: RunAnalysis) -> Table:
         "Covered: any attempt so far is right; pass@n: any of n samples is. Attempts are those of the "
         "longest search, other costs are means over the questions. The search stops at a right answer and so "
         "spends less than its attempts suggest; where sampling is said to stop, it does so as well. "
+        "At other costs than attempts only a search's last row is here; results.csv has the others. "
         f"{NEIGHBOURS_NOTE} {COSTS_NOTE}",
     )
 

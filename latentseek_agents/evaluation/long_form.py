@@ -8,6 +8,7 @@ from dataclasses import replace
 from latentseek_agents.evaluation.across_runs import AcrossRuns
 from latentseek_agents.evaluation.agreement import Agreement, Confusion
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
+from latentseek_agents.evaluation.coverage import CoverageRow
 from latentseek_agents.evaluation.equal_cost import EqualCost
 from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary
@@ -83,12 +84,7 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
     for one in group.equal_costs:
         yield from _equal_cost(one)
     for row in group.coverage:
-        variant = f"after {row.iterations}"
-        yield _share(row.search, variant, "coverage", "covered")
-        for name in _COVERAGE:
-            yield _plain(row.search, variant, "coverage", name, getattr(row.search, name))
-        for one in row.equal:
-            yield from _equal_cost(one)
+        yield from _coverage(row)
     for confusion in group.confusions:
         yield from _confusion(confusion)
     for agreement in group.agreements:
@@ -104,6 +100,10 @@ def _across(several: AcrossRuns) -> Iterator[tuple[RunAnalysis, str, str, Line]]
             variant = f"against {pair.method} in {pair.second.folder}"
             for line in _comparison(pair.method, variant, pair.oracle, pair.found):
                 yield pair.first, pair.dataset, pair.prompt, line
+    for at_cost in several.equal_costs:
+        search = at_cost.row.search
+        for line in _equal_cost(at_cost.row, f", samples of {at_cost.samples.folder}"):
+            yield at_cost.run, search.dataset, search.prompt, line
     for beside in several.coverage:
         search = beside.row.search
         for equal in beside.row.equal:
@@ -131,6 +131,17 @@ def _equal_cost(one: EqualCost, whose: str = "") -> Iterator[Line]:
         yield _plain(summary, summary.variant, "equal cost", "cost", rival.cost)
         against = f"against {summary.method}, {summary.variant}"
         yield from _comparison(one.search.method, against, one.search.oracle, rival.found)
+
+
+def _coverage(row: CoverageRow) -> Iterator[Line]:
+    variant = f"after {row.iterations}"
+    yield _share(row.search, variant, "coverage", "covered")
+    for name in _COVERAGE:
+        value = getattr(row.search, name)
+        if value is not None:
+            yield _plain(row.search, variant, "coverage", name, value)
+    for one in row.equal:
+        yield from _equal_cost(one)
 
 
 def _comparison(method: str, variant: str, oracle: bool, found: Comparison) -> Iterator[Line]:

@@ -2,7 +2,8 @@
 
 Ray spreads, retries and collects; this process alone writes, into the same files as
 :func:`~latentseek_agents.evaluation.run.evaluate`, so either can go on with what the other has finished.
-Searches under way are not kept: the actors have no folder in common, and a kill costs each its batch.
+The actors have no folder in common: searches under way are not kept, so that a kill costs each its batch, and
+samples are drawn by each method anew.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -87,12 +88,12 @@ def evaluate_with_ray(
         return
     settings: Any = None
     with RunFolder(out, None) as folder:  # before anything is computed: nobody else writes here
-        add_to_plan(out, "0-of-1", [task.key for task in tasks])
         arguments = (load, base.model_dump(), temperature, batch)
         for row in _worked_on(ray, ray_data, waiting, actors, batch, arguments):
             if row["settings"] != settings:  # another actor's: its machine may have other versions
                 settings = row["settings"]
                 folder.claim(settings)
+                add_to_plan(out, "0-of-1", [task.key for task in tasks])
             outcome = Outcome.from_lines(row["lines"], run=folder.fingerprint)
             folder.append(outcome)
             unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint)

@@ -26,6 +26,7 @@ __all__ = [
     "Key",
     "Outcome",
     "RunFolder",
+    "dotted_settings",
     "read_outcomes",
     "read_settings",
     "require_settings",
@@ -365,16 +366,16 @@ def _fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    there, here = dict(_leaves(found)), dict(_leaves(wanted))
+    there, here = dict(dotted_settings(found)), dict(dotted_settings(wanted))
     names = [name for name in here if there.get(name) != here[name]]
     shown = [f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in names[:_SHOWN]]
     return ", ".join([*shown, "..."] if len(names) > _SHOWN else shown)
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Settings within settings by their dotted names."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from dotted_settings(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

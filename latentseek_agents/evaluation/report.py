@@ -144,15 +144,26 @@ def _section(number: int, run: RunAnalysis) -> _Section:
 
 def _joint(runs: Sequence[RunAnalysis]) -> _Section:
     results, oracles = joint_table(runs), joint_table(runs, oracle=True)
-    return _Section("All runs", "", [results] if results.rows else [], [oracles] if oracles.rows else [])
+    return _Section(
+        "All runs",
+        "",
+        [results] if results.rows else [],
+        [oracles] if oracles.rows else [],
+        incomplete=_incomplete_runs(runs),
+    )
+
+
+def _incomplete_runs(runs: Sequence[RunAnalysis]) -> list[str]:
+    return [f"{run.folder}: {line}" for run in runs for line in incomplete(run)]
 
 
 def _across(across: AcrossRuns) -> _Section:
     return _Section(
         f"Runs of {across.model} compared",
-        differing_settings(across),
-        across_tables(across, oracle=False),
+        "",
+        [differing_settings(across), *across_tables(across, oracle=False)],
         across_tables(across, oracle=True),
+        incomplete=_incomplete_runs(across.runs),
     )
 
 

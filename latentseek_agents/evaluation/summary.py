@@ -70,7 +70,7 @@ class Summary:
     verifier_tokens: float
     policy_forward_passes: float
     verifier_forward_passes: float
-    computed_tokens: float
+    computed_tokens: float | None
     policy_seconds: float
     verifier_seconds: float
     iterations: float | None
@@ -148,7 +148,7 @@ def summarize(series: Series, variant: str = "as run", *, oracle: bool | None = 
         verifier_tokens=mean("verifier_tokens"),
         policy_forward_passes=mean("policy_forward_passes"),
         verifier_forward_passes=mean("verifier_forward_passes"),
-        computed_tokens=mean("computed_tokens"),
+        computed_tokens=series.computed_tokens,
         policy_seconds=mean("policy_seconds"),
         verifier_seconds=mean("verifier_seconds"),
         iterations=fmean(trial.iterations for trial in trials) if series.searches else None,

@@ -60,6 +60,8 @@ def _comparisons(run: RunAnalysis, oracle: bool) -> Table:
         for pair in group.comparisons
         if pair.oracle is oracle
     ]
+    pairs = [pair for group in run.groups for pair in group.comparisons if pair.oracle is oracle]
+    count = sum(pair.found is not None for pair in pairs)
     return Table(
         "In pairs, on the same questions",
         heads(
@@ -70,7 +72,7 @@ def _comparisons(run: RunAnalysis, oracle: bool) -> Table:
         "Difference in points of accuracy, with a paired bootstrap's 95 % interval, which has no width where "
         "all questions agree and so says little on few of them; p of McNemar's exact test. A difference is "
         "called one only if the interval excludes 0 and p is below 0.05. Comparisons in this table: "
-        f"{len(rows)}. Each stands for itself: of twenty between equals, one may seem to be a difference.",
+        f"{count}. Each stands for itself: of twenty between equals, one may seem to be a difference.",
     )
 
 
@@ -84,7 +86,7 @@ def _costs(run: RunAnalysis, oracle: bool) -> Table:
             number(summary.policy_tokens),
             number(summary.verifier_tokens),
             number(summary.forward_passes),
-            number(summary.computed_tokens) if summary.computed_tokens else NOTHING,
+            NOTHING if summary.computed_tokens is None else number(summary.computed_tokens),
             f"{summary.seconds:.1f}",
             _optional(summary.iterations, "{:.2f}"),
             str(summary.ungraded),

@@ -7,6 +7,7 @@ runs, and other ways to choose among the attempts, would have returned need not 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal
 
 from latentseek_agents.engine.verdict import Attempt
@@ -108,9 +109,10 @@ class Trial:
         return sum(attempt.forward_passes for attempt in self.attempts)
 
     @property
-    def computed_tokens(self) -> float:
-        """Tokens through the layers, of policy and verifier; 0 in the lines of earlier versions."""
-        return sum(attempt.computed_tokens for attempt in self.attempts)
+    def computed_tokens(self) -> float | None:
+        """Tokens through the layers, of policy and verifier; None in the lines of earlier versions."""
+        known = sum(attempt.computed_tokens for attempt in self.attempts)
+        return known if known or not self.tokens else None
 
     def same_question(self, other: "Trial") -> bool:
         """Whether both worked on the same question, as far as their lines tell."""
@@ -185,6 +187,12 @@ class Series:
             return None
         named = [part for part in self.method.split(":")[1:] if not part.isdecimal()]
         return named[0] if named else "combined" if self.kind in ("bon", "walk") else self.kind
+
+    @property
+    def computed_tokens(self) -> float | None:
+        """A question's, on average; None if any question's are not known."""
+        known = [trial.computed_tokens for trial in self.trials.values()]
+        return None if None in known or not known else fmean(count or 0.0 for count in known)
 
     @property
     def most_iterations(self) -> int:

@@ -13,7 +13,8 @@ from latentseek_agents.cli import app
 from latentseek_agents.evaluation.across_runs import AcrossRuns, compare_runs
 from latentseek_agents.evaluation.across_tables import differing_settings
 from latentseek_agents.evaluation.analysis import analyse_runs
-from latentseek_agents.evaluation.records import Outcome
+from latentseek_agents.evaluation.plans import add_to_plan
+from latentseek_agents.evaluation.records import Key, Outcome
 from latentseek_agents.evaluation.report import write_report
 from tests.made_up_runs import attempt, outcome, write_run
 
@@ -140,9 +141,7 @@ def test_a_report_of_several_runs(tmp_path):
     assert "| made-up-model (independent) | self | 80.0 (49.0–94.3) |" in joint
     assert "| made-up-model (consistent) | self | 50.0 (21.5–78.5), n = 8 |" in joint
     results, oracles = across.split("\n### ORACLE\n")
-    line = "Runs independent, consistent: they differ, in this order, in config.latents (independent, "
-    line += "consistent)."
-    assert line in results
+    assert "| run | config.latents |\n| --- | --- |\n| independent | independent |\n" in results
     row = "independent | consistent | 8 | 4 | 0 | +50.0 (+12.5 to +87.5) | 0.125 | no difference shown |"
     assert f"| sums · boxed | self | {row}" in results
     assert f"| sums · boxed | psrm (ORACLE) | {row}" in oracles
@@ -153,7 +152,7 @@ def test_a_report_of_several_runs(tmp_path):
         in oracles
     )
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert line in page
+    assert "Settings in which the runs differ" in page
     text = (tmp_path / "out" / "results.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
     (p,) = [row for row in rows if row["variant"] == "against self in consistent" and row["measure"] == "p"]
@@ -174,7 +173,28 @@ def test_runs_of_the_same_folder_name_are_told_apart(tmp_path):
     assert [run.name for run in runs] == ["made-up-model (a/run)", "made-up-model (b/run)"]
     (across,) = compare_runs(runs)
     # The made-up fingerprints differ in nothing that is a setting.
-    assert differing_settings(across) == "Runs a/run, b/run: their settings are the same."
+    table = differing_settings(across)
+    assert (table.rows, table.note) == ((("a/run",), ("b/run",)), "Their settings are the same. ")
+
+
+def test_a_search_stands_beside_the_votes_of_another_run(tmp_path):
+    """As with presets, which need a folder for each method: the search in one, samples in the other."""
+    (across,) = compared(*two_runs(tmp_path))
+    (row,) = [one.row for one in across.equal_costs if one.row.kind == "tokens" and one.row.rival == "sc"][:1]
+    assert (row.search.method, row.search.right, row.search.questions) == ("self", 8, 8)
+    assert [(rival.samples, rival.summary.right) for _, rival in row.neighbours] == [(2, 0)]
+    out = tmp_path / "out"
+    write_report(analyse_runs(two_runs(tmp_path)), out)
+    assert "At equal cost, with the samples of another run" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_unfinished_run_is_marked_wherever_it_is_compared(tmp_path):
+    first, second = two_runs(tmp_path)
+    add_to_plan(second, "0-of-1", [Key("sums", "boxed", "self", number) for number in range(10)])
+    write_report(analyse_runs([first, second]), tmp_path / "out")
+    markdown = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    for section in markdown.split("\n## ")[1:3]:
+        assert "consistent: sums · boxed: self has 2 questions left to work on" in section
 
 
 def test_the_command_compares_runs(tmp_path):
@@ -183,6 +203,6 @@ def test_the_command_compares_runs(tmp_path):
         app, ["report", *folders, "--out", str(tmp_path / "out")], env={"COLUMNS": "160"}
     )
     assert result.exit_code == 0, result.output
-    assert "in config.latents (independent, consistent)." in result.stdout
+    assert "config.latents" in result.stdout
     assert "Runs in pairs, on the same questions" in result.stdout
     assert "80.0 (49.0–94.3)" in result.stdout

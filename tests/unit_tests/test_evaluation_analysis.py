@@ -336,6 +336,14 @@ def test_checks_of_single_equations_are_judged_together():
     assert [(one.judge, one.judged, one.agreed) for one in found] == [("verdict", 3, 2), ("equation", 2, 2)]
 
 
+def test_checks_within_a_combination_keep_their_names():
+    names = ["StepVerifier: equation: 1 + 1 = 3", "StepVerifier: linked", "SelfReward: answer"]
+    made = [attempt(0, "5", False, passed=False, checks=dict.fromkeys(names, False))]
+    found = analysed([outcome("combined", 0, made)]).agreements
+    judges = ["verdict", "StepVerifier: equation", "StepVerifier: linked", "SelfReward: answer"]
+    assert [one.judge for one in found if one.scope == "all attempts"] == judges
+
+
 def test_what_could_not_be_graded_is_wrong_and_counted():
     made = [attempt(0, "x", None, passed=True, score=0.0)]
     found = analysed([outcome("self", 0, made)])

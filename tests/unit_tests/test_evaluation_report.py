@@ -179,7 +179,7 @@ def test_coverage_says_when_there_are_no_more_samples(tmp_path):
     rows = section(markdown, "ORACLE: coverage of the search beside that of blind sampling").splitlines()
     last = [row for row in rows if row.startswith("| sums")][-1]
     assert "| 90 | pass@3 for 30: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | no more stored | no diff" in last
-    assert "| 20 | pass@2 for 20: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | the same | no diff" in "".join(rows)
+    assert "| attempts | 2 | pass@2: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | the same | no diff" in "".join(rows)
 
 
 def test_what_explains_a_result_is_said_above_it(tmp_path):
@@ -456,6 +456,10 @@ def test_a_run_that_was_stopped_says_what_is_left(tmp_path):
     """All that is done of it is one answer: without its plan it would look complete, and all right."""
     folder = write_run(tmp_path / "run", [outcome("cot", 0, [attempt(0, "4", True)])])
     assert incomplete(analyse_run(folder)) == []
+    more = [outcome("cot", number, [attempt(0, "4", True)]) for number in range(3)]
+    done = write_run(tmp_path / "done", [*more, outcome("psrm", 0, [attempt(0, "4", True)])])
+    add_to_plan(done, "0-of-1", [Key("sums", "boxed", "psrm", 0)])  # of fewer questions than cot
+    assert incomplete(analyse_run(done)) == []
     keys = [
         Key("sums", prompt, method, number)
         for prompt in ("boxed", "json")
