@@ -132,13 +132,17 @@ class EvaluationProgress:
             count * self._seconds[row] / self._done[row] for row, count in left.items() if self._done[row]
         )
         unknown = any(count and not self._done[row] for row, count in left.items())
-        return f", {'more than' if unknown else 'about'} {work / worked * elapsed / 60:.0f} min left"
+        minutes = round(work / worked * elapsed / 60)
+        if unknown:
+            return f", more than {minutes} min left" if minutes else ""
+        return f", about {minutes} min left"
 
     def _count(self, outcome: "Outcome") -> None:
         row = _row(outcome.key)
         self._done[row] += 1
         self._right[row] += outcome.right
-        self._seconds[row] += sum(attempt.seconds for attempt in outcome.attempts)
+        seconds = outcome.seconds
+        self._seconds[row] += sum(one.seconds for one in outcome.attempts) if seconds is None else seconds
 
     def _accuracy(self, row: Row) -> str:
         done = self._done[row]

@@ -134,6 +134,8 @@ class Outcome:
         chosen: Position in ``attempts`` of the one that the method returns.
         stop_reason: Why it ended.
         digest: Of question and known answer; None in the lines of earlier versions.
+        seconds: Wall clock of the call that ended it: without what an earlier process did of it, or another
+            method whose samples it took over. None in the lines of earlier versions.
     """
 
     key: Key
@@ -144,6 +146,7 @@ class Outcome:
     chosen: int
     stop_reason: str | None = None
     digest: str | None = None
+    seconds: float | None = None
 
     @property
     def right(self) -> bool:
@@ -166,6 +169,7 @@ class Outcome:
                 "right": self.right,
                 "stop_reason": self.stop_reason,
                 "digest": self.digest,
+                "seconds": self.seconds,
             }
         )
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -339,6 +343,7 @@ def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome
                 chosen=value["chosen"],
                 stop_reason=value["stop_reason"],
                 digest=value.get("digest"),
+                seconds=value.get("seconds"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -182,6 +183,7 @@ def perform(
         ConfigError: A setting is out of range, which is no matter of this problem.
         Cancelled: The run is over.
     """
+    began = time.monotonic()
     seed = problem_seed(config.seed, task.problem)
     own = config.replace(prompt=task.key.prompt, seed=seed)
     try:
@@ -202,6 +204,7 @@ def perform(
         chosen=work.chosen,
         stop_reason=work.stop_reason,
         digest=task.problem.digest,
+        seconds=time.monotonic() - began,
     )
 
 

@@ -184,6 +184,20 @@ def test_the_time_left_goes_by_method(capsys):
     assert said[4] == "5 of 8 answers, about 11 min left"
 
 
+def test_samples_that_were_taken_over_take_no_time(capsys):
+    seconds = itertools.count(0.0, 60.0)
+    progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
+    keys = [Key("sums", "boxed", "bon:3:steps", number) for number in range(9)]
+    drawn = AttemptRecord(attempt=0, answer="1", right=True, policy_seconds=1000)
+    with progress:
+        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        for key, took in zip(keys[:5], (1000, 1000, 1, 1, 1), strict=True):
+            made = Outcome(key=key, run="x", seed=0, reference="1", attempts=(drawn,), chosen=0, seconds=took)
+            progress.add(made)
+    # 2003 s of work took 5 min; four more of 400 s are left.
+    assert capsys.readouterr().err.splitlines()[-1].startswith("5 of 9 answers, about 4 min left")
+
+
 def test_searches_under_way_are_signs_of_life(capsys):
     seconds = itertools.count(0.0, 60.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))

@@ -54,7 +54,9 @@ def without_time(outcomes):
         ("policy_seconds", "verifier_seconds", "policy_forward_passes", "policy_computed_tokens"), 0
     )  # no model verifies
     return [
-        replace(outcome, attempts=tuple(replace(attempt, **nothing) for attempt in outcome.attempts))
+        replace(
+            outcome, seconds=None, attempts=tuple(replace(attempt, **nothing) for attempt in outcome.attempts)
+        )
         for outcome in outcomes
     ]
 
@@ -119,6 +121,7 @@ def test_samples_are_drawn_once_for_all_methods(backbone, whole, tmp_path, monke
     assert len(found) == 18
     expected = [o for o in read_outcomes(whole) if o.key.method == "bon:2:steps"]
     assert without_time([found[outcome.key] for outcome in expected]) == without_time(expected)
+    assert all(outcome.seconds is not None for outcome in found.values())
     for problem in PROBLEMS:
         three, two = (found[Key("made up", "boxed", method, problem.number)] for method in ("sc:3", "sc:2"))
         assert two.attempts == three.attempts[:2]
