@@ -43,15 +43,17 @@ def _table(runs: Sequence[RunAnalysis], oracle: bool, title: str) -> Table:
         for group in run.groups:
             place = (group.dataset, group.prompt)
             most[place] = max(most.get(place, 0), *(one.questions for one in group.methods))
+    one_model = len(runs) > 1 and len({str(run.settings.get("model")) for run in runs}) == 1
     rows = []
     beneath = False
     for run in runs:
+        head = run.folder if one_model else run.name
         cells: dict[_Row, dict[_Place, str]] = {}
         for group in run.groups:
             _fill(cells, group, oracle, most[group.dataset, group.prompt])
         for method, rival in sorted(cells, key=_row_place):
             found = cells[method, rival]
-            rows.append((run.name, _row_name(method, rival), *(found.get(place, NOTHING) for place in most)))
+            rows.append((head, _row_name(method, rival), *(found.get(place, NOTHING) for place in most)))
             beneath |= rival != ""
     note = "Per cent, with Wilson's 95 % interval."
     if beneath:
@@ -62,7 +64,7 @@ def _table(runs: Sequence[RunAnalysis], oracle: bool, title: str) -> Table:
     heads = (f"{where(dataset, prompt)}, n = {count}" for (dataset, prompt), count in most.items())
     return Table(
         f"{title}: {ORACLE} methods, a ceiling and no result" if oracle else title,
-        ("model", "method", *heads),
+        ("run" if one_model else "model", "method", *heads),
         tuple(rows),
         note,
     )
