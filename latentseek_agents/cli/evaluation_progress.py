@@ -53,9 +53,8 @@ class EvaluationProgress:
         self._right: Counter[Row] = Counter()
         self._under_way: dict[Key, int] = {}
         self._lock = threading.Lock()
-        self._seconds: defaultdict[Row, float] = defaultdict(
-            float
-        )  # of all answers: their latency, however many ran at once
+        # Of all answers: their latency, however many ran at once.
+        self._seconds: defaultdict[Row, float] = defaultdict(float)
         self._known = 0
         self._known_seconds = 0.0
         self._began = self._told = clock()

@@ -273,7 +273,7 @@ def evaluate(
             on_plan(tasks, [known[task.key] for task in tasks if task.key in known])
         waiting = [task for task in tasks if task.key not in known]
         unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint, on_attempt)
-        drawn = DrawnSamples(read_outcomes(out))
+        drawn = DrawnSamples(known.values())
         for task in tasks:
             if task.key in known:
                 unfinished.of(task.key, task.problem.digest).remove()
