@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
+from latentseek_agents.evaluation import statistics
+
 __all__ = [
     "Figure",
     "bootstrap",
@@ -18,7 +20,6 @@ __all__ = [
     "share",
 ]
 
-_NORMAL = 1.959964
 Scored = tuple[float, bool]
 
 
@@ -67,14 +68,11 @@ class Figure:
 
 def share(name: str, count: int, total: int) -> Figure:
     """A share of independent cases with Wilson's interval."""
-    return _wilson(name, count, total, total)
+    return _share(name, count, total, statistics.wilson(count, total))
 
 
 def clustered_share(name: str, cases: Sequence[tuple[Hashable, bool]]) -> Figure:
     """A share of cases of which those of one group, such as the solutions of one question, are alike.
-
-    Wilson's interval for as many independent cases as tell as much as these: n divided by the design effect.
-    Where all cases are the same way, which tells nothing of it, each group counts as one case.
 
     Args:
         name: What is measured.
@@ -83,24 +81,15 @@ def clustered_share(name: str, cases: Sequence[tuple[Hashable, bool]]) -> Figure
     groups: dict[Hashable, list[bool]] = {}
     for group, counts in cases:
         groups.setdefault(group, []).append(counts)
-    total, count = len(cases), sum(counts for _, counts in cases)
-    if len(groups) == total:
-        return share(name, count, total)
-    rate = count / total
-    spread = sum((sum(members) - rate * len(members)) ** 2 for members in groups.values()) / total**2
-    independent = float(len(groups))
-    if spread and len(groups) > 1:
-        independent = rate * (1 - rate) / (spread * len(groups) / (len(groups) - 1))
-    return _wilson(name, count, total, min(float(total), independent))
+    hits = [sum(members) for members in groups.values()]
+    totals = [len(members) for members in groups.values()]
+    return _share(name, sum(hits), len(cases), statistics.clustered_share(hits, totals))
 
 
-def _wilson(name: str, count: int, total: int, independent: float) -> Figure:
+def _share(name: str, count: int, total: int, interval: statistics.Interval) -> Figure:
     if not total:
         return Figure(name, None, of=0, unit="share")
-    rate, square = count / total, _NORMAL**2 / independent
-    centre = (rate + square / 2) / (1 + square)
-    spread = math.sqrt(rate * (1 - rate) * square + square**2 / 4) / (1 + square)
-    return Figure(name, rate, max(0.0, centre - spread), min(1.0, centre + spread), total, "share")
+    return Figure(name, count / total, interval.low, interval.high, total, "share")
 
 
 def bootstrap(

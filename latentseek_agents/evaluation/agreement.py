@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from latentseek_agents.evaluation.records import AttemptRecord
-from latentseek_agents.evaluation.statistics import Interval, clustered_share, wilson
+from latentseek_agents.evaluation.statistics import Interval, clustered_share
 from latentseek_agents.evaluation.trials import Group, Series
 
 __all__ = ["Agreement", "Confusion", "agreements", "confusions"]
@@ -53,7 +53,7 @@ class Agreement:
         scope: ``"first attempts"``, one of each question, or ``"all attempts"``.
         judged: How many attempts it has passed or refused.
         agreed: Of those, how many right ones it passed and wrong ones it refused.
-        interval: Wilson's for first attempts; for all, a bootstrap over questions.
+        interval: Wilson's; attempts at one question, which are alike, count as fewer.
         right: Of those judged, how many are right.
         passed_right: Of the right ones, how many it passed.
         passed_wrong: Of the wrong ones, how many it passed.
@@ -160,9 +160,7 @@ def _agreement(series: Series, name: str, judge: Judgement, scope: str) -> Agree
         scope=scope,
         judged=len(pairs),
         agreed=sum(agreed),
-        interval=wilson(sum(agreed), len(pairs))
-        if scope == "first attempts"
-        else clustered_share(agreed, [len(question) for question in questions]),
+        interval=clustered_share(agreed, [len(question) for question in questions]),
         right=sum(right for _, right in pairs),
         passed_right=sum(passed and right for passed, right in pairs),
         passed_wrong=sum(passed and not right for passed, right in pairs),

@@ -16,7 +16,6 @@ __all__ = [
 ]
 
 _RESAMPLES = 20_000
-_CLUSTERED_RESAMPLES = 4_000
 
 
 @dataclass(frozen=True)
@@ -92,17 +91,7 @@ def wilson(right: int, questions: int, confidence: float = 0.95) -> Interval:
         >>> wilson(0, 0)
         Interval(low=0.0, high=1.0)
     """
-    if not questions:
-        return Interval(0.0, 1.0)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, weight = right / questions, z * z / questions
-    middle = (share + weight / 2) / (1 + weight)
-    reach = z / (1 + weight) * sqrt(share * (1 - share) / questions + weight / (4 * questions))
-    # At the edges the formula gives exactly 0 or 1, but for rounding.
-    return Interval(
-        0.0 if right == 0 else max(0.0, middle - reach),
-        1.0 if right == questions else min(1.0, middle + reach),
-    )
+    return _score_interval(right / questions, questions, confidence) if questions else Interval(0.0, 1.0)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -164,33 +153,37 @@ def paired_bootstrap(
     return Interval(float(low), float(high))
 
 
-def clustered_share(hits: Sequence[int], totals: Sequence[int], *, seed: int = 0) -> Interval:
-    """A 95 % bootstrap interval of a share of attempts, where the attempts at one question go together.
+def clustered_share(hits: Sequence[int], totals: Sequence[int], confidence: float = 0.95) -> Interval:
+    """Wilson's interval of a share of attempts, where the attempts at one question are alike.
 
-    Questions are drawn with replacement, each with all of its attempts: to draw attempts would take ten
-    attempts at one question for ten questions. Field and Welsh 2007, "Bootstrapping clustered data",
-    JRSS B 69.
+    Ten attempts at one question tell less than one at each of ten. They count as their number divided by the
+    design effect, 1 + (m - 1) r, with m the number of attempts at the question of an attempt, on average, and
+    r the correlation of attempts at one question (Kish 1965, "Survey sampling"). The analysis of variance
+    estimates r (Ridout, Demetrio and Firth 1999, "Estimating intraclass correlation for binary data",
+    Biometrics 55), here kept within 0 and 1. Where nothing tells r, since all attempts go the same way or
+    there is one question only, r is 1: as many attempts at each question then count as one.
+
+    A bootstrap over questions would have no width in these cases. On few questions r is poorly known: on
+    five with eleven attempts each, the interval holds the share in about 88 of 100 cases.
 
     Args:
         hits: For each question, how many of its attempts count.
-        totals: For each question, how many attempts there are, at least 1.
-        seed: Where the draws start.
+        totals: For each question, how many attempts there are, at least 1. Without questions, nothing is
+            known.
+        confidence: In (0, 1).
 
     Example:
-        >>> clustered_share([3, 3], [3, 3])
-        Interval(low=1.0, high=1.0)
-        >>> clustered_share([10, 0], [10, 10])
-        Interval(low=0.0, high=1.0)
+        >>> clustered_share([3, 3], [3, 3]) == wilson(2, 2)
+        True
+        >>> clustered_share([1, 0, 1, 1], [1, 1, 1, 1]) == wilson(3, 4)
+        True
     """
-    from numpy import asarray, quantile
-    from numpy.random import default_rng
-
-    if not totals:
+    attempts = sum(totals)
+    if not attempts:
         return Interval(0.0, 1.0)
-    drawn = default_rng(seed).integers(len(totals), size=(_CLUSTERED_RESAMPLES, len(totals)))
-    shares = asarray(hits)[drawn].sum(axis=1) / asarray(totals)[drawn].sum(axis=1)
-    low, high = quantile(shares, [0.025, 0.975])
-    return Interval(float(low), float(high))
+    beside = sum(total * total for total in totals) / attempts - 1
+    independent = attempts / (1 + beside * _likeness(hits, totals))
+    return _score_interval(sum(hits) / attempts, independent, confidence)
 
 
 def compare_pairs(questions: int, *, only_first: int, only_second: int) -> Comparison:
@@ -213,3 +206,29 @@ def compare_pairs(questions: int, *, only_first: int, only_second: int) -> Compa
         interval=paired_bootstrap(only_first, only_second, questions),
         p=mcnemar(only_first, only_second),
     )
+
+
+def _score_interval(share: float, cases: float, confidence: float) -> Interval:
+    """Wilson's formula, which takes fractions of a case as well."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    weight = z * z / cases
+    middle = (share + weight / 2) / (1 + weight)
+    reach = z / (1 + weight) * sqrt(share * (1 - share) / cases + weight / (4 * cases))
+    # At the edges the formula gives exactly 0 or 1, but for rounding.
+    return Interval(
+        0.0 if share == 0 else max(0.0, middle - reach),
+        1.0 if share == 1 else min(1.0, middle + reach),
+    )
+
+
+def _likeness(hits: Sequence[int], totals: Sequence[int]) -> float:
+    """The correlation of two attempts at one question, within 0 and 1; 1 where nothing tells it."""
+    attempts, questions = sum(totals), len(totals)
+    share = sum(hits) / attempts
+    if share in (0, 1) or not 1 < questions < attempts:
+        return 1.0
+    pairs = list(zip(hits, totals, strict=True))
+    between = sum(total * (hit / total - share) ** 2 for hit, total in pairs) / (questions - 1)
+    within = sum(hit * (1 - hit / total) for hit, total in pairs) / (attempts - questions)
+    size = (attempts - sum(total * total for total in totals) / attempts) / (questions - 1)
+    return min(1.0, max(0.0, (between - within) / (between + (size - 1) * within)))

@@ -65,8 +65,8 @@ def agreement_table(run: RunAnalysis) -> Table:
         ),
         tuple(rows),
         f"{_VERDICTS_NOTE} Agreement: right attempts passed or wrong ones refused, in per cent of those "
-        "judged, with a 95 % interval: Wilson's for first attempts, a bootstrap over questions for all. "
-        "A constant verdict always passes, or always refuses, whichever agrees more often.",
+        "judged, with Wilson's 95 % interval; attempts at one question count as fewer, the more alike they "
+        "are. A constant verdict always passes, or always refuses, whichever agrees more often.",
     )
 
 

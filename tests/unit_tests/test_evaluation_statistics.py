@@ -1,6 +1,6 @@
 """Intervals and tests: known values from elsewhere, and what must hold of all of them."""
 
-from math import comb
+from math import comb, sqrt
 
 import pytest
 from hypothesis import given
@@ -113,8 +113,53 @@ def test_no_difference_is_called_one_without_its_interval(case: tuple[int, int, 
         assert (found.difference > 0) == (found.finding == "better")
 
 
-def test_attempts_at_one_question_are_no_sample():
-    alone = clustered_share([1, 0] * 10, [1] * 20)
-    together = clustered_share([10, 0], [10, 10])
-    assert together.high - together.low > alone.high - alone.low
+@pytest.mark.parametrize(
+    ("hits", "totals", "cases"),
+    [
+        # All attempts go the same way: nothing tells how alike they are, and each question is one case.
+        ([3, 3], [3, 3], 2),
+        ([0] * 4, [10] * 4, 4),
+        # The same with one question alone.
+        ([5], [10], 1),
+        # Attempts at one question all alike; then as different as they can be.
+        ([10, 10, 0, 0], [10] * 4, 4),
+        ([5, 5], [10, 10], 20),
+        # Alike, of 11 and 1 attempts: 12 squared by 11 squared and 1.
+        ([11, 0], [11, 1], 144 / 122),
+        # By hand: 3/4 and 1/4. Between 4 (1/16 + 1/16) = 1/2, within (3/4 + 3/4) / 6 = 1/4, of 4 attempts:
+        # r = (1/2 - 1/4) / (1/2 + 3/4) = 1/5, and 8 / (1 + 3/5) = 5 cases.
+        ([3, 1], [4, 4], 5),
+    ],
+)
+def test_attempts_at_one_question_count_as_fewer(hits: list[int], totals: list[int], cases: float):
+    share = sum(hits) / sum(totals)
+    interval = clustered_share(hits, totals)
+    # Wilson's limits are where the share is 1.96 standard errors away.
+    for limit in (interval.low, interval.high):
+        error = sqrt(limit * (1 - limit) / cases)
+        assert abs(limit - share) == pytest.approx(1.959964 * error, abs=1e-6)
+    assert interval.low < interval.high
+
+
+@given(st.lists(counts, max_size=12))
+def test_alike_attempts_never_tell_more_than_different_ones(cases: list[tuple[int, int]]):
+    hits, totals = [hit for hit, _ in cases], [total for _, total in cases]
+    interval, plain = clustered_share(hits, totals), wilson(sum(hits), sum(totals))
+    assert 0 <= interval.low < interval.high <= 1
+    assert interval.low <= plain.low + 1e-12
+    assert plain.high - 1e-12 <= interval.high
+    if cases:
+        assert interval.low <= sum(hits) / sum(totals) <= interval.high
+        mirrored = clustered_share([total - hit for hit, total in cases], totals)
+        assert interval.low == pytest.approx(1 - mirrored.high)
+        fewer = clustered_share(hits, totals, confidence=0.8)
+        assert fewer.high - fewer.low < interval.high - interval.low
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60))
+def test_one_attempt_at_each_question_is_a_plain_share(hits: list[bool]):
+    assert clustered_share(hits, [1] * len(hits)) == wilson(sum(hits), len(hits))
+
+
+def test_attempts_at_no_question_tell_nothing():
     assert clustered_share([], []) == Interval(0.0, 1.0)
