@@ -77,9 +77,9 @@ def paired_runs_table(across: AcrossRuns, *, oracle: bool) -> Table:
             "difference | p | finding"
         ),
         tuple(rows),
-        "Difference in points of accuracy, with a paired bootstrap's 95 % interval, which has no width where "
-        "all questions agree; p of McNemar's exact test. A difference is called one only if the interval "
-        f"excludes 0 and p is below 0.05. Comparisons in this table: {len(rows)}. Each stands for itself. "
+        "Difference in points of accuracy, with Tango's 95 % score interval; p of McNemar's exact test. A "
+        "difference is called one only if the interval excludes 0 and p is below 0.05. "
+        f"Comparisons in this table: {len(rows)}. Each stands for itself. "
         f"{_SHARED_NOTE}",
     )
 

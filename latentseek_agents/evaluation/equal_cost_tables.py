@@ -39,10 +39,9 @@ NEIGHBOURS = "samples that cost no more | samples that cost no less | finding"
 NEIGHBOURS_NOTE = (
     "No number of samples costs exactly what the search costs, so both neighbours are shown: the most "
     "samples that cost no more, and the fewest that cost no less. In each: how many samples for what cost, "
-    "their accuracy, the difference (search less samples) in points with a paired bootstrap's 95 % interval, "
-    "which has no width where all questions agree, and McNemar's exact p. A difference is called one only if "
-    f"it is one with both. {NO_MORE_STORED.capitalize()}: the search's cost may pay for more samples than "
-    "were drawn. "
+    "their accuracy, the difference (search less samples) in points with Tango's 95 % score interval, and "
+    "McNemar's exact p. A difference is called one only if it is one with both. "
+    f"{NO_MORE_STORED.capitalize()}: the search's cost may pay for more samples than were drawn. "
     f"{UNDECIDED.capitalize()}: a neighbour is missing, and what the other shows may be due to its cost. "
     "Each comparison stands for itself."
 )

@@ -69,10 +69,10 @@ def _comparisons(run: RunAnalysis, oracle: bool) -> Table:
             "only method right | only other right | difference | p | finding"
         ),
         tuple(rows),
-        "Difference in points of accuracy, with a paired bootstrap's 95 % interval, which has no width where "
-        "all questions agree and so says little on few of them; p of McNemar's exact test. A difference is "
-        "called one only if the interval excludes 0 and p is below 0.05. Comparisons in this table: "
-        f"{count}. Each stands for itself: of twenty between equals, one may seem to be a difference.",
+        "Difference in points of accuracy, with Tango's 95 % score interval; p of McNemar's exact test. A "
+        "difference is called one only if the interval excludes 0 and p is below 0.05. "
+        f"Comparisons in this table: {count}. Each stands for itself: of twenty between equals, one may seem "
+        "to be a difference.",
     )
 
 

@@ -142,7 +142,7 @@ def test_a_report_of_several_runs(tmp_path):
     assert "| consistent | self | 50.0 (21.5–78.5), n = 8 |" in joint
     results, oracles = across.split("\n### ORACLE\n")
     assert "| run | config.latents |\n| --- | --- |\n| independent | independent |\n" in results
-    row = "independent | consistent | 8 | 4 | 0 | +50.0 (+12.5 to +87.5) | 0.125 | no difference shown |"
+    row = "independent | consistent | 8 | 4 | 0 | +50.0 (+1.3 to +78.5) | 0.125 | no difference shown |"
     assert f"| sums · boxed | self | {row}" in results
     assert f"| sums · boxed | psrm (ORACLE) | {row}" in oracles
     assert "psrm" not in results

@@ -92,8 +92,8 @@ def test_the_main_table(tmp_path):
 def test_findings_are_those_of_the_intervals(tmp_path):
     markdown = (written(tmp_path, a_run()) / "report.md").read_text(encoding="utf-8")
     pairs = section(markdown, "In pairs, on the same questions")
-    # 8 to 0: p = 2 / 256. 4 to 0: p = 0.125.
-    assert "| sums · boxed | self | cot | 8 | 8 | 0 | +100.0 (+100.0 to +100.0) | 0.008 | better |" in pairs
+    # 8 to 0: p = 2 / 256, and the interval begins at (8 - z^2) / (8 + z^2). 4 to 0: p = 0.125.
+    assert "| sums · boxed | self | cot | 8 | 8 | 0 | +100.0 (+35.1 to +100.0) | 0.008 | better |" in pairs
     assert re.search(
         r"\| sc:3 \| cot \| 8 \| 4 \| 0 \| \+50\.0 .* \| 0\.125 \| no difference shown \|", pairs
     )
@@ -178,8 +178,9 @@ def test_coverage_says_when_there_are_no_more_samples(tmp_path):
     markdown = (written(tmp_path, run) / "report.md").read_text(encoding="utf-8")
     rows = section(markdown, "ORACLE: coverage of the search beside that of blind sampling").splitlines()
     last = [row for row in rows if row.startswith("| sums")][-1]
-    assert "| 90 | pass@3 for 30: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | no more stored | no diff" in last
-    assert "| attempts | 2 | pass@2: 0.0; +0.0 (+0.0 to +0.0), p 1.000 | the same | no diff" in "".join(rows)
+    assert "| 90 | pass@3 for 30: 0.0; +0.0 (-79.3 to +79.3), p 1.000 | no more stored | no diff" in last
+    second = "| attempts | 2 | pass@2: 0.0; +0.0 (-79.3 to +79.3), p 1.000 | the same | no diff"
+    assert second in "".join(rows)
 
 
 def test_what_explains_a_result_is_said_above_it(tmp_path):

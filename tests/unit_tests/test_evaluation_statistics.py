@@ -11,7 +11,7 @@ from latentseek_agents.evaluation.statistics import (
     clustered_share,
     compare_pairs,
     mcnemar,
-    paired_bootstrap,
+    tango,
     wilson,
 )
 
@@ -79,26 +79,77 @@ def test_mcnemar_of_very_many():
     assert 0 < mcnemar(1000, 1200) < 0.001
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "questions", "low", "high"),
+    [
+        # Fagerland, Lydersen and Laake 2014, "Recommended tests and confidence intervals for paired binomial
+        # proportions", Statistics in Medicine 33: airway reactivity of 21 children (Bentur et al. 2009).
+        (1, 7, 21, -0.517, -0.026),
+        # The same authors, "Statistical analysis of contingency tables" (2017), chapter 8: response of 161
+        # patients (Cavo et al. 2012); the figures of the book's own software, contingencytables 3.0.0 for R.
+        (6, 16, 161, -0.1240, -0.0054),
+    ],
+)
+def test_tango_as_published(first: int, second: int, questions: int, low: float, high: float):
+    interval = tango(first, second, questions)
+    digits = 5e-4 if questions == 21 else 5e-5
+    assert interval.low == pytest.approx(low, abs=digits)
+    assert interval.high == pytest.approx(high, abs=digits)
+
+
 @given(divided)
-def test_bootstrap_holds_the_difference_and_mirrors(case: tuple[int, int, int]):
+def test_tango_is_where_the_score_is_as_large_as_it_may_be(case: tuple[int, int, int]):
+    """As it is usually written: with the likeliest share of questions that only the second gets right."""
+    n, b, c = case
+    interval = tango(b, c, n)
+    for limit in (interval.low, interval.high):
+        if abs(limit) < 0.999:
+            linear = -b - c + (2 * n - b + c) * limit
+            constant = -c * limit * (1 - limit)
+            only_second = (sqrt(max(0.0, linear**2 - 8 * n * constant)) - linear) / (4 * n)
+            score = (b - c - n * limit) / sqrt(n * (2 * only_second + limit * (1 - limit)))
+            assert abs(score) == pytest.approx(1.959964, abs=1e-4)
+
+
+@given(divided)
+def test_tango_holds_the_difference_has_width_and_mirrors(case: tuple[int, int, int]):
     questions, first, second = case
-    interval = paired_bootstrap(first, second, questions, resamples=2000)
+    interval, mirrored = tango(first, second, questions), tango(second, first, questions)
     assert -1 <= interval.low <= (first - second) / questions <= interval.high <= 1
-    assert interval == paired_bootstrap(first, second, questions, resamples=2000)
-    other = paired_bootstrap(second, first, questions, resamples=2000)
-    assert other.low == pytest.approx(-interval.high, abs=0.15)
+    assert interval.low < interval.high
+    assert mirrored == Interval(-interval.high, -interval.low)
+    for other in (
+        tango(first, second, questions, confidence=0.8),
+        tango(4 * first, 4 * second, 4 * questions),
+    ):
+        assert other.high - other.low < interval.high - interval.low
 
 
-def test_bootstrap_is_near_the_normal_interval():
+@given(divided)
+def test_tango_excludes_0_where_mcnemars_statistic_does(case: tuple[int, int, int]):
+    questions, first, second = case
+    statistic = (first - second) ** 2 / max(1, first + second)
+    assert tango(first, second, questions).excludes(0) == (statistic > 3.841459)
+
+
+def test_tango_is_near_the_normal_interval():
     # By hand: d = 0.1; var = (0.3 - 0.1^2) / 400; 1.96 standard errors = 0.05277.
-    interval = paired_bootstrap(80, 40, 400)
-    assert interval.low == pytest.approx(0.1 - 0.05277, abs=0.004)
-    assert interval.high == pytest.approx(0.1 + 0.05277, abs=0.004)
+    interval = tango(80, 40, 400)
+    assert interval.low == pytest.approx(0.1 - 0.05277, abs=0.002)
+    assert interval.high == pytest.approx(0.1 + 0.05277, abs=0.002)
+
+
+def test_tango_of_questions_that_do_not_divide():
+    # By hand: no share divides but the difference itself, so n d^2 = z^2 (d - d^2), d = z^2 / (n + z^2).
+    square = 1.959964**2
+    assert tango(0, 0, 50).high == pytest.approx(square / (50 + square), abs=1e-6)
+    assert tango(0, 0, 0) == Interval(-1.0, 1.0)
 
 
 def test_few_questions_show_no_difference_though_all_go_one_way():
     found = compare_pairs(5, only_first=5, only_second=0)
-    assert found.interval == Interval(1.0, 1.0)
+    assert found.interval.excludes(0)
+    assert found.interval.high == 1
     assert found.finding == "no difference shown"
     assert compare_pairs(6, only_first=6, only_second=0).finding == "better"
     assert compare_pairs(6, only_first=0, only_second=6).finding == "worse"
