@@ -12,7 +12,7 @@ from typing import Any
 
 from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_row
-from latentseek_agents.evaluation.equal_cost import EqualCost, equal_cost
+from latentseek_agents.evaluation.equal_cost import SEARCH_KINDS, EqualCost, equal_cost
 from latentseek_agents.evaluation.records import dotted_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.statistics import Comparison
@@ -193,7 +193,7 @@ def _equal_costs(groups: _Groups) -> list[RunEqualCost]:
     found = []
     for run, search, samples, pool in _beside_samples(groups):
         drawn = [pool.majority(count) for count in range(1, pool.size + 1)]
-        rows = [equal_cost(search, drawn, kind) for kind in ("tokens", "computed tokens")]
+        rows = [equal_cost(search, drawn, kind) for kind in SEARCH_KINDS]
         found += [RunEqualCost(run=run, samples=samples, row=row) for row in rows if row is not None]
     return found
 

@@ -12,6 +12,7 @@ from latentseek_agents.evaluation.cells import (
     where,
 )
 from latentseek_agents.evaluation.equal_cost_tables import (
+    ATTEMPTS_NOTE,
     COSTS_NOTE,
     NEIGHBOURS,
     NEIGHBOURS_NOTE,
@@ -122,11 +123,11 @@ def _equal_costs(across: AcrossRuns, oracle: bool) -> Table:
         if one.row.search.oracle is oracle
     ]
     return Table(
-        "At equal cost, with the samples of another run",
+        "At equal attempts and at equal cost, with the samples of another run",
         heads(f"data | method | in | samples of | n | accuracy | equal | its cost | {NEIGHBOURS}"),
         tuple(rows),
         "Self-consistency over samples drawn with the same temperature, seed and limit of tokens. "
-        f"{_SHARED_NOTE} {NEIGHBOURS_NOTE} {COSTS_NOTE}",
+        f"{_SHARED_NOTE} {ATTEMPTS_NOTE} {NEIGHBOURS_NOTE} {COSTS_NOTE}",
     )
 
 
@@ -149,5 +150,5 @@ def _coverage(across: AcrossRuns) -> Table:
         heads(f"data | method | in | samples of | n | covered | equal | its cost | {NEIGHBOURS}"),
         tuple(rows),
         "The search after all its iterations, and samples drawn with the same temperature, seed and "
-        f"limit of tokens. {_SHARED_NOTE} {NEIGHBOURS_NOTE} {COSTS_NOTE}",
+        f"limit of tokens. {_SHARED_NOTE} {ATTEMPTS_NOTE} {NEIGHBOURS_NOTE} {COSTS_NOTE}",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreements, confusions
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_samples, coverage_rows
-from latentseek_agents.evaluation.equal_cost import EqualCost, equal_token_rows
+from latentseek_agents.evaluation.equal_cost import EqualCost, equal_cost_rows
 from latentseek_agents.evaluation.plans import read_plan
 from latentseek_agents.evaluation.records import read_outcomes, read_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
@@ -17,7 +17,6 @@ from latentseek_agents.evaluation.summary import (
     Summary,
     comparisons,
     iteration_summaries,
-    iteration_votes,
     judged_summaries,
     keep_summaries,
     method_summaries,
@@ -37,11 +36,11 @@ class GroupAnalysis:
         dataset: Name of the data.
         prompt: ``"boxed"`` or ``"json"``.
         methods: As run.
-        equal_costs: Each search beside self-consistency, and best-of-N of its own reward, at its own cost.
+        equal_costs: Each search beside self-consistency, and best-of-N of its own reward, with as many
+            attempts and at its own cost.
         samples: Smaller numbers of samples.
         keeps: The searches with each choice among their attempts.
         iterations: The searches as if stopped earlier; in each, the position is the number of iterations.
-        votes: For each of these, self-consistency over as many samples on its questions; None without.
         comparisons: In pairs, on the same questions.
         coverage: Oracle searches beside samples.
         coverage_of_samples: What 1, 2, 3, ... samples cover on the questions of which oracle searches.
@@ -57,7 +56,6 @@ class GroupAnalysis:
     samples: tuple[Summary, ...]
     keeps: tuple[Summary, ...]
     iterations: tuple[tuple[Summary, ...], ...]
-    votes: tuple[tuple[Summary | None, ...], ...]
     comparisons: tuple[Paired, ...]
     coverage: tuple[CoverageRow, ...]
     coverage_of_samples: dict[tuple[Summary, ...], list[str]]
@@ -97,11 +95,10 @@ def analyse_group(group: Group) -> GroupAnalysis:
         dataset=group.dataset,
         prompt=group.prompt,
         methods=tuple(method_summaries(group)),
-        equal_costs=tuple(equal_token_rows(group, pool, judged)),
+        equal_costs=tuple(equal_cost_rows(group, pool, judged)),
         samples=tuple(samples),
         keeps=tuple(keep_summaries(group)),
         iterations=tuple(tuple(iteration_summaries(series)) for series in group.searches),
-        votes=tuple(tuple(iteration_votes(series, pool)) for series in group.searches),
         comparisons=tuple(comparisons(group)),
         coverage=tuple(coverage_rows(group.searches, pool)),
         coverage_of_samples=coverage_of_samples(group.searches, pool),

@@ -1,4 +1,4 @@
-"""A search beside samples of the same cost: the two numbers of samples between which its cost lies.
+"""A search beside as many samples, and beside the two numbers of samples between which its cost lies.
 
 No number of samples costs exactly what a search costs, and rounding down alone would let the search spend up
 to one sample more than its rival: against three samples that is a third. So both neighbours are shown, and a
@@ -13,10 +13,13 @@ from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary, compare_series, summarize
 from latentseek_agents.evaluation.trials import Group, Series
 
-__all__ = ["UNDECIDED", "EqualCost", "Rival", "equal_cost", "equal_token_rows"]
+__all__ = ["SEARCH_KINDS", "UNDECIDED", "EqualCost", "Rival", "equal_cost", "equal_cost_rows"]
 
 UNDECIDED = "not decided"
 """The finding where only one neighbour is there, and what it shows may be due to its cost."""
+
+SEARCH_KINDS = ("attempts", "tokens", "computed tokens")
+"""What is to be equal where a search as run is compared with samples."""
 
 _ROUNDING = 1e-9
 
@@ -45,8 +48,9 @@ class EqualCost:
     """A search and its neighbours in cost, on the questions that both have worked on.
 
     Args:
-        kind: What is to be equal: ``"attempts"`` (of the longest search), ``"tokens"``,
-            ``"forward passes"`` or ``"computed tokens"``, these as means over the questions.
+        kind: What is to be equal: ``"attempts"``, the most solutions that the search has written to any
+            question, its draft among them; or ``"tokens"``, ``"forward passes"`` or ``"computed tokens"``,
+            these as means over the questions.
         stopping: Whether sampling, like an oracle's search, stops at a right answer.
         rival: What chooses among the samples: ``"sc"``, ``"pass"``, or for example ``"bon:self"``.
         cost: The search's.
@@ -149,7 +153,7 @@ def equal_cost(
     )
 
 
-def equal_token_rows(
+def equal_cost_rows(
     group: Group, pool: SamplePool | None, judged: Mapping[str | None, SamplePool]
 ) -> list[EqualCost]:
     """Every search, as run, beside self-consistency and the best-of-N of its own reward.
@@ -169,7 +173,7 @@ def equal_token_rows(
             if not shared:
                 continue
             drawn = [choose(samples, count).on(shared) for count in range(1, samples.size + 1)]
-            rows = [equal_cost(search.on(shared), drawn, kind) for kind in ("tokens", "computed tokens")]
+            rows = [equal_cost(search.on(shared), drawn, kind) for kind in SEARCH_KINDS]
             found += [row for row in rows if row is not None]
     return found
 

@@ -18,6 +18,7 @@ from latentseek_agents.evaluation.equal_cost import UNDECIDED, EqualCost, Rival
 from latentseek_agents.evaluation.trials import is_oracle
 
 __all__ = [
+    "ATTEMPTS_NOTE",
     "COSTS_NOTE",
     "NEIGHBOURS",
     "NEIGHBOURS_NOTE",
@@ -28,6 +29,11 @@ __all__ = [
     "missing_neighbour",
 ]
 
+ATTEMPTS_NOTE = (
+    "At equal attempts, each question has as many samples as the search has made attempts at the question "
+    "that took most, its draft among them; where a search stops early, it has made fewer on average. Other "
+    "costs are means over the questions."
+)
 COSTS_NOTE = (
     "Tokens are generated ones. A forward pass may check several guessed tokens, and a prompt that was kept "
     "from before costs none; computed tokens are all that went through the layers, prompts and refused "
@@ -48,7 +54,7 @@ NEIGHBOURS_NOTE = (
 
 
 def equal_cost_table(run: RunAnalysis, *, oracle: bool) -> Table:
-    """Searches as run, beside self-consistency and best-of-N at their cost.
+    """Searches as run, beside as much self-consistency and best-of-N, and beside these at their cost.
 
     Args:
         run: What to show.
@@ -67,11 +73,10 @@ def equal_cost_table(run: RunAnalysis, *, oracle: bool) -> Table:
         if row.search.oracle is oracle
     ]
     return Table(
-        "At equal cost",
+        "At equal attempts and at equal cost",
         heads(f"data | method | n | accuracy | equal | its cost | {NEIGHBOURS}"),
         tuple(rows),
-        f"Costs are means over the questions. {NEIGHBOURS_NOTE} sc pays for no verdict, bon for its own. "
-        f"{COSTS_NOTE}",
+        f"{ATTEMPTS_NOTE} {NEIGHBOURS_NOTE} sc pays for no verdict, bon for its own. {COSTS_NOTE}",
     )
 
 
@@ -98,9 +103,8 @@ def coverage_table(run: RunAnalysis) -> Table:
         f"{ORACLE}: coverage of the search beside that of blind sampling",
         heads(f"data | method | iterations | n | covered | equal | its cost | {NEIGHBOURS}"),
         tuple(rows),
-        "Covered: any attempt so far is right; pass@n: any of n samples is. Attempts are those of the "
-        "longest search, other costs are means over the questions. The search stops at a right answer and so "
-        "spends less than its attempts suggest; where sampling is said to stop, it does so as well. "
+        f"Covered: any attempt so far is right; pass@n: any of n samples is. {ATTEMPTS_NOTE} The search "
+        "stops at a right answer; where sampling is said to stop, it does so as well. "
         "At other costs than attempts only a search's last row is here; results.csv has the others. "
         f"{NEIGHBOURS_NOTE} {COSTS_NOTE}",
     )

@@ -73,11 +73,6 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
     iterations = [summary for series in group.iterations for summary in series]
     for summary in (*group.methods, *group.samples, *group.keeps, *iterations):
         yield from _summary(summary)
-    for series, votes in zip(group.iterations, group.votes, strict=True):
-        for search, vote in zip(series, votes, strict=True):
-            if vote is not None:
-                variant = f"as many attempts as {search.method} {search.variant}"
-                yield from _summary(replace(vote, variant=variant))
     for pair in group.comparisons:
         if pair.found is not None:
             yield from _comparison(pair.first, f"against {pair.second}", pair.oracle, pair.found)

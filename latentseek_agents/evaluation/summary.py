@@ -13,7 +13,6 @@ __all__ = [
     "compare_series",
     "comparisons",
     "iteration_summaries",
-    "iteration_votes",
     "judged_summaries",
     "keep_summaries",
     "method_summaries",
@@ -183,25 +182,6 @@ def keep_summaries(group: Group) -> list[Summary]:
 def iteration_summaries(series: Series) -> list[Summary]:
     """A search as if it had been stopped after 0, 1, 2, ... iterations, with the best attempt so far."""
     return [summarize(series.after(count), f"after {count}") for count in range(series.most_iterations + 1)]
-
-
-def iteration_votes(series: Series, pool: SamplePool | None) -> list[Summary | None]:
-    """Beside each of :func:`iteration_summaries`, a vote of as many samples as it wrote solutions at most.
-
-    Args:
-        series: A search.
-        pool: Samples; those of other questions are left out.
-
-    Returns:
-        None where fewer samples are stored, or none of its questions has any.
-    """
-    shared = pool.series.trials.keys() & series.trials.keys() if pool is not None else set()
-    found: list[Summary | None] = []
-    for count in range(series.most_iterations + 1):
-        needed = series.after(count).most_solutions
-        enough = pool is not None and shared and needed <= pool.size
-        found.append(summarize(pool.majority(needed).on(sorted(shared))) if pool and enough else None)
-    return found
 
 
 def comparisons(group: Group) -> list[Paired]:

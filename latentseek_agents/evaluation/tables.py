@@ -135,30 +135,27 @@ def _kept(run: RunAnalysis, oracle: bool) -> Table:
 
 
 def _iterations(run: RunAnalysis, oracle: bool) -> Table:
-    rows = []
-    for group in run.groups:
-        for series, votes in zip(group.iterations, group.votes, strict=True):
-            for count, (summary, vote) in enumerate(zip(series, votes, strict=True)):
-                if summary.oracle is not oracle:
-                    continue
-                rows.append(
-                    (
-                        where(group.dataset, group.prompt),
-                        marked(summary.method, oracle=summary.oracle),
-                        str(count),
-                        str(summary.questions),
-                        accuracy(summary.accuracy, summary.interval),
-                        number(summary.tokens),
-                        NOTHING if vote is None else _on_as_many(vote, summary),
-                        NOTHING if vote is None else number(vote.tokens),
-                    )
-                )
+    rows = [
+        (
+            where(group.dataset, group.prompt),
+            marked(summary.method, oracle=summary.oracle),
+            str(count),
+            str(summary.questions),
+            accuracy(summary.accuracy, summary.interval),
+            number(summary.tokens),
+        )
+        for group in run.groups
+        for series in group.iterations
+        for count, summary in enumerate(series)
+        if summary.oracle is oracle
+    ]
     return Table(
         "Accuracy over iterations",
-        heads("data | method | iterations | n | accuracy | tokens | sc, as many attempts | its tokens"),
+        heads("data | method | iterations | n | accuracy | tokens"),
         tuple(rows),
         "As if the search had been stopped after so many, with the best attempt so far. Searches that stop "
-        "earlier have fewer attempts; self-consistency has as many as the longest, on the same questions.",
+        'earlier have fewer attempts. What as many samples reach is in "Fewer samples", and the comparison '
+        'with them in "At equal attempts and at equal cost".',
     )
 
 
@@ -204,12 +201,6 @@ def _priced(group: GroupAnalysis, oracle: bool) -> list[tuple[str, Summary]]:
                     for label, rival in row.neighbours
                 ]
     return found
-
-
-def _on_as_many(vote: Summary, search: Summary) -> str:
-    """The vote's accuracy; with n if it is of fewer questions than the search's."""
-    questions = "" if vote.questions == search.questions else f", n = {vote.questions}"
-    return f"{accuracy(vote.accuracy, vote.interval)}{questions}"
 
 
 def _optional(value: float | None, form: str) -> str:

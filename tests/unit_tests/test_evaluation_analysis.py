@@ -173,6 +173,21 @@ def test_self_consistency_at_the_tokens_of_a_search_has_a_neighbour_on_either_si
     assert [rival.found.difference for _, rival in row.neighbours] == [0.25, 0]
 
 
+def test_as_many_samples_as_a_search_has_made_attempts_at_most():
+    judged: dict[str, Any] = {"score": -0.5, "passed": False, "verifier_tokens": 5}
+    run = [*RUN, *(samples("bon:2:self", number, "5", "4", **judged) for number in range(4))]
+    found = analysed(run)
+    # The search makes 2, 3, 1 and 1 attempts; right on 1 and 3, as votes of three samples are on 0 and 2.
+    votes = equal_cost_of(found, "self", "sc", "attempts")
+    ((label, rival),) = votes.neighbours
+    assert (votes.cost, label, rival.samples, rival.summary.right) == (3, "exactly", 3, 2)
+    assert (rival.found.questions, rival.found.only_first, rival.found.only_second) == (4, 2, 2)
+    # Of two judged samples, there is no third.
+    best = equal_cost_of(found, "self", "bon:self", "attempts")
+    ((label, rival),) = best.neighbours
+    assert (best.cost, label, rival.samples, best.no_cheaper) == (3, "at most", 2, None)
+
+
 def test_best_of_n_at_the_tokens_of_a_search_is_that_of_its_own_reward_and_pays_for_its_verdicts():
     judged: dict[str, Any] = {"score": -0.5, "passed": False, "verifier_tokens": 5}
     run = [*RUN, *(samples("bon:2:self", number, "5", "4", **judged) for number in range(4))]
@@ -206,7 +221,7 @@ def test_computed_tokens_are_compared_where_every_question_has_them():
     kinds = {one.kind for one in analysed(run(40.0)).coverage[-1].equal}
     assert kinds == {"attempts", "forward passes", "computed tokens"}
     without = analysed(run(0.0))
-    assert {one.kind for one in without.equal_costs} == {"tokens"}
+    assert {one.kind for one in without.equal_costs} == {"attempts", "tokens"}
     assert {one.kind for one in without.coverage[-1].equal} == {"attempts", "forward passes"}
 
 
@@ -392,7 +407,8 @@ def test_a_search_that_draws_several_samples_competes_with_as_many():
     run = [outcome("psrm", 0, tried, 1), samples("sc:4", 0, "5", "5", "5", "4")]
     found = analysed(run)
     assert [attempts(row) for row in found.coverage] == [("exactly", 1), ("exactly", 4)]
-    assert [vote and vote.method for vote in found.votes[0]] == ["sc-1", "sc-4"]
+    ((label, rival),) = equal_cost_of(found, "psrm", "sc", "attempts").neighbours
+    assert (label, rival.samples, rival.summary.method) == ("exactly", 4, "sc-4")
     (_, fewer) = analysed([run[0], samples("sc:3", 0, "5", "5", "4")]).coverage
     assert attempts(fewer) == ("at most", 3)
 
@@ -413,8 +429,8 @@ def test_votes_beside_a_search_are_those_on_its_questions():
         samples("sc:2", 0, "4", "4"),
         *(samples("sc:2", number, "5", "5") for number in range(1, 4)),
     ]
-    (votes,) = analysed(run).votes
-    assert [(vote.questions, vote.right) for vote in votes if vote] == [(1, 1), (1, 1)]
+    row = equal_cost_of(analysed(run), "self", "sc", "attempts")
+    assert [(rival.summary.questions, rival.summary.right) for _, rival in row.neighbours] == [(1, 1)]
 
 
 def test_the_larger_pool_is_what_searches_are_compared_with():

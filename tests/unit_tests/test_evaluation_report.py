@@ -213,9 +213,13 @@ def test_samples_that_ran_out_are_no_equal_compute(tmp_path):
     markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
     assert "| sc at the tokens of self | sc-3 (no more stored): 50.0" in section(markdown, "Accuracy")
     assert "may pay for more samples than were drawn" in section(markdown, "Accuracy")
-    row = next(row for row in section(markdown, "At equal cost").splitlines() if "| self |" in row)
-    assert "| tokens | 500 | sc-3 for 30: 50.0; +50.0 (" in row
-    assert "| no more stored | no difference shown |" in row
+    table = section(markdown, "At equal attempts and at equal cost")
+    assert "has made attempts at the question that took most" in table
+    attempts, tokens = (row for row in table.splitlines() if "| self |" in row)
+    cell = "| attempts | 1 | sc-1: 50.0; +50.0 (+1.3 to +78.5), p 0.125 | the same | no difference shown |"
+    assert cell in attempts
+    assert "| tokens | 500 | sc-3 for 30: 50.0; +50.0 (" in tokens
+    assert "| no more stored | no difference shown |" in tokens
 
 
 def test_both_neighbours_in_cost_are_shown(tmp_path):
@@ -225,7 +229,7 @@ def test_both_neighbours_in_cost_are_shown(tmp_path):
     markdown = (written(tmp_path, outcomes) / "report.md").read_text(encoding="utf-8")
     cells = "sc-2: 50.0 (21.5–78.5); sc-3: 50.0 (21.5–78.5)"
     assert f"| sc at the tokens of self | {cells} |" in section(markdown, "Accuracy")
-    rows = section(markdown, "At equal cost")
+    rows = section(markdown, "At equal attempts and at equal cost")
     assert re.search(r"\| tokens \| 25 \| sc-2 for 20: 50\.0; .* \| sc-3 for 30: 50\.0; .* \|", rows)
     costs = section(markdown, "Costs")
     assert "| sc-2, at most the tokens of self |" in costs
@@ -304,7 +308,7 @@ def test_no_two_lines_of_the_long_form_say_different_things_under_one_name(tmp_p
     (one,) = [
         row
         for row in rows
-        if row["variant"] == "as many attempts as walk after 1"
+        if row["variant"] == "exactly the attempts of walk"
         and row["n"] == "3"
         and row["measure"] == "accuracy"
     ]
