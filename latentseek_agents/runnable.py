@@ -135,11 +135,11 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     Example:
         >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
-        >>> config = LatentSeekConfig(max_new_tokens=8)
+        >>> config = LatentSeekConfig(max_new_tokens=8, fraction=0.5)
         >>> seek = LatentSeek(tiny_backbone(), verifier=ScriptedVerifier([-1, 0]), config=config)
         >>> result = seek.invoke("What is 2 + 2?")
-        >>> result.score, result.stop_reason
-        (-1.0, 'iterations')
+        >>> result.score, result.stop_reason, len(result.iterations)
+        (0.0, 'passed', 2)
     """
 
     def __init__(

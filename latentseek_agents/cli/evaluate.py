@@ -9,7 +9,14 @@ import typer
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.cli.models import EMBEDDED, load_backbone
 from latentseek_agents.cli.process import command, fast_imports, say
-from latentseek_agents.cli.settings import CONSISTENT, PRESET_HELP, SET_HELP, search_config
+from latentseek_agents.cli.settings import (
+    CONSISTENT,
+    MAX_ITERATIONS_HELP,
+    MAX_NEW_TOKENS_HELP,
+    PRESET_HELP,
+    SET_HELP,
+    search_config,
+)
 from latentseek_agents.engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,16 +33,23 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         str,
         typer.Option(metavar="NAME|FILE.jsonl", help="Comma-separated: gsm8k, math500, aime24, or files."),
     ],
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder of the run; a run in it is gone on with.")],
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder of the run; one that is in it is continued.")
+    ],
     method: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: cot, bon:N, sc:N, walk, self, self_logprob, steps, combined, psrm."
+            help="Comma-separated. cot: one greedy answer; bon:N[:REWARD]: the best of N samples; sc:N: the "
+            "majority of N; REWARD: the search with it; walk[:REWARD]: the search in random directions. "
+            "REWARD: self, self_logprob, steps, combined, combined_logprob, or psrm, which is told the known "
+            "answer (an oracle)."
         ),
     ] = "cot,sc,self",
-    prompt: Annotated[str, typer.Option(help="boxed, json or both, comma-separated.")] = "boxed",
+    prompt: Annotated[
+        str, typer.Option(help="How to ask for the answer: boxed (\\boxed{}), json or both, comma-separated.")
+    ] = "boxed",
     limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None,
-    start: Annotated[int, typer.Option(help="Leave out the problems before this place.")] = 0,
+    start: Annotated[int, typer.Option(help="Number of the first problem, counted from 0.")] = 0,
     model: Annotated[
         str | None, typer.Option(help=f"Hugging Face name, folder or GGUF file. [default: {EMBEDDED}]")
     ] = None,
@@ -50,10 +64,10 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP),
     ] = None,
-    max_iterations: Annotated[int | None, typer.Option(help="Most refinements after the draft.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Most tokens of one solution.")] = None,
+    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None,
     temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8,
-    seed: Annotated[int, typer.Option(help="Where sampling starts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     batch: Annotated[int, typer.Option(help="How many problems to work on at the same time.")] = 8,
     rows: Annotated[
         int | None,

@@ -8,7 +8,14 @@ from latentseek_agents.engine.errors import ConfigError
 if TYPE_CHECKING:
     from latentseek_agents.engine.config import LatentSeekConfig
 
-__all__ = ["CONSISTENT", "PRESET_HELP", "SET_HELP", "search_config"]
+__all__ = [
+    "CONSISTENT",
+    "MAX_ITERATIONS_HELP",
+    "MAX_NEW_TOKENS_HELP",
+    "PRESET_HELP",
+    "SET_HELP",
+    "search_config",
+]
 
 CONSISTENT = "consistent"
 _ANY_MODEL = "Qwen2.5-1.5B-Instruct"
@@ -16,7 +23,9 @@ PRESET_HELP = (
     "The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, those of "
     "context-consistent latents."
 )
-SET_HELP = "Any setting of the search; may be repeated."
+SET_HELP = "A field of LatentSeekConfig, for example fraction=0.5; may be repeated."
+MAX_ITERATIONS_HELP = "Most refinements after the draft. [default: 10, or the preset's]"
+MAX_NEW_TOKENS_HELP = "Most tokens of one solution. [default: 1024]"
 
 
 def search_config(

@@ -11,7 +11,13 @@ import typer
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier, verifier_names
 from latentseek_agents.cli.process import BAD_INPUT, NOT_VERIFIED, command, fast_imports
 from latentseek_agents.cli.questions import Question, read_questions
-from latentseek_agents.cli.settings import PRESET_HELP, SET_HELP, search_config
+from latentseek_agents.cli.settings import (
+    MAX_ITERATIONS_HELP,
+    MAX_NEW_TOKENS_HELP,
+    PRESET_HELP,
+    SET_HELP,
+    search_config,
+)
 from latentseek_agents.cli.text import one_line
 from latentseek_agents.engine.errors import InputError, LatentSeekError
 
@@ -45,19 +51,29 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = False,
     verifier: Annotated[
-        str, typer.Option(help="Comma-separated: steps, self, self_logprob, truth (needs a reference).")
+        str,
+        typer.Option(
+            help="Comma-separated: steps (checks the arithmetic), self (the model judges in words), "
+            "self_logprob (by its probabilities), truth (compares with the reference)."
+        ),
     ] = "steps,self",
     reference: Annotated[str | None, typer.Option(help="The known answer to a single question.")] = None,
-    max_iterations: Annotated[int | None, typer.Option(help="Most refinements after the draft.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="Most tokens of one solution.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Step length of the latents.")] = None,
+    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Step length of the latents. [default: 0.03]")
+    ] = None,
     fraction: Annotated[
-        float | None, typer.Option(help="Share of the draft's tokens that become latents.")
+        float | None, typer.Option(help="Share of the draft's tokens that become latents. [default: 0.1]")
     ] = None,
     latents: Annotated[
-        str | None, typer.Option(help="independent (the paper's) or consistent (stays fluent).")
+        str | None,
+        typer.Option(help="independent (the paper's) or consistent (stays fluent). [default: independent]"),
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="boxed or json. [default: boxed]")] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="How to ask for the answer: boxed (\\boxed{}) or json. [default: boxed]"),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP),
@@ -66,7 +82,7 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Where sampling starts.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Wall-clock budget of one question.")] = None,
     trace: Annotated[
         str | None, typer.Option(metavar="FILE.jsonl", help="Append every iteration and result to this file.")

@@ -36,7 +36,9 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Check every equation of a solution with exact arithmetic. No model is loaded.
+    """Check the equations of a solution with exact arithmetic. No model is loaded.
+
+    What cannot be read is called unverifiable.
 
     Exit code: 0 ok, 1 wrong or unverifiable, 2 bad input.
     """

@@ -17,7 +17,8 @@ Prompt = Literal["boxed", "json"] | Callable[[str], str | Sequence[Any]]
 class LatentSeekConfig(BaseModel):
     """How one search drafts, moves its latents, and stops. Frozen; every value is checked when it is made.
 
-    The defaults are the paper's rule of thumb (lr 0.03, ρ 0.1, K = 10, τ = -0.2), returning the best attempt.
+    The defaults are those of the authors' release (lr 0.03, ρ 0.1, K = 10, τ = -0.2), but the best attempt is
+    returned. The paper's tables have other ones for each model and data set: :meth:`preset`.
 
     Raises:
         ConfigError: A value is out of range or contradicts another; the message names both and the remedy.
