@@ -128,6 +128,8 @@ class Completion:
         finish_reason: ``"stop"``, ``"length"`` or ``"seconds"``.
         forward_passes: Calls of the model that this request took part in; none for a prompt in the cache.
         computed_tokens: Tokens that went through the model's layers, rejected guesses included.
+        prompt_passes: Those of the calls that read the prompt.
+        prompt_tokens: Those of the computed tokens that are the prompt's: what was not kept of it.
     """
 
     token_ids: list[int]
@@ -135,6 +137,8 @@ class Completion:
     finish_reason: str
     forward_passes: int
     computed_tokens: int = 0
+    prompt_passes: int = 0
+    prompt_tokens: int = 0
 
     @property
     def new_tokens(self) -> int:

@@ -26,7 +26,7 @@ def decode_alone(backbone: "Backbone", request: DecodeRequest) -> Completion:
 
     prefix, passes = _read_prompt(backbone, tuple(request.prompt_ids))
     cache, hidden = prefix.fork(), prefix.hidden
-    computed = len(request.prompt_ids) if passes else 0
+    read, computed = passes, len(request.prompt_ids) if passes else 0
     tokens = list(request.forced_ids)
     if tokens:
         hidden = backbone.layers(torch.tensor([tokens]), cache)[-1]
@@ -58,6 +58,8 @@ def decode_alone(backbone: "Backbone", request: DecodeRequest) -> Completion:
         finish_reason=finish_reason,
         forward_passes=passes,
         computed_tokens=computed,
+        prompt_passes=read,
+        prompt_tokens=len(request.prompt_ids) if read else 0,
     )
 
 

@@ -50,6 +50,8 @@ class Row:
         self.finish_reason: str | None = None if request.max_new_tokens > 0 else "length"
         self.forward_passes = 0
         self.computed_tokens = 0
+        self.prompt_passes = 0
+        self.prompt_tokens = 0
         self._backbone = backbone
         self._generator: torch.Generator | None = None
         if request.temperature or request.offset_temperature:
@@ -138,6 +140,9 @@ class Row:
         """Record that the pass that was planned last took place."""
         self.forward_passes += 1
         self.computed_tokens += len(self._feeding) + len(self._guess)
+        if self.fed < len(self.prompt):  # the prompt's end is the end of a pass
+            self.prompt_passes += 1
+            self.prompt_tokens += len(self._feeding)
         self.fed += len(self._feeding)
 
     def take(
@@ -208,6 +213,8 @@ class Row:
             finish_reason=self.finish_reason or "length",
             forward_passes=self.forward_passes,
             computed_tokens=self.computed_tokens,
+            prompt_passes=self.prompt_passes,
+            prompt_tokens=self.prompt_tokens,
         )
 
     def _guesses(self) -> Speculator:

@@ -84,6 +84,8 @@ def sample(
             policy_tokens=completion.new_tokens,
             policy_forward_passes=completion.forward_passes,
             policy_computed_tokens=completion.computed_tokens,
+            policy_prompt_passes=completion.prompt_passes,
+            policy_prompt_tokens=completion.prompt_tokens,
             policy_seconds=elapsed * completion.new_tokens / tokens,
         )
         for completion in completions

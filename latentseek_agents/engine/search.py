@@ -21,7 +21,7 @@ from latentseek_agents.engine.verdict import Attempt, Usage
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Round", "draft", "refine", "token_differences"]
+__all__ = ["Round", "draft", "prompt_token_ids", "refine", "token_differences"]
 
 # Besides the tokenizer's own end token, these end a draft (and only a draft) in the authors' release.
 _RELEASE_STOP_WORDS = ("</s>", "<|im_end|>", "<|endoftext|>")
@@ -75,7 +75,7 @@ def draft(
         NonFiniteError: The model's hidden states are not finite.
     """
     began = time.monotonic()
-    prompt_ids = _prompt_ids(backbone, question, config)
+    prompt_ids = prompt_token_ids(backbone, question, config)
     limit = config.max_draft_tokens or config.max_new_tokens
     request = DecodeRequest(
         prompt_ids=prompt_ids,
@@ -99,6 +99,8 @@ def draft(
         policy_tokens=completion.new_tokens,
         policy_forward_passes=completion.forward_passes,
         policy_computed_tokens=completion.computed_tokens,
+        policy_prompt_passes=completion.prompt_passes,
+        policy_prompt_tokens=completion.prompt_tokens,
         policy_seconds=time.monotonic() - began,
     )
     return Round(attempts=[attempt], search=search, usage=usage)
@@ -145,7 +147,7 @@ def refine(
     latents = Latents.from_bytes(search)
     if not (config.temperature > 0 and iteration == 1):
         latents = _step(backbone, config, latents, samples)
-    prompt_ids = _prompt_ids(backbone, question, config)
+    prompt_ids = prompt_token_ids(backbone, question, config)
     writer = _Writer(backbone, config, prompt_ids, latents, samples, history, deadline, on_token)
     written = writer.write_all()
     if latents.consistent:
@@ -278,6 +280,8 @@ class _Writer:
             policy_tokens=len(completion.token_ids) - start,
             policy_forward_passes=completion.forward_passes,
             policy_computed_tokens=completion.computed_tokens,
+            policy_prompt_passes=completion.prompt_passes,
+            policy_prompt_tokens=completion.prompt_tokens,
         )
         attempt = _attempt(
             self.backbone,
@@ -398,7 +402,12 @@ def _attempt(
     )
 
 
-def _prompt_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
+def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
+    """The tokens of a question's prompt.
+
+    Raises:
+        InputError: The question is empty or leaves no room in the context window.
+    """
     prompt = prompt_for(question, config.prompt)
     # The release formats the prompt first and then lets the tokenizer add its special tokens again.
     return backbone.encode_prompt(prompt, add_special_tokens=config.release_behaviour)

@@ -28,6 +28,9 @@ class Usage:
         policy_computed_tokens: Tokens that went through the model's layers for the policy: what was
             generated, guesses that were refused, and prompts as far as they were not kept from before.
         verifier_computed_tokens: The same for the verifier.
+        policy_prompt_passes: Those of the policy's forward passes that read its prompt.
+        policy_prompt_tokens: Those of the policy's computed tokens that are its prompt's: they depend on what
+            was kept from before, and so on what else the model has been asked.
 
     Example:
         >>> (Usage(policy_tokens=3) + Usage(policy_tokens=4, verifier_tokens=5)).tokens
@@ -42,6 +45,8 @@ class Usage:
     verifier_seconds: float = 0.0
     policy_computed_tokens: int = 0
     verifier_computed_tokens: int = 0
+    policy_prompt_passes: int = 0
+    policy_prompt_tokens: int = 0
 
     @property
     def tokens(self) -> int:

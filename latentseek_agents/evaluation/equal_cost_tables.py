@@ -35,9 +35,10 @@ ATTEMPTS_NOTE = (
     "costs are means over the questions."
 )
 COSTS_NOTE = (
-    "Tokens are generated ones. A forward pass may check several guessed tokens, and a prompt that was kept "
-    "from before costs none; computed tokens are all that went through the layers, prompts and refused "
-    "guesses included. The gradient's products with the head are in neither."
+    "Tokens are generated ones. Computed tokens are all that went through the layers, and a forward pass "
+    "may check several guessed tokens. Each method is charged with its whole prompt once, as one pass. The "
+    "more is decoded at once the fewer guesses are made, so that these two costs hold for the batch that was "
+    "run. The gradient's products with the head are in neither."
 )
 NO_MORE_STORED = "no more stored"
 _COSTS_MORE = "one costs more"

@@ -23,6 +23,7 @@ from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, NonFiniteError
 from latentseek_agents.engine.sampling import sample
+from latentseek_agents.engine.search import prompt_token_ids
 from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord
@@ -42,6 +43,7 @@ __all__ = ["METHODS", "Method", "Solve", "Work", "make_method", "method_names", 
 
 _REWARDS = METHODS[METHODS.index("self") :]
 _DEFAULT_SAMPLES = 3  # the paper's N
+_PROMPT_COSTS = ("policy_prompt_passes", "policy_prompt_tokens")
 
 
 @dataclass(frozen=True)
@@ -232,9 +234,11 @@ def _samples(
         temperature=temperature,
         deadline=deadline,
     )
+    prompt_tokens = len(prompt_token_ids(backbone, problem.question, config))
+    costs = [_charged(cost, 0 if number else prompt_tokens) for number, cost in enumerate(made.costs)]
     return [
         _record(replace(attempt, answer=extract_answer(attempt.text)), problem, cost)
-        for attempt, cost in zip(made.attempts, made.costs, strict=True)
+        for attempt, cost in zip(made.attempts, costs, strict=True)
     ]
 
 
@@ -290,7 +294,10 @@ def _searched(nodes: RefineNodes, problem: Problem, unfinished: UnfinishedSearch
         for now in nodes.loop(problem.question, problem.reference, _unheard, state=state):
             state = dict(now)
             usage = Usage.from_dict(state["usage"])
-            cost, before = _difference(usage, before), usage
+            prompt_tokens = (
+                0 if costs else len(prompt_token_ids(nodes.backbone, problem.question, nodes.config))
+            )
+            cost, before = _charged(_difference(usage, before), prompt_tokens), usage
             if len(state["iterations"]) > len(costs):
                 costs.append(cost)
             else:  # an attempt that was cut short is no attempt, but was paid for
@@ -319,7 +326,7 @@ def _unheard(_: object) -> None:
 
 def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:
     right = False if attempt.answer is None else answers_agree(attempt.answer, problem.reference)
-    values: dict[str, Any] = cost.to_dict()
+    values = {name: value for name, value in cost.to_dict().items() if name not in _PROMPT_COSTS}
     return AttemptRecord(
         attempt=attempt.iteration,
         answer=attempt.answer,
@@ -333,6 +340,22 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         text=attempt.text,
         samples=samples,
         **values,
+    )
+
+
+def _charged(cost: Usage, prompt_tokens: int) -> Usage:
+    """A cost with a whole prompt of so many tokens, or none, in place of what was read of the prompt.
+
+    Which prompts are kept depends on the methods that asked before, and on whether the run was killed.
+    """
+    computed = cost.policy_computed_tokens - cost.policy_prompt_tokens + prompt_tokens
+    passes = cost.policy_forward_passes - cost.policy_prompt_passes + (prompt_tokens > 0)
+    return replace(
+        cost,
+        policy_computed_tokens=computed,
+        policy_forward_passes=passes,
+        policy_prompt_tokens=prompt_tokens,
+        policy_prompt_passes=int(prompt_tokens > 0),
     )
 
 

@@ -67,12 +67,14 @@ class AttemptRecord:
         latents: How many latents there were.
         policy_tokens: Tokens this attempt cost the policy; 0 if it was taken over from an earlier one.
         verifier_tokens: Tokens its verdict cost.
-        policy_forward_passes: Forward passes of the policy that it took part in.
+        policy_forward_passes: Forward passes of the policy that it took part in. The whole prompt counts as
+            one, and is the first attempt's, whatever was kept of it.
         verifier_forward_passes: Forward passes of the verdict.
         policy_seconds: Wall-clock seconds, of a machine that other problems share.
         verifier_seconds: The same for the verdict.
         policy_computed_tokens: Tokens that went through the layers for it: what was written, guesses that
-            were refused, and the prompt as far as it was not kept. Of samples the first bears the prompt's.
+            were refused (fewer guesses are made the more is decoded at once), and with the first attempt the
+            whole prompt, whatever was kept of it.
         verifier_computed_tokens: The same for the verdict.
         samples: How many solutions were written of which this is the best; more than 1 if a search draws
             several per iteration.
