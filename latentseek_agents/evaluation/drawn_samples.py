@@ -1,10 +1,13 @@
 """Samples that one method has drawn serve the others: the first n are the same, whoever draws them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome
 
-__all__ = ["DrawnSamples"]
+__all__ = ["DrawnSamples", "share_samples"]
+
+_Task = TypeVar("_Task")
 
 _SAMPLING = ("bon", "sc")
 _WRITTEN_OUT = {"stop", "length"}
@@ -54,6 +57,35 @@ class DrawnSamples:
         """
         found = self._rows.get(_place(key))
         return () if found is None or found.digest != digest else found.attempts
+
+
+def share_samples(tasks: Sequence[_Task], key: Callable[[_Task], Key]) -> list[list[_Task]]:
+    """Tasks to be done one after the other, so that samples of one problem are drawn once.
+
+    Two methods that began at the same time would both draw them. Who needs most comes first.
+
+    Args:
+        tasks: What to do.
+        key: The key of a task's outcome.
+
+    Returns:
+        Rows of tasks in the order of their first ones; whatever needs no samples is a row by itself.
+
+    Example:
+        >>> keys = [Key("made up", "boxed", method, 7) for method in ("sc:3", "psrm", "bon:5:steps")]
+        >>> [[one.method for one in row] for row in share_samples(keys, lambda one: one)]
+        [['bon:5:steps', 'sc:3'], ['psrm']]
+    """
+    rows: dict[tuple[object, ...], list[_Task]] = {}
+    for number, task in enumerate(tasks):
+        samples = _count(key(task).method)
+        rows.setdefault(_place(key(task)) if samples else (number,), []).append(task)
+    return [sorted(row, key=lambda task: -_count(key(task).method)) for row in rows.values()]
+
+
+def _count(method: str) -> int:
+    kind, *arguments = method.split(":")
+    return int(arguments[0]) if kind in _SAMPLING else 0
 
 
 def _place(key: Key) -> tuple[str, str, int]:

@@ -17,7 +17,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import stopped_by
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekError
-from latentseek_agents.evaluation.drawn_samples import DrawnSamples
+from latentseek_agents.evaluation.drawn_samples import DrawnSamples, share_samples
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
@@ -290,7 +290,8 @@ def evaluate(
         running: set[Future[Outcome]] = set()
         with ThreadPoolExecutor(batch, thread_name_prefix="evaluate") as pool:
             try:
-                for outcome in _as_completed(pool, work, waiting, batch, running):
+                rows = share_samples(waiting, lambda task: task.key)
+                for outcome in _as_completed(pool, work, rows, batch, running):
                     keep(outcome)
                     if on_outcome is not None:
                         on_outcome(outcome)
@@ -324,17 +325,31 @@ def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]
 def _as_completed(
     pool: ThreadPoolExecutor,
     work: Callable[[Task], Outcome],
-    tasks: Sequence[Task],
+    rows: Sequence[Sequence[Task]],
     batch: int,
     running: set[Future[Outcome]],
 ) -> Iterator[Outcome]:
-    """Outcomes as they come, with at most ``batch`` tasks in ``running``: what the caller has not got yet."""
-    queue = iter(tasks)
-    running.update(pool.submit(work, task) for task in islice(queue, batch))
+    """Outcomes as they come, with at most ``batch`` tasks in ``running``: what the caller has not got yet.
+
+    The next task of a row begins when the caller has dealt with the outcome of the one before.
+    """
+    waiting = (iter(row) for row in rows)
+    under_way: dict[Future[Outcome], Iterator[Task]] = {}
+
+    def begin(row: Iterator[Task] | None) -> None:
+        while row is not None:
+            task = next(row, None)
+            if task is not None:
+                future = pool.submit(work, task)
+                running.add(future)
+                under_way[future] = row
+                return
+            row = next(waiting, None)
+
+    for row in islice(waiting, batch):
+        begin(row)
     while running:
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             running.remove(future)
             yield future.result()
-            following = next(queue, None)
-            if following is not None:
-                running.add(pool.submit(work, following))
+            begin(under_way.pop(future))

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine.decoding import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.search import prompt_token_ids
 from latentseek_agents.evaluation import Outcome, Problem, evaluate, read_outcomes
 from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
@@ -66,3 +68,23 @@ def test_a_completion_tells_what_was_read_of_its_prompt(alone: bool):
     assert (again.prompt_passes, again.prompt_tokens) == (0, 0)
     assert first.computed_tokens - again.computed_tokens == 17
     assert first.forward_passes - again.forward_passes == 1
+
+
+def test_methods_that_run_side_by_side_draw_their_samples_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn: list[tuple[str, int]] = []
+
+    def counted(backbone: Backbone, question: str, config: LatentSeekConfig, **options: Any) -> Any:
+        drawn.append((question, options["count"]))
+        return sample(backbone, question, config, **options)
+
+    monkeypatch.setattr("latentseek_agents.evaluation.methods.sample", counted)
+    methods = ["bon:2:steps", "psrm", "sc:4", "sc:3"]
+    evaluate(tiny_backbone(), PROBLEMS, methods=methods, out=tmp_path, config=CONFIG, batch=12)
+    assert sorted(drawn) == [(problem.question, 4) for problem in PROBLEMS]
+    found = {(outcome.key.method, outcome.key.problem): outcome for outcome in read_outcomes(tmp_path)}
+    assert len(found) == len(methods) * len(PROBLEMS)
+    for number in range(len(PROBLEMS)):
+        four, three = found["sc:4", number], found["sc:3", number]
+        assert three.attempts == four.attempts[:3]
