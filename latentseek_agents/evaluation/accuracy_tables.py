@@ -82,7 +82,9 @@ def _fill(cells: dict[_Row, dict[_Place, str]], group: GroupAnalysis, oracle: bo
                 f"{_accuracy(rival.summary, count)}"
                 for _, rival in row.neighbours
             ]
-            cells.setdefault((row.search.method, row.rival), {})[place] = "; ".join(found)
+            # Questions that have more samples than others are a row of their own, of fewer questions.
+            mine = cells.setdefault((row.search.method, row.rival), {})
+            mine[place] = "; ".join([*([mine[place]] if place in mine else []), *found])
 
 
 def _row_place(row: _Row) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_sampl
 from latentseek_agents.evaluation.equal_cost import EqualCost, equal_token_rows
 from latentseek_agents.evaluation.plans import read_plan
 from latentseek_agents.evaluation.records import read_outcomes, read_settings
-from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
+from latentseek_agents.evaluation.sample_pool import judged_pools, sample_pool
 from latentseek_agents.evaluation.summary import (
     Paired,
     Summary,
@@ -89,7 +89,7 @@ def analyse_group(group: Group) -> GroupAnalysis:
     """Everything about one data set with one prompt."""
     pool = sample_pool(group)
     samples = [] if pool is None else sample_summaries(pool)
-    judged = {series.reward: SamplePool(series) for series in group.judged_pools}
+    judged = judged_pools(group)
     for one in judged.values():
         samples += judged_summaries(one)
     return GroupAnalysis(

@@ -190,32 +190,30 @@ def iteration_votes(series: Series, pool: SamplePool | None) -> list[Summary | N
 
     Args:
         series: A search.
-        pool: Samples; those of other questions are left out.
+        pool: Samples; those of other questions are left out, and so are questions with fewer samples.
 
     Returns:
-        None where fewer samples are stored, or none of its questions has any.
+        None where none of its questions has as many.
     """
-    shared = pool.series.trials.keys() & series.trials.keys() if pool is not None else set()
     found: list[Summary | None] = []
     for count in range(series.most_iterations + 1):
-        needed = series.after(count).most_solutions
-        enough = pool is not None and shared and needed <= pool.size
-        found.append(summarize(pool.majority(needed).on(sorted(shared))) if pool and enough else None)
+        vote = pool and pool.majority(series.after(count).most_solutions).on(series.trials)
+        found.append(summarize(vote) if vote and vote.trials else None)
     return found
 
 
 def comparisons(group: Group) -> list[Paired]:
-    """Every method with the chain of thought and with self-consistency.
+    """Every method with the chain of thought and with self-consistency, that of the most shared questions.
 
     A search is compared with its control too, the walk in random directions, and with best-of-N, both under
     the same reward.
     """
-    greedy, vote = group.find("cot"), group.largest("sc")
+    greedy = group.find("cot")
     found = []
     for series in group.series:
-        others = [] if series is greedy else [greedy, vote]
+        others = [] if series is greedy else [greedy, group.rival("sc", series)]
         if series.searches:
-            others.append(group.largest("bon", series.reward))
+            others.append(group.rival("bon", series))
         if series.searches and series.kind != "walk":
             others += [other for other in group.searches if _controls(other, series)]
         found += [

@@ -177,6 +177,7 @@ def _samples(run: RunAnalysis, oracle: bool) -> Table:
         if summary.oracle is oracle
     ]
     note = "pass@n: any of the first n samples is right." if oracle else "Of the first n stored samples."
+    note += " Where n is smaller, only so many questions have as many samples."
     return Table(
         "Coverage of samples" if oracle else "Fewer samples",
         heads("data | method | n | accuracy | tokens | forward passes"),
