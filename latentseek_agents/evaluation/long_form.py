@@ -11,6 +11,7 @@ from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
 from latentseek_agents.evaluation.coverage import CoverageRow
 from latentseek_agents.evaluation.endings import Endings
 from latentseek_agents.evaluation.equal_cost import EqualCost
+from latentseek_agents.evaluation.markup import csv_cell
 from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary
 
@@ -62,11 +63,11 @@ def long_form(runs: Sequence[RunAnalysis], across: Sequence[AcrossRuns] = ()) ->
         for group in run.groups:
             head = (run.name, run.settings.get("run", ""), group.dataset, group.prompt)
             for line in _lines(group):
-                writer.writerow(_harmless(cell) for cell in (*head, *line))
+                writer.writerow(csv_cell(cell) for cell in (*head, *line))
     for several in across:
         for run, dataset, prompt, line in _across(several):
             head = (run.name, run.settings.get("run", ""), dataset, prompt)
-            writer.writerow(_harmless(cell) for cell in (*head, *line))
+            writer.writerow(csv_cell(cell) for cell in (*head, *line))
     return text.getvalue()
 
 
@@ -195,10 +196,3 @@ def _share(summary: Summary, variant: str, group: str, name: str) -> Line:
 
 def _plain(summary: Summary, variant: str, group: str, name: str, value: float) -> Line:
     return (summary.method, variant, summary.oracle, group, name, value, "", "", summary.questions)
-
-
-def _harmless(cell: object) -> object:
-    if not isinstance(cell, str):
-        return cell
-    cell = "".join(character if character.isprintable() else " " for character in cell)
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from latentseek_agents.evaluation.accuracy_tables import joint_table
+from latentseek_agents.evaluation.accuracy_tables import accuracy_csv, joint_table
 from latentseek_agents.evaluation.across_runs import AcrossRuns, compare_runs
 from latentseek_agents.evaluation.across_tables import across_tables, differing_settings
 from latentseek_agents.evaluation.analysis import RunAnalysis
@@ -66,7 +66,10 @@ class _Section:
 
 
 def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
-    """Write ``report.md``, ``results.csv``, ``report.html``, and figures if matplotlib is installed.
+    """Write ``report.md``, ``report.html``, two CSV files, and figures if matplotlib is installed.
+
+    ``table.csv`` is the paper's table: methods by data sets and prompts, in each cell an accuracy with its
+    interval. ``results.csv`` has every number on a line of its own.
 
     Args:
         runs: In the order in which to show them.
@@ -80,7 +83,7 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
         >>> run = RunAnalysis(name="made up", settings={}, groups=())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [path.name for path in write_report([run], folder)]
-        ['report.md', 'report.html', 'results.csv']
+        ['report.md', 'report.html', 'table.csv', 'results.csv']
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +94,7 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
     contents: dict[str, bytes] = {
         "report.md": _markdown(sections).encode(),
         "report.html": _html(sections).encode(),
+        "table.csv": accuracy_csv(runs).encode(),
         "results.csv": long_form(runs, across).encode(),
     }
     for section in sections:

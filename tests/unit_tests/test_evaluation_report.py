@@ -394,7 +394,7 @@ def test_without_matplotlib_there_are_no_figures(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "latentseek-agents[eval]" in result.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["report.html", "report.md", "results.csv"]
+    assert names == ["report.html", "report.md", "results.csv", "table.csv"]
 
 
 def invoke(*arguments: object):
@@ -408,7 +408,7 @@ def test_the_command_shows_the_main_table_and_writes_the_rest(tmp_path):
     assert "100.0 (67.6–100.0)" in result.stdout
     assert "psrm (ORACLE)" in result.stdout
     assert (folder / "report" / "report.html").exists()
-    assert "6 files written to" in result.stderr
+    assert "7 files written to" in result.stderr
     # A report within a run does not disturb the run.
     assert invoke(folder).exit_code == 0
 
