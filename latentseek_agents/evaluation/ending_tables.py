@@ -6,7 +6,18 @@ from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.cells import Table, heads, marked, where
 from latentseek_agents.evaluation.endings import ENDINGS, Endings
 
-__all__ = ["ending_table", "error_names", "iterations_table"]
+__all__ = ["ENDING_HEADS", "ending_table", "error_names", "iterations_table"]
+
+ENDING_HEADS = dict(
+    zip(
+        ENDINGS,
+        heads(
+            "passed | iterations spent | not judged | budget spent | nothing to refine | error | not known"
+        ),
+        strict=True,
+    )
+)
+"""How a search ended, as columns and legends have it."""
 
 _SINGLE = 10
 """So many iterations have a column each; more of them share columns."""
@@ -27,10 +38,7 @@ def ending_table(run: RunAnalysis, *, oracle: bool) -> Table:
         rows.append((place, marked(one.method, oracle=one.oracle), str(one.questions), *cells))
     return Table(
         "How searches ended",
-        heads(
-            "data | method | n | passed | iterations spent | not judged | budget spent | nothing to refine | "
-            "error | not known"
-        ),
+        ("data", "method", "n", *ENDING_HEADS.values()),
         tuple(rows),
         "Questions. Not judged: the verifier could not; budget: of seconds or tokens; nothing to refine: the "
         "fraction of the draft is less than one latent, so nothing was searched; error: the search broke off "
