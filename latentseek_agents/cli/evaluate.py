@@ -80,6 +80,14 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     ray: Annotated[
         int | None, typer.Option(metavar="N", help="Spread over N actors of Ray, each with a model.")
     ] = None,
+    ray_cores: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Cores of each actor of Ray. [default: a share of the cluster, within one machine]",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Run methods over problems with known answers.
@@ -115,6 +123,8 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     )
     if ray is not None and part.count > 1:
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
+    if ray is None and ray_cores is not None:
+        raise ConfigError(f"--ray-cores {ray_cores} is for the actors of Ray; say how many with --ray")
     named = ", ".join(f"{name} (oracle)" if is_oracle(name) else name for name in methods)
     say(f"{len(problems)} problems, methods {named}; the results go to {out}")
     progress = EvaluationProgress(quiet=quiet)
@@ -132,7 +142,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     }
     with progress:
         if ray is not None:
-            evaluate_with_ray(load, problems, actors=ray, **options)
+            evaluate_with_ray(load, problems, actors=ray, cores_per_actor=ray_cores, **options)
         else:
             run(load(), problems, shard=part, on_attempt=progress.attempt, **options)
     for line in progress.lines():

@@ -32,7 +32,8 @@ def report(
 
     Several folders stand in one table; those of one model are compared on the questions that they share.
 
-    The report is report.md, report.html, results.csv and figures; files of an earlier one are replaced.
+    The report is report.md, report.html, table.csv (methods by data sets), results.csv (every number) and
+    figures; files of an earlier one are replaced.
     """
     from latentseek_agents.engine.errors import InputError
     from latentseek_agents.evaluation.accuracy_tables import joint_table, main_table

@@ -1,14 +1,17 @@
 """The paper's table: methods by data sets and prompts, of one run or of several."""
 
+import csv
+import io
 from collections.abc import Sequence
 
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
 from latentseek_agents.evaluation.cells import NOTHING, ORACLE, Table, accuracy, marked, where
 from latentseek_agents.evaluation.equal_cost_tables import NO_MORE_STORED, missing_neighbour
+from latentseek_agents.evaluation.markup import csv_cell
 from latentseek_agents.evaluation.summary import Summary
 from latentseek_agents.evaluation.trials import is_oracle, method_place
 
-__all__ = ["joint_table", "main_table"]
+__all__ = ["accuracy_csv", "joint_table", "main_table"]
 
 _Row = tuple[str, str]  # a method, and what stands beneath it at its tokens, if anything
 _Place = tuple[str, str]  # data set and prompt
@@ -37,12 +40,50 @@ def joint_table(runs: Sequence[RunAnalysis], *, oracle: bool = False) -> Table:
     return Table(table.title, table.columns, table.rows, note)
 
 
-def _table(runs: Sequence[RunAnalysis], oracle: bool, title: str) -> Table:
+def accuracy_csv(runs: Sequence[RunAnalysis]) -> str:
+    """The paper's table as CSV: a row for each method of each run, the oracles last, a column for each data.
+
+    A cell is the accuracy in per cent with its interval, and the number of questions where it is smaller than
+    the column's; it is empty where nothing was run.
+
+    Args:
+        runs: What to show.
+    """
+    most = _questions(runs)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    places = [f"{dataset} {prompt}, n = {count}" for (dataset, prompt), count in most.items()]
+    writer.writerow(map(csv_cell, ["model", "run", "method", "oracle", *places]))
+    for oracle in (False, True):
+        for run in runs:
+            cells: dict[_Row, dict[_Place, str]] = {}
+            for group in run.groups:
+                _fill_methods(cells, group, oracle, most[group.dataset, group.prompt])
+            for row in sorted(cells, key=_row_place):
+                # A spreadsheet that takes the file for something else than UTF-8 would spoil the dash.
+                found = (cells[row].get(place, "").replace("–", " to ") for place in most)
+                head = (
+                    run.name,
+                    str(run.settings.get("run", "")),
+                    marked(row[0], oracle=oracle),
+                    str(oracle),
+                )
+                writer.writerow(map(csv_cell, (*head, *found)))
+    return text.getvalue()
+
+
+def _questions(runs: Sequence[RunAnalysis]) -> dict[_Place, int]:
+    """Of each data set with each prompt, the most questions that a method has worked on."""
     most: dict[_Place, int] = {}
     for run in runs:
         for group in run.groups:
             place = (group.dataset, group.prompt)
             most[place] = max(most.get(place, 0), *(one.questions for one in group.methods))
+    return most
+
+
+def _table(runs: Sequence[RunAnalysis], oracle: bool, title: str) -> Table:
+    most = _questions(runs)
     one_model = len(runs) > 1 and len({str(run.settings.get("model")) for run in runs}) == 1
     rows = []
     beneath = False
@@ -71,10 +112,8 @@ def _table(runs: Sequence[RunAnalysis], oracle: bool, title: str) -> Table:
 
 
 def _fill(cells: dict[_Row, dict[_Place, str]], group: GroupAnalysis, oracle: bool, count: int) -> None:
+    _fill_methods(cells, group, oracle, count)
     place = (group.dataset, group.prompt)
-    for summary in group.methods:
-        if summary.oracle is oracle:
-            cells.setdefault((summary.method, ""), {})[place] = _accuracy(summary, count)
     for row in group.equal_costs:
         if row.kind == "tokens" and row.search.oracle is oracle:
             found = [
@@ -82,7 +121,18 @@ def _fill(cells: dict[_Row, dict[_Place, str]], group: GroupAnalysis, oracle: bo
                 f"{_accuracy(rival.summary, count)}"
                 for _, rival in row.neighbours
             ]
-            cells.setdefault((row.search.method, row.rival), {})[place] = "; ".join(found)
+            # Questions that have more samples than others are a row of their own, of fewer questions.
+            mine = cells.setdefault((row.search.method, row.rival), {})
+            mine[place] = "; ".join([*([mine[place]] if place in mine else []), *found])
+
+
+def _fill_methods(
+    cells: dict[_Row, dict[_Place, str]], group: GroupAnalysis, oracle: bool, count: int
+) -> None:
+    for summary in group.methods:
+        if summary.oracle is oracle:
+            place = (group.dataset, group.prompt)
+            cells.setdefault((summary.method, ""), {})[place] = _accuracy(summary, count)
 
 
 def _row_place(row: _Row) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_row
-from latentseek_agents.evaluation.equal_cost import SEARCH_KINDS, EqualCost, equal_cost
+from latentseek_agents.evaluation.equal_cost import SEARCH_KINDS, EqualCost, equal_costs
 from latentseek_agents.evaluation.records import dotted_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.statistics import Comparison
@@ -192,9 +192,9 @@ def _pairs(groups: _Groups) -> list[PairedRuns]:
 def _equal_costs(groups: _Groups) -> list[RunEqualCost]:
     found = []
     for run, search, samples, pool in _beside_samples(groups):
-        drawn = [pool.majority(count) for count in range(1, pool.size + 1)]
-        rows = [equal_cost(search, drawn, kind) for kind in SEARCH_KINDS]
-        found += [RunEqualCost(run=run, samples=samples, row=row) for row in rows if row is not None]
+        levels = pool.levels(search.trials, SamplePool.majority)
+        rows = [row for kind in SEARCH_KINDS for row in equal_costs(search, levels, kind)]
+        found += [RunEqualCost(run=run, samples=samples, row=row) for row in rows]
     return found
 
 
@@ -215,7 +215,7 @@ def _beside_samples(groups: _Groups) -> Iterator[tuple[RunAnalysis, Series, RunA
         for series in one.searches:
             shared = _shared([series.trials, pool.series.trials])
             if shared:
-                yield run, series.on(shared), samples, SamplePool(pool.series.on(shared))
+                yield run, series.on(shared), samples, pool.on(shared)
 
 
 def _shared(several: Sequence[Mapping[int, Trial]]) -> list[int]:

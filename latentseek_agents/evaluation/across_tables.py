@@ -138,8 +138,8 @@ def _coverage(across: AcrossRuns) -> Table:
             marked(one.row.method, oracle=True),
             one.run.folder,
             one.samples.folder,
-            str(one.row.search.questions),
-            accuracy(one.row.search.accuracy, one.row.search.interval),
+            str(equal.search.questions),
+            accuracy(equal.search.accuracy, equal.search.interval),
             *equal_cost_cells(equal),
         )
         for one in across.coverage

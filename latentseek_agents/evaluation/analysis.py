@@ -8,10 +8,11 @@ from typing import Any
 
 from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreements, confusions
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_samples, coverage_rows
+from latentseek_agents.evaluation.endings import Endings, endings
 from latentseek_agents.evaluation.equal_cost import EqualCost, equal_cost_rows
 from latentseek_agents.evaluation.plans import read_plan
 from latentseek_agents.evaluation.records import read_outcomes, read_settings
-from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
+from latentseek_agents.evaluation.sample_pool import judged_pools, sample_pool
 from latentseek_agents.evaluation.summary import (
     Paired,
     Summary,
@@ -44,6 +45,7 @@ class GroupAnalysis:
         comparisons: In pairs, on the same questions.
         coverage: Oracle searches beside samples.
         coverage_of_samples: What 1, 2, 3, ... samples cover on the questions of which oracle searches.
+        endings: Why the work of each method ended, and after how many iterations.
         confusions: Verdicts against the truth.
         agreements: How often they agree.
     """
@@ -59,6 +61,7 @@ class GroupAnalysis:
     comparisons: tuple[Paired, ...]
     coverage: tuple[CoverageRow, ...]
     coverage_of_samples: dict[tuple[Summary, ...], list[str]]
+    endings: tuple[Endings, ...]
     confusions: tuple[Confusion, ...]
     agreements: tuple[Agreement, ...]
 
@@ -87,7 +90,7 @@ def analyse_group(group: Group) -> GroupAnalysis:
     """Everything about one data set with one prompt."""
     pool = sample_pool(group)
     samples = [] if pool is None else sample_summaries(pool)
-    judged = {series.reward: SamplePool(series) for series in group.judged_pools}
+    judged = judged_pools(group)
     for one in judged.values():
         samples += judged_summaries(one)
     return GroupAnalysis(
@@ -102,6 +105,7 @@ def analyse_group(group: Group) -> GroupAnalysis:
         comparisons=tuple(comparisons(group)),
         coverage=tuple(coverage_rows(group.searches, pool)),
         coverage_of_samples=coverage_of_samples(group.searches, pool),
+        endings=tuple(endings(group)),
         confusions=tuple(confusions(group)),
         agreements=tuple(agreements(group)),
     )

@@ -5,7 +5,7 @@ to one sample more than its rival: against three samples that is a third. So bot
 difference is called one only if it holds against both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from latentseek_agents.evaluation.sample_pool import SamplePool
@@ -13,7 +13,7 @@ from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary, compare_series, summarize
 from latentseek_agents.evaluation.trials import Group, Series
 
-__all__ = ["SEARCH_KINDS", "UNDECIDED", "EqualCost", "Rival", "equal_cost", "equal_cost_rows"]
+__all__ = ["SEARCH_KINDS", "UNDECIDED", "EqualCost", "Rival", "equal_cost", "equal_cost_rows", "equal_costs"]
 
 UNDECIDED = "not decided"
 """The finding where only one neighbour is there, and what it shows may be due to its cost."""
@@ -153,6 +153,40 @@ def equal_cost(
     )
 
 
+def equal_costs(
+    search: Series,
+    levels: Iterable[Sequence[Series]],
+    kind: str,
+    variant: str = "as run",
+    *,
+    stopping: bool = False,
+) -> list[EqualCost]:
+    """A search beside samples of which some questions may have more than others.
+
+    Both neighbours of a row are samples of the same questions. Where there are no dearer ones for all of
+    them, a further row is about the questions that have more samples, and says so in its variant.
+
+    Args:
+        search: A search.
+        levels: As :meth:`~latentseek_agents.evaluation.sample_pool.SamplePool.levels` has them.
+        kind: One of those of :class:`EqualCost`.
+        variant: How the search differs from what was run.
+        stopping: Whether these samples stop at a right answer.
+    """
+    found: list[EqualCost] = []
+    for drawn in levels:
+        questions = drawn[0].trials
+        on = f"on {len(questions)} question{'s' * (len(questions) != 1)}"
+        name = variant if not found else on if variant == "as run" else f"{variant} {on}"
+        row = equal_cost(search.on(questions), drawn, kind, name, stopping=stopping)
+        if row is None:
+            continue
+        found.append(row)
+        if row.no_cheaper is not None:
+            break
+    return found
+
+
 def equal_cost_rows(
     group: Group, pool: SamplePool | None, judged: Mapping[str | None, SamplePool]
 ) -> list[EqualCost]:
@@ -167,14 +201,9 @@ def equal_cost_rows(
     for search in group.searches:
         own = judged.get(search.reward)
         for samples, choose in ((pool, SamplePool.majority), (own, SamplePool.best)):
-            if samples is None:
-                continue
-            shared = sorted(search.trials.keys() & samples.series.trials.keys())
-            if not shared:
-                continue
-            drawn = [choose(samples, count).on(shared) for count in range(1, samples.size + 1)]
-            rows = [equal_cost(search.on(shared), drawn, kind) for kind in SEARCH_KINDS]
-            found += [row for row in rows if row is not None]
+            levels = samples.levels(search.trials, choose) if samples is not None else []
+            for kind in SEARCH_KINDS:
+                found += equal_costs(search, levels, kind)
     return found
 
 

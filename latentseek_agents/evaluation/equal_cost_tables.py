@@ -15,6 +15,7 @@ from latentseek_agents.evaluation.cells import (
     where,
 )
 from latentseek_agents.evaluation.equal_cost import UNDECIDED, EqualCost, Rival
+from latentseek_agents.evaluation.summary import Summary
 from latentseek_agents.evaluation.trials import is_oracle
 
 __all__ = [
@@ -48,7 +49,8 @@ NEIGHBOURS_NOTE = (
     "samples that cost no more, and the fewest that cost no less. In each: how many samples for what cost, "
     "their accuracy, the difference (search less samples) in points with Tango's 95 % score interval, and "
     "McNemar's exact p. A difference is called one only if it is one with both. "
-    f"{NO_MORE_STORED.capitalize()}: the search's cost may pay for more samples than were drawn. "
+    f"{NO_MORE_STORED.capitalize()}: the search's cost may pay for more samples than were "
+    "drawn; questions that have more samples than others follow in a row of their own. "
     f"{UNDECIDED.capitalize()}: a neighbour is missing, and what the other shows may be due to its cost. "
     "Each comparison stands for itself."
 )
@@ -95,11 +97,11 @@ def coverage_table(run: RunAnalysis) -> Table:
                 where(group.dataset, group.prompt),
                 marked(row.method, oracle=True),
                 str(row.iterations),
-                str(row.search.questions),
-                accuracy(row.search.accuracy, row.search.interval),
             )
             equal = [one for one in row.equal if one.kind == "attempts" or row.iterations == last[row.method]]
-            rows += [(*head, *equal_cost_cells(one)) for one in equal] or [(*head, *[NOTHING] * 5)]
+            rows += [(*head, *_covered(one.search), *equal_cost_cells(one)) for one in equal] or [
+                (*head, *_covered(row.search), *[NOTHING] * 5)
+            ]
     return Table(
         f"{ORACLE}: coverage of the search beside that of blind sampling",
         heads(f"data | method | iterations | n | covered | equal | its cost | {NEIGHBOURS}"),
@@ -128,6 +130,10 @@ def missing_neighbour(row: EqualCost) -> str:
     if row.no_cheaper is None:
         return f" ({NO_MORE_STORED})"
     return f" ({_COSTS_MORE})" if row.no_dearer is None else ""
+
+
+def _covered(search: Summary) -> tuple[str, str]:
+    return str(search.questions), accuracy(search.accuracy, search.interval)
 
 
 def _rival(row: EqualCost, rival: Rival) -> str:

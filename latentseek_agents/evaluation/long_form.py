@@ -9,7 +9,9 @@ from latentseek_agents.evaluation.across_runs import AcrossRuns
 from latentseek_agents.evaluation.agreement import Agreement, Confusion
 from latentseek_agents.evaluation.analysis import GroupAnalysis, RunAnalysis
 from latentseek_agents.evaluation.coverage import CoverageRow
+from latentseek_agents.evaluation.endings import Endings
 from latentseek_agents.evaluation.equal_cost import EqualCost
+from latentseek_agents.evaluation.markup import csv_cell
 from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary
 
@@ -51,8 +53,8 @@ def long_form(runs: Sequence[RunAnalysis], across: Sequence[AcrossRuns] = ()) ->
     """One line per number: whose it is, its group and name, its interval if it has one, of how many.
 
     Groups are ``accuracy``, ``cost``, ``count``, ``search``, ``comparison``, ``equal cost``, ``coverage``,
-    ``verdicts`` and ``agreement``. No two lines agree in all columns but the numbers. A name that a
-    spreadsheet would take for a formula is preceded by an apostrophe.
+    ``ending``, ``error``, ``iterations used``, ``verdicts`` and ``agreement``. No two lines agree in all
+    columns but the numbers. A name that a spreadsheet would take for a formula is preceded by an apostrophe.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -61,11 +63,11 @@ def long_form(runs: Sequence[RunAnalysis], across: Sequence[AcrossRuns] = ()) ->
         for group in run.groups:
             head = (run.name, run.settings.get("run", ""), group.dataset, group.prompt)
             for line in _lines(group):
-                writer.writerow(_harmless(cell) for cell in (*head, *line))
+                writer.writerow(csv_cell(cell) for cell in (*head, *line))
     for several in across:
         for run, dataset, prompt, line in _across(several):
             head = (run.name, run.settings.get("run", ""), dataset, prompt)
-            writer.writerow(_harmless(cell) for cell in (*head, *line))
+            writer.writerow(csv_cell(cell) for cell in (*head, *line))
     return text.getvalue()
 
 
@@ -80,6 +82,8 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
         yield from _equal_cost(one)
     for row in group.coverage:
         yield from _coverage(row)
+    for ended in group.endings:
+        yield from _endings(ended)
     for confusion in group.confusions:
         yield from _confusion(confusion)
     for agreement in group.agreements:
@@ -149,6 +153,19 @@ def _comparison(method: str, variant: str, oracle: bool, found: Comparison) -> I
     yield line("only_other", found.only_second)
 
 
+def _endings(one: Endings) -> Iterator[Line]:
+    def line(group: str, name: str, count: int) -> Line:
+        return (one.method, "as run", one.oracle, group, name, count, "", "", one.questions)
+
+    for name, count in one.errors.items():
+        yield line("error", name, count)
+    if one.searches:
+        for name, count in one.counts.items():
+            yield line("ending", name, count)
+        for iterations, count in enumerate(one.iterations):
+            yield line("iterations used", str(iterations), count)
+
+
 def _confusion(one: Confusion) -> Iterator[Line]:
     counts = {name: count for name, count in vars(one).items() if name not in ("method", "oracle")}
     total = sum(counts.values()) - one.ungraded
@@ -174,10 +191,3 @@ def _share(summary: Summary, variant: str, group: str, name: str) -> Line:
 
 def _plain(summary: Summary, variant: str, group: str, name: str, value: float) -> Line:
     return (summary.method, variant, summary.oracle, group, name, value, "", "", summary.questions)
-
-
-def _harmless(cell: object) -> object:
-    if not isinstance(cell, str):
-        return cell
-    cell = "".join(character if character.isprintable() else " " for character in cell)
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell

@@ -1,11 +1,11 @@
-"""Tables and names as Markdown and HTML in which no name is markup."""
+"""Tables and names as Markdown, HTML and CSV in which no name is markup."""
 
 import re
 from html import escape
 
 from latentseek_agents.evaluation.cells import Table
 
-__all__ = ["html_table", "markdown_table", "markdown_text", "one_line"]
+__all__ = ["csv_cell", "html_table", "markdown_table", "markdown_text", "one_line"]
 
 # An underscore within a word emphasises nothing.
 _MARKDOWN = re.compile(r"([\\`*\[\]~$|#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -56,6 +56,19 @@ def html_table(table: Table) -> str:
         f'<div class="wide"><table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table></div>'
         f'<p class="soft">{escape(table.note)}</p>'
     )
+
+
+def csv_cell(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula; numbers stay what they are.
+
+    Example:
+        >>> csv_cell("=1+1"), csv_cell(-0.5)
+        ("'=1+1", -0.5)
+    """
+    if not isinstance(cell, str):
+        return cell
+    cell = "".join(character if character.isprintable() else " " for character in cell)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _markdown_row(cells: "tuple[str, ...] | list[str]", *, raw: bool = False) -> str:

@@ -39,7 +39,16 @@ from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepVerifier
 
-__all__ = ["METHODS", "Method", "Solve", "Work", "make_method", "method_names", "problem_seed"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Solve",
+    "Work",
+    "make_method",
+    "method_names",
+    "problem_seed",
+    "require_temperature",
+]
 
 _REWARDS = METHODS[METHODS.index("self") :]
 _DEFAULT_SAMPLES = 3  # the paper's N
@@ -116,8 +125,7 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         >>> method.name, len(work.attempts)
         ('sc:2', 2)
     """
-    if not 0 <= temperature < math.inf:
-        raise ConfigError(f"temperature={temperature} of the samples: it must be 0 or more")
+    require_temperature(temperature)
     named = _read_name(name)
     verifier = _verifier(named.reward, backbone)
 
@@ -139,6 +147,16 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
         return _searched(nodes, problem, unfinished)
 
     return Method(named.full, oracle=named.reward == "psrm", solve=solve)
+
+
+def require_temperature(temperature: float) -> None:
+    """Refuse a temperature that samples cannot have, which can be told before a model is loaded.
+
+    Raises:
+        ConfigError: It is no number from 0 on.
+    """
+    if not 0 <= temperature < math.inf:
+        raise ConfigError(f"temperature={temperature} of the samples: it must be 0 or more")
 
 
 def method_names(names: Sequence[str]) -> list[str]:

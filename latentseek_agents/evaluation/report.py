@@ -9,11 +9,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from latentseek_agents.evaluation.accuracy_tables import joint_table
+from latentseek_agents.evaluation.accuracy_tables import accuracy_csv, joint_table
 from latentseek_agents.evaluation.across_runs import AcrossRuns, compare_runs
 from latentseek_agents.evaluation.across_tables import across_tables, differing_settings
 from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.cells import ORACLE, Table, marked, where
+from latentseek_agents.evaluation.ending_tables import error_names
 from latentseek_agents.evaluation.figures import Drawing, can_draw, draw
 from latentseek_agents.evaluation.long_form import long_form
 from latentseek_agents.evaluation.markup import html_table, markdown_table, markdown_text, one_line
@@ -26,6 +27,9 @@ _ORACLE_NOTE = (
     "These methods are told the known answer. They show how far a search, or choosing among samples, could "
     "get with a perfect verifier, and are no result of a method that anyone could use."
 )
+
+_MANY = 10
+"""Errors, and searches that could not move, deserve a remark where they are one in so many."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #5b6573; --line: #d5d9e0;
@@ -62,7 +66,10 @@ class _Section:
 
 
 def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
-    """Write ``report.md``, ``results.csv``, ``report.html``, and figures if matplotlib is installed.
+    """Write ``report.md``, ``report.html``, two CSV files, and figures if matplotlib is installed.
+
+    ``table.csv`` is the paper's table: methods by data sets and prompts, in each cell an accuracy with its
+    interval. ``results.csv`` has every number on a line of its own.
 
     Args:
         runs: In the order in which to show them.
@@ -76,7 +83,7 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
         >>> run = RunAnalysis(name="made up", settings={}, groups=())
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [path.name for path in write_report([run], folder)]
-        ['report.md', 'report.html', 'results.csv']
+        ['report.md', 'report.html', 'table.csv', 'results.csv']
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +94,7 @@ def write_report(runs: Sequence[RunAnalysis], out: str | Path) -> list[Path]:
     contents: dict[str, bytes] = {
         "report.md": _markdown(sections).encode(),
         "report.html": _html(sections).encode(),
+        "table.csv": accuracy_csv(runs).encode(),
         "results.csv": long_form(runs, across).encode(),
     }
     for section in sections:
@@ -121,6 +129,20 @@ def remarks(run: RunAnalysis) -> list[str]:
                 found.append(
                     f"{name}: {one.cut_off} of {count} answers ran into the limit of tokens; "
                     "a larger max_new_tokens lets them end"
+                )
+        for ended in group.endings:
+            method, count = marked(ended.method, oracle=ended.oracle), ended.questions
+            name = f"{where(group.dataset, group.prompt)}: {method}"
+            errors, stuck = ended.counts["error"], ended.counts["nothing to refine"]
+            if errors * _MANY >= count:
+                found.append(
+                    f"{name}: {errors} of {count} questions ended in an error ({error_names(ended)}); what a "
+                    "search had by then counts, and what could not be begun is wrong"
+                )
+            if ended.searches and stuck * _MANY >= count:
+                found.append(
+                    f"{name}: {stuck} of {count} searches had nothing to refine, since the fraction of the "
+                    "draft is less than one latent; a larger fraction lets them search"
                 )
     return found
 

@@ -185,17 +185,17 @@ def iteration_summaries(series: Series) -> list[Summary]:
 
 
 def comparisons(group: Group) -> list[Paired]:
-    """Every method with the chain of thought and with self-consistency.
+    """Every method with the chain of thought and with self-consistency, that of the most shared questions.
 
     A search is compared with its control too, the walk in random directions, and with best-of-N, both under
     the same reward.
     """
-    greedy, vote = group.find("cot"), group.largest("sc")
+    greedy = group.find("cot")
     found = []
     for series in group.series:
-        others = [] if series is greedy else [greedy, vote]
+        others = [] if series is greedy else [greedy, group.rival("sc", series)]
         if series.searches:
-            others.append(group.largest("bon", series.reward))
+            others.append(group.rival("bon", series))
         if series.searches and series.kind != "walk":
             others += [other for other in group.searches if _controls(other, series)]
         found += [

@@ -12,6 +12,7 @@ from latentseek_agents.evaluation.cells import (
     number,
     where,
 )
+from latentseek_agents.evaluation.ending_tables import ending_table, iterations_table
 from latentseek_agents.evaluation.equal_cost_tables import (
     COSTS_NOTE,
     coverage_table,
@@ -42,6 +43,8 @@ def _tables(run: RunAnalysis, *, oracle: bool) -> list[Table]:
         _costs(run, oracle),
         _kept(run, oracle),
         _iterations(run, oracle),
+        ending_table(run, oracle=oracle),
+        iterations_table(run, oracle=oracle),
         _samples(run, oracle),
     ]
     # An oracle's verdicts are the truth: that they agree with it is no finding.
@@ -174,6 +177,7 @@ def _samples(run: RunAnalysis, oracle: bool) -> Table:
         if summary.oracle is oracle
     ]
     note = "pass@n: any of the first n samples is right." if oracle else "Of the first n stored samples."
+    note += " Where n is smaller, only so many questions have as many samples."
     return Table(
         "Coverage of samples" if oracle else "Fewer samples",
         heads("data | method | n | accuracy | tokens | forward passes"),

@@ -176,6 +176,11 @@ class Series:
         return self.kind in _SAMPLED
 
     @property
+    def samples(self) -> int:
+        """How many samples it draws, as its name has it: 11 of ``sc:11``; 0 where the name has no number."""
+        return _argument(self.method)
+
+    @property
     def searches(self) -> bool:
         """Whether its attempts are a draft and what refinement made of it."""
         return not self.sampled and self.kind != "cot"
@@ -261,22 +266,23 @@ class Group:
         """The method of that name, if it was run."""
         return next((series for series in self.series if series.method == method), None)
 
-    def largest(self, kind: str, reward: str | None = None) -> Series | None:
-        """Of the methods of a kind, such as ``sc:3`` and ``sc:11``, the one with the most attempts.
+    def rival(self, kind: str, series: Series) -> Series | None:
+        """Of the methods of a kind, such as ``sc:3`` and ``sc:11``, the one to compare another with.
+
+        A larger one that has only begun must not take the place of a smaller one that is done: the one with
+        the most questions in common counts, and among equals the one with the most samples.
 
         Args:
-            kind: ``"sc"`` or ``"bon"``.
-            reward: Only those that this judges.
+            kind: ``"sc"``, or ``"bon"`` of the same reward as the other method.
+            series: The other method.
         """
-        found = [series for series in self.series if series.kind == kind and series.reward == reward]
-        return max(found, key=lambda series: _argument(series.method), default=None)
-
-    @property
-    def judged_pools(self) -> tuple[Series, ...]:
-        """For each reward that chose among samples, the method with the most of them."""
-        rewards = dict.fromkeys(series.reward for series in self.series if series.kind == "bon")
-        pools = (self.largest("bon", reward) for reward in rewards)
-        return tuple(pool for pool in pools if pool is not None)
+        reward = series.reward if kind == "bon" else None
+        found = [other for other in self.series if other.kind == kind and other.reward == reward]
+        return max(
+            found,
+            key=lambda other: (len(other.trials.keys() & series.trials.keys()), other.samples),
+            default=None,
+        )
 
 
 def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:

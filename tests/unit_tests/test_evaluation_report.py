@@ -262,7 +262,7 @@ def test_complete_runs_do_not(tmp_path):
 def test_the_page_is_self_contained(tmp_path):
     page = Page((written(tmp_path, a_run(), figures=True) / "report.html").read_text(encoding="utf-8"))
     images = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert len(images) == 3
+    assert len(images) == 4
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
     assert all(image["alt"] for image in images)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
@@ -274,7 +274,7 @@ def test_the_page_is_self_contained(tmp_path):
 def test_figures_are_pictures_and_the_same_every_time(tmp_path):
     out = written(tmp_path, a_run(), figures=True)
     drawn = draw(analyse_run(tmp_path / "run"))
-    assert [one.kind for one in drawn] == ["iterations", "cost", "coverage"]
+    assert [one.kind for one in drawn] == ["iterations", "cost", "coverage", "endings"]
     files = sorted(path for path in out.iterdir() if path.suffix == ".png")
     assert sorted(one.png for one in drawn) == sorted(path.read_bytes() for path in files)
     assert all(one.png.startswith(b"\x89PNG") for one in drawn)
@@ -399,7 +399,7 @@ def test_without_matplotlib_there_are_no_figures(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "latentseek-agents[eval]" in result.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["report.html", "report.md", "results.csv"]
+    assert names == ["report.html", "report.md", "results.csv", "table.csv"]
 
 
 def invoke(*arguments: object):
@@ -413,7 +413,7 @@ def test_the_command_shows_the_main_table_and_writes_the_rest(tmp_path):
     assert "100.0 (67.6–100.0)" in result.stdout
     assert "psrm (ORACLE)" in result.stdout
     assert (folder / "report" / "report.html").exists()
-    assert "6 files written to" in result.stderr
+    assert "8 files written to" in result.stderr
     # A report within a run does not disturb the run.
     assert invoke(folder).exit_code == 0
 
