@@ -10,7 +10,8 @@ from latentseek_agents.evaluation.agreement import Agreement, Confusion, agreeme
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_samples, coverage_rows
 from latentseek_agents.evaluation.equal_cost import EqualCost, equal_token_rows
 from latentseek_agents.evaluation.plans import read_plan
-from latentseek_agents.evaluation.records import read_outcomes, read_settings
+from latentseek_agents.evaluation.records import read_outcomes
+from latentseek_agents.evaluation.run_file import read_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.summary import (
     Paired,

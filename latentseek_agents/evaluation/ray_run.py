@@ -18,16 +18,10 @@ from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.evaluation.methods import Method, make_method, method_names
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import Key, Outcome, RunFolder, require_settings
-from latentseek_agents.evaluation.run import (
-    Prompt,
-    Task,
-    known_outcomes,
-    perform,
-    plan,
-    run_settings,
-    settings_without_model,
-)
+from latentseek_agents.evaluation.records import Key, Outcome, RunFolder
+from latentseek_agents.evaluation.run import Prompt, Task, known_outcomes, perform, plan
+from latentseek_agents.evaluation.run_file import require_settings
+from latentseek_agents.evaluation.run_identity import run_settings, settings_without_model
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
 __all__ = ["evaluate_with_ray"]

@@ -7,9 +7,7 @@ left half written is cut off by the next one, and a problem without an outcome c
 under way are in the folder ``unfinished`` until then.
 """
 
-import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,20 +18,9 @@ from typing import Any, NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from latentseek_agents.engine.errors import InputError
+from latentseek_agents.evaluation.run_file import claim_run, read_settings
 
-__all__ = [
-    "AttemptRecord",
-    "Key",
-    "Outcome",
-    "RunFolder",
-    "dotted_settings",
-    "read_outcomes",
-    "read_settings",
-    "require_settings",
-]
-
-_SCHEMA = 1
-_SHOWN = 4
+__all__ = ["AttemptRecord", "Key", "Outcome", "RunFolder", "read_outcomes"]
 
 
 class Key(NamedTuple):
@@ -248,57 +235,7 @@ class RunFolder:
         Raises:
             InputError: The folder is another run's.
         """
-        wanted = json.loads(json.dumps({"schema": _SCHEMA, **settings}))
-        self.fingerprint = _fingerprint(wanted)
-        target = self.path / "run.json"
-        with FileLock(self.path / ".run.json.lock"):
-            if not target.exists():
-                temporary = target.with_suffix(".partial")
-                text = json.dumps({"run": self.fingerprint, **wanted}, indent=2, ensure_ascii=False)
-                temporary.write_text(text + "\n", encoding="utf-8")
-                os.replace(temporary, target)
-        found = read_settings(self.path)
-        if found.get("run") != self.fingerprint:
-            raise _another_run(self.path, found, wanted)
-
-
-def require_settings(path: str | Path, wanted: Mapping[str, Any]) -> None:
-    """Refuse a folder whose run differs in these settings; one that holds no run yet is welcome.
-
-    Raises:
-        InputError: It holds another run.
-    """
-    if (Path(path) / "run.json").exists():
-        found, plain = read_settings(path), json.loads(json.dumps(wanted))
-        if any(found.get(name) != value for name, value in plain.items()):
-            raise _another_run(path, found, plain)
-
-
-def _another_run(path: str | Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> InputError:
-    return InputError(
-        f"{path} holds another run ({_difference(found, wanted)}); "
-        "name another folder, or repeat that run's settings to go on with it"
-    )
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """What a run's folder says of it, its fingerprint under ``"run"``.
-
-    Raises:
-        InputError: The folder holds no run.
-    """
-    target = Path(path) / "run.json"
-    try:
-        found = json.loads(target.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        below = sorted(str(other.parent) for other in Path(path).glob("*/run.json"))
-        hint = f"; the folders below it that hold one: {', '.join(below)}" if below else ""
-        raise InputError(f"{path} holds no run: there is no run.json in it{hint}") from None
-    except ValueError as error:
-        raise InputError(f"{target} is not the run.json of an evaluation: {error}") from None
-    if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
-        raise InputError(f"{target} is not the run.json of an evaluation that this version can read")
-    return found
+        self.fingerprint = claim_run(self.path, settings)
 
 
 def read_outcomes(path: str | Path) -> list[Outcome]:
@@ -363,24 +300,3 @@ def _cut_half_a_line(path: Path) -> None:
     with path.open("r+b") as file:
         whole = sum(len(line) for line in file if line.endswith(b"\n"))
         file.truncate(whole)
-
-
-def _fingerprint(settings: Mapping[str, Any]) -> str:
-    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    there, here = dict(dotted_settings(found)), dict(dotted_settings(wanted))
-    names = [name for name in here if there.get(name) != here[name]]
-    shown = [f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in names[:_SHOWN]]
-    return ", ".join([*shown, "..."] if len(names) > _SHOWN else shown)
-
-
-def dotted_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings within settings by their dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from dotted_settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -1,17 +1,14 @@
 """Run methods over problems into a folder; what is done already is not done again."""
 
-import hashlib
-import platform
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import stopped_by
@@ -22,22 +19,10 @@ from latentseek_agents.evaluation.methods import Method, Work, make_method, meth
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
+from latentseek_agents.evaluation.run_identity import run_settings
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
-__all__ = [
-    "Shard",
-    "Task",
-    "evaluate",
-    "known_outcomes",
-    "model_fingerprint",
-    "perform",
-    "plan",
-    "run_settings",
-    "settings_without_model",
-]
-
-_PACKAGES = ("latentseek-agents", "torch", "transformers", "sympy")
-_FINGERPRINT_VALUES = 1024
+__all__ = ["Shard", "Task", "evaluate", "known_outcomes", "perform", "plan"]
 
 Prompt = Literal["boxed", "json"]
 
@@ -112,51 +97,6 @@ def plan(
         for method in methods
         for problem in mine
     ]
-
-
-def run_settings(backbone: Backbone, config: LatentSeekConfig, *, temperature: float) -> dict[str, Any]:
-    """What must be the same for results to belong together, as plain values.
-
-    Methods, prompts and problems may be added to a run later; all else is in here.
-    """
-    return {
-        "model": backbone.name,
-        "model_hash": model_fingerprint(backbone),
-        "dtype": str(backbone.dtype).removeprefix("torch."),
-        "device": backbone.device.type,
-        **settings_without_model(config, temperature=temperature),
-    }
-
-
-def settings_without_model(config: LatentSeekConfig, *, temperature: float) -> dict[str, Any]:
-    """The part of :func:`run_settings` that is known before a model is loaded."""
-    return {
-        "temperature": temperature,
-        "config": config.model_dump(mode="json", exclude={"prompt"}),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-    }
-
-
-def model_fingerprint(backbone: Backbone) -> str:
-    """A hash of the model: every tensor's name, shape and dtype, and values spread over each of them.
-
-    Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
-    nearly everywhere.
-
-    Example:
-        >>> from latentseek_agents.testing import tiny_backbone
-        >>> model_fingerprint(tiny_backbone()) == model_fingerprint(tiny_backbone())
-        True
-    """
-    import torch
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in backbone.model.state_dict().items():
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        flat = value.detach().reshape(-1)
-        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
-        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def perform(
