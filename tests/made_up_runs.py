@@ -35,6 +35,7 @@ def outcome(
         attempts=tuple(attempts),
         chosen=chosen,
         stop_reason=stop_reason,
+        code="made-up",
     )
 
 

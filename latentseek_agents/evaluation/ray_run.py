@@ -21,7 +21,11 @@ from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import Key, Outcome, RunFolder
 from latentseek_agents.evaluation.run import Prompt, Task, known_outcomes, perform, plan
 from latentseek_agents.evaluation.run_file import require_settings
-from latentseek_agents.evaluation.run_identity import run_settings, settings_without_model
+from latentseek_agents.evaluation.run_identity import (
+    code_fingerprint,
+    run_settings,
+    settings_without_model,
+)
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
 __all__ = ["evaluate_with_ray"]
@@ -127,6 +131,7 @@ class _Worker:
         self._config = LatentSeekConfig(**config)
         self._temperature = temperature
         self._settings = run_settings(self._backbone, self._config, temperature=temperature)
+        self._code = code_fingerprint()
         self._pool = ThreadPoolExecutor(batch, thread_name_prefix="evaluate")
         self._methods: dict[str, Method] = {}
 
@@ -145,7 +150,7 @@ class _Worker:
         }
 
     def _perform(self, task: Task) -> Outcome:
-        return perform(task, self._methods[task.key.method], self._config, "")
+        return perform(task, self._methods[task.key.method], self._config, "", code=self._code)
 
 
 def _to_row(task: Task) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class Outcome:
         digest: Of question and known answer; None in the lines of earlier versions.
         seconds: Wall clock of the call that ended it: without what an earlier process did of it, or another
             method whose samples it took over. None in the lines of earlier versions.
+        code: Fingerprint of the code that ended it. None in the lines of earlier versions.
     """
 
     key: Key
@@ -134,6 +135,7 @@ class Outcome:
     stop_reason: str | None = None
     digest: str | None = None
     seconds: float | None = None
+    code: str | None = None
 
     @property
     def right(self) -> bool:
@@ -157,6 +159,7 @@ class Outcome:
                 "stop_reason": self.stop_reason,
                 "digest": self.digest,
                 "seconds": self.seconds,
+                "code": self.code,
             }
         )
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -281,6 +284,7 @@ def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome
                 stop_reason=value["stop_reason"],
                 digest=value.get("digest"),
                 seconds=value.get("seconds"),
+                code=value.get("code"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None

@@ -19,7 +19,7 @@ from latentseek_agents.evaluation.methods import Method, Work, make_method, meth
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
-from latentseek_agents.evaluation.run_identity import run_settings
+from latentseek_agents.evaluation.run_identity import code_fingerprint, run_settings
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
 __all__ = ["Shard", "Task", "evaluate", "known_outcomes", "perform", "plan"]
@@ -106,6 +106,7 @@ def perform(
     run: str,
     unfinished: UnfinishedSearches | None = None,
     drawn: DrawnSamples | None = None,
+    code: str | None = None,
 ) -> Outcome:
     """Do one task. A problem that cannot be worked on (it is too long, say) has a wrong answer.
 
@@ -118,6 +119,7 @@ def perform(
         run: The run's fingerprint.
         unfinished: Where searches are kept after each iteration, and gone on with if one is there.
         drawn: Samples that other methods have drawn.
+        code: Fingerprint of the code that does it.
 
     Raises:
         ConfigError: A setting is out of range, which is no matter of this problem.
@@ -145,6 +147,7 @@ def perform(
         stop_reason=work.stop_reason,
         digest=task.problem.digest,
         seconds=time.monotonic() - began,
+        code=code,
     )
 
 
@@ -204,6 +207,7 @@ def evaluate(
     part = shard or Shard()
     made = {name: make_method(name, backbone, temperature=temperature) for name in method_names(methods)}
     settings = run_settings(backbone, base, temperature=temperature)
+    code = code_fingerprint()  # now: the sources may be others when the last outcome is written
     stop = threading.Event()
     tasks = plan(problems, list(made), prompts, part)
     with RunFolder(out, settings, part.name) as folder:
@@ -220,7 +224,8 @@ def evaluate(
 
         def work(task: Task) -> Outcome:
             with stopped_by(stop):
-                return perform(task, made[task.key.method], base, folder.fingerprint, unfinished, drawn)
+                method = made[task.key.method]
+                return perform(task, method, base, folder.fingerprint, unfinished, drawn, code)
 
         def keep(outcome: Outcome) -> None:
             folder.append(outcome)

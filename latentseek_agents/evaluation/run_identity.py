@@ -1,17 +1,22 @@
-"""What must be the same for results to belong together."""
+"""What must be the same for results to belong together, and which code made them."""
 
 import hashlib
 import json
+import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import latentseek_agents
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.errors import LatentSeekError
 from latentseek_agents.engine.prompts import prompt_for
 
 __all__ = [
+    "code_fingerprint",
     "model_fingerprint",
     "prompt_fingerprint",
     "run_settings",
@@ -98,3 +103,30 @@ def _probed(backbone: Backbone, prompt: Any) -> list[int] | str:
         return backbone.encode_prompt(prompt_for(_PROBE, prompt), chat_template=timeless)
     except LatentSeekError as error:
         return type(error).__name__
+
+
+def code_fingerprint() -> str | None:
+    """A hash of this package's own sources, as they lie on the disk: the same, installed or from a checkout.
+
+    It takes some milliseconds. None where there are no sources to be read.
+
+    Example:
+        >>> code_fingerprint() == code_fingerprint()
+        True
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    sources = list(_sources(Path(latentseek_agents.__file__).parent))
+    for name, path in sources:
+        content = path.read_bytes().replace(b"\r\n", b"\n")  # as git may check it out on Windows
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest() if sources else None
+
+
+def _sources(root: Path) -> Iterator[tuple[str, Path]]:
+    """Files by their names within the package; in a checkout two of its folders are links."""
+    for folder, below, files in os.walk(root, followlinks=True):
+        below.sort()
+        for name in sorted(files):
+            if name.endswith(".py"):
+                path = Path(folder, name)
+                yield path.relative_to(root).as_posix(), path

@@ -1,8 +1,11 @@
-"""When two evaluations are one run: models, prompts, settings of earlier versions."""
+"""When two evaluations are one run: models, prompts, settings of earlier versions, and the code."""
 
 import json
 import re
+import tomllib
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +17,19 @@ from latentseek_agents.evaluation import run_identity
 from latentseek_agents.evaluation.analysis import analyse_run
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import read_outcomes
+from latentseek_agents.evaluation.report import remarks, write_report
 from latentseek_agents.evaluation.run import evaluate
 from latentseek_agents.evaluation.run_file import claim_run, read_settings, require_settings
 from latentseek_agents.evaluation.run_identity import (
+    code_fingerprint,
     model_fingerprint,
     prompt_fingerprint,
     settings_without_model,
 )
 from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
+from tests.made_up_runs import attempt, outcome, write_run
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = LatentSeekConfig(max_new_tokens=4)
 PROBLEMS = [Problem("made up", number, f"What is {number} + 1?", str(number + 1)) for number in range(2)]
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
@@ -168,3 +175,77 @@ def test_a_run_json_without_a_fingerprint_is_none_of_ours(tmp_path):
     stored(tmp_path, run=None)
     with pytest.raises(InputError, match=r"is not the run.json of an evaluation"):
         read_settings(tmp_path)
+
+
+def test_every_package_is_in_the_hash_of_the_code():
+    """The links of a checkout are followed, and what lies elsewhere is left alone."""
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    names = {name for name, _ in run_identity._sources(ROOT / "latentseek_agents")}
+    folders = {".".join(Path("latentseek_agents", name).parent.parts) for name in names}
+    assert folders == set(packages)
+    assert {"graphs/decisions.py", "tools/steps.py", "evaluation/run.py"} <= names
+
+
+def test_the_hash_of_the_code_is_that_of_its_contents(tmp_path, monkeypatch):
+    def hashed(folder, content, name="a.py"):
+        target = tmp_path / folder / "below" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        monkeypatch.setattr("latentseek_agents.__file__", str(tmp_path / folder / "__init__.py"))
+        return code_fingerprint()
+
+    one = hashed("one", b"x = 1\n")
+    assert one == hashed("two", b"x = 1\n") == hashed("windows", b"x = 1\r\n")
+    assert len({one, hashed("three", b"x = 2\n"), hashed("four", b"x = 1\n", "b.py")}) == 3
+    assert hashed("one", b"compiled", "a.pyc") == one
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("latentseek_agents.__file__", str(tmp_path / "empty" / "__init__.py"))
+    assert code_fingerprint() is None
+
+
+def test_results_state_which_code_made_them(model, tmp_path, monkeypatch):
+    backbone = Backbone.from_model(model, tiny_tokenizer())
+    evaluate(backbone, PROBLEMS[:1], methods=["cot"], out=tmp_path, config=CONFIG)
+    assert [one.code for one in read_outcomes(tmp_path)] == [code_fingerprint()]
+    assert remarks(analyse_run(tmp_path)) == cut_off(1)
+    monkeypatch.setattr("latentseek_agents.evaluation.run.code_fingerprint", lambda: "changed")
+    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+    assert analyse_run(tmp_path).codes == {code_fingerprint(): 1, "changed": 1}
+
+
+def cut_off(count):
+    """What there is to say of a tiny model's four tokens."""
+    cut = f"made up · boxed: cot: {count} of {count} answers ran into the limit of tokens; "
+    return [f"{cut}a larger max_new_tokens lets them end"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        (["a", "a", "a"], []),
+        (
+            ["a", "b", "b"],
+            ["2 versions of the code made these 3 results (1 by a, 2 by b); methods may differ"],
+        ),
+        (["a", "a", None], ["1 of 3 results do not state which version of the code made them"]),
+        ([None, None, None], ["3 of 3 results do not state which version of the code made them"]),
+        (
+            ["a", None, "b"],
+            ["2 versions of the code made these 3 results (1 by a, 1 by b)", "1 of 3 results do"],
+        ),
+    ],
+)
+def test_a_report_says_if_several_versions_made_it(tmp_path, codes, told):
+    made = [
+        replace(outcome("cot", number, [attempt(0, "4", True)]), code=code)
+        for number, code in enumerate(codes)
+    ]
+    run = analyse_run(write_run(tmp_path / "run", made))
+    found = remarks(run)
+    assert len(found) == len(told)
+    assert all(line.startswith(start) for line, start in zip(found, told, strict=True))
+    write_report([run], tmp_path / "out")
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf-8").replace("\\", "")
+        assert all(start in text for start in told)
+        assert ("version" in text) is bool(told)

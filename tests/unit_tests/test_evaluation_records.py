@@ -16,7 +16,7 @@ def outcome_of(folder: RunFolder, number: int, **changes: Any) -> Outcome:
     return replace(plain, **changes)
 
 
-@pytest.mark.parametrize("missing", ['"digest": null', '"seconds": null', '"samples": 1'])
+@pytest.mark.parametrize("missing", ['"digest": null', '"seconds": null', '"code": null', '"samples": 1'])
 def test_lines_of_earlier_versions_are_read(tmp_path, missing):
     with RunFolder(tmp_path, {}) as folder:
         folder.append(outcome_of(folder, 0))
@@ -28,7 +28,7 @@ def test_lines_of_earlier_versions_are_read(tmp_path, missing):
 
 def test_all_that_an_outcome_says_is_read_back(tmp_path):
     with RunFolder(tmp_path, {}) as folder:
-        said = outcome_of(folder, 0, digest="d", seconds=1.5, stop_reason="passed")
+        said = outcome_of(folder, 0, digest="d", seconds=1.5, code="c", stop_reason="passed")
         folder.append(said)
     assert read_outcomes(tmp_path) == [said]
 
