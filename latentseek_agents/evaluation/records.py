@@ -4,7 +4,7 @@ A folder holds ``run.json`` (what is run: models, settings, versions) and one ``
 process that ever wrote to it. A line is an attempt, or the outcome that ends the attempts of one problem.
 The lines of a problem are written at once when it is done, under a lock on the file; what a killed process
 left half written is cut off by the next one, and a problem without an outcome counts as not done. Searches
-under way are in the folder ``unfinished`` until then.
+under way are in the folder ``unfinished`` until then. Each line bears the fingerprint in ``run.json``.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from latentseek_agents.engine.errors import InputError
+from latentseek_agents.evaluation.questions import KnownQuestions, Question
 from latentseek_agents.evaluation.run_file import claim_run, read_settings
 
 __all__ = ["AttemptRecord", "Key", "Outcome", "RunFolder", "read_outcomes"]
@@ -138,6 +139,11 @@ class Outcome:
     code: str | None = None
 
     @property
+    def question(self) -> Question:
+        """What was asked, as far as the line tells."""
+        return Question(self.reference, self.digest)
+
+    @property
     def right(self) -> bool:
         """Whether the method's answer is right; a comparison that could not be finished is not."""
         return self.attempts[self.chosen].right is True
@@ -227,7 +233,16 @@ class RunFolder:
         self._writing.release()
 
     def append(self, outcome: Outcome) -> None:
-        """Write an outcome and its attempts; on return they are with the operating system."""
+        """Write an outcome and its attempts; on return they are with the operating system.
+
+        Raises:
+            InputError: It is another run's.
+        """
+        if outcome.run != self.fingerprint:
+            raise InputError(
+                f"an outcome of run {outcome.run!r} is no part of run {self.fingerprint!r} in {self.path}; "
+                "make it with the folder's fingerprint"
+            )
         with self._lock:
             self._file.write(outcome.to_lines())
             self._file.flush()
@@ -247,23 +262,38 @@ def read_outcomes(path: str | Path) -> list[Outcome]:
     Lines that belong to no outcome (of a process that was killed) are left out.
 
     Raises:
-        InputError: The folder holds no run, or a line in it is none of ours.
+        InputError: The folder holds no run, a line in it is none of ours or another run's, or methods have
+            worked on different questions of the same number.
     """
     folder = Path(path)
-    read_settings(folder)
+    run = str(read_settings(folder)["run"])
     found: dict[Key, Outcome] = {}
+    questions = KnownQuestions()
     for file in sorted(folder.glob("attempts-*.jsonl")):
-        for outcome in _outcomes(str(file), _complete_lines(file)):
-            found.setdefault(outcome.key, outcome)
+        for outcome in _outcomes(str(file), _complete_lines(file), run):
+            key = outcome.key
+            if not questions.add(key.dataset, key.problem, outcome.question):
+                raise InputError(
+                    f"{file}: {key.method} ({key.prompt}) worked on another problem {key.problem} of "
+                    f"{key.dataset!r} than other methods in {folder}, so they cannot be compared; evaluate "
+                    "each file of problems into a folder of its own, and remove the lines of one of them here"
+                )
+            found.setdefault(key, outcome)
     return [found[key] for key in sorted(found)]
 
 
-def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome]:
+def _outcomes(name: str, lines: Iterable[tuple[int, bytes]], run: str | None = None) -> Iterator[Outcome]:
+    """Outcomes in lines, each with its attempts; all must be of the same run if one is named."""
     waiting: dict[Key, list[AttemptRecord]] = {}
     names = {f.name for f in fields(AttemptRecord)}
     for number, line in lines:
         try:
             value = json.loads(line)
+            if run not in (None, value["run"]):
+                raise InputError(
+                    f"{name}, line {number} is of run {value['run']!r}, but the run.json beside it is of run "
+                    f"{run!r}; move the file, or these lines, to a folder with the run.json of their own run"
+                )
             key = Key(value["dataset"], value["prompt"], value["method"], value["problem"])
             if value["kind"] == "attempt":
                 attempt = AttemptRecord(**{name: value[name] for name in names if name in value})
@@ -286,6 +316,8 @@ def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome
                 seconds=value.get("seconds"),
                 code=value.get("code"),
             )
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None
 

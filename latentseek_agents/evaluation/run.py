@@ -18,6 +18,7 @@ from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.questions import KnownQuestions, Question
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
 from latentseek_agents.evaluation.run_identity import code_fingerprint, run_settings
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
@@ -256,11 +257,14 @@ def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]
     if not Path(out, "run.json").exists():
         return {}
     known = {outcome.key: outcome for outcome in read_outcomes(out)}
+    questions = KnownQuestions()
+    for key, outcome in known.items():
+        questions.add(key.dataset, key.problem, outcome.question)
     for task in tasks:
-        digest = known[task.key].digest if task.key in known else None
-        if digest not in (None, task.problem.digest):
+        problem = task.problem
+        if not questions.add(problem.dataset, problem.number, Question(problem.reference, problem.digest)):
             raise InputError(
-                f"{out} has results of another problem {task.key.problem} of {task.key.dataset!r}; use the "
+                f"{out} has results of another problem {problem.number} of {problem.dataset!r}; use the "
                 "file that they were made with, or name another folder"
             )
     return known

@@ -1,12 +1,27 @@
 """A run's folder: what is written and read back, whatever was killed, copied or half written."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from latentseek_agents import LatentSeekConfig
 from latentseek_agents.engine.errors import InputError
+from latentseek_agents.evaluation.analysis import analyse_run
+from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
+from latentseek_agents.evaluation.run import evaluate
+from latentseek_agents.testing import tiny_backbone
+from tests.made_up_runs import attempt, outcome, write_run
+
+CONFIG = LatentSeekConfig(max_new_tokens=4, max_iterations=1, fraction=0.5)
+PROBLEMS = [Problem("made up", number, f"What is {number} + 1?", str(number + 1)) for number in range(3)]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
 
 
 def outcome_of(folder: RunFolder, number: int, **changes: Any) -> Outcome:
@@ -79,3 +94,94 @@ def test_a_strange_line_is_named(tmp_path):
         read_outcomes(tmp_path)
     with pytest.raises(InputError, match=r"no run.json"):
         read_outcomes(tmp_path / "nowhere")
+
+
+# Lines of other runs, and of other questions.
+
+
+def test_lines_of_another_run_are_not_counted(tmp_path):
+    with RunFolder(tmp_path / "one", {"seed": 0}) as one:
+        one.append(outcome_of(one, 0))
+    with RunFolder(tmp_path / "two", {"seed": 1}, "1-of-2") as two:
+        two.append(outcome_of(two, 1))
+    file = two.path / "attempts-1-of-2.jsonl"
+    file.rename(one.path / file.name)
+    with pytest.raises(InputError) as refused:
+        analyse_run(one.path)
+    message = str(refused.value)
+    assert f"{one.path / file.name}, line 1 is of run '{two.fingerprint}'" in message
+    assert f"is of run '{one.fingerprint}'; move the file" in message
+    (one.path / file.name).rename(file)
+    assert len(read_outcomes(one.path)) == len(read_outcomes(two.path)) == 1
+
+
+def test_an_outcome_of_another_run_is_not_written(tmp_path):
+    with RunFolder(tmp_path, {}) as folder:
+        with pytest.raises(InputError, match="of run 'another' is no part of run"):
+            folder.append(outcome_of(folder, 0, run="another"))
+        folder.append(outcome_of(folder, 0))
+    assert len(read_outcomes(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("change", [{"question": "Name a colour."}, {"reference": "1001"}])
+@pytest.mark.parametrize("second", [{"methods": ["sc:2"]}, {"methods": ["cot"], "prompts": ["json"]}])
+def test_other_questions_of_the_same_numbers_are_refused_before_any_work(
+    backbone, tmp_path, monkeypatch, change, second
+):
+    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("*.json*")}
+    monkeypatch.setattr("latentseek_agents.evaluation.run.perform", None)  # whoever works fails
+    others = [replace(problem, **change) for problem in PROBLEMS]
+    with pytest.raises(InputError, match=r"has results of another problem 0 of 'made up'; use the file"):
+        evaluate(backbone, others, **second, out=tmp_path, config=CONFIG)
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("*.json*")} == before
+
+
+def test_without_digests_the_known_answers_decide(backbone, tmp_path):
+    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+    file = tmp_path / "attempts-0-of-1.jsonl"
+    file.write_text(re.sub(r', "digest": "\w+"', "", file.read_text()))
+    others = [replace(problem, reference="1001") for problem in PROBLEMS]
+    with pytest.raises(InputError, match="has results of another problem 0"):
+        evaluate(backbone, others, methods=["sc:2"], out=tmp_path, config=CONFIG)
+    evaluate(backbone, PROBLEMS, methods=["sc:2"], out=tmp_path, config=CONFIG)
+    assert len(read_outcomes(tmp_path)) == 6
+
+
+def test_other_questions_of_other_numbers_are_welcome(backbone, tmp_path):
+    evaluate(backbone, PROBLEMS[:2], methods=["cot"], out=tmp_path, config=CONFIG)
+    evaluate(backbone, PROBLEMS[2:], methods=["sc:2"], out=tmp_path, config=CONFIG)
+    assert [outcome.key.problem for outcome in read_outcomes(tmp_path)] == [0, 1, 2]
+
+
+def mixed(*second: Outcome) -> list[Outcome]:
+    first = replace(outcome("cot", 0, [attempt(0, "4", True)]), digest="one")
+    return [first, *second]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"digest": "another"},
+        {"reference": "5"},
+        {"reference": "5", "digest": None},
+        {"key": Key("sums", "json", "cot", 0), "digest": "another"},
+        {"key": Key("sums", "boxed", "cot", 0), "digest": "another"},
+    ],
+)
+def test_different_questions_in_one_folder_are_not_paired(tmp_path, other):
+    made = outcome("sc:2", 0, [attempt(0, "4", True), attempt(1, "4", True)])
+    second = replace(made, **({"digest": "one"} | other))
+    run = write_run(tmp_path, mixed(second))
+    with pytest.raises(InputError, match=r"worked on another problem 0 of 'sums' than other methods in"):
+        analyse_run(run)
+
+
+def test_two_questions_are_told_apart_across_a_line_that_states_none(tmp_path):
+    unstated = outcome("bon:2", 0, [attempt(0, "4", True)])
+    other = replace(outcome("sc:2", 0, [attempt(0, "4", True)]), digest="another")
+    write_run(tmp_path, [unstated, *mixed(other)])
+    with pytest.raises(InputError, match="worked on another problem"):
+        read_outcomes(tmp_path)
+    write_run(tmp_path, [unstated, *mixed()])
+    assert len(read_outcomes(tmp_path)) == 2
