@@ -7,7 +7,9 @@ left half written is cut off by the next one, and a problem without an outcome c
 under way are in the folder ``unfinished`` until then. Each line bears the fingerprint in ``run.json``.
 """
 
+import io
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -213,8 +215,10 @@ class RunFolder:
                 f"another process is writing to {target}; wait for it, or share the work with --shard"
             ) from None
         _cut_half_a_line(target)
-        self._file = target.open("ab")
+        # Without a buffer, which would keep what could not be written and try again when it is closed.
+        self._file = target.open("ab", buffering=0)
         self._lock = threading.Lock()
+        self._torn: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -233,10 +237,10 @@ class RunFolder:
         self._writing.release()
 
     def append(self, outcome: Outcome) -> None:
-        """Write an outcome and its attempts; on return they are with the operating system.
+        """Write an outcome and its attempts, all or nothing; on return they are with the operating system.
 
         Raises:
-            InputError: It is another run's.
+            InputError: It cannot be written (the disk is full, say), or is another run's.
         """
         if outcome.run != self.fingerprint:
             raise InputError(
@@ -244,8 +248,30 @@ class RunFolder:
                 "make it with the folder's fingerprint"
             )
         with self._lock:
-            self._file.write(outcome.to_lines())
-            self._file.flush()
+            if self._torn is not None:
+                raise InputError(self._torn)
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                _write_whole(self._file, outcome.to_lines())
+            except BaseException as error:
+                self._take_back(end, error)
+                if isinstance(error, OSError):
+                    raise InputError(
+                        f"{self._file.name} cannot be written: {error}; make room or mend what is wrong, and "
+                        "call again: what was written before is kept, and the rest is done again"
+                    ) from error
+                raise
+
+    def _take_back(self, end: int, error: BaseException) -> None:
+        """Cut off what was written of an outcome: whatever came behind half a line could not be read."""
+        try:
+            self._file.truncate(end)
+        except OSError as another:
+            self._torn = (
+                f"{self._file.name} ends in half a line ({error!r}), which could not be cut off ({another}): "
+                "nothing more is written to it; mend what is wrong and call again, which cuts it off and "
+                "does again what is missing"
+            )
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Say what is run here; of processes that begin at the same time, one is the first.
@@ -320,6 +346,13 @@ def _outcomes(name: str, lines: Iterable[tuple[int, bytes]], run: str | None = N
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None
+
+
+def _write_whole(file: io.FileIO, content: bytes) -> None:
+    """Write all of it: a single call may write less, for instance what is left of the disk."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _complete_lines(file: Path) -> Iterable[tuple[int, bytes]]:

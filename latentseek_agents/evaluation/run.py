@@ -1,5 +1,6 @@
 """Run methods over problems into a folder; what is done already is not done again."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,8 @@ from latentseek_agents.evaluation.run_identity import code_fingerprint, run_sett
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
 __all__ = ["Shard", "Task", "evaluate", "known_outcomes", "perform", "plan"]
+
+_log = logging.getLogger(__name__)
 
 Prompt = Literal["boxed", "json"]
 
@@ -189,7 +192,7 @@ def evaluate(
     Raises:
         ConfigError: A setting is out of range.
         InputError: The folder holds another run or results of other problems, another process writes this
-            shard, or two problems have the same name and number.
+            shard, two problems have the same name and number, or an outcome cannot be written.
 
     Example:
         >>> import tempfile
@@ -245,7 +248,15 @@ def evaluate(
                 pool.shutdown(cancel_futures=True)
                 for future in running:  # what came to its end meanwhile was paid for
                     if not future.cancelled() and future.exception() is None:
-                        keep(future.result())
+                        _kept_at_the_end(keep, future.result())
+
+
+def _kept_at_the_end(keep: Callable[[Outcome], None], outcome: Outcome) -> None:
+    """Keep what came to its end after an error; where that fails, the error before it is the one to tell."""
+    try:
+        keep(outcome)
+    except InputError as error:
+        _log.warning("the outcome of problem %s is lost: %s", outcome.key.problem, error)
 
 
 def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]:

@@ -1,6 +1,10 @@
 """A run's folder: what is written and read back, whatever was killed, copied or half written."""
 
+import errno
 import re
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +12,11 @@ import pytest
 
 from latentseek_agents import LatentSeekConfig
 from latentseek_agents.engine.errors import InputError
+from latentseek_agents.evaluation import records
 from latentseek_agents.evaluation.analysis import analyse_run
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
-from latentseek_agents.evaluation.run import evaluate
+from latentseek_agents.evaluation.run import evaluate, perform
 from latentseek_agents.testing import tiny_backbone
 from tests.made_up_runs import attempt, outcome, write_run
 
@@ -185,3 +190,130 @@ def test_two_questions_are_told_apart_across_a_line_that_states_none(tmp_path):
         read_outcomes(tmp_path)
     write_run(tmp_path, [unstated, *mixed()])
     assert len(read_outcomes(tmp_path)) == 2
+
+
+# What cannot be written.
+
+FULL_DISK = """
+import resource, sys
+from latentseek_agents.engine.errors import InputError
+from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
+
+def outcome(folder, number, size):
+    made = AttemptRecord(attempt=0, answer="1", right=True, text="x" * size)
+    return Outcome(key=Key("d", "boxed", "cot", number), run=folder.fingerprint, seed=0, reference="1",
+                   attempts=(made,), chosen=0)
+
+with RunFolder(sys.argv[1], {}) as folder:
+    folder.append(outcome(folder, 0, 100))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        folder.append(outcome(folder, 1, 20_000))
+    except InputError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    folder.append(outcome(folder, 2, 100))
+print([one.key.problem for one in read_outcomes(sys.argv[1])])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of that kind")
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    told, found = run.stdout.splitlines()
+    assert "attempts-0-of-1.jsonl cannot be written: [Errno 27]" in told
+    assert "make room or mend what is wrong, and call again" in told
+    assert found == "[0, 2]"
+
+
+def half_written(monkeypatch: pytest.MonkeyPatch, fails: int, error: BaseException) -> None:
+    """The writing of that number, counted from 0, breaks off in the middle."""
+    whole, count = records._write_whole, iter(range(1000))
+
+    def write(file, content):
+        if next(count) == fails:
+            file.write(content[: len(content) // 2])
+            raise error
+        whole(file, content)
+
+    monkeypatch.setattr(records, "_write_whole", write)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_what_breaks_off_in_an_evaluation_is_done_again(backbone, tmp_path, monkeypatch, error):
+    methods = ["cot", "sc:2", "psrm"]
+    with monkeypatch.context() as patch:
+        half_written(patch, 3, error)
+        expected = InputError if isinstance(error, OSError) else KeyboardInterrupt
+        with pytest.raises(expected):
+            evaluate(backbone, PROBLEMS, methods=methods, out=tmp_path, config=CONFIG, batch=2)
+    kept = read_outcomes(tmp_path)
+    assert 3 <= len(kept) < 9  # the lost one, and those that were not begun
+    seen: list[Outcome] = []
+    evaluate(
+        backbone, PROBLEMS, methods=methods, out=tmp_path, config=CONFIG, batch=2, on_outcome=seen.append
+    )
+    assert {one.key for one in seen}.isdisjoint(one.key for one in kept)
+    assert len(read_outcomes(tmp_path)) == len(seen) + len(kept) == 9
+
+
+def test_the_error_that_ended_a_run_is_the_one_that_is_told(backbone, tmp_path, monkeypatch, caplog):
+    """And not that the disk was full when the others were to be kept, too."""
+    all_done = threading.Barrier(len(PROBLEMS))
+
+    def performed(*arguments):
+        outcome = perform(*arguments)
+        all_done.wait(60)
+        return outcome
+
+    def fill_the_disk(_):
+        half_written(monkeypatch, 0, OSError(errno.ENOSPC, "No space left on device"))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("latentseek_agents.evaluation.run.perform", performed)
+    with pytest.raises(ZeroDivisionError):
+        evaluate(
+            backbone,
+            PROBLEMS,
+            methods=["cot"],
+            out=tmp_path,
+            config=CONFIG,
+            batch=len(PROBLEMS),
+            on_outcome=fill_the_disk,
+        )
+    assert "is lost: " in caplog.text
+    assert "No space left" in caplog.text
+    assert (
+        len(read_outcomes(tmp_path)) == len(PROBLEMS) - 1
+    )  # that writing fails, and the one after it does not
+
+
+def test_behind_half_a_line_that_cannot_be_cut_off_nothing_is_written(tmp_path, monkeypatch):
+    with RunFolder(tmp_path, {}) as folder:
+        folder.append(outcome_of(folder, 0))
+
+        class Stuck(type(folder._file)):  # type: ignore[misc]
+            def truncate(self, size=None):
+                raise OSError(errno.EIO, "Input/output error")
+
+        folder._file.close()
+        folder._file = Stuck(tmp_path / "attempts-0-of-1.jsonl", "ab")
+        with monkeypatch.context() as patch:
+            half_written(patch, 0, OSError(errno.ENOSPC, "No space left on device"))
+            with pytest.raises(InputError, match=r"cannot be written: .*No space left"):
+                folder.append(outcome_of(folder, 1))
+        size = (tmp_path / "attempts-0-of-1.jsonl").stat().st_size
+        for _ in range(2):
+            with pytest.raises(
+                InputError, match=r"ends in half a line .*No space left.* could not be cut off"
+            ):
+                folder.append(outcome_of(folder, 2))
+        assert (tmp_path / "attempts-0-of-1.jsonl").stat().st_size == size
+        assert read_outcomes(tmp_path) == [outcome_of(folder, 0)]
+    with RunFolder(tmp_path, {}) as folder:
+        folder.append(outcome_of(folder, 1))
+    assert read_outcomes(tmp_path) == [outcome_of(folder, 0), outcome_of(folder, 1)]
