@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,15 @@ def outcome(
         attempts=tuple(attempts),
         chosen=chosen,
         stop_reason=stop_reason,
+        code="made-up",
     )
 
 
 def write_run(folder: Path, outcomes: Iterable[Outcome], **settings: Any) -> Path:
-    """A run's folder with these outcomes."""
+    """A run's folder with these outcomes, as outcomes of that run."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {"run": "made-up", "schema": 1, "model": "made-up-model", "config": {}} | settings
     (folder / "run.json").write_text(json.dumps(values), encoding="utf-8")
-    lines = b"".join(one.to_lines() for one in outcomes)
+    lines = b"".join(replace(one, run=str(values["run"])).to_lines() for one in outcomes)
     (folder / "attempts-0-of-1.jsonl").write_bytes(lines)
     return folder

@@ -256,7 +256,11 @@ class Backbone:
         return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
 
     def encode_prompt(
-        self, prompt: str | Sequence[Message] | Sequence[int], *, add_special_tokens: bool = False
+        self,
+        prompt: str | Sequence[Message] | Sequence[int],
+        *,
+        add_special_tokens: bool = False,
+        chat_template: str | None = None,
     ) -> list[int]:
         """Token ids of a prompt in the model's chat format.
 
@@ -267,6 +271,7 @@ class Backbone:
                 output does is taken as it is, with its control tokens; a model without a chat template takes
                 every string so, and gets messages as plain text. Token ids stay what they are.
             add_special_tokens: Let the tokenizer add its own special tokens to the formatted text, too.
+            chat_template: Stands in for the tokenizer's own, if that has one.
 
         Returns:
             Token ids.
@@ -274,7 +279,7 @@ class Backbone:
         Raises:
             InputError: It leaves no room for an answer in the context window.
         """
-        ids = self._encoded(prompt, add_special_tokens)
+        ids = self._encoded(prompt, add_special_tokens, chat_template)
         if len(ids) >= self.context_window:
             raise InputError(
                 f"the question takes {len(ids)} tokens, but {self.name} has a context window of "
@@ -282,7 +287,9 @@ class Backbone:
             )
         return ids
 
-    def _encoded(self, prompt: str | Sequence[Any], add_special_tokens: bool) -> list[int]:
+    def _encoded(
+        self, prompt: str | Sequence[Any], add_special_tokens: bool, chat_template: str | None
+    ) -> list[int]:
         template = bool(getattr(self.tokenizer, "chat_template", None))
         whole = isinstance(prompt, str) and (not template or self._is_formatted(prompt))
         given: list[Any] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
@@ -293,7 +300,7 @@ class Backbone:
             return guard.token_ids(str(prompt), add_special_tokens=add_special_tokens or not template)
         messages = [guard.guarded(message) for message in given]
         if template:
-            text = self._apply_template(messages)
+            text = self._apply_template(messages, chat_template)
             return guard.token_ids(text, add_special_tokens=add_special_tokens)
         parts = [_PLAIN_ROLES.get(m["role"], "") + m["content"] for m in messages]
         return guard.token_ids("\n\n".join([*parts, "Answer:"]), add_special_tokens=True)
@@ -303,12 +310,13 @@ class Backbone:
         control_tokens = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
         return any(opening.startswith(token) and text.startswith(token) for token in control_tokens)
 
-    def _apply_template(self, messages: list[Message]) -> str:
+    def _apply_template(self, messages: list[Message], other: str | None = None) -> str:
         from jinja2 import TemplateError
 
+        options = {} if other is None else {"chat_template": other}
         try:
             formatted = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
+                messages, tokenize=False, add_generation_prompt=True, **options
             )
         except TemplateError as error:
             if messages[0]["role"] != "system" or len(messages) < 2:
@@ -318,7 +326,8 @@ class Backbone:
                 ) from error
             # Some templates know no system role; what it says then opens the first user message.
             merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
-            return self._apply_template([{"role": messages[1]["role"], "content": merged}, *messages[2:]])
+            first: Message = {"role": messages[1]["role"], "content": merged}
+            return self._apply_template([first, *messages[2:]], other)
         return str(formatted)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from latentseek_agents.evaluation.analysis import RunAnalysis
 from latentseek_agents.evaluation.coverage import CoverageRow, coverage_row
 from latentseek_agents.evaluation.equal_cost import SEARCH_KINDS, EqualCost, equal_costs
-from latentseek_agents.evaluation.records import dotted_settings
+from latentseek_agents.evaluation.run_file import dotted_settings
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.statistics import Comparison
 from latentseek_agents.evaluation.summary import Summary, compare_series, summarize

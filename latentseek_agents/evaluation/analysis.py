@@ -11,7 +11,8 @@ from latentseek_agents.evaluation.coverage import CoverageRow, coverage_of_sampl
 from latentseek_agents.evaluation.endings import Endings, endings
 from latentseek_agents.evaluation.equal_cost import EqualCost, equal_cost_rows
 from latentseek_agents.evaluation.plans import read_plan
-from latentseek_agents.evaluation.records import read_outcomes, read_settings
+from latentseek_agents.evaluation.records import read_outcomes
+from latentseek_agents.evaluation.run_file import read_settings
 from latentseek_agents.evaluation.sample_pool import judged_pools, sample_pool
 from latentseek_agents.evaluation.summary import (
     Paired,
@@ -77,6 +78,8 @@ class RunAnalysis:
         folder: What tells it from other runs: its folder's name, with those above it if need be.
         missing: For data set, prompt and method, how many questions are left to work on: planned ones, or,
             where no plan was kept, those that other methods or prompts have worked on.
+        codes: How many outcomes each version of the code has written; under None, lines of versions that did
+            not state it.
     """
 
     name: str
@@ -84,6 +87,7 @@ class RunAnalysis:
     groups: tuple[GroupAnalysis, ...]
     folder: str = ""
     missing: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    codes: Mapping[str | None, int] = field(default_factory=dict)
 
 
 def analyse_group(group: Group) -> GroupAnalysis:
@@ -139,6 +143,7 @@ def analyse_run(folder: str | Path, name: str | None = None, *, label: str | Non
         groups=tuple(analyse_group(group) for group in group_outcomes(outcomes)),
         folder=label or Path(folder).resolve().name,
         missing=Counter(key[:3] for key in sorted(wanted - done)),
+        codes=Counter(outcome.code for outcome in outcomes),
     )
 
 

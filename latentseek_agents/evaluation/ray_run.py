@@ -24,13 +24,11 @@ from latentseek_agents.evaluation.methods import (
 )
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import Key, Outcome, RunFolder, require_settings
-from latentseek_agents.evaluation.run import (
-    Prompt,
-    Task,
-    known_outcomes,
-    perform,
-    plan,
+from latentseek_agents.evaluation.records import Key, Outcome, RunFolder
+from latentseek_agents.evaluation.run import Prompt, Task, known_outcomes, perform, plan
+from latentseek_agents.evaluation.run_file import require_settings
+from latentseek_agents.evaluation.run_identity import (
+    code_fingerprint,
     run_settings,
     settings_without_model,
 )
@@ -192,6 +190,7 @@ class _Worker:
         self._config = LatentSeekConfig(**config)
         self._temperature = temperature
         self._settings = run_settings(self._backbone, self._config, temperature=temperature)
+        self._code = code_fingerprint()
         self._pool = ThreadPoolExecutor(batch, thread_name_prefix="evaluate")
         self._methods: dict[str, Method] = {}
 
@@ -210,7 +209,7 @@ class _Worker:
         }
 
     def _perform(self, task: Task) -> Outcome:
-        return perform(task, self._methods[task.key.method], self._config, "")
+        return perform(task, self._methods[task.key.method], self._config, "", code=self._code)
 
 
 def _to_row(task: Task) -> dict[str, Any]:

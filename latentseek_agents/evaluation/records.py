@@ -4,10 +4,10 @@ A folder holds ``run.json`` (what is run: models, settings, versions) and one ``
 process that ever wrote to it. A line is an attempt, or the outcome that ends the attempts of one problem.
 The lines of a problem are written at once when it is done, under a lock on the file; what a killed process
 left half written is cut off by the next one, and a problem without an outcome counts as not done. Searches
-under way are in the folder ``unfinished`` until then.
+under way are in the folder ``unfinished`` until then. Each line bears the fingerprint in ``run.json``.
 """
 
-import hashlib
+import io
 import json
 import os
 import threading
@@ -20,20 +20,10 @@ from typing import Any, NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from latentseek_agents.engine.errors import InputError
+from latentseek_agents.evaluation.questions import KnownQuestions, Question
+from latentseek_agents.evaluation.run_file import claim_run, read_settings
 
-__all__ = [
-    "AttemptRecord",
-    "Key",
-    "Outcome",
-    "RunFolder",
-    "dotted_settings",
-    "read_outcomes",
-    "read_settings",
-    "require_settings",
-]
-
-_SCHEMA = 1
-_SHOWN = 4
+__all__ = ["AttemptRecord", "Key", "Outcome", "RunFolder", "read_outcomes"]
 
 
 class Key(NamedTuple):
@@ -138,6 +128,7 @@ class Outcome:
         digest: Of question and known answer; None in the lines of earlier versions.
         seconds: Wall clock of the call that ended it: without what an earlier process did of it, or another
             method whose samples it took over. None in the lines of earlier versions.
+        code: Fingerprint of the code that ended it. None in the lines of earlier versions.
     """
 
     key: Key
@@ -149,6 +140,12 @@ class Outcome:
     stop_reason: str | None = None
     digest: str | None = None
     seconds: float | None = None
+    code: str | None = None
+
+    @property
+    def question(self) -> Question:
+        """What was asked, as far as the line tells."""
+        return Question(self.reference, self.digest)
 
     @property
     def right(self) -> bool:
@@ -172,6 +169,7 @@ class Outcome:
                 "stop_reason": self.stop_reason,
                 "digest": self.digest,
                 "seconds": self.seconds,
+                "code": self.code,
             }
         )
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -219,8 +217,10 @@ class RunFolder:
                 f"another process is writing to {target}; wait for it, or share the work with --shard"
             ) from None
         _cut_half_a_line(target)
-        self._file = target.open("ab")
+        # Without a buffer, which would keep what could not be written and try again when it is closed.
+        self._file = target.open("ab", buffering=0)
         self._lock = threading.Lock()
+        self._torn: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -239,10 +239,41 @@ class RunFolder:
         self._writing.release()
 
     def append(self, outcome: Outcome) -> None:
-        """Write an outcome and its attempts; on return they are with the operating system."""
+        """Write an outcome and its attempts, all or nothing; on return they are with the operating system.
+
+        Raises:
+            InputError: It cannot be written (the disk is full, say), or is another run's.
+        """
+        if outcome.run != self.fingerprint:
+            raise InputError(
+                f"an outcome of run {outcome.run!r} is no part of run {self.fingerprint!r} in {self.path}; "
+                "make it with the folder's fingerprint"
+            )
         with self._lock:
-            self._file.write(outcome.to_lines())
-            self._file.flush()
+            if self._torn is not None:
+                raise InputError(self._torn)
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                _write_whole(self._file, outcome.to_lines())
+            except BaseException as error:
+                self._take_back(end, error)
+                if isinstance(error, OSError):
+                    raise InputError(
+                        f"{self._file.name} cannot be written: {error}; make room or mend what is wrong, and "
+                        "call again: what was written before is kept, and the rest is done again"
+                    ) from error
+                raise
+
+    def _take_back(self, end: int, error: BaseException) -> None:
+        """Cut off what was written of an outcome: whatever came behind half a line could not be read."""
+        try:
+            self._file.truncate(end)
+        except OSError as another:
+            self._torn = (
+                f"{self._file.name} ends in half a line ({error!r}), which could not be cut off ({another}): "
+                "nothing more is written to it; mend what is wrong and call again, which cuts it off and "
+                "does again what is missing"
+            )
 
     def claim(self, settings: Mapping[str, Any]) -> None:
         """Say what is run here; of processes that begin at the same time, one is the first.
@@ -250,57 +281,7 @@ class RunFolder:
         Raises:
             InputError: The folder is another run's.
         """
-        wanted = json.loads(json.dumps({"schema": _SCHEMA, **settings}))
-        self.fingerprint = _fingerprint(wanted)
-        target = self.path / "run.json"
-        with FileLock(self.path / ".run.json.lock"):
-            if not target.exists():
-                temporary = target.with_suffix(".partial")
-                text = json.dumps({"run": self.fingerprint, **wanted}, indent=2, ensure_ascii=False)
-                temporary.write_text(text + "\n", encoding="utf-8")
-                os.replace(temporary, target)
-        found = read_settings(self.path)
-        if found.get("run") != self.fingerprint:
-            raise _another_run(self.path, found, wanted)
-
-
-def require_settings(path: str | Path, wanted: Mapping[str, Any]) -> None:
-    """Refuse a folder whose run differs in these settings; one that holds no run yet is welcome.
-
-    Raises:
-        InputError: It holds another run.
-    """
-    if (Path(path) / "run.json").exists():
-        found, plain = read_settings(path), json.loads(json.dumps(wanted))
-        if any(found.get(name) != value for name, value in plain.items()):
-            raise _another_run(path, found, plain)
-
-
-def _another_run(path: str | Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> InputError:
-    return InputError(
-        f"{path} holds another run ({_difference(found, wanted)}); "
-        "name another folder, or repeat that run's settings to go on with it"
-    )
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """What a run's folder says of it, its fingerprint under ``"run"``.
-
-    Raises:
-        InputError: The folder holds no run.
-    """
-    target = Path(path) / "run.json"
-    try:
-        found = json.loads(target.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        below = sorted(str(other.parent) for other in Path(path).glob("*/run.json"))
-        hint = f"; the folders below it that hold one: {', '.join(below)}" if below else ""
-        raise InputError(f"{path} holds no run: there is no run.json in it{hint}") from None
-    except ValueError as error:
-        raise InputError(f"{target} is not the run.json of an evaluation: {error}") from None
-    if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
-        raise InputError(f"{target} is not the run.json of an evaluation that this version can read")
-    return found
+        self.fingerprint = claim_run(self.path, settings)
 
 
 def read_outcomes(path: str | Path) -> list[Outcome]:
@@ -309,23 +290,38 @@ def read_outcomes(path: str | Path) -> list[Outcome]:
     Lines that belong to no outcome (of a process that was killed) are left out.
 
     Raises:
-        InputError: The folder holds no run, or a line in it is none of ours.
+        InputError: The folder holds no run, a line in it is none of ours or another run's, or methods have
+            worked on different questions of the same number.
     """
     folder = Path(path)
-    read_settings(folder)
+    run = str(read_settings(folder)["run"])
     found: dict[Key, Outcome] = {}
+    questions = KnownQuestions()
     for file in sorted(folder.glob("attempts-*.jsonl")):
-        for outcome in _outcomes(str(file), _complete_lines(file)):
-            found.setdefault(outcome.key, outcome)
+        for outcome in _outcomes(str(file), _complete_lines(file), run):
+            key = outcome.key
+            if not questions.add(key.dataset, key.problem, outcome.question):
+                raise InputError(
+                    f"{file}: {key.method} ({key.prompt}) worked on another problem {key.problem} of "
+                    f"{key.dataset!r} than other methods in {folder}, so they cannot be compared; evaluate "
+                    "each file of problems into a folder of its own, and remove the lines of one of them here"
+                )
+            found.setdefault(key, outcome)
     return [found[key] for key in sorted(found)]
 
 
-def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome]:
+def _outcomes(name: str, lines: Iterable[tuple[int, bytes]], run: str | None = None) -> Iterator[Outcome]:
+    """Outcomes in lines, each with its attempts; all must be of the same run if one is named."""
     waiting: dict[Key, list[AttemptRecord]] = {}
     names = {f.name for f in fields(AttemptRecord)}
     for number, line in lines:
         try:
             value = json.loads(line)
+            if run not in (None, value["run"]):
+                raise InputError(
+                    f"{name}, line {number} is of run {value['run']!r}, but the run.json beside it is of run "
+                    f"{run!r}; move the file, or these lines, to a folder with the run.json of their own run"
+                )
             key = Key(value["dataset"], value["prompt"], value["method"], value["problem"])
             if value["kind"] == "attempt":
                 attempt = AttemptRecord(**{name: value[name] for name in names if name in value})
@@ -346,9 +342,19 @@ def _outcomes(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[Outcome
                 stop_reason=value["stop_reason"],
                 digest=value.get("digest"),
                 seconds=value.get("seconds"),
+                code=value.get("code"),
             )
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}, line {number} is no line of an evaluation: {error!r}") from None
+
+
+def _write_whole(file: io.FileIO, content: bytes) -> None:
+    """Write all of it: a single call may write less, for instance what is left of the disk."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _complete_lines(file: Path) -> Iterable[tuple[int, bytes]]:
@@ -365,24 +371,3 @@ def _cut_half_a_line(path: Path) -> None:
     with path.open("r+b") as file:
         whole = sum(len(line) for line in file if line.endswith(b"\n"))
         file.truncate(whole)
-
-
-def _fingerprint(settings: Mapping[str, Any]) -> str:
-    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    there, here = dict(dotted_settings(found)), dict(dotted_settings(wanted))
-    names = [name for name in here if there.get(name) != here[name]]
-    shown = [f"{name}: {there.get(name)!r} there, {here[name]!r} here" for name in names[:_SHOWN]]
-    return ", ".join([*shown, "..."] if len(names) > _SHOWN else shown)
-
-
-def dotted_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings within settings by their dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from dotted_settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

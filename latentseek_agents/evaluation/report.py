@@ -115,7 +115,7 @@ def incomplete(run: RunAnalysis) -> list[str]:
 
 def remarks(run: RunAnalysis) -> list[str]:
     """What explains most of a method's results and is not the method itself, a sentence each."""
-    found = []
+    found = _code_remarks(run)
     for group in run.groups:
         for one in group.methods:
             method, count = marked(one.method, oracle=one.oracle), one.questions
@@ -144,6 +144,22 @@ def remarks(run: RunAnalysis) -> list[str]:
                     f"{name}: {stuck} of {count} searches had nothing to refine, since the fraction of the "
                     "draft is less than one latent; a larger fraction lets them search"
                 )
+    return found
+
+
+def _code_remarks(run: RunAnalysis) -> list[str]:
+    """Whether one version of the code has made all results, if that is not known to be so."""
+    total, unstated = sum(run.codes.values()), run.codes.get(None, 0)
+    stated = {code: count for code, count in run.codes.items() if code is not None}
+    found = []
+    if len(stated) > 1:
+        shares = ", ".join(f"{count} by {code}" for code, count in stated.items())
+        found.append(
+            f"{len(stated)} versions of the code made these {total} results ({shares}); "
+            "methods may differ because the code does"
+        )
+    if unstated:
+        found.append(f"{unstated} of {total} results do not state which version of the code made them")
     return found
 
 

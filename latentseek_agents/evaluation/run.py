@@ -1,17 +1,15 @@
 """Run methods over problems into a folder; what is done already is not done again."""
 
-import hashlib
-import platform
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import stopped_by
@@ -21,23 +19,14 @@ from latentseek_agents.evaluation.drawn_samples import DrawnSamples, share_sampl
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.plans import add_to_plan
 from latentseek_agents.evaluation.problems import Problem
+from latentseek_agents.evaluation.questions import KnownQuestions, Question
 from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, RunFolder, read_outcomes
+from latentseek_agents.evaluation.run_identity import code_fingerprint, run_settings
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 
-__all__ = [
-    "Shard",
-    "Task",
-    "evaluate",
-    "known_outcomes",
-    "model_fingerprint",
-    "perform",
-    "plan",
-    "run_settings",
-    "settings_without_model",
-]
+__all__ = ["Shard", "Task", "evaluate", "known_outcomes", "perform", "plan"]
 
-_PACKAGES = ("latentseek-agents", "torch", "transformers", "sympy")
-_FINGERPRINT_VALUES = 1024
+_log = logging.getLogger(__name__)
 
 Prompt = Literal["boxed", "json"]
 
@@ -114,51 +103,6 @@ def plan(
     ]
 
 
-def run_settings(backbone: Backbone, config: LatentSeekConfig, *, temperature: float) -> dict[str, Any]:
-    """What must be the same for results to belong together, as plain values.
-
-    Methods, prompts and problems may be added to a run later; all else is in here.
-    """
-    return {
-        "model": backbone.name,
-        "model_hash": model_fingerprint(backbone),
-        "dtype": str(backbone.dtype).removeprefix("torch."),
-        "device": backbone.device.type,
-        **settings_without_model(config, temperature=temperature),
-    }
-
-
-def settings_without_model(config: LatentSeekConfig, *, temperature: float) -> dict[str, Any]:
-    """The part of :func:`run_settings` that is known before a model is loaded."""
-    return {
-        "temperature": temperature,
-        "config": config.model_dump(mode="json", exclude={"prompt"}),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-    }
-
-
-def model_fingerprint(backbone: Backbone) -> str:
-    """A hash of the model: every tensor's name, shape and dtype, and values spread over each of them.
-
-    Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
-    nearly everywhere.
-
-    Example:
-        >>> from latentseek_agents.testing import tiny_backbone
-        >>> model_fingerprint(tiny_backbone()) == model_fingerprint(tiny_backbone())
-        True
-    """
-    import torch
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in backbone.model.state_dict().items():
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        flat = value.detach().reshape(-1)
-        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
-        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def perform(
     task: Task,
     method: Method,
@@ -166,6 +110,7 @@ def perform(
     run: str,
     unfinished: UnfinishedSearches | None = None,
     drawn: DrawnSamples | None = None,
+    code: str | None = None,
 ) -> Outcome:
     """Do one task. A problem that cannot be worked on (it is too long, say) has a wrong answer.
 
@@ -178,6 +123,7 @@ def perform(
         run: The run's fingerprint.
         unfinished: Where searches are kept after each iteration, and gone on with if one is there.
         drawn: Samples that other methods have drawn.
+        code: Fingerprint of the code that does it.
 
     Raises:
         ConfigError: A setting is out of range, which is no matter of this problem.
@@ -205,6 +151,7 @@ def perform(
         stop_reason=work.stop_reason,
         digest=task.problem.digest,
         seconds=time.monotonic() - began,
+        code=code,
     )
 
 
@@ -245,7 +192,7 @@ def evaluate(
     Raises:
         ConfigError: A setting is out of range.
         InputError: The folder holds another run or results of other problems, another process writes this
-            shard, or two problems have the same name and number.
+            shard, two problems have the same name and number, or an outcome cannot be written.
 
     Example:
         >>> import tempfile
@@ -264,6 +211,7 @@ def evaluate(
     part = shard or Shard()
     made = {name: make_method(name, backbone, temperature=temperature) for name in method_names(methods)}
     settings = run_settings(backbone, base, temperature=temperature)
+    code = code_fingerprint()  # now: the sources may be others when the last outcome is written
     stop = threading.Event()
     tasks = plan(problems, list(made), prompts, part)
     with RunFolder(out, settings, part.name) as folder:
@@ -280,7 +228,8 @@ def evaluate(
 
         def work(task: Task) -> Outcome:
             with stopped_by(stop):
-                return perform(task, made[task.key.method], base, folder.fingerprint, unfinished, drawn)
+                method = made[task.key.method]
+                return perform(task, method, base, folder.fingerprint, unfinished, drawn, code)
 
         def keep(outcome: Outcome) -> None:
             folder.append(outcome)
@@ -300,7 +249,15 @@ def evaluate(
                 pool.shutdown(cancel_futures=True)
                 for future in running:  # what came to its end meanwhile was paid for
                     if not future.cancelled() and future.exception() is None:
-                        keep(future.result())
+                        _kept_at_the_end(keep, future.result())
+
+
+def _kept_at_the_end(keep: Callable[[Outcome], None], outcome: Outcome) -> None:
+    """Keep what came to its end after an error; where that fails, the error before it is the one to tell."""
+    try:
+        keep(outcome)
+    except InputError as error:
+        _log.warning("the outcome of problem %s is lost: %s", outcome.key.problem, error)
 
 
 def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]:
@@ -312,11 +269,14 @@ def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]
     if not Path(out, "run.json").exists():
         return {}
     known = {outcome.key: outcome for outcome in read_outcomes(out)}
+    questions = KnownQuestions()
+    for key, outcome in known.items():
+        questions.add(key.dataset, key.problem, outcome.question)
     for task in tasks:
-        digest = known[task.key].digest if task.key in known else None
-        if digest not in (None, task.problem.digest):
+        problem = task.problem
+        if not questions.add(problem.dataset, problem.number, Question(problem.reference, problem.digest)):
             raise InputError(
-                f"{out} has results of another problem {task.key.problem} of {task.key.dataset!r}; use the "
+                f"{out} has results of another problem {problem.number} of {problem.dataset!r}; use the "
                 "file that they were made with, or name another folder"
             )
     return known

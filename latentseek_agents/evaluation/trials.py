@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Literal
 
 from latentseek_agents.engine.verdict import Attempt
+from latentseek_agents.evaluation.questions import Question
 from latentseek_agents.evaluation.records import AttemptRecord, Outcome
 from latentseek_agents.graphs.decisions import best_attempt
 
@@ -116,8 +117,7 @@ class Trial:
 
     def same_question(self, other: "Trial") -> bool:
         """Whether both worked on the same question, as far as their lines tell."""
-        digests = {self.digest, other.digest} - {None}
-        return self.reference == other.reference and len(digests) < 2
+        return Question(self.reference, self.digest).may_be(Question(other.reference, other.digest))
 
     def kept(self, keep: Keep) -> "Trial":
         """The same attempts, another choice among them."""

@@ -15,9 +15,9 @@ from latentseek_agents.evaluation.records import (
     Key,
     Outcome,
     read_outcomes,
-    read_settings,
 )
 from latentseek_agents.evaluation.run import Task
+from latentseek_agents.evaluation.run_file import read_settings
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
 RUN = CliRunner()

@@ -1,14 +1,8 @@
 """Runs of an evaluation: what is written, resumed, shared, refused."""
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,21 +15,8 @@ from latentseek_agents.evaluation.drawn_samples import DrawnSamples
 from latentseek_agents.evaluation.methods import make_method
 from latentseek_agents.evaluation.plans import read_plan
 from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import (
-    AttemptRecord,
-    Key,
-    Outcome,
-    RunFolder,
-    read_outcomes,
-    require_settings,
-)
-from latentseek_agents.evaluation.run import (
-    Shard,
-    evaluate,
-    model_fingerprint,
-    perform,
-    settings_without_model,
-)
+from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome, read_outcomes
+from latentseek_agents.evaluation.run import Shard, evaluate, perform
 from latentseek_agents.evaluation.unfinished import UnfinishedSearches
 from latentseek_agents.graphs import create_best_of_n_graph, create_self_consistency_graph
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
@@ -171,79 +152,6 @@ def test_two_problems_of_one_name_and_number_are_refused(backbone, tmp_path):
     with pytest.raises(InputError, match=r"problem 0 of 'made up' is there 2 times; name each file once"):
         evaluate(backbone, [*PROBLEMS, PROBLEMS[0]], methods=["cot"], out=tmp_path, config=CONFIG)
     assert not list(tmp_path.iterdir())
-
-
-def test_lines_of_a_version_without_digests_are_read(tmp_path):
-    with RunFolder(tmp_path, {}) as folder:
-        folder.append(outcome_of(0))
-    file = tmp_path / "attempts-0-of-1.jsonl"
-    file.write_text(file.read_text().replace(', "digest": null', "").replace(', "samples": 1', ""))
-    assert read_outcomes(tmp_path) == [outcome_of(0)]
-
-
-def test_a_folder_of_other_settings_is_known_before_a_model_is(whole, tmp_path):
-    require_settings(whole, settings_without_model(CONFIG, temperature=0.8))
-    require_settings(tmp_path, settings_without_model(CONFIG, temperature=0.1))  # holds no run
-    with pytest.raises(InputError, match=r"holds another run \(temperature: 0.8 there, 0.1 here\)"):
-        require_settings(whole, settings_without_model(CONFIG, temperature=0.1))
-
-
-def test_a_folder_may_be_taken_before_it_is_known_what_is_run(tmp_path):
-    with RunFolder(tmp_path, None) as folder:
-        with pytest.raises(InputError, match="another process is writing"):
-            RunFolder(tmp_path, {"model": "a"})
-        folder.claim({"model": "a"})
-        with pytest.raises(InputError, match="another run"):
-            folder.claim({"model": "c"})
-
-
-def test_two_writers_of_one_shard_are_refused(tmp_path):
-    with RunFolder(tmp_path, {"a": 1}), pytest.raises(InputError, match="another process is writing"):
-        RunFolder(tmp_path, {"a": 1})
-    RunFolder(tmp_path, {"a": 1}).close()
-
-
-def outcome_of(number, *attempts):
-    return Outcome(
-        key=Key("data", "boxed", "cot", number),
-        run="r",
-        seed=1,
-        reference="1",
-        attempts=attempts or (AttemptRecord(attempt=0, answer="1", right=True, text="line\u2028break\n"),),
-        chosen=0,
-    )
-
-
-@pytest.mark.parametrize("lost", [1, 40, 150, 400])
-def test_what_was_half_written_is_cut_off_and_done_again(tmp_path, lost):
-    with RunFolder(tmp_path, {}) as folder:
-        folder.append(outcome_of(0))
-        folder.append(outcome_of(1))
-    file = tmp_path / "attempts-0-of-1.jsonl"
-    file.write_bytes(file.read_bytes()[:-lost])
-    assert read_outcomes(tmp_path) == [outcome_of(0)]
-    with RunFolder(tmp_path, {}) as folder:
-        assert read_outcomes(tmp_path) == [outcome_of(0)]
-        folder.append(outcome_of(1))
-    assert read_outcomes(tmp_path) == [outcome_of(0), outcome_of(1)]
-
-
-def test_the_same_outcome_of_two_processes_counts_once(tmp_path):
-    for writer in ("0-of-1", "0-of-2"):
-        with RunFolder(tmp_path, {}, writer) as folder:
-            folder.append(outcome_of(0))
-    assert read_outcomes(tmp_path) == [outcome_of(0)]
-
-
-def test_a_strange_line_is_named(tmp_path):
-    with RunFolder(tmp_path, {}) as folder:
-        folder.append(outcome_of(0))
-    with (tmp_path / "attempts-0-of-1.jsonl").open("a") as file:
-        file.write('{"kind": "attempt"}\n')
-    with pytest.raises(InputError, match=r"attempts-0-of-1.jsonl, line 3 is no line of an evaluation"):
-        read_outcomes(tmp_path)
-    with pytest.raises(InputError, match=r"no run.json"):
-        read_outcomes(tmp_path / "nowhere")
 
 
 def test_a_problem_that_is_too_long_is_wrong_and_stops_nothing(backbone, tmp_path):
@@ -392,50 +300,6 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(backbone, 
     with pytest.raises(ConfigError, match="shard 2/2"):
         Shard(2, 2)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_fingerprint_tells_models_apart():
-    prints = {model_fingerprint(tiny_backbone(seed=seed)) for seed in (0, 0, 1)}
-    assert len(prints) == 2
-
-
-CHILD = """
-import os, signal, sys
-from tests.unit_tests.test_evaluation_run import CONFIG, METHODS, PROBLEMS
-from latentseek_agents.evaluation.records import RunFolder
-from latentseek_agents.evaluation.run import evaluate
-from latentseek_agents.testing import tiny_backbone
-
-folder, deaths = sys.argv[1], [float(n) for n in sys.argv[2:]]
-backbone = tiny_backbone()
-for delay in deaths:  # a fork of a process that has decoded nothing yet: torch is imported once
-    child = os.fork()
-    if child == 0:
-        signal.setitimer(signal.ITIMER_REAL, delay)  # SIGALRM ends the process wherever it is
-        evaluate(backbone, PROBLEMS, methods=METHODS, out=folder, config=CONFIG, batch=3)
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-evaluate(backbone, PROBLEMS, methods=METHODS, out=folder, config=CONFIG, batch=3)
-print("done", flush=True)
-"""
-
-
-def test_killed_ten_times_at_random_moments_the_outcomes_are_the_same(whole, tmp_path):
-    dice = random.Random(0)  # noqa: S311 - no secret
-    delays = [str(dice.uniform(0.02, 0.4)) for _ in range(10)]
-    run = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path), *delays],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.split()[-1] == "done"
-    assert str(-signal.SIGALRM) in run.stdout.split()  # at least one was really killed
-    assert without_time(read_outcomes(tmp_path)) == without_time(read_outcomes(whole))
 
 
 def test_what_a_run_is_meant_to_do_is_written_down(backbone, tmp_path):
