@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.decoding import DecodingOptions
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
 __all__ = ["ANSWERS", "AnsweringBackbone"]
@@ -19,7 +20,9 @@ class AnsweringBackbone(Backbone):
     """
 
     def __init__(self) -> None:
-        super().__init__(tiny_model(), tiny_tokenizer(), name="answering")
+        # How many guesses are made depends on what else is decoded, and with it the costs.
+        plain = DecodingOptions(speculate=False)
+        super().__init__(tiny_model(), tiny_tokenizer(), name="answering", decoding=plain)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """A solution that anyone can read off the tokens, were it not for the hash."""

@@ -24,7 +24,9 @@ from tests.answering_backbone import ANSWERS, AnsweringBackbone
 
 __all__ = ["CONFIG", "METHODS", "PROBLEMS", "run_to_its_end"]
 
-CONFIG = LatentSeekConfig(max_new_tokens=10, max_iterations=6, fraction=0.5, learning_rate=0.3)
+CONFIG = LatentSeekConfig(
+    latents="consistent", max_new_tokens=10, max_iterations=6, fraction=0.5, learning_rate=0.3
+)
 _BOXES = ("red", "blue", "green", "black", "white", "round", "flat", "old", "new")
 PROBLEMS = [
     Problem("boxes", number, f"There are 3 in the {box} box, and some come. How many then?", answer)
