@@ -32,8 +32,8 @@ PROBLEMS = [
     Problem("boxes", number, f"There are 3 in the {box} box, and some come. How many then?", answer)
     for number, (box, answer) in enumerate(zip(_BOXES, ANSWERS * 3, strict=True))
 ]
-# Searches at the beginning and at the end, so that kills hit them.
-METHODS = ("psrm", "steps", "cot", "sc:5", "bon:3:steps", "walk:psrm")
+# Searches and samples by turns, so that kills hit both.
+METHODS = ("psrm", "cot", "sc:5", "steps", "bon:3:steps", "walk:psrm")
 
 
 def run_to_its_end(backbone: Backbone, folder: str | Path, **hooks: Any) -> None:
@@ -46,9 +46,9 @@ class _Death:
     """Comes after some outcomes and kept searches: at once, a little later, or in the middle of a line."""
 
     def __init__(self, dice: random.Random) -> None:
-        self.left = dice.randint(4, 12)
+        self.left = dice.randint(4, 10)
         self.kind = dice.choice(["at once", "later", "within a line"])
-        self.delay = dice.uniform(0.0, 0.05)
+        self.delay = dice.uniform(0.0, 0.02)
         self.written = dice.random()
         self._lock = threading.Lock()
 
