@@ -105,11 +105,12 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     part = _shard(shard)
     with fast_imports():
         from latentseek_agents.engine.decoding import DecodingOptions
-        from latentseek_agents.evaluation.methods import method_names
+        from latentseek_agents.evaluation.methods import method_names, require_temperature
         from latentseek_agents.evaluation.ray_run import evaluate_with_ray
         from latentseek_agents.evaluation.run import evaluate as run
         from latentseek_agents.evaluation.trials import is_oracle
     methods = method_names(_names(method, "--method"))
+    require_temperature(temperature)  # now, and not when a model has been loaded
     given: dict[str, Any] = {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed}
     if preset not in (None, CONSISTENT):
         _only("data set", _names(data, "--data"), preset)

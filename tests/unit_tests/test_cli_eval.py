@@ -87,6 +87,7 @@ def test_methods_and_prompts_are_run_and_shown(model, data, tmp_path):
         (["--ray", "2", "--shard", "0/2"], "leave --shard away"),
         (["--ray-cores", "2"], "say how many with --ray"),
         (["--ray", "2", "--temperature", "-1"], "temperature=-1.0 of the samples"),
+        (["--temperature", "nan"], "temperature=nan of the samples"),
     ],
 )
 def test_bad_options_are_refused_before_a_model_is_loaded(data, tmp_path, options, message):
