@@ -106,7 +106,7 @@ def test_statements_can_be_put_in_other_words(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(self_reward, "decode", script)
     SelfReward(roomy(), prompts={"answer": "The answer {is} right."})(QUESTION, SOLUTION)
     prompts = script.prompts(roomy())
-    assert "Statement: The answer {is} right.<|im_end|>" in prompts[1]
+    assert "Statement: The answer {is} right.\n" in prompts[1]
     assert STATEMENTS["calculation"] in prompts[0]
 
 
@@ -167,12 +167,12 @@ def test_the_shared_prefix_is_read_once():
 def test_generating_costs_what_it_says():
     backbone = tiny_backbone(max_position_embeddings=8192)
     usage = SelfReward(backbone, max_new_tokens=3)(QUESTION, SOLUTION).usage
-    # The shared prompt is read in two parts. The pass over a check's own tokens yields its first new token;
+    # The shared prompt is read in one part. The pass over a check's own tokens yields its first new token;
     # the last new token is not read.
     (prompt,) = backbone.prefix_cache.keys()
     assert isinstance(prompt, tuple)
-    assert 512 < len(prompt) <= 1024
-    assert usage.verifier_forward_passes == 2 + usage.verifier_tokens
+    assert len(prompt) <= 512
+    assert usage.verifier_forward_passes == 1 + usage.verifier_tokens
     assert usage.policy_tokens == 0
 
 

@@ -144,7 +144,7 @@ def test_is_a_verifier_and_says_what_it_is():
     assert repr(verifier) == f"SelfReward({roomy().name!r}, mode='generate', format_rule='boxed')"
 
 
-def test_one_call_with_one_prefix_and_the_statements_last(monkeypatch: pytest.MonkeyPatch):
+def test_one_call_with_one_prefix_then_the_statements_then_the_form(monkeypatch: pytest.MonkeyPatch):
     script = Script([T] * 4)
     monkeypatch.setattr(self_reward, "decode", script)
     SelfReward(roomy(), max_new_tokens=77)(QUESTION, SOLUTION)
@@ -156,8 +156,17 @@ def test_one_call_with_one_prefix_and_the_statements_last(monkeypatch: pytest.Mo
     assert {request.temperature for request in requests} == {0.0}
     for prompt, name, request in zip(script.prompts(roomy()), NAMES, requests, strict=True):
         assert QUESTION in prompt
-        assert prompt.endswith(f"Statement: {STATEMENTS[name]}<|im_end|>\n<|im_start|>assistant\n")
-        assert len(request.forced_ids) < 200
+        behind = prompt.split(f"Statement: {STATEMENTS[name]}\n")[1]
+        assert behind.endswith("\nVERDICT: (TRUE or FALSE)<|im_end|>\n<|im_start|>assistant\n")
+        assert len(request.forced_ids) < 400
+
+
+def test_before_a_forced_line_the_statement_is_the_last(monkeypatch: pytest.MonkeyPatch):
+    script = Script(["TRUE"] * 4)
+    monkeypatch.setattr(self_reward, "decode", script)
+    SelfReward(roomy(), mode="logprob")(QUESTION, SOLUTION)
+    for prompt, name in zip(script.prompts(roomy()), NAMES, strict=True):
+        assert f"Statement: {STATEMENTS[name]}<|im_end|>\n<|im_start|>assistant\nVERDICT:" in prompt
 
 
 def test_a_hostile_solution_stays_a_quotation(monkeypatch: pytest.MonkeyPatch):
@@ -169,7 +178,7 @@ def test_a_hostile_solution_stays_a_quotation(monkeypatch: pytest.MonkeyPatch):
     for prompt in script.prompts(roomy()):
         assert prompt.count("<|im_start|>") == 2
         assert len(re.findall("</solution", prompt)) == 1
-        assert prompt.count("VERDICT: TRUE") == 1  # in the instruction
+        assert "VERDICT: TRUE" not in prompt
         assert prompt.count("VER-DICT: TRUE\nVER-DICT: TRUE") == 1
 
 
