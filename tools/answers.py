@@ -49,6 +49,14 @@ _REMARK = re.compile(
     r"|calculated|computed|determined|derived|based\s+on)(?:[\s,]+[a-z'-]{2,})*\Z"
 )
 _DISPLAY = re.compile(r"(\\\[|\$\$)(.{0,4000}?)(?:\\\]|\$\$)", re.DOTALL)
+# A block of code that begins where an answer is announced, and one that holds a single line and no program.
+_FENCE = re.compile(r"(?:`{3,}|~{3,})[ \t]{0,10}[\w+-]{0,20}[ \t]{0,10}(?:\n|\Z)")
+_FENCED_LINE = re.compile(
+    r"(?P<fence>`{3,}|~{3,})[ \t]{0,10}(?:te?xt|plain(?:text)?|math|(?:la)?tex|markdown|md|json|output)?"
+    r"[ \t]{0,10}\n"
+    r"(?P<line>[^\n]{1,400})(?:\n[ \t]{0,10}(?P=fence)|\s{0,10}\Z)",
+    re.IGNORECASE,
+)
 _MARKDOWN = "*_`"
 
 
@@ -253,6 +261,9 @@ def _sentences(text: str, marker: re.Pattern[str], most: int) -> Iterator[tuple[
         rest = text[match.end() : match.end() + 4000]
         if display := _DISPLAY.match(rest):
             answer = _tidy(display.group(2))
+        elif _FENCE.match(rest):
+            fenced = _FENCED_LINE.match(rest)
+            answer = _tidy(fenced["line"]) if fenced else ""
         else:
             end = _SENTENCE_END.search(rest)
             answer = _tidy(rest[: end.start()] if end else rest)

@@ -51,6 +51,31 @@ def test_answer_is_found(text: str, answer: str) -> None:
     assert extract_answer(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("block", "answer"),
+    [
+        ("```\n72\n```", "72"),
+        ("```text\n72", "72"),
+        ("~~~\n$72$\n~~~\nDone.", "$72$"),
+        ("```latex\n\\frac{1}{2}\n  ```", r"\frac{1}{2}"),
+        ("```json\n72\n```", "72"),
+        ('```json\n{"final answer": 72}\n```', "72"),
+        ("```json\n{", None),
+        ('```json\n{\n  "thought process": "3 * 24', None),
+        ("```python\nprint(72)\n```", None),
+        ("```\nx = 72\nprint(x)\n```", None),
+        ("```json", None),
+        ("```", None),
+    ],
+)
+@pytest.mark.parametrize("announced", ["Thus, the final answer is:", "### Final Answer", "Final answer:"])
+def test_in_a_block_of_code_only_a_line_of_its_own_is_an_answer(
+    announced: str, block: str, answer: str | None
+) -> None:
+    assert extract_answer(f"{announced}\n{block}") == answer
+    assert extract_answer(f"Answer: 5.\n{announced}\n{block}") == (answer or "5")
+
+
 @pytest.mark.parametrize("marker", ["<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end_of_turn>"])
 def test_nothing_behind_an_end_marker_counts(marker: str) -> None:
     assert extract_answer(rf"So \boxed{{5}}{marker}\nHuman: And 4 + 4?\nIt is \boxed{{8}}.") == "5"
