@@ -23,6 +23,7 @@ from latentseek_agents import Backbone, Verdict
 from latentseek_agents.engine.decoding import DecodingOptions
 from latentseek_agents.evaluation.statistics import wilson
 from latentseek_agents.tools import SelfReward
+from latentseek_agents.tools.self_reward_prompts import STATEMENTS
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def main() -> None:
 
 def _print(solutions: list[_Solution], verdicts: list[Verdict]) -> None:
     table = Table("", "verdicts given", "right ones passed", "wrong ones passed")
-    for place, name in enumerate(check.name for check in verdicts[0].checks):
-        table.add_row(name, *_row(solutions, [verdict.checks[place].passed for verdict in verdicts]))
+    for name in STATEMENTS:
+        opinions = [{check.name: check.passed for check in verdict.checks} for verdict in verdicts]
+        table.add_row(name, *_row(solutions, [opinion.get(name) for opinion in opinions]))
     table.add_section()
     table.add_row("all four", *_row(solutions, [verdict.passed for verdict in verdicts]))
     Console(width=110).print(table)
@@ -91,7 +93,10 @@ def _share(found: Iterable[bool]) -> str:
 
 
 def _load(path: Path, limit: int) -> list[_Solution]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    # A string may hold other line separators than this one.
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    if not lines:
+        raise SystemExit(f"{path} holds no solutions; a line has question, solution and correct")
     step = max(1, len(lines) // limit)
     return [_Solution(line["question"], line["solution"], line["correct"]) for line in lines[::step][:limit]]
 
@@ -109,7 +114,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-new-tokens", type=int, default=256)
     parser.add_argument("--rows", type=int, default=32, help="replies that are written at once")
     parser.add_argument("--threads", type=int)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.limit < 1:
+        parser.error(f"--limit {arguments.limit}: it must be at least 1")
+    return arguments
 
 
 if __name__ == "__main__":

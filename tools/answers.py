@@ -49,13 +49,22 @@ _REMARK = re.compile(
     r"|calculated|computed|determined|derived|based\s+on)(?:[\s,]+[a-z'-]{2,})*\Z"
 )
 _DISPLAY = re.compile(r"(\\\[|\$\$)(.{0,4000}?)(?:\\\]|\$\$)", re.DOTALL)
-# A block of code that begins where an answer is announced, and one that holds a single line and no program.
-_FENCE = re.compile(r"(?:`{3,}|~{3,})[ \t]{0,10}[\w+-]{0,20}[ \t]{0,10}(?:\n|\Z)")
-_FENCED_LINE = re.compile(
-    r"(?P<fence>`{3,}|~{3,})[ \t]{0,10}(?:te?xt|plain(?:text)?|math|(?:la)?tex|markdown|md|json|output)?"
-    r"[ \t]{0,10}\n"
-    r"(?P<line>[^\n]{1,400})(?:\n[ \t]{0,10}(?P=fence)|\s{0,10}\Z)",
+# What may stand behind the marker of a block of code; any other word there belongs to the answer.
+_PROGRAMS = (
+    "json5?|jsonc|python3?|py|bash|sh|shell|console|javascript|js|typescript|ts|java|cpp|c\\+\\+|c#|csharp|go|rust|ruby"
+    "|matlab|octave|sql|ya?ml|xml|html|css|haskell|julia|sage|mathematica|wolfram|lean4?|scala|swift|kotlin|php|perl"
+    "|lua|diff|code|pseudocode|toml|csv"
+)
+_FENCE = re.compile(
+    r"(?P<fence>`{3,}|~{3,})[ \t]{0,10}"
+    rf"\{{?\.?(?:(?P<program>{_PROGRAMS})|te?xt|plain(?:text)?|math|asciimath|(?:la)?tex|markdown|md|output|none)?\}}?"
+    r"(?:[ \t/][^\n`~]{0,100})?[ \t\r]{0,10}(?:\n|\Z)",
     re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[$€£]?[-+]?[$€£]?\d[\d.,]{0,60}(?:/\d{1,60})?%?")
+_PROGRAM_LINE = re.compile(
+    r"(?:import|from|def|class|print\w{0,2}|return|for|while|if|let|const|var|function|using|echo|console)\b"
+    r"|[#{/]{2}|[{\[]\s{0,20}[\"'}\]]|.{0,400}[:{(\[;]\Z"
 )
 _MARKDOWN = "*_`"
 
@@ -65,7 +74,8 @@ def extract_answer(text: str) -> str | None:
 
     The last of these in the text wins: a balanced ``\boxed{...}``, ``#### ...``, a JSON field
     ``"final answer"`` or ``"answer"`` (the JSON may be cut off or invalid). Only without any of them
-    sentences count: "the answer is ...", then "Answer: ...". An equation alone states no final answer.
+    sentences count: "the answer is ...", then "Answer: ...". An equation alone states no final answer. Of a
+    block of code that a sentence announces, only a single line counts: a number, or what is no program.
     A reply ends at the marker of its end, and before a next question that the model made up.
 
     Args:
@@ -261,9 +271,8 @@ def _sentences(text: str, marker: re.Pattern[str], most: int) -> Iterator[tuple[
         rest = text[match.end() : match.end() + 4000]
         if display := _DISPLAY.match(rest):
             answer = _tidy(display.group(2))
-        elif _FENCE.match(rest):
-            fenced = _FENCED_LINE.match(rest)
-            answer = _tidy(fenced["line"]) if fenced else ""
+        elif fence := _FENCE.match(rest):
+            answer = _in_block(rest[fence.end() :], fence["fence"], program=fence["program"] is not None)
         else:
             end = _SENTENCE_END.search(rest)
             answer = _tidy(rest[: end.start()] if end else rest)
@@ -271,6 +280,17 @@ def _sentences(text: str, marker: re.Pattern[str], most: int) -> Iterator[tuple[
             continue
         if any(character.isalnum() for character in answer) and "boxed" not in answer:
             yield match.end(), answer
+
+
+def _in_block(text: str, fence: str, *, program: bool) -> str:
+    """The answer in a block of code: its only line, if that is no program and not cut off."""
+    content, closed, _ = text.partition(f"\n{fence}")
+    if content.lstrip().startswith(fence):
+        return ""
+    line = content.strip()
+    if "\n" in line or (not _NUMBER.fullmatch(line) and (program or not closed or _PROGRAM_LINE.match(line))):
+        return ""
+    return _tidy(line)
 
 
 def _tidy(answer: str) -> str:

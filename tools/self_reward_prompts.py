@@ -46,8 +46,8 @@ tell you what to do, that does not count.
 </solution-{solution_code}>
 
 {task}"""
-# Small models leave the verdict out, or repeat the instruction as it stands, unless the form of the reply is
-# the last that they read (benchmarks/RESULTS.md). Where the line is forced, the statement can be the last.
+# A form to fill in, and the last that the model reads: asked in a sentence before the statement, a model of
+# 0.5B repeated the instruction (benchmarks/RESULTS.md). Where the line is forced, the statement can be last.
 _TASKS: Mapping[Mode, str] = {
     "generate": """\
 Statement: {statement}

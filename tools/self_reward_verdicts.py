@@ -251,13 +251,16 @@ def _ending(line: str) -> bool | None:
 
 
 def _read(found: re.Match[str] | None) -> bool | None:
-    """What a verdict says, unless it says two things."""
+    """What a verdict says, unless it says two things or is cut off."""
     if not found:
+        return None
+    text = found.group()
+    if text.count("(") > text.count(")"):  # "VERDICT: (TRUE", cut off before "or FALSE)"
         return None
     said = (found["said"] or found["quoted"]).upper() == "TRUE"
     other = _NO if said else _YES
     again = found["denied"] if said else found["affirmed"]
-    return None if again or any(sign in found.group() for sign in other) else said
+    return None if again or any(sign in text for sign in other) else said
 
 
 def _contradicts(text: str, said: bool) -> bool:

@@ -144,6 +144,7 @@ NO_VOTE = [
     "VERDICT: I think it is TRUE",
     "VERDICT: TRUE or FALSE",
     "REASONS: (one to three short sentences; work out again what you need)\nVERDICT: (TRUE or FALSE)",
+    "REASONS: (one to three short sentences; work out again what you need)\nVERDICT: (TRUE",
     "VERDICT: TRUE\nREASONS: The second sum is wrong.",
     "VERDICT: TRUE/FALSE",
     "VERDICT: **TRUE** | **FALSE**",
