@@ -57,8 +57,8 @@ _PROGRAMS = (
 )
 _FENCE = re.compile(
     r"(?P<fence>`{3,}|~{3,})[ \t]{0,10}"
-    rf"\{{?\.?(?:(?P<program>{_PROGRAMS})|te?xt|plain(?:text)?|math|asciimath|(?:la)?tex|markdown|md|output|none)?\}}?"
-    r"(?:[ \t/][^\n`~]{0,100})?[ \t\r]{0,10}(?:\n|\Z)",
+    rf"(?:\{{?\.?(?:(?P<program>{_PROGRAMS})|te?xt|plain(?:text)?|math|asciimath|(?:la)?tex|markdown|md|output|none)"
+    r"\}?(?:[ \t/][^\n`~]{0,100})?)?[ \t\r]{0,10}(?:\n|\Z)",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[$€£]?[-+]?[$€£]?\d[\d.,]{0,60}(?:/\d{1,60})?%?")
