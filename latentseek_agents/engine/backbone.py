@@ -14,6 +14,7 @@ from latentseek_agents.engine.control_tokens import ContentGuard
 from latentseek_agents.engine.errors import BackboneError, InputError
 from latentseek_agents.engine.fair_lock import FairLock
 from latentseek_agents.engine.linear import with_fast_linear
+from latentseek_agents.engine.memory import affordable_tokens
 from latentseek_agents.engine.prefix_cache import PrefixCache
 from latentseek_agents.engine.prompts import Message
 
@@ -76,8 +77,10 @@ class Backbone:
         self._head = _without_layers(self._policy, fast_linear=self.decoding.fast_linear)
         self.eos_token_ids = _end_token_ids(self._policy, tokenizer)
         _check_behaviour(self)
-        affordable = min(16_384, 2**30 // self.bytes_per_cached_token)
-        self.prefix_cache = PrefixCache(self.decoding.max_kept_tokens or affordable)
+        kept = self.decoding.max_kept_tokens or affordable_tokens(
+            self, most_bytes=2**30, most_tokens=16_384, gpu_share=0.125
+        )
+        self.prefix_cache = PrefixCache(kept)
         _backbones.add(self)
 
     @classmethod

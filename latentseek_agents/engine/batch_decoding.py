@@ -26,8 +26,9 @@ from latentseek_agents.engine.kept_states import (
     openings,
 )
 from latentseek_agents.engine.key_values import KeyValueStore
+from latentseek_agents.engine.memory import affordable_tokens
 from latentseek_agents.engine.ragged import RaggedModel, RowSlice
-from latentseek_agents.engine.rows import Row
+from latentseek_agents.engine.rows import Row, draw_tokens, head_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +73,7 @@ class BatchDecoder:
         self._active: list[_Job] = []  # the place in the list is the slot in the store
         self._turns = itertools.count()
         self._store = KeyValueStore()
+        self._token_limit: int | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
         _decoders.add(self)
@@ -228,7 +230,11 @@ class BatchDecoder:
         return None
 
     def _most_tokens(self, backbone: "Backbone") -> int:
-        return self._options.max_cached_tokens or _affordable(backbone, 2 * 2**30, 65_536)
+        if self._token_limit is None:  # asked once: what this decoder takes is not free any more
+            self._token_limit = self._options.max_cached_tokens or affordable_tokens(
+                backbone, most_bytes=2 * 2**30, most_tokens=65_536, gpu_share=0.25
+            )
+        return self._token_limit
 
     def _make_room(self, backbone: "Backbone", positions: int) -> None:
         longest = max([positions, *(job.row.fed for job in self._active)])
@@ -379,12 +385,13 @@ class BatchDecoder:
             return
         try:
             with torch.no_grad():
-                inputs = torch.cat([job.row.inputs(hidden) for _, job, hidden in predicted])
-                logits = backbone.logits(inputs)
-                largest, best = logits.max(dim=-1)
+                asking = [(job.row, hidden) for _, job, hidden in predicted]
+                logits = backbone.logits(head_inputs(asking))
+                largest, chosen = logits.max(dim=-1)
+                draw_tokens(asking, logits, chosen)
                 # One transfer for both, and the only time that a pass waits for the device. A float32 holds
                 # every token id.
-                found = torch.stack([best.float(), largest.float()]).tolist()
+                found = torch.stack([chosen.float(), largest.float()]).tolist()
         except Exception as error:
             if len(predicted) == 1:
                 predicted[0][1].ticket.fail(error)
@@ -397,8 +404,8 @@ class BatchDecoder:
             end = start + len(hidden)
             tops = found[1][start:end]
             try:
-                best_ids = [int(token) for token in found[0][start:end]]
-                added = job.row.take(hidden, logits[start:end], best_ids, tops)
+                tokens = [int(token) for token in found[0][start:end]]
+                added = job.row.take(hidden, logits[start:end], tokens, tops)
             except Exception as error:
                 job.ticket.fail(error)
             else:
@@ -481,8 +488,3 @@ class _Job:
         self.ticket = ticket
         self.index = index
         self.row = row
-
-
-def _affordable(backbone: "Backbone", most_bytes: int, most_tokens: int) -> int:
-    """Tokens whose keys and values fit into so many bytes."""
-    return max(1, min(most_tokens, most_bytes // backbone.bytes_per_cached_token))

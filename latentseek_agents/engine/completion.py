@@ -18,7 +18,6 @@ __all__ = [
     "TokenConstraint",
     "constrained",
     "not_finite",
-    "pick_tokens",
 ]
 
 
@@ -34,9 +33,11 @@ class DecodingOptions:
         fast_linear: Multiply few rows on a CPU in the way that is fastest there, and fuse norms.
         max_rows: Most sequences in one forward pass.
         max_cached_tokens: Most tokens of all sequences together in the cache; further requests wait. One
-            request is always taken. Default: what fits in 2 GiB, 65,536 at most.
+            request is always taken. Default: what fits in 2 GiB, 65,536 at most; on a CUDA device as many as
+            fit in a quarter of the memory that is free, if that is more.
         max_kept_tokens: Most tokens of prompts and completions kept for later requests. Default: what fits
-            in 1 GiB, 16,384 at most.
+            in 1 GiB, 16,384 at most; on a CUDA device what fits in an eighth of the free memory, if that is
+            more.
 
     Raises:
         ConfigError: A number is below 1.
@@ -112,6 +113,11 @@ class DecodeRequest:
         """Whether completion token ``position`` is predicted with an offset."""
         return self.offsets is not None and position < len(self.offsets)
 
+    @property
+    def samples(self) -> bool:
+        """Whether any token is drawn."""
+        return self.temperature > 0 or self.offset_temperature > 0
+
     def temperature_at(self, position: int) -> float:
         """The temperature for completion token ``position``."""
         return self.offset_temperature if self.has_offset(position) else self.temperature
@@ -144,29 +150,6 @@ class Completion:
     def new_tokens(self) -> int:
         """Tokens that were added."""
         return int(self.hidden.shape[0])
-
-
-def pick_tokens(
-    logits: "torch.Tensor", temperature: float, generator: "torch.Generator | None" = None
-) -> "torch.Tensor":
-    """Choose a token per row.
-
-    Args:
-        logits: (..., V).
-        temperature: 0 takes the most probable token, otherwise tokens are drawn from softmax(logits / T).
-        generator: CPU generator for drawing, the same on every device.
-
-    Returns:
-        (...,) int64 token ids, on the logits' device.
-    """
-    import torch
-
-    if temperature == 0:
-        return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits.float() / temperature, dim=-1).cpu()
-    flat = probabilities.reshape(-1, probabilities.shape[-1])
-    drawn = torch.multinomial(flat, 1, generator=generator)
-    return drawn.reshape(logits.shape[:-1]).to(logits.device)
 
 
 def constrained(logits: "torch.Tensor", constraint: TokenConstraint) -> "torch.Tensor":

@@ -13,12 +13,11 @@ from latentseek_agents.engine.completion import (
     DecodeRequest,
     DecodingOptions,
     TokenConstraint,
-    pick_tokens,
 )
 from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.plain_decoding import decode_alone
 
-__all__ = ["Completion", "DecodeRequest", "DecodingOptions", "TokenConstraint", "decode", "pick_tokens"]
+__all__ = ["Completion", "DecodeRequest", "DecodingOptions", "TokenConstraint", "decode"]
 
 
 def decode(backbone: Backbone, requests: Sequence[DecodeRequest]) -> list[Completion]:

@@ -3,14 +3,9 @@
 import time
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine.completion import (
-    Completion,
-    DecodeRequest,
-    constrained,
-    not_finite,
-    pick_tokens,
-)
+from latentseek_agents.engine.completion import Completion, DecodeRequest, constrained, not_finite
 from latentseek_agents.engine.prefix_cache import Prefix
+from latentseek_agents.engine.token_choice import Draws, tokens_at
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +27,7 @@ def decode_alone(backbone: "Backbone", request: DecodeRequest) -> Completion:
         hidden = backbone.layers(torch.tensor([tokens]), cache)[-1]
         passes += 1
         computed += len(tokens)
-    generator = torch.Generator().manual_seed(request.seed)
+    draws = Draws(request.seed)
     rows: list[torch.Tensor] = []
     finish_reason = "length"
     while len(rows) < request.max_new_tokens:
@@ -43,7 +38,7 @@ def decode_alone(backbone: "Backbone", request: DecodeRequest) -> Completion:
             hidden = backbone.layers(torch.tensor([[tokens[-1]]]), cache)[-1]
             passes += 1
             computed += 1
-        token = _next_token(backbone, request, len(tokens), hidden, generator)
+        token = _next_token(backbone, request, len(tokens), hidden, draws)
         rows.append(hidden)
         tokens.append(token)
         if request.on_token is not None:
@@ -68,7 +63,7 @@ def _next_token(
     request: DecodeRequest,
     position: int,
     hidden: "torch.Tensor",
-    generator: "torch.Generator",
+    draws: Draws,
 ) -> int:
     import torch
 
@@ -79,11 +74,16 @@ def _next_token(
     # One number tells: a NaN anywhere is the largest.
     if not torch.isfinite(logits.max()):
         raise not_finite(backbone, f"logits at token {position} of the answer")
-    if request.constraint is None:
-        return int(pick_tokens(logits, request.temperature_at(position), generator))
-    logits = constrained(logits, request.constraint)
-    token = int(pick_tokens(logits, request.temperature_at(position), generator))
-    request.constraint.take(token)
+    if request.constraint is not None:
+        logits = constrained(logits, request.constraint)
+    temperature = request.temperature_at(position)
+    if temperature:
+        draw = draws.at(position - len(request.forced_ids))
+        token = int(tokens_at(logits[None], [temperature], [draw]))
+    else:
+        token = int(logits.argmax())
+    if request.constraint is not None:
+        request.constraint.take(token)
     return token
 
 

@@ -5,21 +5,16 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine.completion import (
-    Completion,
-    DecodeRequest,
-    constrained,
-    not_finite,
-    pick_tokens,
-)
+from latentseek_agents.engine.completion import Completion, DecodeRequest, constrained, not_finite
 from latentseek_agents.engine.speculation import Speculator
+from latentseek_agents.engine.token_choice import Draws, tokens_at
 
 if TYPE_CHECKING:
     import torch
 
     from latentseek_agents.engine.backbone import Backbone
 
-__all__ = ["Row"]
+__all__ = ["Row", "draw_tokens", "head_inputs"]
 
 # Longer texts are read in parts, so that other rows need not wait for all of it.
 _MOST_READ_AT_ONCE = 512
@@ -41,8 +36,6 @@ class Row:
     """
 
     def __init__(self, backbone: "Backbone", request: DecodeRequest, *, speculate: bool) -> None:
-        import torch
-
         self.request = request
         self.prompt = tuple(request.prompt_ids)
         self.tokens = list(request.forced_ids)
@@ -53,9 +46,8 @@ class Row:
         self.prompt_passes = 0
         self.prompt_tokens = 0
         self._backbone = backbone
-        self._generator: torch.Generator | None = None
-        if request.temperature or request.offset_temperature:
-            self._generator = torch.Generator().manual_seed(request.seed)
+        self._draws = Draws(request.seed)
+        self._offsets: torch.Tensor | None = None  # on the device
         # A guess of several tokens would need the constraint's state after each of them.
         self._speculate = speculate and request.constraint is None
         self._speculator: Speculator | None = None
@@ -119,22 +111,34 @@ class Row:
         """Whether the pass that was planned last reads all that is known, so that tokens follow from it."""
         return self.fed + len(self._feeding) == len(self.prompt) + len(self.tokens)
 
-    def inputs(self, hidden: "torch.Tensor") -> "torch.Tensor":
-        """Hidden states with the offsets of their positions: what the head is asked with.
+    def offsets_at(self, count: int, device: "torch.device") -> "torch.Tensor | None":
+        """What is added to the hidden states that the head is asked with.
 
         Args:
-            hidden: (k, d) those that predict completion tokens ``len(tokens)`` and on.
+            count: How many hidden states, of which the first predicts completion token ``len(tokens)``.
+            device: Where they are.
 
         Returns:
-            (k, d) float32.
+            (n, d) float32 for the first n <= count of them; None if none has an offset.
         """
-        inputs = hidden.float()
-        offsets = self.request.offsets
-        if offsets is not None and self.request.has_offset(len(self.tokens)):
-            part = offsets[len(self.tokens) : len(self.tokens) + len(hidden)]
-            inputs = inputs.clone()
-            inputs[: len(part)] += part.to(hidden.device)
-        return inputs
+        whole = self.request.offsets
+        if whole is None or not self.request.has_offset(len(self.tokens)):
+            return None
+        if self._offsets is None:  # brought there once per request, not once per token
+            self._offsets = whole.to(device)
+        return self._offsets[len(self.tokens) : len(self.tokens) + count]
+
+    def draws_at(self, count: int) -> list[tuple[int, float, float]]:
+        """Which of the next tokens are drawn, were all guesses right: place, temperature, number in [0, 1).
+
+        Args:
+            count: How many tokens.
+        """
+        if not self.request.samples or self.request.constraint is not None:
+            return []
+        first = len(self.tokens)
+        temperatures = ((place, self.request.temperature_at(first + place)) for place in range(count))
+        return [(place, heat, self._draws.at(self.added + place)) for place, heat in temperatures if heat]
 
     def passed(self) -> None:
         """Record that the pass that was planned last took place."""
@@ -146,15 +150,16 @@ class Row:
         self.fed += len(self._feeding)
 
     def take(
-        self, hidden: "torch.Tensor", logits: "torch.Tensor", best: Sequence[int], largest: Sequence[float]
+        self, hidden: "torch.Tensor", logits: "torch.Tensor", chosen: Sequence[int], largest: Sequence[float]
     ) -> list[int]:
         """Choose tokens from what the pass predicts, as far as the guesses hold.
 
         Args:
             hidden: (k, d) hidden states behind the predictions, without offsets.
             logits: (k, V).
-            best: The most probable token of each prediction.
-            largest: The logit of each, to tell whether all are finite.
+            chosen: The token of each prediction, the most probable or the one drawn; what a constraint
+                allows is chosen here.
+            largest: The largest logit of each, to tell whether all are finite.
 
         Returns:
             The tokens added; none if the pass must be done again without a guess.
@@ -172,14 +177,12 @@ class Row:
             position = len(self.tokens)
             if not math.isfinite(largest[index]):
                 raise not_finite(self._backbone, f"logits at token {position} of the answer")
-            temperature = self.request.temperature_at(position)
-            token, constraint = best[index], self.request.constraint
+            token, constraint = chosen[index], self.request.constraint
             if constraint is not None:
-                allowed = constrained(logits[index], constraint)
-                token = int(pick_tokens(allowed, temperature, self._generator))
+                allowed, heat = constrained(logits[index], constraint), self.request.temperature_at(position)
+                drawn = tokens_at(allowed[None], [heat], [self._draws.at(self.added)]) if heat else None
+                token = int(allowed.argmax() if drawn is None else drawn)
                 constraint.take(token)
-            elif temperature:
-                token = int(pick_tokens(logits[index], temperature, self._generator))
             added.append(token)
             self.tokens.append(token)
             if token in self.request.end_token_ids:
@@ -222,3 +225,47 @@ class Row:
         if self._speculator is None:
             self._speculator = Speculator(self.request.draft_ids, self.prompt)
         return self._speculator
+
+
+def head_inputs(asking: Sequence[tuple[Row, "torch.Tensor"]]) -> "torch.Tensor":
+    """What the head is asked with for several rows at once.
+
+    Args:
+        asking: Rows, and the (k, d) hidden states of each that predict its next tokens.
+
+    Returns:
+        (N, d) float32: all hidden states, with the offsets of their positions.
+    """
+    import torch
+
+    inputs = torch.cat([hidden for _, hidden in asking]).float()
+    start = 0
+    for row, hidden in asking:
+        offsets = row.offsets_at(len(hidden), inputs.device)
+        if offsets is not None:
+            inputs[start : start + len(offsets)] += offsets
+        start += len(hidden)
+    return inputs
+
+
+def draw_tokens(
+    asking: Sequence[tuple[Row, "torch.Tensor"]], logits: "torch.Tensor", chosen: "torch.Tensor"
+) -> None:
+    """Where a row has a temperature, put the tokens that it draws in place of the most probable ones.
+
+    Args:
+        asking: As for :func:`head_inputs`.
+        logits: (N, V).
+        chosen: (N,) the most probable tokens; changed in place.
+    """
+    import torch
+
+    drawn: list[tuple[int, float, float]] = []
+    start = 0
+    for row, hidden in asking:
+        drawn += [(start + place, heat, draw) for place, heat, draw in row.draws_at(len(hidden))]
+        start += len(hidden)
+    if drawn:
+        places, temperatures, draws = zip(*drawn, strict=True)
+        index = torch.tensor(places, device=logits.device)
+        chosen[index] = tokens_at(logits[index], temperatures, draws)

@@ -9,15 +9,10 @@ import pytest
 import torch
 
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.decoding import (
-    Completion,
-    DecodeRequest,
-    DecodingOptions,
-    decode,
-    pick_tokens,
-)
+from latentseek_agents.engine.decoding import Completion, DecodeRequest, DecodingOptions, decode
 from latentseek_agents.engine.errors import NonFiniteError
 from latentseek_agents.engine.prefix_cache import Prefix, PrefixCache
+from latentseek_agents.engine.token_choice import pick_tokens
 from latentseek_agents.testing import tiny_backbone
 from tests.naive_decoding import greedy, hidden_states
 
