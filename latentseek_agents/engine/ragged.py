@@ -8,7 +8,7 @@ values. The model's own layers do everything else.
 import copy
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.engine.key_values import KeyValueStore
@@ -23,6 +23,7 @@ __all__ = ["RaggedModel", "RowSlice"]
 _NAME = "latentseek_ragged"
 # Rows with more new tokens than this are attended to alone: padding the others to them would cost more.
 _LONG = 64
+_ALIGNED = 8  # elements
 _current = threading.local()
 
 
@@ -125,37 +126,28 @@ class _Work:
         key = (id(group), window, share, like.device, like.dtype)
         if key not in self._masks:
             mask = group.mask(window, like)
-            self._masks[key] = mask if mask is None or mask.shape[2] == 1 else mask.repeat(1, 1, share, 1)
+            if mask is not None:
+                mask = (mask if mask.shape[2] == 1 else mask.repeat(1, 1, share, 1))[..., : group.length]
+            self._masks[key] = mask
         return self._masks[key]
 
 
-@dataclass(frozen=True, slots=True)
 class _Group:
-    """Rows in neighbouring slots whose attention is one call; shorter ones are padded."""
+    """Rows in neighbouring slots whose attention is one call; shorter ones are padded.
 
-    rows: Sequence[RowSlice]
-    offset: int  # of its first new token among all
-    _places: dict[str, Any] = field(default_factory=dict)
+    Every layer asks for its sizes, so they are computed once.
+    """
 
-    @property
-    def first(self) -> int:
-        return self.rows[0].slot
-
-    @property
-    def width(self) -> int:
-        return max(len(row.token_ids) for row in self.rows)
-
-    @property
-    def length(self) -> int:
-        return max(row.end for row in self.rows)
-
-    @property
-    def count(self) -> int:
-        return sum(len(row.token_ids) for row in self.rows)
-
-    @property
-    def even(self) -> bool:
-        return self.count == self.width * len(self.rows)
+    def __init__(self, rows: Sequence[RowSlice], offset: int) -> None:
+        counts = [len(row.token_ids) for row in rows]
+        self.rows = rows
+        self.offset = offset  # of its first new token among all
+        self.first = rows[0].slot
+        self.width = max(counts)
+        self.length = max(row.end for row in rows)
+        self.count = sum(counts)
+        self.even = self.count == self.width * len(rows)
+        self._places: dict[str, torch.Tensor] = {}
 
     def padded(self, tensor: "torch.Tensor") -> "torch.Tensor":
         """(count, heads, d) to (rows, n, heads, d)."""
@@ -172,15 +164,16 @@ class _Group:
         return flat if self.even else flat[self._index(flat)]
 
     def mask(self, window: int | None, like: "torch.Tensor") -> "torch.Tensor | None":
+        """(rows, 1, n, at least L): the kernels of a GPU want each row to begin at a round address."""
         import torch
 
         starts = torch.tensor([row.start for row in self.rows]).view(-1, 1, 1, 1)
         queries = starts + torch.arange(self.width).view(1, 1, -1, 1)
-        keys = torch.arange(self.length).view(1, 1, 1, -1)
+        keys = torch.arange(-(-self.length // _ALIGNED) * _ALIGNED).view(1, 1, 1, -1)
         seen = keys <= queries
         if window is not None:
             seen &= keys > queries - window
-        if bool(seen.all()):
+        if bool(seen[..., : self.length].all()):
             return None
         zeros = torch.zeros((), dtype=like.dtype)
         return torch.where(seen, zeros, float("-inf")).to(like.device)
@@ -196,8 +189,7 @@ class _Group:
                 for i in range(len(row.token_ids))
             ]
             self._places[key] = torch.tensor(index, device=like.device)
-        place: torch.Tensor = self._places[key]
-        return place
+        return self._places[key]
 
 
 def _groups(rows: Sequence[RowSlice]) -> list[_Group]:
@@ -293,10 +285,32 @@ def _attend(
         weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
         found = torch.matmul(weights, value)
     else:
-        found = torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=scale
-        )
+        found = _fused(query, key, value, mask, scale)
     return found.reshape(rows, heads, new, found.shape[-1])
+
+
+def _fused(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    mask: "torch.Tensor | None",
+    scale: float,
+) -> "torch.Tensor":
+    """Attention in one kernel, as ``scaled_dot_product_attention``.
+
+    Left to itself, torch may choose cuDNN on a GPU, which makes a plan for each new shape. Here nearly every
+    pass has one, and the plans took longer than the passes. The switches for that are the whole process's,
+    so the kernel that takes any shape is called by its name.
+    """
+    import torch
+
+    aligned = all(tensor.shape[-1] * tensor.element_size() % 16 == 0 for tensor in (query, value))
+    if query.device.type == "cuda" and aligned:
+        bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
+        attend = torch.ops.aten._scaled_dot_product_efficient_attention
+        found: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
+        return found
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
 
 
 def _register() -> None:

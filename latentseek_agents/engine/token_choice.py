@@ -10,6 +10,7 @@ __all__ = ["Draws", "pick_tokens", "tokens_at"]
 
 # Rows of logits that become probabilities at once: a vocabulary is large, and there are three copies of it.
 _DRAWN_AT_ONCE = 128
+_BLOCK = 512  # words whose probabilities are summed up first
 
 
 class Draws:
@@ -62,12 +63,30 @@ def tokens_at(
         numbers = torch.tensor(
             [temperatures[start : start + len(part)], draws[start : start + len(part)]], dtype=torch.float32
         ).to(part.device)[..., None]
-        summed = torch.softmax(part / numbers[0], dim=-1).cumsum(dim=-1)
-        total = summed[:, -1:].contiguous()
-        found = torch.searchsorted(summed, numbers[1] * total, right=True)
-        # The product may be rounded up to the total, which the last token of any probability reaches.
-        parts.append(torch.minimum(found, torch.searchsorted(summed, total))[:, 0])
+        probabilities = torch.softmax(part / numbers[0], dim=-1)
+        missing = -probabilities.shape[-1] % _BLOCK
+        blocks = torch.nn.functional.pad(probabilities, (0, missing)).reshape(len(part), -1, _BLOCK)
+        # Which block, then where in it: summing up all of a row one after the other takes far longer.
+        before = blocks.sum(dim=-1).cumsum(dim=-1)
+        block = _first_beyond(before, numbers[1] * before[:, -1:])
+        rows = torch.arange(len(part), device=part.device)[:, None]
+        within = blocks[rows, block][:, 0].cumsum(dim=-1)
+        rest = numbers[1] * before[:, -1:] - before.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
+        parts.append((block * _BLOCK + _first_beyond(within, rest))[:, 0])
     return torch.cat(parts)
+
+
+def _first_beyond(summed: "torch.Tensor", number: "torch.Tensor") -> "torch.Tensor":
+    """(N, 1): in each row of (N, n) running sums, the place of the first that exceeds a number.
+
+    Rounded, it may be none of them. Then it is the last that is above the one before it: what has no
+    probability is never drawn. Among NaN it is any place.
+    """
+    import torch
+
+    total = summed[:, -1:].contiguous()
+    found = torch.searchsorted(summed, number.contiguous(), right=True)
+    return torch.minimum(found, torch.searchsorted(summed, total)).clamp(max=summed.shape[-1] - 1)
 
 
 def pick_tokens(
