@@ -304,13 +304,18 @@ def _fused(
     """
     import torch
 
-    aligned = all(tensor.shape[-1] * tensor.element_size() % 16 == 0 for tensor in (query, value))
-    if query.device.type == "cuda" and aligned:
+    if query.device.type == "cuda" and _fits_kernel(query) and _fits_kernel(value):
         bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
         attend = torch.ops.aten._scaled_dot_product_efficient_attention
         found: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
         return found
     return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+
+
+def _fits_kernel(tensor: "torch.Tensor") -> bool:
+    """Whether the kernel takes it: no float64, and rows of whole 16 bytes."""
+    size = tensor.element_size()
+    return size < 8 and tensor.shape[-1] * size % 16 == 0
 
 
 def _register() -> None:

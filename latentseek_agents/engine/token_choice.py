@@ -72,7 +72,8 @@ def tokens_at(
         rows = torch.arange(len(part), device=part.device)[:, None]
         within = blocks[rows, block][:, 0].cumsum(dim=-1)
         rest = numbers[1] * before[:, -1:] - before.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
-        parts.append((block * _BLOCK + _first_beyond(within, rest))[:, 0])
+        found = block * _BLOCK + _first_beyond(within, rest)
+        parts.append(found.clamp(max=logits.shape[-1] - 1)[:, 0])  # beyond it only where all are NaN
     return torch.cat(parts)
 
 
