@@ -14,10 +14,20 @@ import typer
 from latentseek_agents.cli.text import one_line
 from latentseek_agents.engine.errors import InputError, LatentSeekError
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "NOT_VERIFIED", "command", "fast_imports", "read_input", "say"]
+__all__ = [
+    "BAD_INPUT",
+    "INTERRUPTED",
+    "NOT_VERIFIED",
+    "OUT_OF_MEMORY",
+    "command",
+    "fast_imports",
+    "read_input",
+    "say",
+]
 
 NOT_VERIFIED = 1
 BAD_INPUT = 2
+OUT_OF_MEMORY = 3
 INTERRUPTED = 130
 _LONGEST_MESSAGE = 2000
 
@@ -32,7 +42,7 @@ def command() -> Iterator[None]:
     """Run a command: errors made for users become one line and exit code 2, no traceback.
 
     Raises:
-        Exit: With code 2 on bad input and 130 when interrupted.
+        Exit: With code 2 on bad input, 3 where the memory does not suffice, and 130 when interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character is to show another one, not a traceback.
@@ -49,6 +59,14 @@ def command() -> Iterator[None]:
     except KeyboardInterrupt:
         say("interrupted")
         raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        say(
+            f"error: there is not enough memory ({error}). Lower --rows, --batch or --max-new-tokens, "
+            "whichever the command has, or take --dtype bfloat16; latentseek eval then goes on where it was"
+        )
+        raise typer.Exit(OUT_OF_MEMORY) from None
     finally:
         log.removeHandler(handler)
 
@@ -90,6 +108,18 @@ def read_input(name: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot read {shown}: {reason}") from None
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether this, or what caused it, is for want of memory; torch has no one kind of error for that."""
+    while error is not None:
+        signs = ("CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
+            return True
+        error = error.__cause__
+    return False
 
 
 class _ShortWarnings(logging.Handler):

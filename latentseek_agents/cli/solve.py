@@ -100,7 +100,7 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
 
     Draft, verify, refine until the verifier passes.
 
-    Exit code: 0 all verified, 1 not, 2 bad input.
+    Exit code: 0 all verified, 1 not, 2 bad input, 3 not enough memory.
     """
     if as_json and quiet:
         raise InputError("--json and --quiet exclude each other")

@@ -4,11 +4,13 @@ import itertools
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from latentseek_agents.cli import app
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.engine.ragged import RaggedModel
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import (
     AttemptRecord,
@@ -216,3 +218,52 @@ def test_searches_under_way_are_signs_of_life(capsys):
         "0 of 3 answers; 2 under way, 2.5 attempts each",
         "1 of 3 answers; sums boxed psrm: 1 of 1 right (oracle); 1 under way, 4.0 attempts each",
     ]
+
+
+def failing_after(passes, error, cause=None):
+    """A forward pass that works so many times; the model is probed with the first few."""
+    calls, forward = itertools.count(), RaggedModel.forward
+
+    def sometimes(self, store, rows):
+        if next(calls) >= passes:
+            raise error from cause
+        return forward(self, store, rows)
+
+    return sometimes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 174.00 MiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 byte"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError("no more"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_too_little_memory_is_told_with_what_to_lower_and_nothing_is_lost(
+    model, data, tmp_path, monkeypatch, error, wrapped
+):
+    arguments = ["eval", "--data", data, "--out", str(tmp_path / "run"), "--model", model, "--method", "cot"]
+    arguments += ["--max-new-tokens", "8", "--batch", "1"]
+    broken = (RuntimeError("the decoder failed"), error) if wrapped else (error,)
+    with monkeypatch.context() as patched:
+        patched.setattr(RaggedModel, "forward", failing_after(15, *broken))
+        failed = RUN.invoke(app, arguments)
+    assert failed.exit_code == 3, failed.output
+    assert "error: there is not enough memory" in failed.stderr
+    assert "--rows" in failed.stderr
+    done = len(read_outcomes(tmp_path / "run"))
+    assert 0 < done < 3
+    again = RUN.invoke(app, arguments)
+    assert again.exit_code == 0, again.output
+    assert f"{done} of 3 answers were there already" in again.stderr
+
+
+def test_other_errors_are_not_taken_for_too_little_memory(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(RaggedModel, "forward", failing_after(15, RuntimeError("a bug")))
+    out = str(tmp_path / "run")
+    failed = RUN.invoke(app, ["eval", "--data", data, "--out", out, "--model", model, "--method", "cot"])
+    assert isinstance(failed.exception, RuntimeError)
+    assert failed.exit_code == 1
