@@ -3,8 +3,8 @@
     python benchmarks/passes.py --device cuda --dtype bfloat16 --shape 1.5b --rows 64,160 --new-tokens 50
 
 Each line is one call of ``decode`` for so many rows: greedy, which reads the prompts as well; drawn at
-temperature 0.8, with the prompts read; and greedy with offsets, as consistent latents decode. The second half
-of the table is the gradient of 300 latents. The weights are made on the device, so that nothing is loaded.
+temperature 0.8, with the prompts read; and greedy with offsets, as consistent latents decode. The last line
+is the gradient of 300 latents. The weights are made on the device, so that nothing is loaded.
 """
 
 import argparse
@@ -58,6 +58,7 @@ def main() -> int:
         raise RuntimeError("this model has no batch decoder")
     table = Table("rows", "what", "passes", "ms per pass", "tokens per second")
     for rows in arguments.rows:
+        backbone.prefix_cache.clear()
         for what, changes in (
             ("greedy, with prompts", {}),
             ("drawn", {"temperature": 0.8}),
@@ -110,7 +111,8 @@ def _backbone(shape: str, dtype: torch.dtype, device: torch.device) -> Backbone:
             model: Any = Qwen2ForCausalLM(config).eval()
     finally:
         torch.set_default_dtype(before)
-    return Backbone.from_model(model, tiny_tokenizer(), decoding=DecodingOptions(max_rows=512))
+    options = DecodingOptions(max_rows=512, max_kept_tokens=512 * _PROMPT_TOKENS)
+    return Backbone.from_model(model, tiny_tokenizer(), decoding=options)
 
 
 def _requests(rows: int, changes: dict[str, Any], arguments: argparse.Namespace) -> list[DecodeRequest]:

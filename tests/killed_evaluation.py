@@ -25,7 +25,7 @@ from tests.answering_backbone import ANSWERS, AnsweringBackbone
 __all__ = ["CONFIG", "METHODS", "PROBLEMS", "run_to_its_end"]
 
 CONFIG = LatentSeekConfig(
-    latents="consistent", max_new_tokens=10, max_iterations=6, fraction=0.5, learning_rate=0.3
+    latents="consistent", max_new_tokens=10, max_iterations=6, fraction=0.5, learning_rate=0.3, seed=1
 )
 _BOXES = ("red", "blue", "green", "black", "white", "round", "flat", "old", "new")
 PROBLEMS = [

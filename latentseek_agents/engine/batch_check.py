@@ -46,18 +46,24 @@ def batch_decoder_for(backbone: "Backbone", policy: Any) -> BatchDecoder | None:
             ]
         ).float()
     except Exception as error:  # any model's own code runs here
-        _log.info("%s is decoded one request at a time: %s: %s", backbone.name, type(error).__name__, error)
+        _tell(backbone, f"{type(error).__name__}: {error}")
         return None
     scale = float(expected.abs().nan_to_num().max())
     tolerance = scale * max(1e-3, 16 * torch.finfo(backbone.dtype).eps)
     if not torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True):
-        _log.info("%s is decoded one request at a time: a batch changes its results", backbone.name)
+        _tell(backbone, "a batch changes its results")
         return None
     # So few tokens lie within any window: a layer that has one must have asked for it.
     if _has_windows(config) and ragged.windows <= {None}:
-        _log.info("%s is decoded one request at a time: its windows are unknown", backbone.name)
+        _tell(backbone, "its windows are unknown")
         return None
     return BatchDecoder(backbone, ragged, backbone.decoding)
+
+
+def _tell(backbone: "Backbone", why: str) -> None:
+    # On a GPU that is many times slower than it could be, and nobody would look for the reason.
+    level = logging.WARNING if backbone.device.type == "cuda" else logging.INFO
+    _log.log(level, "%s is decoded one request at a time: %s", backbone.name, why)
 
 
 def _rows_meet(config: Any) -> bool:

@@ -15,16 +15,17 @@ def affordable_tokens(backbone: "Backbone", *, most_bytes: int, most_tokens: int
     the model: of what is free there a share, if that is more.
 
     Args:
-        backbone: Where the keys and values lie is where its model lies.
+        backbone: Each layer's keys and values lie where the layer lies.
         most_bytes: Of main memory.
         most_tokens: In main memory.
-        gpu_share: Of the free memory of a CUDA device, in (0, 1].
+        gpu_share: Of what is free now on the CUDA device with the least free memory, in (0, 1].
     """
     import torch
 
     size = backbone.bytes_per_cached_token
     affordable = min(most_tokens, most_bytes // size)
-    if backbone.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(backbone.device)
+    devices = {parameter.device for parameter in backbone.model.parameters()}
+    if all(device.type == "cuda" for device in devices):
+        free = min(torch.cuda.mem_get_info(device)[0] for device in devices)
         affordable = max(affordable, int(free * gpu_share) // size)
     return max(1, affordable)

@@ -1,11 +1,12 @@
 """Decode one request alone, with the model's own cache: for architectures that cannot be batched."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from latentseek_agents.engine.completion import Completion, DecodeRequest, constrained, not_finite
 from latentseek_agents.engine.prefix_cache import Prefix
-from latentseek_agents.engine.token_choice import Draws, tokens_at
+from latentseek_agents.engine.token_choice import Draws, choose_token
 
 if TYPE_CHECKING:
     import torch
@@ -76,12 +77,8 @@ def _next_token(
         raise not_finite(backbone, f"logits at token {position} of the answer")
     if request.constraint is not None:
         logits = constrained(logits, request.constraint)
-    temperature = request.temperature_at(position)
-    if temperature:
-        draw = draws.at(position - len(request.forced_ids))
-        token = int(tokens_at(logits[None], [temperature], [draw]))
-    else:
-        token = int(logits.argmax())
+    added = position - len(request.forced_ids)
+    token = choose_token(logits, request.temperature_at(position), partial(draws.at, added))
     if request.constraint is not None:
         request.constraint.take(token)
     return token

@@ -6,6 +6,8 @@ values. The model's own layers do everything else.
 """
 
 import copy
+import functools
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RaggedModel", "RowSlice"]
 
+_log = logging.getLogger(__name__)
 _NAME = "latentseek_ragged"
 # Rows with more new tokens than this are attended to alone: padding the others to them would cost more.
 _LONG = 64
-_ALIGNED = 8  # elements
+_ALIGNED = 8  # 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask
 _current = threading.local()
 
 
@@ -164,12 +167,13 @@ class _Group:
         return flat if self.even else flat[self._index(flat)]
 
     def mask(self, window: int | None, like: "torch.Tensor") -> "torch.Tensor | None":
-        """(rows, 1, n, at least L): the kernels of a GPU want each row to begin at a round address."""
+        """(rows, 1, n, at least L); None if nothing is hidden."""
         import torch
 
         starts = torch.tensor([row.start for row in self.rows]).view(-1, 1, 1, 1)
         queries = starts + torch.arange(self.width).view(1, 1, -1, 1)
-        keys = torch.arange(-(-self.length // _ALIGNED) * _ALIGNED).view(1, 1, 1, -1)
+        step = _ALIGNED if like.device.type == "cuda" else 1
+        keys = torch.arange(-(-self.length // step) * step).view(1, 1, 1, -1)
         seen = keys <= queries
         if window is not None:
             seen &= keys > queries - window
@@ -304,18 +308,53 @@ def _fused(
     """
     import torch
 
-    if query.device.type == "cuda" and _fits_kernel(query) and _fits_kernel(value):
-        bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
-        attend = torch.ops.aten._scaled_dot_product_efficient_attention
-        found: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
-        return found
+    widths = query.shape[-1], value.shape[-1]
+    if query.device.type == "cuda" and _has_kernel(query.device, query.dtype, *widths):
+        return _any_shape(query, key, value, mask, scale)
     return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
 
 
-def _fits_kernel(tensor: "torch.Tensor") -> bool:
-    """Whether the kernel takes it: no float64, and rows of whole 16 bytes."""
-    size = tensor.element_size()
-    return size < 8 and tensor.shape[-1] * size % 16 == 0
+def _any_shape(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    mask: "torch.Tensor | None",
+    scale: float,
+) -> "torch.Tensor":
+    import torch
+
+    bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
+    attend = torch.ops.aten._scaled_dot_product_efficient_attention
+    found: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
+    return found
+
+
+@functools.cache
+def _has_kernel(device: "torch.device", dtype: "torch.dtype", width: int, value_width: int) -> bool:
+    """Whether the kernel is there for these numbers, and right: tried on a few of them.
+
+    Not every card has it for every format (a T4 has none for bfloat16), and its name may change.
+    """
+    import torch
+
+    if any(size * dtype.itemsize % 16 for size in (width, value_width)):
+        return False
+    with torch.inference_mode():
+        generator = torch.Generator().manual_seed(0)
+        random = torch.randn(1, 2, 5, 2 * width + value_width, generator=generator, device="cpu")
+        random = random.to(device, dtype)
+        query, key, value = random[:, :, :3, :width], random[..., width : 2 * width], random[..., 2 * width :]
+        hidden = torch.full((1, 1, 3, _ALIGNED), float("-inf"), device=device, dtype=dtype)
+        mask = hidden.triu(3)[..., :5]
+        scores = query.float() @ key.float().transpose(-1, -2) * width**-0.5 + mask.float()
+        expected = torch.softmax(scores, dim=-1) @ value.float()
+        try:
+            found = _any_shape(query, key, value, mask, width**-0.5).float()
+        except (AttributeError, RuntimeError) as error:
+            _log.warning("%s on %s has no attention kernel for any shape: %s", dtype, device, error)
+            return False
+        tolerance = float(expected.abs().max()) * max(1e-3, 16 * torch.finfo(dtype).eps)
+        return bool(torch.allclose(found, expected, rtol=0, atol=tolerance))
 
 
 def _register() -> None:

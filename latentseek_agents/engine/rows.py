@@ -3,11 +3,12 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from latentseek_agents.engine.completion import Completion, DecodeRequest, constrained, not_finite
 from latentseek_agents.engine.speculation import Speculator
-from latentseek_agents.engine.token_choice import Draws, tokens_at
+from latentseek_agents.engine.token_choice import Draws, choose_token, tokens_at
 
 if TYPE_CHECKING:
     import torch
@@ -137,8 +138,11 @@ class Row:
         if not self.request.samples or self.request.constraint is not None:
             return []
         first = len(self.tokens)
-        temperatures = ((place, self.request.temperature_at(first + place)) for place in range(count))
-        return [(place, heat, self._draws.at(self.added + place)) for place, heat in temperatures if heat]
+        return [
+            (place, temperature, self._draws.at(self.added + place))
+            for place in range(count)
+            if (temperature := self.request.temperature_at(first + place))
+        ]
 
     def passed(self) -> None:
         """Record that the pass that was planned last took place."""
@@ -179,9 +183,9 @@ class Row:
                 raise not_finite(self._backbone, f"logits at token {position} of the answer")
             token, constraint = chosen[index], self.request.constraint
             if constraint is not None:
-                allowed, heat = constrained(logits[index], constraint), self.request.temperature_at(position)
-                drawn = tokens_at(allowed[None], [heat], [self._draws.at(self.added)]) if heat else None
-                token = int(allowed.argmax() if drawn is None else drawn)
+                temperature = self.request.temperature_at(position)
+                allowed = constrained(logits[index], constraint)
+                token = choose_token(allowed, temperature, partial(self._draws.at, self.added))
                 constraint.take(token)
             added.append(token)
             self.tokens.append(token)
@@ -263,9 +267,10 @@ def draw_tokens(
     drawn: list[tuple[int, float, float]] = []
     start = 0
     for row, hidden in asking:
-        drawn += [(start + place, heat, draw) for place, heat, draw in row.draws_at(len(hidden))]
+        for place, temperature, draw in row.draws_at(len(hidden)):
+            drawn.append((start + place, temperature, draw))
         start += len(hidden)
     if drawn:
         places, temperatures, draws = zip(*drawn, strict=True)
         index = torch.tensor(places, device=logits.device)
-        chosen[index] = tokens_at(logits[index], temperatures, draws)
+        chosen[index] = tokens_at(logits, temperatures, draws, places=places)

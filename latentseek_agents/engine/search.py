@@ -315,12 +315,11 @@ class _Writer:
         if not self.latents.consistent:
             return self._picked(inputs, generator), 0
         inputs = inputs[: len(tokens)]
-        # The head is large, and as a rule an early token differs: it is asked part by part. All at once only
-        # where tokens are drawn, so that what is drawn does not depend on the size of the parts.
-        size = _TOKENS_PICKED_AT_ONCE if self.config.temperature == 0 else max(1, len(inputs))
+        # The head is large, and as a rule an early token differs: it is asked part by part.
         picked: list[int] = []
         while len(picked) < len(inputs):
-            picked += self._picked(inputs[len(picked) : len(picked) + size], generator)
+            part = inputs[len(picked) : len(picked) + _TOKENS_PICKED_AT_ONCE]
+            picked += self._picked(part, generator)
             different = token_differences(tokens[: len(picked)], picked)
             if different:
                 picked = picked[: different[0] + 1]

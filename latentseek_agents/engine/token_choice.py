@@ -1,16 +1,17 @@
 """Choose tokens from logits: the most probable one, or one that is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Draws", "pick_tokens", "tokens_at"]
+__all__ = ["Draws", "choose_token", "pick_tokens", "tokens_at"]
 
 # Rows of logits that become probabilities at once: a vocabulary is large, and there are three copies of it.
 _DRAWN_AT_ONCE = 128
-_BLOCK = 512  # words whose probabilities are summed up first
+# Words whose probabilities are summed up first: running sums over all of a row take far longer.
+_BLOCK = 512
 
 
 class Draws:
@@ -32,62 +33,93 @@ class Draws:
 
     def at(self, index: int) -> float:
         """The number in [0, 1) that token ``index`` is drawn with, whatever was guessed before."""
-        import torch
-
         if self._generator is None:
-            self._generator = torch.Generator().manual_seed(self._seed)
+            self._generator = _new_generator(self._seed)
         while len(self._made) <= index:
-            self._made.append(float(torch.rand((), dtype=torch.float64, generator=self._generator)))
+            self._made += _numbers(1, self._generator)
         return self._made[index]
 
 
 def tokens_at(
-    logits: "torch.Tensor", temperatures: Sequence[float], draws: Sequence[float]
+    logits: "torch.Tensor",
+    temperatures: Sequence[float],
+    draws: Sequence[float],
+    *,
+    places: Sequence[int] | None = None,
 ) -> "torch.Tensor":
     """A token per row from softmax(logits / T): the first at which the summed probability exceeds a number.
 
+    What has no probability is never drawn.
+
     Args:
         logits: (N, V).
-        temperatures: N numbers above 0.
-        draws: N numbers in [0, 1).
+        temperatures: Numbers above 0, one per row.
+        draws: Numbers in [0, 1), one per row.
+        places: Only these rows, in this order; None takes all.
 
     Returns:
-        (N,) int64 token ids, on the logits' device.
+        (n,) int64 token ids, on the logits' device; some token or other where the logits are NaN or infinite.
     """
     import torch
 
-    parts = []
-    for start in range(0, len(logits), _DRAWN_AT_ONCE):
-        part = logits[start : start + _DRAWN_AT_ONCE].float()
-        # Rounded to float32 here, since not every device has float64.
-        numbers = torch.tensor(
-            [temperatures[start : start + len(part)], draws[start : start + len(part)]], dtype=torch.float32
-        ).to(part.device)[..., None]
-        probabilities = torch.softmax(part / numbers[0], dim=-1)
-        missing = -probabilities.shape[-1] % _BLOCK
-        blocks = torch.nn.functional.pad(probabilities, (0, missing)).reshape(len(part), -1, _BLOCK)
-        # Which block, then where in it: summing up all of a row one after the other takes far longer.
-        before = blocks.sum(dim=-1).cumsum(dim=-1)
-        block = _first_beyond(before, numbers[1] * before[:, -1:])
-        rows = torch.arange(len(part), device=part.device)[:, None]
-        within = blocks[rows, block][:, 0].cumsum(dim=-1)
-        rest = numbers[1] * before[:, -1:] - before.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
-        found = block * _BLOCK + _first_beyond(within, rest)
-        parts.append(found.clamp(max=logits.shape[-1] - 1)[:, 0])  # beyond it only where all are NaN
-    return torch.cat(parts)
+    tokens = []
+    for start in range(0, len(draws), _DRAWN_AT_ONCE):
+        part = slice(start, start + _DRAWN_AT_ONCE)
+        rows = logits[part] if places is None else logits[torch.tensor(places[part], device=logits.device)]
+        tokens.append(_drawn(rows, temperatures[part], draws[part]))
+    return torch.cat(tokens)
 
 
-def _first_beyond(summed: "torch.Tensor", number: "torch.Tensor") -> "torch.Tensor":
-    """(N, 1): in each row of (N, n) running sums, the place of the first that exceeds a number.
-
-    Rounded, it may be none of them. Then it is the last that is above the one before it: what has no
-    probability is never drawn. Among NaN it is any place.
-    """
+def _drawn(logits: "torch.Tensor", temperatures: Sequence[float], draws: Sequence[float]) -> "torch.Tensor":
     import torch
 
-    total = summed[:, -1:].contiguous()
-    found = torch.searchsorted(summed, number.contiguous(), right=True)
-    return torch.minimum(found, torch.searchsorted(summed, total)).clamp(max=summed.shape[-1] - 1)
+    # Rounded to float32 here, since not every device has float64; as a divisor it must not become 0.
+    least = torch.finfo(torch.float32).tiny
+    table = [[max(least, temperature) for temperature in temperatures], list(draws)]
+    heat, draw = torch.tensor(table, dtype=torch.float32, device="cpu").to(logits.device)[..., None]
+    shifted = logits.float()
+    # Shifted before they are divided, or a small temperature makes infinity of all large ones.
+    shifted = shifted - shifted.amax(dim=-1, keepdim=True)
+    probabilities = torch.softmax(shifted / heat, dim=-1)
+    missing = -probabilities.shape[-1] % _BLOCK
+    blocks = torch.nn.functional.pad(probabilities, (0, missing)).reshape(len(logits), -1, _BLOCK)
+    shares = blocks.sum(dim=-1)
+    before = shares.cumsum(dim=-1)
+    number = draw * before[:, -1:]
+    block = _first_beyond(before, number, shares)
+    words = blocks[torch.arange(len(logits), device=logits.device), block[:, 0]]
+    rest = number - before.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
+    found = block * _BLOCK + _first_beyond(words.cumsum(dim=-1), rest, words)
+    return found.clamp(max=logits.shape[-1] - 1)[:, 0]
+
+
+def _first_beyond(summed: "torch.Tensor", number: "torch.Tensor", shares: "torch.Tensor") -> "torch.Tensor":
+    """(N, 1): the first place with a share whose running sum exceeds a number, or the last with a share.
+
+    Running sums are rounded: none may exceed the number, and on a GPU they may rise where the share is 0.
+
+    Args:
+        summed: (N, n) running sums.
+        number: (N, 1).
+        shares: (N, n) what was summed up.
+    """
+    some = shares > 0
+    beyond = (some & (summed > number)).int()
+    last = summed.shape[-1] - 1 - some.flip(-1).int().argmax(dim=-1, keepdim=True)
+    return beyond.argmax(dim=-1, keepdim=True).where(beyond.any(dim=-1, keepdim=True), last)
+
+
+def choose_token(logits: "torch.Tensor", temperature: float, draw: Callable[[], float]) -> int:
+    """One token: the most probable at temperature 0, otherwise a drawn one.
+
+    Args:
+        logits: (V,).
+        temperature: Of the policy.
+        draw: The number in [0, 1) to draw with; asked only if it is needed.
+    """
+    if temperature == 0:
+        return int(logits.argmax())
+    return int(tokens_at(logits[None], [temperature], [draw()]))
 
 
 def pick_tokens(
@@ -98,15 +130,28 @@ def pick_tokens(
     Args:
         logits: (..., V), at least one row.
         temperature: 0 takes the most probable token, otherwise tokens are drawn from softmax(logits / T).
-        generator: CPU generator for drawing, the same on every device.
+        generator: CPU generator for drawing, the same on every device; it gives one number per row.
 
     Returns:
         (...,) int64 token ids, on the logits' device.
     """
-    import torch
-
     if temperature == 0:
         return logits.argmax(dim=-1)
     flat = logits.reshape(-1, logits.shape[-1])
-    draws = torch.rand(len(flat), dtype=torch.float64, generator=generator).tolist()
+    draws = _numbers(len(flat), generator)
     return tokens_at(flat, [temperature] * len(flat), draws).reshape(logits.shape[:-1])
+
+
+def _new_generator(seed: int) -> "torch.Generator":
+    import torch
+
+    return torch.Generator().manual_seed(seed)
+
+
+def _numbers(count: int, generator: "torch.Generator | None") -> list[float]:
+    """On the CPU, whatever the caller's default device is."""
+    import torch
+
+    drawn = torch.rand(count, dtype=torch.float64, generator=generator, device="cpu")
+    found: list[float] = drawn.tolist()
+    return found

@@ -75,6 +75,10 @@ def _lines(group: GroupAnalysis) -> Iterator[Line]:
     iterations = [summary for series in group.iterations for summary in series]
     for summary in (*group.methods, *group.samples, *group.keeps, *iterations):
         yield from _summary(summary)
+    for summary in group.keeps:
+        if (beside := summary.against_draft) is not None:
+            variant = f"{summary.variant}, against its drafts"
+            yield from _comparison(summary.method, variant, summary.oracle, beside)
     for pair in group.comparisons:
         if pair.found is not None:
             yield from _comparison(pair.first, f"against {pair.second}", pair.oracle, pair.found)

@@ -96,6 +96,15 @@ class Summary:
         """Of policy and verifier."""
         return self.policy_seconds + self.verifier_seconds
 
+    @property
+    def against_draft(self) -> Comparison | None:
+        """A search beside the drafts that it began with; None for no search."""
+        if self.draft_right_lost is None or self.draft_wrong_saved is None:
+            return None
+        return compare_pairs(
+            self.questions, only_first=self.draft_wrong_saved, only_second=self.draft_right_lost
+        )
+
 
 @dataclass(frozen=True)
 class Paired:

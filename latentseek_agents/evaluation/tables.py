@@ -7,9 +7,11 @@ from latentseek_agents.evaluation.cells import (
     Table,
     accuracy,
     compared,
+    difference,
     heads,
     marked,
     number,
+    probability,
     where,
 )
 from latentseek_agents.evaluation.ending_tables import ending_table, iterations_table
@@ -122,18 +124,27 @@ def _kept(run: RunAnalysis, oracle: bool) -> Table:
             summary.variant,
             str(summary.questions),
             accuracy(summary.accuracy, summary.interval),
-            str(summary.draft_right_lost),
-            str(summary.draft_wrong_saved),
+            str(beside.only_second),
+            str(beside.only_first),
+            difference(beside),
+            probability(beside.p),
+            beside.finding,
         )
         for group in run.groups
         for summary in group.keeps
-        if summary.oracle is oracle
+        if summary.oracle is oracle and (beside := summary.against_draft) is not None
     ]
     return Table(
         "What the search lost and saved",
-        heads("data | method | choice | n | accuracy | draft right, but lost | draft wrong, but saved"),
+        heads(
+            "data | method | choice | n | accuracy | draft right, but lost | draft wrong, but saved | "
+            "difference from its drafts | p | finding"
+        ),
         tuple(rows),
-        "The other choices are made among the same attempts: the search goes the same way with each.",
+        "The other choices are made among the same attempts: the search goes the same way with each. It is "
+        "compared with the drafts that it began with. In half precision those of another method, cot say, "
+        "may be others, since rounding depends on what is decoded at once; then this is the comparison "
+        "without that noise. Interval, p and finding as in pairs of methods.",
     )
 
 

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.config import LatentSeekConfig
 from latentseek_agents.engine.decoding import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine.key_values import KeyValueStore
+from latentseek_agents.engine.ragged import RaggedModel, RowSlice
+from latentseek_agents.engine.token_choice import tokens_at
 from latentseek_agents.graphs.refine_nodes import RefineNodes
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.tools.ground_truth import GroundTruth
@@ -80,11 +84,42 @@ def test_a_search_takes_the_same_way_as_on_the_cpu(latents: Any, temperature: fl
     assert found == searched(backbone)
 
 
-def test_half_precision_has_a_batch_decoder_and_writes():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("architecture", "head_dim"), [("Qwen2", 8), ("Mistral", 8), ("Gemma2", 8), ("Llama", 6)]
+)
+def test_a_pass_computes_what_the_model_computes_alone(dtype: torch.dtype, architecture: str, head_dim: int):
+    backbone = on_gpu(tiny_backbone(architecture, head_dim=head_dim), dtype)
+    ragged, store = RaggedModel(backbone.model), KeyValueStore()
+    store.reserve(4, 256)
+    # One read in a go, two of different lengths side by side, one behind what it read before.
+    texts = {0: PROMPT * 5, 1: PROMPT[:7], 2: PROMPT[:3], 3: PROMPT}
+    ragged.forward(store, [RowSlice(3, 0, texts[3][:11])])
+    rows = [
+        RowSlice(slot, 11 if slot == 3 else 0, ids[11 if slot == 3 else 0 :]) for slot, ids in texts.items()
+    ]
+    got = ragged.forward(store, rows).float()
+    alone = {slot: backbone.layers(torch.tensor([ids]), DynamicCache()) for slot, ids in texts.items()}
+    expected = torch.cat([alone[row.slot][row.start :] for row in rows]).float()
+    tolerance = float(expected.abs().max()) * max(1e-3, 16 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
+
+
+def test_half_precision_is_decoded_in_batches():
     gpu = on_gpu(tiny_backbone("Qwen2"), torch.bfloat16)
     assert gpu.batch_decoder is not None
     written = texts(gpu, requests(0.8))
     assert [len(tokens) for tokens in written] == [16 + i + i % 3 for i in range(12)]
+
+
+def test_what_has_no_probability_is_never_drawn():
+    generator = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(200, 3000, generator=generator)
+    forbidden = torch.rand(200, 3000, generator=generator) < 0.9
+    logits = logits.masked_fill(forbidden, -torch.inf).to("cuda")
+    draws = [number / 200 for number in range(199)] + [1 - 2**-53]
+    tokens = tokens_at(logits, [0.7] * 200, draws).cpu()
+    assert not bool(forbidden.gather(-1, tokens[:, None]).any())
 
 
 def test_memory_is_a_share_of_the_gpus():

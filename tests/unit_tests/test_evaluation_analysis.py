@@ -111,6 +111,20 @@ def test_other_choices_among_the_same_attempts():
     ]
 
 
+def test_a_search_is_compared_with_its_own_drafts():
+    # In all of its drafts 5 is written, cot's are others: what counts is where the search began.
+    saves = [search("steps", n, ("5", -0.6, False), ("4", 0.0, True), chosen=1) for n in range(8)]
+    loses = [search("steps", 8, ("4", -0.6, False), ("5", 0.0, True), chosen=1)]
+    found = analysed([samples("cot", n, "4") for n in range(9)] + saves + loses)
+    beside = named(found.keeps, "steps", "keep=best").against_draft
+    assert beside is not None
+    assert (beside.questions, beside.only_first, beside.only_second) == (9, 8, 1)
+    assert beside.difference == pytest.approx(7 / 9)
+    assert beside.p == pytest.approx(2 * (1 + 9) / 2**9)
+    assert beside.finding == "better"
+    assert named(found.methods, "cot", "as run").against_draft is None
+
+
 def test_fewer_samples_are_prefixes():
     found = analysed(RUN).samples
     votes = [named(found, f"sc-{count}", "first samples") for count in (1, 2, 3)]

@@ -100,6 +100,23 @@ def test_findings_are_those_of_the_intervals(tmp_path):
     assert "psrm" not in pairs
 
 
+def test_a_search_beside_its_drafts_is_in_table_and_long_form(tmp_path):
+    out = written(tmp_path, a_run())
+    shown = section((out / "report.md").read_text(encoding="utf-8"), "What the search lost and saved")
+    (best,) = [line for line in shown.splitlines() if "| self | keep=best |" in line]
+    cells = [cell.strip() for cell in best.strip("| ").split("|")]
+    assert cells[5:7] == ["0", "8"]
+    assert cells[7].startswith("+100.0 (")
+    assert cells[8:] == ["0.008", "better"]
+    rows = list(csv.DictReader(io.StringIO((out / "results.csv").read_text(encoding="utf-8"))))
+    (line,) = [
+        row
+        for row in rows
+        if (row["method"], row["variant"], row["measure"]) == ("self", "keep=best, against its drafts", "p")
+    ]
+    assert float(line["value"]) == pytest.approx(2 / 2**8)
+
+
 def test_oracles_stand_apart_and_are_marked(tmp_path):
     markdown = (written(tmp_path, a_run()) / "report.md").read_text(encoding="utf-8")
     results, oracles = markdown.split("\n### ORACLE\n", 1)

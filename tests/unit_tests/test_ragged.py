@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from latentseek_agents.engine import ragged as ragged_module
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.key_values import KeyValueStore
 from latentseek_agents.engine.ragged import RaggedModel, RowSlice
@@ -158,3 +159,37 @@ def test_what_comes_out_can_take_part_in_a_gradient(any_backbone: Backbone):
     weight = torch.ones(32, requires_grad=True)
     (hidden @ weight).sum().backward()
     torch.testing.assert_close(weight.grad, hidden.sum(0))
+
+
+def sdpa(query: Any, key: Any, value: Any, mask: Any, scale: float) -> Any:
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        (sdpa, True),
+        (lambda query, key, value, _, scale: sdpa(query, key, value, None, scale), False),  # no mask
+        (lambda query, key, value, mask, scale: sdpa(query, key, value, mask, 2 * scale), False),
+    ],
+)
+def test_a_kernel_is_used_only_if_it_is_right(monkeypatch, dtype, kernel, expected):
+    monkeypatch.setattr(ragged_module, "_any_shape", kernel)
+    assert ragged_module._has_kernel.__wrapped__(torch.device("cpu"), dtype, 64, 128) is expected
+
+
+@pytest.mark.parametrize("error", [AttributeError("no such operation"), RuntimeError("no kernel found")])
+def test_a_kernel_that_is_not_there_is_told(monkeypatch, caplog, error):
+    def missing(*_):
+        raise error
+
+    monkeypatch.setattr(ragged_module, "_any_shape", missing)
+    assert ragged_module._has_kernel.__wrapped__(torch.device("cpu"), torch.bfloat16, 64, 64) is False
+    assert str(error) in caplog.text
+
+
+@pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 20), (torch.float32, 6), (torch.float64, 3)])
+def test_rows_off_16_bytes_are_not_tried(monkeypatch, dtype, width):
+    monkeypatch.setattr(ragged_module, "_any_shape", sdpa)
+    assert ragged_module._has_kernel.__wrapped__(torch.device("cpu"), dtype, width, 64) is False

@@ -1,16 +1,13 @@
 """Tokens are drawn with the model's probabilities, from one number each."""
 
 import math
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentseek_agents.engine.memory import affordable_tokens
-from latentseek_agents.engine.token_choice import Draws, pick_tokens, tokens_at
+from latentseek_agents.engine.token_choice import Draws, _first_beyond, choose_token, pick_tokens, tokens_at
 
 
 def logits_of(seed: int, rows: int, words: int, spread: float) -> torch.Tensor:
@@ -88,16 +85,54 @@ def test_a_generator_goes_on_from_call_to_call():
     assert torch.equal(torch.cat(halves), pick_tokens(logits, 1.0, torch.Generator().manual_seed(3)))
 
 
-@pytest.mark.parametrize(
-    ("device", "free", "expected"),
-    [("cpu", 0, 80), ("cuda", 64_000, 160), ("cuda", 4_000, 80), ("mps", 0, 80)],
-)
-def test_memory_is_a_fixed_sum_and_on_a_gpu_a_share(
-    monkeypatch: pytest.MonkeyPatch, device: str, free: int, expected: int
-):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10**12))
-    backbone: Any = SimpleNamespace(device=torch.device(device), bytes_per_cached_token=100)
-    found = affordable_tokens(backbone, most_bytes=8_000, most_tokens=1_000, gpu_share=0.25)
-    assert found == expected
-    assert affordable_tokens(backbone, most_bytes=8_000, most_tokens=7, gpu_share=0.001) == 7
-    assert affordable_tokens(backbone, most_bytes=1, most_tokens=7, gpu_share=0.001) == 1
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_whole_vocabulary(dtype: torch.dtype):
+    logits = logits_of(4, 30, 151_936, 3.0).to(dtype)
+    draws = [number / 30 for number in range(30)]
+    summed = torch.softmax(logits.double() / 0.8, dim=-1).cumsum(dim=-1)
+    numbers = torch.tensor(draws, dtype=torch.float64)[:, None]
+    tokens = tokens_at(logits, [0.8] * 30, draws)[:, None]
+    assert bool((summed.gather(-1, tokens) >= numbers - 1e-5).all())
+    before = summed.gather(-1, (tokens - 1).clamp(min=0)) * (tokens > 0)
+    assert bool((before <= numbers + 1e-5).all())
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-38, 1e-60, 5e-324])
+@pytest.mark.parametrize("draw", [0.0, 0.999])
+def test_a_tiny_temperature_takes_the_most_probable(temperature: float, draw: float):
+    logits = torch.tensor([[0.0, 10.0, 3.0], [-1e30, -2e30, -3e30]])
+    assert tokens_at(logits, [temperature] * 2, [draw] * 2).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
+def test_where_the_allowed_have_next_to_no_chance_one_of_them_is_taken(temperature: float):
+    # As a constraint leaves them if the model rules out all that it allows.
+    logits = torch.full((600,), -math.inf)
+    logits[[7, 590]] = torch.finfo(torch.float32).min
+    found = {choose_token(logits, temperature, iter([draw]).__next__) for draw in (0.1, 0.9)}
+    assert found == ({7} if temperature == 0 else {7, 590})
+
+
+def test_rounded_running_sums_lead_to_no_place_without_a_share():
+    # As a parallel scan may leave them: rising and falling where nothing was added.
+    shares = torch.tensor([[0.0, 0.5, 0.0, 0.0, 0.5, 0.0]])
+    summed = torch.tensor([[0.0, 0.5, 0.5001, 0.4999, 1.0, 0.9999]])
+    for number, place in ((0.0, 1), (0.49995, 1), (0.50005, 4), (0.99995, 4), (1.0, 4), (2.0, 4)):
+        assert _first_beyond(summed, torch.tensor([[number]]), shares).tolist() == [[place]]
+
+
+def test_the_callers_default_device_does_not_matter():
+    logits = logits_of(5, 3, 600, 2.0)
+    expected = tokens_at(logits, [1.0] * 3, [Draws(1).at(n) for n in range(3)])
+    picked = pick_tokens(logits, 1.0, torch.Generator().manual_seed(2))
+    with torch.device("meta"):
+        assert torch.equal(tokens_at(logits, [1.0] * 3, [Draws(1).at(n) for n in range(3)]), expected)
+        assert torch.equal(pick_tokens(logits, 1.0, torch.Generator("cpu").manual_seed(2)), picked)
+
+
+def test_only_some_rows():
+    logits = logits_of(6, 300, 40, 2.0)
+    places = [299, *range(0, 298, 2)]
+    draws = [place / 300 for place in places]
+    expected = tokens_at(logits[places], [0.7] * len(places), draws)
+    assert torch.equal(tokens_at(logits, [0.7] * len(places), draws, places=places), expected)
