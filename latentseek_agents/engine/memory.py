@@ -24,7 +24,7 @@ def affordable_tokens(backbone: "Backbone", *, most_bytes: int, most_tokens: int
 
     size = backbone.bytes_per_cached_token
     affordable = min(most_tokens, most_bytes // size)
-    devices = {parameter.device for parameter in backbone.model.parameters()}
+    devices = {parameter.device for parameter in backbone._policy.parameters()}
     if all(device.type == "cuda" for device in devices):
         free = min(torch.cuda.mem_get_info(device)[0] for device in devices)
         affordable = max(affordable, int(free * gpu_share) // size)

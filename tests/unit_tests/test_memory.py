@@ -27,8 +27,8 @@ def test_a_fixed_sum_and_on_gpus_a_share_of_the_fullest(
 ):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (FREE[str(device)], 10**12))
     layers = [SimpleNamespace(device=torch.device(name)) for name in devices]
-    model = SimpleNamespace(parameters=lambda: layers)
-    backbone: Any = SimpleNamespace(model=model, bytes_per_cached_token=100)
+    policy = SimpleNamespace(parameters=lambda: layers)
+    backbone: Any = SimpleNamespace(_policy=policy, bytes_per_cached_token=100)
     found = affordable_tokens(backbone, most_bytes=8_000, most_tokens=1_000, gpu_share=0.25)
     assert found == expected
     assert affordable_tokens(backbone, most_bytes=8_000, most_tokens=7, gpu_share=0.001) == 7
