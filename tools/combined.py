@@ -184,6 +184,9 @@ def default_verifier(backbone: "Backbone", *, mode: "Mode" = "generate") -> Comb
     The self-reward weighs twice as much. That no sum is wrong says little about an answer (see the table of
     :class:`Combined`), but a wrong sum decides at once, and then the model is not asked.
 
+    A small model's reviews may do harm: with Qwen2.5-Coder-1.5B on GSM8K a search with this reward answered
+    fewer questions right than the model alone (``benchmarks/RESULTS.md``). Measure with yours.
+
     Args:
         backbone: The model that judges, as a rule the one that solves.
         mode: How it is asked, see :class:`~latentseek_agents.tools.self_reward.SelfReward`.
