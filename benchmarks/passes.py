@@ -75,7 +75,8 @@ def main() -> int:
         seconds = _timed(backbone, lambda: policy_gradient(backbone.logits, latents, tokens, [-1.0]))
     table.add_row("1", f"gradient of {_LATENTS} latents", "1", f"{1000 * seconds:.1f}", "")
     console = Console()
-    console.print(f"{backbone}, random weights, torch {torch.__version__}")
+    size = sum(parameter.numel() for parameter in backbone.model.parameters()) / 1e6
+    console.print(f"{arguments.shape}: {size:.1f} M random weights, {arguments.dtype}, {backbone.device}")
     console.print(table)
     return 0
 
@@ -87,9 +88,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shape", choices=list(_SHAPES), default="tiny")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
-    parser.add_argument("--rows", type=lambda text: [int(part) for part in text.split(",")], default="16,64")
+    parser.add_argument("--rows", type=_counts, default="16,64", help="sequences decoded at once")
     parser.add_argument("--new-tokens", type=int, default=50)
     return parser.parse_args()
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) for part in text.split(",")]
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1 row is needed")
+    return counts
 
 
 def _backbone(shape: str, dtype: torch.dtype, device: torch.device) -> Backbone:

@@ -124,6 +124,7 @@ def _kept(run: RunAnalysis, oracle: bool) -> Table:
             summary.variant,
             str(summary.questions),
             accuracy(summary.accuracy, summary.interval),
+            str(summary.right - beside.only_first + beside.only_second),
             str(beside.only_second),
             str(beside.only_first),
             difference(beside),
@@ -134,17 +135,20 @@ def _kept(run: RunAnalysis, oracle: bool) -> Table:
         for summary in group.keeps
         if summary.oracle is oracle and (beside := summary.against_draft) is not None
     ]
+    run_with = run.settings.get("config", {}).get("keep", "best")
     return Table(
         "What the search lost and saved",
         heads(
-            "data | method | choice | n | accuracy | draft right, but lost | draft wrong, but saved | "
-            "difference from its drafts | p | finding"
+            "data | method | choice | n | accuracy | right drafts | draft right, but lost | "
+            "draft wrong, but saved | difference from its drafts | p | finding"
         ),
         tuple(rows),
-        "The other choices are made among the same attempts: the search goes the same way with each. It is "
-        "compared with the drafts that it began with. In half precision those of another method, cot say, "
-        "may be others, since rounding depends on what is decoded at once; then this is the comparison "
-        "without that noise. Interval, p and finding as in pairs of methods.",
+        f"The run chose with keep={run_with}; the other rows choose again among the same attempts. Each is "
+        "compared with the search's own drafts. Where rounding depends on what is decoded at once, as in "
+        "half precision, these may differ from the answers of cot; this comparison is without that noise. "
+        "Interval, p and finding as in pairs of methods. "
+        f"Comparisons in this table: {len(rows)}. Each stands for itself: of twenty between equals, one may "
+        "seem to be a difference.",
     )
 
 

@@ -105,9 +105,11 @@ def test_a_search_beside_its_drafts_is_in_table_and_long_form(tmp_path):
     shown = section((out / "report.md").read_text(encoding="utf-8"), "What the search lost and saved")
     (best,) = [line for line in shown.splitlines() if "| self | keep=best |" in line]
     cells = [cell.strip() for cell in best.strip("| ").split("|")]
-    assert cells[5:7] == ["0", "8"]
-    assert cells[7].startswith("+100.0 (")
-    assert cells[8:] == ["0.008", "better"]
+    assert cells[5:8] == ["0", "0", "8"]
+    assert cells[8].startswith("+100.0 (")
+    assert cells[9:] == ["0.008", "better"]
+    assert "chose with keep=best" in shown
+    assert "Comparisons in this table: 3." in shown
     rows = list(csv.DictReader(io.StringIO((out / "results.csv").read_text(encoding="utf-8"))))
     (line,) = [
         row
