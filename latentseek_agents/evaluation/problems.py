@@ -101,7 +101,7 @@ def _from_hub(name: str) -> Iterable[Any]:
         datasets = import_module("datasets")
     except ImportError:
         raise ConfigError(
-            f"--data {name} is loaded with the library datasets: pip install datasets (it is in the extra eval); "
+            f"--data {name} is loaded with the library datasets: pip install datasets; "
             "or name a JSON Lines file"
         ) from None
     try:
