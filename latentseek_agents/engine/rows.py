@@ -271,6 +271,6 @@ def draw_tokens(
             drawn.append((start + place, temperature, draw))
         start += len(hidden)
     if drawn:
-        places, temperatures, draws = zip(*drawn, strict=True)
-        index = torch.tensor(places, device=logits.device)
-        chosen[index] = tokens_at(logits, temperatures, draws, places=places)
+        rows, temperatures, draws = zip(*drawn, strict=True)
+        places = torch.tensor(rows, device=logits.device)
+        chosen[places] = tokens_at(logits, temperatures, draws, places=places)

@@ -45,7 +45,7 @@ def tokens_at(
     temperatures: Sequence[float],
     draws: Sequence[float],
     *,
-    places: Sequence[int] | None = None,
+    places: "torch.Tensor | None" = None,
 ) -> "torch.Tensor":
     """A token per row from softmax(logits / T): the first at which the summed probability exceeds a number.
 
@@ -55,7 +55,7 @@ def tokens_at(
         logits: (N, V).
         temperatures: Numbers above 0, one per row.
         draws: Numbers in [0, 1), one per row.
-        places: Only these rows, in this order; None takes all.
+        places: (n,) int64, on the logits' device: only these rows, in this order; None takes all.
 
     Returns:
         (n,) int64 token ids, on the logits' device; some token or other where the logits are NaN or infinite.
@@ -65,7 +65,7 @@ def tokens_at(
     tokens = []
     for start in range(0, len(draws), _DRAWN_AT_ONCE):
         part = slice(start, start + _DRAWN_AT_ONCE)
-        rows = logits[part] if places is None else logits[torch.tensor(places[part], device=logits.device)]
+        rows = logits[part] if places is None else logits[places[part]]
         tokens.append(_drawn(rows, temperatures[part], draws[part]))
     return torch.cat(tokens)
 
