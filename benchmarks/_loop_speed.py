@@ -11,11 +11,11 @@ from rich.progress import track
 from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
-from latentseek_agents.engine.decoding import DecodingOptions
+from latentseek_agents.engine._decoding.decode import DecodingOptions
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.search import draft, refine
-from latentseek_agents.engine.verdict import Attempt
-from tests import naive_algorithm
+from latentseek_agents.verdict import Attempt
+from tests.support import naive_algorithm
 
 __all__ = ["Figures", "console", "measure_loop", "show", "variant", "weight_bytes"]
 

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from latentseek_agents.engine.linear import fast_product, native_bfloat16
+from latentseek_agents.engine._cpu_kernels import fast_product, native_bfloat16
 
 Way = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 WAYS: dict[str, Way] = {

@@ -19,7 +19,7 @@ from rich.table import Table
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from latentseek_agents import Backbone
-from latentseek_agents.engine.decoding import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
 from latentseek_agents.engine.latents import policy_gradient
 from latentseek_agents.testing import tiny_tokenizer
 

@@ -20,10 +20,10 @@ from rich.progress import track
 from rich.table import Table
 
 from latentseek_agents import Backbone, Verdict
-from latentseek_agents.engine.decoding import DecodingOptions
+from latentseek_agents.engine._decoding.decode import DecodingOptions
 from latentseek_agents.evaluation.statistics import wilson
 from latentseek_agents.tools import SelfReward
-from latentseek_agents.tools.self_reward_prompts import STATEMENTS
+from latentseek_agents.tools._self_reward.prompts import STATEMENTS
 
 
 @dataclass(frozen=True)

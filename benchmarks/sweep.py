@@ -25,7 +25,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
-from latentseek_agents.engine.decoding import DecodingOptions
+from latentseek_agents.engine._decoding.decode import DecodingOptions
 from latentseek_agents.evaluation import Outcome, evaluate, read_outcomes
 from latentseek_agents.evaluation.problems import load_problems
 from latentseek_agents.evaluation.run import Shard

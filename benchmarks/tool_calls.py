@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from latentseek_agents import Backbone, ChatLatentSeek
-from latentseek_agents.chat.tool_calls import parse_tool_calls
+from latentseek_agents.chat._tool_calls import parse_tool_calls
 from latentseek_agents.tools.answers import answers_match, extract_answer
 from latentseek_agents.tools.langchain_tools import calculate, solve_equation
 

@@ -24,9 +24,9 @@ from typing import Any, Self
 
 from langgraph.runtime import Runtime
 
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.math_agent import MathAgentNodes, math_agent_graph
 from latentseek_agents.graphs.refine import refine_graph
 from latentseek_agents.graphs.refine_nodes import RefineContext, RefineNodes

@@ -11,12 +11,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
+from latentseek_agents._background import StoppableNode
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.sampling import sample
-from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
-from latentseek_agents.graphs.background import StoppableNode
+from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.decisions import best_sample, weighted_votes
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine_nodes import (
@@ -34,6 +33,7 @@ from latentseek_agents.graphs.refine_nodes import (
 )
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
+from latentseek_agents.verdict import Attempt, Usage, Verifier
 
 __all__ = ["create_best_of_n_graph", "create_self_consistency_graph", "majority"]
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Literal
 
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import VerdictError
-from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.errors import VerdictError
 from latentseek_agents.tools.answers import answers_match
+from latentseek_agents.verdict import Attempt, Usage, Verdict
 
 __all__ = [
     "StopReason",

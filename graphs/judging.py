@@ -9,10 +9,10 @@ from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError, VerdictError
-from latentseek_agents.engine.verdict import Attempt, Usage, Verdict
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.errors import ConfigError, VerdictError
 from latentseek_agents.graphs.decisions import accepts, as_verdict
+from latentseek_agents.verdict import Attempt, Usage, Verdict
 
 __all__ = ["checked_verifier", "judge"]
 

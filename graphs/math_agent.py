@@ -21,11 +21,10 @@ from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from latentseek_agents._background import NodeFunction, StoppableNode
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError, InputError
-from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
-from latentseek_agents.graphs.background import NodeFunction, StoppableNode
+from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.graphs.decisions import StopReason, best_attempt, spent_budget
 from latentseek_agents.graphs.judging import checked_verifier, judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
@@ -40,6 +39,7 @@ from latentseek_agents.graphs.refine_nodes import (
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
+from latentseek_agents.verdict import Attempt, Usage, Verifier
 
 __all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
@@ -315,7 +315,7 @@ def _models(
     model: "Backbone | BaseChatModel", backbone: Any, config: LatentSeekConfig
 ) -> tuple[BaseChatModel, Backbone]:
     # The one place that looks up: the agent is a graph, and its usual model is made of the graph below it.
-    from latentseek_agents.chat.loaded import loaded_backbone
+    from latentseek_agents.chat._loaded import loaded_backbone
     from latentseek_agents.chat.model import ChatLatentSeek
 
     if isinstance(model, BaseChatModel):

@@ -7,10 +7,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
+from latentseek_agents._background import NodeFunction, StoppableNode
+from latentseek_agents._tracing import HIDDEN_CHANNELS, WITHOUT_LATENTS
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.verdict import Verifier
-from latentseek_agents.graphs.background import NodeFunction, StoppableNode
 from latentseek_agents.graphs.refine_nodes import (
     RefineContext,
     RefineInput,
@@ -19,7 +19,7 @@ from latentseek_agents.graphs.refine_nodes import (
     RefineState,
     VerifyInput,
 )
-from latentseek_agents.graphs.tracing import HIDDEN_CHANNELS, WITHOUT_LATENTS
+from latentseek_agents.verdict import Verifier
 
 __all__ = ["create_refine_graph", "refine_graph", "supersteps"]
 

@@ -11,17 +11,17 @@ from langgraph.managed import RemainingSteps
 from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from latentseek_agents._tracing import trace_iteration
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import BackboneError, ConfigError, InputError, LatentSeekError
 from latentseek_agents.engine.search import Round, draft, refine, token_differences
-from latentseek_agents.engine.verdict import Attempt, Usage
+from latentseek_agents.errors import BackboneError, ConfigError, InputError, LatentSeekError
 from latentseek_agents.graphs.decisions import StopReason, best_attempt, best_sample, stop_reason
 from latentseek_agents.graphs.judging import checked_verifier, judge
-from latentseek_agents.graphs.tracing import trace_iteration
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.combined import default_verifier
+from latentseek_agents.verdict import Attempt, Usage
 
 __all__ = [
     "RefineContext",
@@ -65,9 +65,9 @@ class RefineOutput(TypedDict):
     reason: str
     stop_reason: StopReason | None
     iterations: list[dict[str, Any]]
-    """Every attempt, the draft first: see :class:`~latentseek_agents.engine.verdict.Attempt`."""
+    """Every attempt, the draft first: see :class:`~latentseek_agents.verdict.Attempt`."""
     usage: dict[str, Any]
-    """See :class:`~latentseek_agents.engine.verdict.Usage`."""
+    """See :class:`~latentseek_agents.verdict.Usage`."""
 
 
 class VerifyInput(RefineOutput):
@@ -107,7 +107,7 @@ class RefineUpdate(TypedDict, total=False):
 class RefineContext:
     """Settings that one run may change: ``graph.invoke(..., context=RefineContext(max_iterations=3))``.
 
-    Each is as in :class:`~latentseek_agents.engine.config.LatentSeekConfig`; None leaves the graph's own.
+    Each is as in :class:`~latentseek_agents.config.LatentSeekConfig`; None leaves the graph's own.
     Give a resumed run the same context.
     """
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latentseek_agents.chat.model import ChatLatentSeek
+    from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.engine.config import LatentSeekConfig
-    from latentseek_agents.engine.errors import (
+    from latentseek_agents.errors import (
         BackboneError,
         ConfigError,
         InputError,
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
         NonFiniteError,
         VerdictError,
     )
-    from latentseek_agents.engine.verdict import Attempt, Check, Usage, Verdict, Verifier
     from latentseek_agents.node import LatentSeekNode
     from latentseek_agents.runnable import LatentSeek, LatentSeekResult
+    from latentseek_agents.verdict import Attempt, Check, Usage, Verdict, Verifier
 
 _HOMES = {
-    "Attempt": "engine.verdict",
+    "Attempt": "verdict",
     "Backbone": "engine.backbone",
-    "BackboneError": "engine.errors",
+    "BackboneError": "errors",
     "ChatLatentSeek": "chat.model",
-    "Check": "engine.verdict",
-    "ConfigError": "engine.errors",
-    "InputError": "engine.errors",
+    "Check": "verdict",
+    "ConfigError": "errors",
+    "InputError": "errors",
     "LatentSeek": "runnable",
-    "LatentSeekConfig": "engine.config",
-    "LatentSeekError": "engine.errors",
+    "LatentSeekConfig": "config",
+    "LatentSeekError": "errors",
     "LatentSeekNode": "node",
     "LatentSeekResult": "runnable",
-    "NonFiniteError": "engine.errors",
-    "Usage": "engine.verdict",
-    "Verdict": "engine.verdict",
-    "VerdictError": "engine.errors",
-    "Verifier": "engine.verdict",
+    "NonFiniteError": "errors",
+    "Usage": "verdict",
+    "Verdict": "verdict",
+    "VerdictError": "errors",
+    "Verifier": "verdict",
 }
 
 __all__ = [

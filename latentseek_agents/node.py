@@ -8,13 +8,13 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import Runtime, get_runtime
 
+from latentseek_agents._inputs import plain_reference, question_from_messages
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import InputError
-from latentseek_agents.engine.verdict import Verifier
+from latentseek_agents.errors import InputError
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import RefineInput, config_for
-from latentseek_agents.inputs import plain_reference, question_from_messages
+from latentseek_agents.verdict import Verifier
 
 __all__ = ["LatentSeekNode"]
 

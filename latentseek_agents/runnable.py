@@ -9,13 +9,13 @@ from typing import Any, Literal, Self
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from latentseek_agents._background import in_thread
+from latentseek_agents._inputs import question_and_reference
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
-from latentseek_agents.graphs.background import in_thread
 from latentseek_agents.graphs.decisions import StopReason, best_attempt
 from latentseek_agents.graphs.refine_nodes import RefineNodes
-from latentseek_agents.inputs import question_and_reference
+from latentseek_agents.verdict import Attempt, Usage, Verifier
 
 __all__ = ["LatentSeek", "LatentSeekResult"]
 
@@ -85,19 +85,19 @@ class LatentSeekResult:
         return asdict(self)
 
     def to_html(self, decode: Callable[[list[int]], str] | None = None) -> str:
-        """The search as one self-contained HTML page; see :func:`~latentseek_agents.html_page.html_page`.
+        """The search as one self-contained HTML page; see :func:`~latentseek_agents._html.html_page`.
 
         Args:
             decode: Token ids to text, such as ``backbone.decode``. By default that of the backbone that
                 searched, if it is still there; otherwise the tokens at the latents are not shown.
         """
-        from latentseek_agents.html_page import html_page
+        from latentseek_agents._html import html_page
 
         return html_page([self], decode or self._decode())
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from latentseek_agents.html_page import html_fragment
+        from latentseek_agents._html import html_fragment
 
         return html_fragment([self], self._decode())
 

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.completion import Completion, DecodeRequest
-from latentseek_agents.engine.errors import ConfigError
-from latentseek_agents.engine.verdict import Verdict
+from latentseek_agents.errors import ConfigError
+from latentseek_agents.verdict import Verdict
 
 __all__ = [
     "ARCHITECTURES",

@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 
-from latentseek_agents.tools.equivalence import agreement
-from latentseek_agents.tools.reply_end import without_sequel
+from latentseek_agents.tools._answers.equivalence import agreement
+from latentseek_agents.tools._answers.reply_end import without_sequel
 
 __all__ = ["answers_agree", "answers_match", "extract_answer", "stated_answers"]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine.errors import ConfigError, VerdictError
-from latentseek_agents.engine.verdict import Check, Usage, Verdict, Verifier
+from latentseek_agents.errors import ConfigError, VerdictError
+from latentseek_agents.verdict import Check, Usage, Verdict, Verifier
 
 if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.tools.self_reward_prompts import Mode
+    from latentseek_agents.tools._self_reward.prompts import Mode
 
 __all__ = ["Combined", "Veto", "default_verifier"]
 

@@ -1,7 +1,7 @@
 """The verifier that knows the answer: the paper's perfect reward."""
 
-from latentseek_agents.engine.verdict import Check, Verdict
 from latentseek_agents.tools.answers import answers_agree, extract_answer
+from latentseek_agents.verdict import Check, Verdict
 
 __all__ = ["GroundTruth"]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from latentseek_agents.engine.errors import ConfigError, VerdictError
-from latentseek_agents.engine.verdict import Check, Verdict
+from latentseek_agents.errors import ConfigError, VerdictError
 from latentseek_agents.tools.answers import extract_answer
+from latentseek_agents.verdict import Check, Verdict
 
 __all__ = ["HumanVerifier"]
 
@@ -51,7 +51,7 @@ class HumanVerifier:
     Example:
         >>> from langgraph.checkpoint.memory import InMemorySaver
         >>> from langgraph.types import Command
-        >>> from latentseek_agents.engine.config import LatentSeekConfig
+        >>> from latentseek_agents.config import LatentSeekConfig
         >>> from latentseek_agents.graphs import create_refine_graph
         >>> from latentseek_agents.testing import tiny_backbone
         >>> config = LatentSeekConfig(max_new_tokens=8)

@@ -23,16 +23,20 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import ValidationError
 
+from latentseek_agents.tools._answers.equation_solver import (
+    EquationError,
+    describe_solutions,
+    solve_equations,
+)
+from latentseek_agents.tools._answers.exact import exact_value
+from latentseek_agents.tools._answers.expression import ExpressionError, Node, parse_expression
+from latentseek_agents.tools._answers.notation import LONGEST_ANSWER, plain_notation
+from latentseek_agents.tools._answers.quantities import unit_of
+from latentseek_agents.tools._steps.parser import calculate as calculate_in_words
+from latentseek_agents.tools._steps.tokens import tokenize
+from latentseek_agents.tools._symbolic.sandbox import SandboxError, shared_sandbox
+from latentseek_agents.tools._words import WORD_OPERATORS
 from latentseek_agents.tools.answers import answers_agree, extract_answer
-from latentseek_agents.tools.equation_solver import EquationError, describe_solutions, solve_equations
-from latentseek_agents.tools.exact import exact_value
-from latentseek_agents.tools.expression import ExpressionError, Node, parse_expression
-from latentseek_agents.tools.notation import LONGEST_ANSWER, plain_notation
-from latentseek_agents.tools.quantities import unit_of
-from latentseek_agents.tools.sandbox import SandboxError, shared_sandbox
-from latentseek_agents.tools.step_parser import calculate as calculate_in_words
-from latentseek_agents.tools.step_tokens import tokenize
-from latentseek_agents.tools.step_words import WORD_OPERATORS
 from latentseek_agents.tools.steps import StepReport, check_steps
 
 __all__ = ["MATH_TOOLS", "calculate", "check_answer", "check_math_steps", "solve_equation"]

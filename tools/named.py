@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.engine.verdict import Verifier
-    from latentseek_agents.tools.self_reward_prompts import Mode
+    from latentseek_agents.tools._self_reward.prompts import Mode
+    from latentseek_agents.verdict import Verifier
 
 __all__ = ["VERIFIERS", "named_verifier", "verifier_names"]
 

@@ -5,19 +5,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.decoding import DecodeRequest, decode
-from latentseek_agents.engine.errors import ConfigError
-from latentseek_agents.engine.verdict import Check, Usage, Verdict
-from latentseek_agents.tools.self_reward_opinions import (
+from latentseek_agents.errors import ConfigError
+from latentseek_agents.tools._self_reward.opinions import (
     Opinion,
     VerdictLine,
     format_opinion,
     shared_start,
     spoken_opinion,
 )
-from latentseek_agents.tools.self_reward_prompts import NEED_ALL, STATEMENTS, Mode, Quoter, review_prompts
-from latentseek_agents.tools.self_reward_replies import FormatRule, checked_format_rule
+from latentseek_agents.tools._self_reward.prompts import NEED_ALL, STATEMENTS, Mode, Quoter, review_prompts
+from latentseek_agents.tools._self_reward.replies import FormatRule, checked_format_rule
+from latentseek_agents.verdict import Check, Usage, Verdict
 
 __all__ = ["SelfReward"]
 

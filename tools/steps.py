@@ -28,15 +28,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from latentseek_agents.engine.errors import ConfigError
-from latentseek_agents.engine.verdict import Check, Verdict
-from latentseek_agents.tools.algebra import check_algebra
-from latentseek_agents.tools.arithmetic import evaluate
-from latentseek_agents.tools.comparison import HOLDS, Outcome, Status, compare
-from latentseek_agents.tools.equations import Comparison, find_comparisons
-from latentseek_agents.tools.step_tokens import MAX_CHARACTERS, Number
-from latentseek_agents.tools.structure import Block, Signal, structure_of
-from latentseek_agents.tools.visible_text import visible_text
+from latentseek_agents.errors import ConfigError
+from latentseek_agents.tools._steps.algebra import check_algebra
+from latentseek_agents.tools._steps.arithmetic import evaluate
+from latentseek_agents.tools._steps.comparison import HOLDS, Outcome, Status, compare
+from latentseek_agents.tools._steps.equations import Comparison, find_comparisons
+from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
+from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, Number
+from latentseek_agents.tools._steps.visible_text import visible_text
+from latentseek_agents.verdict import Check, Verdict
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -76,7 +76,7 @@ class Equation:
     Args:
         text: The equation as it stands in the text.
         status: ``ok``, ``rounded``, ``converted``, ``running`` (these hold), ``trivial``, ``wrong`` or
-            ``unverifiable``; see :data:`latentseek_agents.tools.comparison.Status`.
+            ``unverifiable``; see :data:`latentseek_agents.tools._steps.comparison.Status`.
         span: Offsets of its first character and after its last one in the text.
         value: The exact value of its computed side, if there is one.
         reason: Why, in words.
@@ -97,7 +97,7 @@ class StepReport:
         verdict: ``wrong`` if an equation is refuted, ``ok`` if one holds and none is refuted, else
             ``unverifiable``.
         equations: All equations in the order of the text, links of a chain one by one.
-        signals: How the steps hang together; see :mod:`latentseek_agents.tools.structure`.
+        signals: How the steps hang together; see :mod:`latentseek_agents.tools._steps.structure`.
         blocks: What a pass must not be given with, the weightiest first.
         truncated: The text was too long to be read to its end.
     """

@@ -13,12 +13,12 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import ConfigDict, Field, ValidationError
 
-from latentseek_agents.chat.background import Piece, apieces, pieces
-from latentseek_agents.chat.constraints import JSONConstraint, available
-from latentseek_agents.chat.events import Listeners, call_of, with_run_id
-from latentseek_agents.chat.identity import described, digest_of, fingerprint
-from latentseek_agents.chat.loaded import loaded_backbone
-from latentseek_agents.chat.options import (
+from latentseek_agents.chat._background import Piece, apieces, pieces
+from latentseek_agents.chat._constraints import JSONConstraint, available
+from latentseek_agents.chat._events import Listeners, call_of, with_run_id
+from latentseek_agents.chat._identity import described, digest_of, fingerprint
+from latentseek_agents.chat._loaded import loaded_backbone
+from latentseek_agents.chat._options import (
     check_call_options,
     forced_tools,
     normal_choice,
@@ -26,13 +26,13 @@ from latentseek_agents.chat.options import (
     reply_rules,
     reply_schema,
 )
-from latentseek_agents.chat.rendering import count_tokens
-from latentseek_agents.chat.reply import Reply
-from latentseek_agents.chat.structured import Method, parser, with_raw
-from latentseek_agents.chat.turn import Turn, TurnRequest
+from latentseek_agents.chat._rendering import count_tokens
+from latentseek_agents.chat._reply import Reply
+from latentseek_agents.chat._structured import Method, parser, with_raw
+from latentseek_agents.chat._turn import Turn, TurnRequest
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import BackboneError, ConfigError
+from latentseek_agents.errors import BackboneError, ConfigError
 
 __all__ = ["ChatLatentSeek"]
 

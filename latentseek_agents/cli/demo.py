@@ -16,7 +16,7 @@ from latentseek_agents.cli.solve import make_search
 from latentseek_agents.cli.text import one_line
 
 if TYPE_CHECKING:
-    from latentseek_agents.engine.config import LatentSeekConfig
+    from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.runnable import LatentSeekResult
 
 __all__ = ["demo"]
@@ -81,7 +81,7 @@ def demo() -> None:
     console = make_console()
     with busy(console, f"loading {EMBEDDED}"):
         with fast_imports():
-            from latentseek_agents.engine.config import LatentSeekConfig
+            from latentseek_agents.config import LatentSeekConfig
         config = LatentSeekConfig(**_SETTINGS)
         backbone = load_backbone()
         verifier = make_verifier(["steps"], backbone)

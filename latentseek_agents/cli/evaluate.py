@@ -17,7 +17,7 @@ from latentseek_agents.cli.settings import (
     SET_HELP,
     search_config,
 )
-from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
     from latentseek_agents.evaluation.run import Shard
@@ -104,7 +104,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     ]
     part = _shard(shard)
     with fast_imports():
-        from latentseek_agents.engine.decoding import DecodingOptions
+        from latentseek_agents.engine._decoding.decode import DecodingOptions
         from latentseek_agents.evaluation.methods import method_names, require_temperature
         from latentseek_agents.evaluation.ray_run import evaluate_with_ray
         from latentseek_agents.evaluation.run import evaluate as run

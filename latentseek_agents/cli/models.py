@@ -7,7 +7,7 @@ from latentseek_agents.cli.process import fast_imports
 
 if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.engine.verdict import Verifier
+    from latentseek_agents.verdict import Verifier
 
 __all__ = ["EMBEDDED", "load_backbone", "make_verifier", "verifier_names"]
 
@@ -43,8 +43,8 @@ def load_backbone(
         libraries.set_verbosity_error()
         libraries.disable_progress_bar()
 
+        from latentseek_agents.engine._decoding.decode import DecodingOptions
         from latentseek_agents.engine.backbone import Backbone
-        from latentseek_agents.engine.decoding import DecodingOptions
 
         decoding = DecodingOptions() if rows is None else DecodingOptions(max_rows=rows)
         if name is None and gguf_file is not None:

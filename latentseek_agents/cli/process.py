@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import typer
 
 from latentseek_agents.cli.text import one_line
-from latentseek_agents.engine.errors import InputError, LatentSeekError
+from latentseek_agents.errors import InputError, LatentSeekError
 
 __all__ = [
     "BAD_INPUT",

@@ -9,7 +9,7 @@ from typing import Any
 
 from latentseek_agents.cli.process import read_input
 from latentseek_agents.cli.text import one_line
-from latentseek_agents.engine.errors import InputError
+from latentseek_agents.errors import InputError
 
 __all__ = ["Question", "read_questions"]
 

@@ -25,8 +25,8 @@ from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.text import one_line, plain
 
 if TYPE_CHECKING:
+    from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.engine.config import LatentSeekConfig
     from latentseek_agents.runnable import LatentSeekResult
 
 __all__ = ["Report", "make_report"]

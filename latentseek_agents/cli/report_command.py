@@ -35,7 +35,7 @@ def report(
     The report is report.md, report.html, table.csv (methods by data sets), results.csv (every number) and
     figures; files of an earlier one are replaced.
     """
-    from latentseek_agents.engine.errors import InputError
+    from latentseek_agents.errors import InputError
     from latentseek_agents.evaluation.accuracy_tables import joint_table, main_table
     from latentseek_agents.evaluation.across_runs import compare_runs
     from latentseek_agents.evaluation.analysis import analyse_runs

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from latentseek_agents.engine.errors import ConfigError
+from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
-    from latentseek_agents.engine.config import LatentSeekConfig
+    from latentseek_agents.config import LatentSeekConfig
 
 __all__ = [
     "CONSISTENT",
@@ -55,8 +55,8 @@ def search_config(
     """
     import json
 
-    from latentseek_agents.engine.config import LatentSeekConfig
-    from latentseek_agents.engine.presets import find_preset
+    from latentseek_agents.config import LatentSeekConfig
+    from latentseek_agents.presets import find_preset
 
     values: dict[str, Any] = {}
     for setting in settings:

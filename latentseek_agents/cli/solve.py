@@ -19,14 +19,14 @@ from latentseek_agents.cli.settings import (
     search_config,
 )
 from latentseek_agents.cli.text import one_line
-from latentseek_agents.engine.errors import InputError, LatentSeekError
+from latentseek_agents.errors import InputError, LatentSeekError
 
 if TYPE_CHECKING:
     from latentseek_agents.cli.report import Report
+    from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.engine.config import LatentSeekConfig
-    from latentseek_agents.engine.verdict import Verdict, Verifier
     from latentseek_agents.runnable import LatentSeekResult
+    from latentseek_agents.verdict import Verdict, Verifier
 
 __all__ = ["Listener", "make_search", "solve"]
 
@@ -253,7 +253,7 @@ class _Page:
         self._write()
 
     def _write(self) -> None:
-        from latentseek_agents.html_page import html_page
+        from latentseek_agents._html import html_page
 
         page = html_page(self._results, self._decode, threshold=self._threshold)
         making = f"{self._name}.making"

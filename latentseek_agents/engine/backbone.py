@@ -7,16 +7,16 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from latentseek_agents.engine.batch_check import batch_decoder_for
-from latentseek_agents.engine.batch_decoding import BatchDecoder
-from latentseek_agents.engine.completion import DecodingOptions
-from latentseek_agents.engine.control_tokens import ContentGuard
-from latentseek_agents.engine.errors import BackboneError, InputError
-from latentseek_agents.engine.fair_lock import FairLock
-from latentseek_agents.engine.linear import with_fast_linear
-from latentseek_agents.engine.memory import affordable_tokens
-from latentseek_agents.engine.prefix_cache import PrefixCache
+from latentseek_agents.engine._control_tokens import ContentGuard
+from latentseek_agents.engine._cpu_kernels import with_fast_linear
+from latentseek_agents.engine._decoding.batch_check import batch_decoder_for
+from latentseek_agents.engine._decoding.memory import affordable_tokens
+from latentseek_agents.engine._decoding.prefix_cache import PrefixCache
+from latentseek_agents.engine._decoding.requests import DecodingOptions
+from latentseek_agents.engine._decoding.scheduler import BatchDecoder
+from latentseek_agents.engine._fair_lock import FairLock
 from latentseek_agents.engine.prompts import Message
+from latentseek_agents.errors import BackboneError, InputError
 
 if TYPE_CHECKING:
     import torch

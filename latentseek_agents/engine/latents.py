@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
-from latentseek_agents.engine.errors import NonFiniteError
+from latentseek_agents.errors import NonFiniteError
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentseek_agents.engine.errors import BackboneError
-from latentseek_agents.engine.linear import native_bfloat16
+from latentseek_agents.engine._cpu_kernels import native_bfloat16
+from latentseek_agents.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch

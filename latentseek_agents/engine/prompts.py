@@ -8,8 +8,8 @@ function as ``LatentSeekConfig(prompt=...)`` to use other words.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentseek_agents.engine.config import Prompt
-from latentseek_agents.engine.errors import ConfigError, InputError
+from latentseek_agents.config import Prompt
+from latentseek_agents.errors import ConfigError, InputError
 
 __all__ = ["Message", "prompt_for"]
 

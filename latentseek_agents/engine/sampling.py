@@ -4,13 +4,13 @@ import hashlib
 import time
 from collections.abc import Callable
 
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.decoding import DecodeRequest, decode
-from latentseek_agents.engine.errors import ConfigError
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.search import Round
-from latentseek_agents.engine.verdict import Attempt, Usage
+from latentseek_agents.errors import ConfigError
+from latentseek_agents.verdict import Attempt, Usage
 
 __all__ = ["sample"]
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, decode
+from latentseek_agents.engine._decoding.token_choice import pick_tokens
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.decoding import Completion, DecodeRequest, decode
-from latentseek_agents.engine.errors import InputError
 from latentseek_agents.engine.latents import Latents, advantages, policy_gradient
 from latentseek_agents.engine.prompts import prompt_for
-from latentseek_agents.engine.token_choice import pick_tokens
-from latentseek_agents.engine.verdict import Attempt, Usage
+from latentseek_agents.errors import InputError
+from latentseek_agents.verdict import Attempt, Usage
 
 if TYPE_CHECKING:
     import torch

@@ -18,13 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError, NonFiniteError
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.search import prompt_token_ids
-from latentseek_agents.engine.verdict import Attempt, Usage, Verifier
+from latentseek_agents.errors import ConfigError, NonFiniteError
 from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord
 from latentseek_agents.evaluation.trials import METHODS
@@ -38,6 +37,7 @@ from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Attempt, Usage, Verifier
 
 __all__ = [
     "METHODS",

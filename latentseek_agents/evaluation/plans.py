@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from latentseek_agents.engine.errors import InputError
+from latentseek_agents.errors import InputError
 from latentseek_agents.evaluation.records import Key
 
 __all__ = ["add_to_plan", "read_plan"]

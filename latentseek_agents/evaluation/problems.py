@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from latentseek_agents.engine.errors import ConfigError, InputError
+from latentseek_agents.errors import ConfigError, InputError
 
 __all__ = ["DATASETS", "Problem", "load_problems"]
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from latentseek_agents.engine.errors import InputError
+from latentseek_agents.errors import InputError
 from latentseek_agents.evaluation.questions import KnownQuestions, Question
 from latentseek_agents.evaluation.run_file import claim_run, read_settings
 

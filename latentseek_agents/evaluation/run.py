@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import stopped_by
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import ConfigError, InputError, LatentSeekError
+from latentseek_agents.errors import ConfigError, InputError, LatentSeekError
 from latentseek_agents.evaluation.drawn_samples import DrawnSamples, share_samples
 from latentseek_agents.evaluation.methods import Method, Work, make_method, method_names, problem_seed
 from latentseek_agents.evaluation.plans import add_to_plan

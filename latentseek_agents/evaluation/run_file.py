@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from latentseek_agents.engine.errors import InputError
+from latentseek_agents.errors import InputError
 
 __all__ = ["claim_run", "dotted_settings", "read_settings", "require_settings"]
 

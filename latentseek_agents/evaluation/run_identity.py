@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import latentseek_agents
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.config import LatentSeekConfig
-from latentseek_agents.engine.errors import LatentSeekError
 from latentseek_agents.engine.prompts import prompt_for
+from latentseek_agents.errors import LatentSeekError
 
 __all__ = [
     "code_fingerprint",

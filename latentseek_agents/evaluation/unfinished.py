@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from latentseek_agents.engine.verdict import Usage
 from latentseek_agents.evaluation.records import Key
+from latentseek_agents.verdict import Usage
 
 __all__ = ["UnfinishedSearch", "UnfinishedSearches"]
 

@@ -1,0 +1,205 @@
+"""From a conversation and its tools to the tokens that the model reads."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from langchain_core.messages import BaseMessage
+
+from latentseek_agents.chat._history import (
+    TemplateMessage,
+    as_plain_messages,
+    as_template_messages,
+    as_written,
+    converted,
+    one_call_per_message,
+)
+from latentseek_agents.engine._control_tokens import ContentGuard
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.errors import InputError
+
+__all__ = ["CallFormat", "RenderedPrompt", "count_tokens", "render"]
+
+CallFormat = Literal["hermes", "llama", "mistral", "mistral_args", "own"]
+"""How the chat template asks for calls. ``"own"``: in some other way."""
+
+Tool = dict[str, Any]
+
+_PROBE: Tool = {
+    "type": "function",
+    "function": {
+        "name": "probe_of_tools",
+        "description": "None.",
+        "parameters": {"type": "object", "properties": {}},
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedPrompt:
+    """A conversation as the model reads it.
+
+    Args:
+        token_ids: The prompt.
+        text: The same as text; None if the model has no chat template.
+        call_format: How calls are to be written.
+    """
+
+    token_ids: list[int] = field(repr=False)
+    text: str | None
+    call_format: CallFormat
+
+    def beginning_of_call(self, names: Sequence[str]) -> str:
+        """What a reply begins with that has to call one of these tools; "" if the format is not known.
+
+        It ends where a token would end: after a colon, the model's own next token is a space or a bracket.
+        """
+        if self.call_format == "own":
+            return ""
+        name = f' "{names[0]}", ' if len(names) == 1 else None
+        if self.call_format == "mistral_args":
+            return f"[TOOL_CALLS]{names[0]}[ARGS]" if name else "[TOOL_CALLS]"
+        arguments = '"parameters":' if self.call_format == "llama" else '"arguments":'
+        call = '{"name":' + (name + arguments if name else "")
+        marker = {"hermes": "<tool_call>\n", "mistral": "[TOOL_CALLS] [", "llama": ""}
+        return marker[self.call_format] + call
+
+
+def render(
+    backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool] = (), rules: str = ""
+) -> RenderedPrompt:
+    """Render a conversation in the model's chat format.
+
+    Tools go through the template if it knows them. If it ignores them or refuses this conversation, a system
+    message describes them, and calls and results in the history are written out. Control tokens that are
+    spelled out in messages, results or descriptions of tools are read as the text that they are.
+
+    Args:
+        backbone: Its tokenizer has the template.
+        messages: The conversation.
+        tools: What may be called, in OpenAI's form.
+        rules: More for the system message.
+
+    Raises:
+        InputError: The conversation is empty, is refused by the template, or leaves no room for an answer.
+    """
+    prompt = _rendered(backbone, messages, tools, rules)
+    taken = len(prompt.token_ids)
+    if taken >= backbone.context_window:
+        raise InputError(
+            f"the conversation takes {taken} tokens, but {backbone.name} has a context window of "
+            f"{backbone.context_window}; shorten it or use a model with a longer window"
+        )
+    return prompt
+
+
+def count_tokens(backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool] = ()) -> int:
+    """How many tokens a conversation takes, or a part of one; also if it is too long for the model.
+
+    A part that the chat template refuses is counted message by message.
+
+    Args:
+        backbone: Its tokenizer counts.
+        messages: The conversation.
+        tools: What may be called, in OpenAI's form.
+    """
+    if not messages and not tools:
+        return 0
+    with suppress(InputError):
+        return len(_rendered(backbone, messages, tools, "").token_ids)
+    return sum(len(backbone.tokenizer(str(entry))["input_ids"]) for entry in (*converted(messages), *tools))
+
+
+def _rendered(
+    backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool], rules: str
+) -> RenderedPrompt:
+    from langchain_core.messages import SystemMessage
+
+    entries = converted([*messages, SystemMessage(rules)] if rules else messages)
+    tokenizer = backbone.tokenizer
+    if not getattr(tokenizer, "chat_template", None):
+        token_ids = backbone.encode_prompt(as_plain_messages(entries, tools))
+        return RenderedPrompt(token_ids=token_ids, text=None, call_format="hermes")
+    # Before our own words about tools come in: those may hold control tokens.
+    guard = ContentGuard(tokenizer, [*entries, *tools])
+    entries = [guard.guarded(entry) for entry in entries]
+    tools = [guard.guarded(tool) for tool in tools]
+    involved = bool(tools) or any(_is_about_tools(message) for message in messages)
+    call_format: CallFormat = "hermes"
+    rendered = _native(backbone, entries, tools) if involved and _knows_tools(tokenizer) else None
+    if rendered is not None:
+        call_format = _call_format(tokenizer)
+    else:
+        rendered = _apply(backbone, as_plain_messages(entries, tools), ())
+    return RenderedPrompt(
+        token_ids=guard.token_ids(rendered), text=guard.text(rendered), call_format=call_format
+    )
+
+
+def _is_about_tools(message: BaseMessage) -> bool:
+    return message.type in ("tool", "function") or bool(getattr(message, "tool_calls", None))
+
+
+def _knows_tools(tokenizer: Any) -> bool:
+    """Whether the template says anything about tools that it is given."""
+    if not getattr(tokenizer, "chat_template", None):
+        return False
+    from jinja2 import TemplateError
+
+    message = [{"role": "user", "content": "x"}]
+    try:
+        text = tokenizer.apply_chat_template(
+            message, tools=[_PROBE], tokenize=False, add_generation_prompt=True
+        )
+    except TemplateError:
+        return False
+    return _PROBE["function"]["name"] in str(text)
+
+
+def _call_format(tokenizer: Any) -> CallFormat:
+    """How a template that knows tools wants calls, by the words it is made of."""
+    if getattr(tokenizer, "response_template", None):
+        return "own"
+    template = str(tokenizer.get_chat_template(tools=[_PROBE]))
+    if "[TOOL_CALLS]" in template:
+        return "mistral_args" if "[ARGS]" in template else "mistral"
+    if "<tool_call>" in template:
+        # Some write XML between the same tags.
+        return "own" if "<function=" in template else "hermes"
+    if '"parameters"' in template or "<|python_tag|>" in template:
+        return "llama"
+    return "own"
+
+
+def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Sequence[Tool]) -> str | None:
+    """The conversation by a template that knows tools; None if it refuses it."""
+    messages = as_template_messages(entries)
+    forms = [messages, one_call_per_message(messages)]
+    if _call_format(backbone.tokenizer) == "hermes":
+        forms.insert(0, as_template_messages(as_written(entries)))
+    for form in forms:
+        with suppress(InputError):
+            return _apply(backbone, form, tools)
+    return None
+
+
+def _apply(backbone: Backbone, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
+    from jinja2 import TemplateError
+
+    options: dict[str, Any] = {"tools": list(tools)} if tools else {}
+    try:
+        return str(
+            backbone.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, **options
+            )
+        )
+    except TemplateError as error:
+        if messages[0]["role"] == "system" and len(messages) > 1 and messages[1]["role"] == "user":
+            # Some templates know no system role; what it says then opens the first user message.
+            merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+            return _apply(backbone, [{**messages[1], "content": merged}, *messages[2:]], tools)
+        raise InputError(
+            f"the chat template of {backbone.name} refuses these messages: {error}; "
+            f"their roles are {', '.join(str(message['role']) for message in messages)}"
+        ) from error

@@ -1,0 +1,97 @@
+"""A finished reply as a LangChain message, whole or as the last chunk of a stream."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
+
+from latentseek_agents.chat._history import WRITTEN
+from latentseek_agents.chat._tool_calls import ParsedReply
+from latentseek_agents.verdict import Attempt
+
+__all__ = ["Reply", "iteration_metadata"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What the model said, and what it cost.
+
+    Args:
+        parsed: Content and calls.
+        reasoning: What it thought, where its tokenizer can tell thoughts from the answer.
+        input_tokens: Tokens of the prompt.
+        output_tokens: Tokens generated in all, those of the verifier included.
+        details: Parts of ``output_tokens``.
+        metadata: Plain values for ``response_metadata``.
+    """
+
+    parsed: ParsedReply
+    reasoning: str = ""
+    input_tokens: int
+    output_tokens: int
+    details: dict[str, int] = field(default_factory=dict)
+    metadata: dict[str, Any]
+
+    def message(self) -> AIMessage:
+        """The whole message."""
+        return AIMessage(
+            self.parsed.content,
+            tool_calls=self.parsed.tool_calls,
+            invalid_tool_calls=self.parsed.invalid_tool_calls,
+            additional_kwargs=self._additional(),
+            response_metadata=self.metadata,
+            usage_metadata=self._usage(),
+        )
+
+    def last_chunk(self, shown: str) -> AIMessageChunk:
+        """What remains to be said after ``shown``, with calls, costs and metadata."""
+        calls = [
+            (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
+            for call in self.parsed.tool_calls
+        ]
+        calls += [
+            (call["name"] or "", call["args"] or "", call["id"]) for call in self.parsed.invalid_tool_calls
+        ]
+        content = self.parsed.content
+        return AIMessageChunk(
+            # Never again what was shown, should the two ever differ.
+            content=content[len(shown) :] if content.startswith(shown) else "",
+            # Index 0 is the text's, wherever content becomes a list of blocks.
+            tool_call_chunks=[
+                tool_call_chunk(name=name, args=args, id=call_id, index=1 + i)
+                for i, (name, args, call_id) in enumerate(calls)
+            ],
+            additional_kwargs=self._additional(),
+            response_metadata=self.metadata,
+            usage_metadata=self._usage(),
+            chunk_position="last",
+        )
+
+    def _additional(self) -> dict[str, Any]:
+        said = {"reasoning_content": self.reasoning, WRITTEN: self.parsed.written}
+        return {name: text for name, text in said.items() if text}
+
+    def _usage(self) -> UsageMetadata:
+        usage = UsageMetadata(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            total_tokens=self.input_tokens + self.output_tokens,
+        )
+        if self.details:
+            # LangChain adds up whatever numbers stand there, under names of the provider's choice.
+            usage["output_token_details"] = cast("OutputTokenDetails", self.details)
+        return usage
+
+
+def iteration_metadata(attempt: Attempt, text: str) -> dict[str, Any]:
+    """One iteration of a search for ``response_metadata``.
+
+    Args:
+        attempt: The attempt.
+        text: Its text, up to the first stop sequence.
+    """
+    names = ("iteration", "answer", "score", "passed", "reason", "checks", "finish_reason", "changed")
+    return {"text": text, **{name: attempt[name] for name in names}}

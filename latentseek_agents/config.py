@@ -1,0 +1,229 @@
+"""The settings of a search, validated when made."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from latentseek_agents.errors import ConfigError
+from latentseek_agents.presets import find_preset
+
+__all__ = ["LatentSeekConfig", "Prompt"]
+
+Prompt = Literal["boxed", "json"] | Callable[[str], str | Sequence[Any]]
+"""``"boxed"``, ``"json"``, or a function from the question to a user message or a list of messages."""
+
+
+class LatentSeekConfig(BaseModel):
+    """How one search drafts, moves its latents, and stops. Frozen; every value is checked when it is made.
+
+    The defaults are those of the authors' release (lr 0.03, ρ 0.1, K = 10, τ = -0.2), but the best attempt is
+    returned. The paper's tables have other ones for each model and data set: :meth:`preset`.
+
+    Raises:
+        ConfigError: A value is out of range or contradicts another; the message names both and the remedy.
+
+    Example:
+        >>> LatentSeekConfig(learning_rate=0.05).learning_rate
+        0.05
+        >>> LatentSeekConfig(fraction=0)
+        Traceback (most recent call last):
+        ...
+        latentseek_agents.errors.ConfigError: fraction=0: Input should be greater than 0
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    learning_rate: float = Field(default=0.03, gt=0, le=1e6)
+    """Adam's step length η, in units of the hidden state; in (0, 1e6]. The paper uses 0.03 or 0.05."""
+
+    fraction: float = Field(default=0.1, gt=0, le=1)
+    """ρ, the share of the draft's T tokens whose hidden states become latents; in (0, 1]."""
+
+    max_latents: int = Field(default=300, ge=1)
+    """Cap on the number of latents: m = min(⌊ρT⌋, max_latents)."""
+
+    start_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Where in the answer the latents begin, as a share of T; 0 is its first token (best in the paper)."""
+
+    max_iterations: int = Field(default=10, ge=0)
+    """K, the most refinements after the draft. 0 drafts and verifies only."""
+
+    reward_threshold: float = Field(default=-0.2, ge=-1, le=0)
+    """τ in [-1, 0]: an attempt must score above it to be accepted, so that at 0 none ever is."""
+
+    max_new_tokens: int = Field(default=1024, ge=1)
+    """Most tokens of one completion, end token included."""
+
+    max_draft_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of the draft, if other than ``max_new_tokens``."""
+
+    num_samples: int = Field(default=1, ge=1)
+    """M, samples per gradient estimate. More than 1 needs ``temperature`` > 0."""
+
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Temperature at which latents are turned into tokens; 0 takes the most probable (the paper)."""
+
+    continuation_temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Temperature of the text after the latents; 0 is greedy (the paper)."""
+
+    latents: Literal["independent", "consistent"] = "independent"
+    """``"independent"``: free vectors (the paper). ``"consistent"``: offsets added to the hidden states
+    that the tokens decoded so far produce, so that the prefix stays fluent."""
+
+    baseline: Literal["none", "mean"] = "none"
+    """What is subtracted from a sample's reward in the gradient. ``"mean"`` is the mean reward of the
+    *other* samples (leave-one-out: unbiased, less variance); it needs ``num_samples`` > 1."""
+
+    direction: Literal["gradient", "random"] = "gradient"
+    """``"random"``: the control experiment. Every latent moves as far as Adam would have moved it, but in a
+    random direction, so that what is left of a gain is not the gradient's doing."""
+
+    gradient_clip: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradient over all latents; None leaves it alone."""
+
+    keep: Literal["best", "last", "vote"] = "best"
+    """Which attempt is returned: the best (accepted before refused before not judged, then by score, then
+    the earliest); the last (paper); or the best among those whose answer wins a vote of all attempts, in
+    which each weighs 1 + score."""
+
+    acceptance: Literal["score_and_checks", "score"] = "score_and_checks"
+    """``"score_and_checks"``: the score exceeds τ and the verifier itself passes it. ``"score"``: the
+    score alone decides, on a verdict of None too (the authors' rule; it accepts some answers that a
+    check calls wrong)."""
+
+    refine_unjudged: bool = False
+    """Refine on a verdict of None as if it were a refusal, instead of stopping."""
+
+    prompt: Prompt = "boxed"
+    r"""``"boxed"`` asks for ``\boxed{}``, ``"json"`` for a JSON object; or a function ``question -> str``
+    (a user message; text that begins with the chat template's own control token is taken as a whole prompt),
+    ``question -> messages`` or ``question -> token ids``. Control tokens in a message are text."""
+
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Wall-clock budget of the whole search with its verification; None: no limit. Checked at every token."""
+
+    max_total_tokens: int | None = Field(default=None, ge=1)
+    """Budget of generated tokens, policy and verifier together; None: no limit. Checked every iteration."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Where sampling starts. Every draw derives its own generator from it: no global random state is used."""
+
+    release_behaviour: bool = False
+    """Decode as the authors' release does; see :meth:`paper`."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.num_samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"num_samples={self.num_samples} with temperature=0 would draw the same sample every time; "
+                "set temperature > 0 or num_samples=1"
+            )
+        if self.baseline == "mean" and self.num_samples < 2:
+            raise ValueError(
+                "baseline='mean' is the mean of the other samples and needs num_samples > 1, "
+                f"but num_samples={self.num_samples}"
+            )
+        return self
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some values changed, validated again."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+    @classmethod
+    def preset(
+        cls, model: str, dataset: str = "gsm8k", prompt: Literal["boxed", "json"] = "boxed", **overrides: Any
+    ) -> Self:
+        """The paper's hyper-parameters for a model, a data set and a prompt.
+
+        Args:
+            model: Hugging Face name, with or without the organisation, any case.
+            dataset: ``"gsm8k"``, ``"math500"`` or ``"aime24"``.
+            prompt: ``"boxed"`` (the paper's prompt 1) or ``"json"`` (prompt 2).
+            **overrides: Fields that differ from the preset. ``reward="psrm"`` selects the tables of the
+                perfect sparse reward in place of self-reward.
+
+        Raises:
+            ConfigError: The paper has no such cell; the message lists what it has.
+
+        Source: arXiv 2505.13308, tables 21, 23, 25 (self-reward) and 22, 24, 26 (PSRM).
+
+        Example:
+            >>> config = LatentSeekConfig.preset("Qwen/Qwen2.5-7B-Instruct", dataset="gsm8k", prompt="json")
+            >>> config.learning_rate, config.fraction
+            (0.05, 0.2)
+        """
+        reward = overrides.pop("reward", "self")
+        learning_rate, fraction = find_preset(model, dataset, prompt, reward)
+        return cls(**{"learning_rate": learning_rate, "fraction": fraction, "prompt": prompt} | overrides)
+
+    @classmethod
+    def consistent(cls, **overrides: Any) -> Self:
+        """Context-consistent latents over all of the answer that ``max_latents`` (300) allows.
+
+        The learning rate is that of a sweep of our own: of three learning rates and three fractions, 0.1 with
+        fractions of 0.2 and 1 found the most right answers in three iterations on 30 questions of GSM8K with
+        Qwen2.5-Coder-0.5B: 12, where the drafts had 9 and the other cells 10 or 11, so that this is a start
+        and no proof.
+
+        Args:
+            **overrides: Any field.
+
+        Source: ``benchmarks/sweep.py`` and its results in ``benchmarks/RESULTS.md``; not from the paper.
+
+        Example:
+            >>> config = LatentSeekConfig.consistent(seed=7)
+            >>> config.latents, config.learning_rate, config.fraction, config.seed
+            ('consistent', 0.1, 1.0, 7)
+        """
+        chosen: dict[str, Any] = {"latents": "consistent", "learning_rate": 0.1, "fraction": 1.0}
+        return cls(**chosen | overrides)
+
+    @classmethod
+    def paper(cls, **overrides: Any) -> Self:
+        """The behaviour of the authors' released program, token for token.
+
+        It exists so that others can check this package against the release, quirks included: the last
+        attempt is returned, the score alone accepts, texts keep their special tokens, the draft may have
+        1025 tokens whatever ``max_new_tokens`` says and the continuation ``max_new_tokens`` + 1 beyond the
+        latents, only the tokenizer's own end token ends a continuation, an end token among the latents
+        ends nothing, the loss is -R Σ log(softmax(z W) + 1e-8), and an unchanged completion is scored again.
+
+        Three limits: latents and Adam are float32 here, whatever the model's dtype (the release keeps the
+        model's); rewards below -1, which the release's format penalty can reach, are refused; nothing is
+        written beyond the context window. The ``"json"`` prompt has our words, not the authors'.
+
+        Args:
+            **overrides: Any field.
+
+        Source: github.com/bigai-nlco/LatentSeek at 9f42eab.
+
+        Example:
+            >>> LatentSeekConfig.paper(learning_rate=0.05).keep
+            'last'
+        """
+        release: dict[str, Any] = {
+            "release_behaviour": True,
+            "keep": "last",
+            "acceptance": "score",
+            "max_draft_tokens": 1024,
+        }
+        return cls(**release | overrides)
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(LatentSeekConfig.model_fields)
+            message = f"there is no such setting; the settings are {known}"
+        name = problem["loc"][0] if problem["loc"] else None
+        lines.append(f"{name}={problem['input']!r}: {message}" if name else message)
+    return "; ".join(dict.fromkeys(lines))

@@ -1,0 +1,396 @@
+"""One forward pass over many sequences of different lengths, without padding between them.
+
+The new tokens of all rows stand one behind the other in a batch of one; positions tell the model where each
+belongs, and attention, the only place where tokens meet, is done row by row against the rows' own keys and
+values. The model's own layers do everything else.
+"""
+
+import copy
+import functools
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latentseek_agents.engine._cpu_kernels import with_fast_linear
+from latentseek_agents.engine._decoding.key_values import KeyValueStore
+from latentseek_agents.engine._norm import with_fused_norm
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["RaggedModel", "RowSlice"]
+
+_log = logging.getLogger(__name__)
+_NAME = "latentseek_ragged"
+# Rows with more new tokens than this are attended to alone: padding the others to them would cost more.
+_LONG = 64
+_ALIGNED = 8  # 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask
+_current = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class RowSlice:
+    """The part of one row that a pass computes.
+
+    Args:
+        slot: The row's place in the store.
+        start: Position of the first new token.
+        token_ids: The new tokens.
+    """
+
+    slot: int
+    start: int
+    token_ids: Sequence[int]
+
+    @property
+    def end(self) -> int:
+        """Position behind the last new token."""
+        return self.start + len(self.token_ids)
+
+
+class RaggedModel:
+    """The policy's layers, made to attend row by row.
+
+    The model itself is not touched: what differs stands in copies of its modules that share all weights and
+    buffers.
+
+    Args:
+        policy: A Hugging Face causal LM.
+        fast_linear: Use :mod:`~latentseek_agents.engine._cpu_kernels` for its linear layers.
+
+    Attributes:
+        windows: Sliding windows that the layers asked for so far; None stands for the whole text.
+    """
+
+    def __init__(self, policy: Any, *, fast_linear: bool = True) -> None:
+        _register()
+        self.windows: set[int | None] = set()
+        configs: dict[int, Any] = {}
+        self._layers = _shadow(policy.base_model, configs, fast_linear)
+
+    def forward(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> "torch.Tensor":
+        """Compute the rows' new tokens, and put their keys and values into the store.
+
+        Args:
+            store: With room for all rows up to their ends.
+            rows: At most one slice per slot.
+
+        Returns:
+            (N, d) last hidden states of all new tokens, in the order of ``rows``.
+        """
+        import torch
+
+        device = self._layers.get_input_embeddings().weight.device
+        ids = [token for row in rows for token in row.token_ids]
+        places = [position for row in rows for position in range(row.start, row.end)]
+        work = _current.work = _Work(store, rows)
+        try:
+            with torch.inference_mode():
+                output = self._layers(
+                    input_ids=torch.tensor([ids], device=device),
+                    position_ids=torch.tensor([places], device=device),
+                    use_cache=False,
+                )
+        finally:
+            del _current.work
+        self.windows |= work.windows
+        # A copy made outside of the inference mode can take part in a gradient.
+        hidden: torch.Tensor = output.last_hidden_state[0].clone()
+        return hidden
+
+
+class _Work:
+    """What the attention of every layer needs to know of a pass; computed once per pass."""
+
+    def __init__(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> None:
+        import torch
+
+        self.store = store
+        self.flat_positions = torch.tensor(
+            [row.slot * store.positions + p for row in rows for p in range(row.start, row.end)]
+        )
+        self.windows: set[int | None] = set()
+        self.groups = _groups(rows)
+        self._placed: dict[torch.device, torch.Tensor] = {}
+        self._masks: dict[Any, torch.Tensor | None] = {}
+
+    def positions_on(self, device: "torch.device") -> "torch.Tensor":
+        """``flat_positions`` on a layer's device; brought there once per pass, not once per layer."""
+        if device not in self._placed:
+            self._placed[device] = self.flat_positions.to(device)
+        return self._placed[device]
+
+    def mask(
+        self, group: "_Group", window: int | None, share: int, like: "torch.Tensor"
+    ) -> "torch.Tensor | None":
+        """(rows, 1, share * n, L): 0 where a token may look, -inf elsewhere; None if nothing is hidden."""
+        key = (id(group), window, share, like.device, like.dtype)
+        if key not in self._masks:
+            mask = group.mask(window, like)
+            if mask is not None:
+                mask = (mask if mask.shape[2] == 1 else mask.repeat(1, 1, share, 1))[..., : group.length]
+            self._masks[key] = mask
+        return self._masks[key]
+
+
+class _Group:
+    """Rows in neighbouring slots whose attention is one call; shorter ones are padded.
+
+    Every layer asks for its sizes, so they are computed once.
+    """
+
+    def __init__(self, rows: Sequence[RowSlice], offset: int) -> None:
+        counts = [len(row.token_ids) for row in rows]
+        self.rows = rows
+        self.offset = offset  # of its first new token among all
+        self.first = rows[0].slot
+        self.width = max(counts)
+        self.length = max(row.end for row in rows)
+        self.count = sum(counts)
+        self.even = self.count == self.width * len(rows)
+        self._places: dict[str, torch.Tensor] = {}
+
+    def padded(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """(count, heads, d) to (rows, n, heads, d)."""
+        part = tensor[self.offset : self.offset + self.count]
+        if self.even:
+            return part.reshape(len(self.rows), self.width, *part.shape[1:])
+        full = part.new_zeros((len(self.rows) * self.width, *part.shape[1:]))
+        full[self._index(part)] = part
+        return full.view(len(self.rows), self.width, *part.shape[1:])
+
+    def unpadded(self, tensor: "torch.Tensor") -> "torch.Tensor":
+        """(rows, n, heads, d) to (count, heads, d)."""
+        flat = tensor.reshape(-1, *tensor.shape[2:])
+        return flat if self.even else flat[self._index(flat)]
+
+    def mask(self, window: int | None, like: "torch.Tensor") -> "torch.Tensor | None":
+        """(rows, 1, n, at least L); None if nothing is hidden."""
+        import torch
+
+        starts = torch.tensor([row.start for row in self.rows]).view(-1, 1, 1, 1)
+        queries = starts + torch.arange(self.width).view(1, 1, -1, 1)
+        step = _ALIGNED if like.device.type == "cuda" else 1
+        keys = torch.arange(-(-self.length // step) * step).view(1, 1, 1, -1)
+        seen = keys <= queries
+        if window is not None:
+            seen &= keys > queries - window
+        if bool(seen[..., : self.length].all()):
+            return None
+        zeros = torch.zeros((), dtype=like.dtype)
+        return torch.where(seen, zeros, float("-inf")).to(like.device)
+
+    def _index(self, like: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        key = str(like.device)
+        if key not in self._places:
+            index = [
+                number * self.width + i
+                for number, row in enumerate(self.rows)
+                for i in range(len(row.token_ids))
+            ]
+            self._places[key] = torch.tensor(index, device=like.device)
+        return self._places[key]
+
+
+def _groups(rows: Sequence[RowSlice]) -> list[_Group]:
+    groups: list[_Group] = []
+    pending: list[RowSlice] = []
+    offset = begin = 0
+    for row in rows:
+        short = len(row.token_ids) <= _LONG
+        if pending and not (short and row.slot == pending[-1].slot + 1):
+            groups.append(_Group(pending, begin))
+            pending = []
+        if not pending:
+            begin = offset
+        if short:
+            pending.append(row)
+        else:
+            groups.append(_Group([row], offset))
+        offset += len(row.token_ids)
+    if pending:
+        groups.append(_Group(pending, begin))
+    return groups
+
+
+def _attention(
+    module: Any,
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    _mask: Any,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple["torch.Tensor", None]:
+    """Takes the place of the model's attention: query (1, H, N, d), key and value (1, H_kv, N, d)."""
+    import torch
+
+    work: _Work = _current.work
+    work.windows.add(sliding_window)
+    scale = scaling if scaling is not None else float(query.shape[-1] ** -0.5)
+    keys, values = work.store.write(
+        module.layer_idx, work.positions_on(key.device), key[0].transpose(0, 1), value[0].transpose(0, 1)
+    )
+    queries = query[0].transpose(0, 1)
+    share = queries.shape[1] // keys.shape[2]
+    if len(work.groups) == 1 and len(work.groups[0].rows) == 1:
+        # The commonest case, without the bookkeeping.
+        group = work.groups[0]
+        mask = work.mask(group, sliding_window, share, query)
+        place = slice(group.first, group.first + 1)
+        found = _attend(
+            query,
+            keys[place, : group.length].transpose(1, 2),
+            values[place, : group.length].transpose(1, 2),
+            mask,
+            scale,
+            softcap,
+        )
+        return found.transpose(1, 2), None
+    results = []
+    for group in work.groups:
+        place = slice(group.first, group.first + len(group.rows))
+        found = _attend(
+            group.padded(queries).transpose(1, 2),
+            keys[place, : group.length].transpose(1, 2),
+            values[place, : group.length].transpose(1, 2),
+            work.mask(group, sliding_window, share, queries),
+            scale,
+            softcap,
+        )
+        results.append(group.unpadded(found.transpose(1, 2)))
+    return (results[0] if len(results) == 1 else torch.cat(results)).unsqueeze(0), None
+
+
+def _attend(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    mask: "torch.Tensor | None",
+    scale: float,
+    softcap: float | None,
+) -> "torch.Tensor":
+    """Query (R, H, n, d) over keys and values (R, H_kv, L, d), to (R, H, n, d_v)."""
+    import torch
+
+    rows, heads, new, _ = query.shape
+    # Query heads that share keys become further queries; the keys need not be repeated then.
+    query = query.reshape(rows, key.shape[1], -1, query.shape[-1])
+    if softcap:
+        scores = torch.matmul(query, key.transpose(-1, -2)) * scale
+        scores = softcap * torch.tanh(scores / softcap)
+        scores = scores if mask is None else scores + mask
+        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+        found = torch.matmul(weights, value)
+    else:
+        found = _fused(query, key, value, mask, scale)
+    return found.reshape(rows, heads, new, found.shape[-1])
+
+
+def _fused(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    mask: "torch.Tensor | None",
+    scale: float,
+) -> "torch.Tensor":
+    """Attention in one kernel, as ``scaled_dot_product_attention``.
+
+    Left to itself, torch may choose cuDNN on a GPU, which makes a plan for each new shape. Here nearly every
+    pass has one, and the plans took longer than the passes. The switches for that are the whole process's,
+    so the kernel that takes any shape is called by its name.
+    """
+    import torch
+
+    widths = query.shape[-1], value.shape[-1]
+    if query.device.type == "cuda" and _has_kernel(query.device, query.dtype, *widths):
+        return _any_shape(query, key, value, mask, scale)
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+
+
+def _any_shape(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    mask: "torch.Tensor | None",
+    scale: float,
+) -> "torch.Tensor":
+    import torch
+
+    bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
+    attend = torch.ops.aten._scaled_dot_product_efficient_attention
+    found: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
+    return found
+
+
+@functools.cache
+def _has_kernel(device: "torch.device", dtype: "torch.dtype", width: int, value_width: int) -> bool:
+    """Whether the kernel is there for these numbers, and right: tried on a few of them.
+
+    Not every card has it for every format (a T4 has none for bfloat16), and its name may change.
+    """
+    import torch
+
+    if any(size * dtype.itemsize % 16 for size in (width, value_width)):
+        return False
+    with torch.inference_mode():
+        generator = torch.Generator().manual_seed(0)
+        random = torch.randn(1, 2, 5, 2 * width + value_width, generator=generator, device="cpu")
+        random = random.to(device, dtype)
+        query, key, value = random[:, :, :3, :width], random[..., width : 2 * width], random[..., 2 * width :]
+        hidden = torch.full((1, 1, 3, _ALIGNED), float("-inf"), device=device, dtype=dtype)
+        mask = hidden.triu(3)[..., :5]
+        scores = query.float() @ key.float().transpose(-1, -2) * width**-0.5 + mask.float()
+        expected = torch.softmax(scores, dim=-1) @ value.float()
+        try:
+            found = _any_shape(query, key, value, mask, width**-0.5).float()
+        except (AttributeError, RuntimeError) as error:
+            _log.warning("%s on %s has no attention kernel for any shape: %s", dtype, device, error)
+            return False
+        tolerance = float(expected.abs().max()) * max(1e-3, 16 * torch.finfo(dtype).eps)
+        return bool(torch.allclose(found, expected, rtol=0, atol=tolerance))
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    # No mask function goes with the name: transformers then makes no mask.
+    AttentionInterface.register(_NAME, _attention)
+
+
+def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
+    """The module itself, or a copy of it that shares weights and buffers where something below differs."""
+    import torch
+
+    if type(module).__module__.partition(".")[0] == "peft":
+        return module  # adapters can be switched on and off at any time, which a copy would not see
+    children = {
+        name: None if child is None else _shadow(child, configs, fast_linear)
+        for name, child in module._modules.items()
+    }
+    config = module.__dict__.get("config")
+    if type(module) is torch.nn.Linear and fast_linear:
+        return with_fast_linear(module)
+    if not children and config is None:
+        return with_fused_norm(module) if fast_linear else module
+    if config is None and all(children[name] is child for name, child in module._modules.items()):
+        return module
+    shadow = copy.copy(module)
+    shadow.__dict__["_modules"] = children
+    if config is not None:
+        shadow.__dict__["config"] = _config(config, configs)
+    return shadow
+
+
+def _config(config: Any, configs: dict[int, Any]) -> Any:
+    if id(config) not in configs:
+        changed = copy.deepcopy(config)
+        changed._attn_implementation_internal = _NAME
+        configs[id(config)] = changed
+    return configs[id(config)]

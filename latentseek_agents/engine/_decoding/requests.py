@@ -1,0 +1,180 @@
+"""What is asked of the decoder, and what it brings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from latentseek_agents.errors import ConfigError, NonFiniteError
+
+if TYPE_CHECKING:
+    import torch
+
+    from latentseek_agents.engine.backbone import Backbone
+
+__all__ = [
+    "Completion",
+    "DecodeRequest",
+    "DecodingOptions",
+    "TokenConstraint",
+    "constrained",
+    "not_finite",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingOptions:
+    """How a backbone decodes. What is written does not depend on it (float32 on the CPU: token for token).
+
+    Args:
+        batch: Join the requests of all callers into shared forward passes. Off: one request after the other,
+            with the model's own cache; for comparison, and for architectures that cannot be batched.
+        speculate: Check guesses for several tokens in one forward pass.
+        reuse: Keep keys and values of prompts and of the last completion of each.
+        fast_linear: Multiply few rows on a CPU in the way that is fastest there, and fuse norms.
+        max_rows: Most sequences in one forward pass.
+        max_cached_tokens: Most tokens of all sequences together in the cache; further requests wait. One
+            request is always taken. Default: what fits in 2 GiB, 65,536 at most; on a CUDA device as many as
+            fit in a quarter of the memory that is free, if that is more.
+        max_kept_tokens: Most tokens of prompts and completions kept for later requests. Default: what fits
+            in 1 GiB, 16,384 at most; on a CUDA device what fits in an eighth of the free memory, if that is
+            more.
+
+    Raises:
+        ConfigError: A number is below 1.
+    """
+
+    batch: bool = True
+    speculate: bool = True
+    reuse: bool = True
+    fast_linear: bool = True
+    max_rows: int = 32
+    max_cached_tokens: int | None = None
+    max_kept_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_rows", "max_cached_tokens", "max_kept_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value}: it must be at least 1")
+
+
+class TokenConstraint(Protocol):
+    """What one completion may consist of. It has a state, so that each request needs its own."""
+
+    def allowed(self) -> "torch.Tensor":
+        """(n,) bool on the CPU: the tokens that may come next, at least one. Tokens from n on may not."""
+
+    def take(self, token_id: int) -> None:
+        """The token that came."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeRequest:
+    """One sequence to continue.
+
+    Args:
+        prompt_ids: The prompt. Its key-value states are kept, so the next request with it is cheap.
+        forced_ids: First tokens of the completion, given by the caller.
+        max_new_tokens: Most tokens to add after ``forced_ids``.
+        end_token_ids: Tokens that end the completion.
+        offsets: (m, d) float32, added to the hidden state that predicts completion token t for t < m.
+        offset_temperature: Temperature for the tokens at the offsets; 0 takes the most probable.
+        temperature: Temperature for all other tokens; 0 is greedy.
+        seed: Where sampling starts; not used at temperature 0.
+        deadline: A ``time.monotonic()`` at which to stop with what there is.
+        on_token: Called with each new token id, in the thread that asked.
+        draft_ids: A completion that this one is expected to resemble, such as the one of the iteration
+            before. Makes it faster, and changes nothing else.
+        reuse_completion: Begin with the keys and values of the prompt's last completion as far as
+            ``forced_ids`` agrees with it. Saves work; the hidden states may then differ in rounding from
+            those of a process that does not have that completion any more.
+        share_beginning: Begin with the keys and values of the kept prompt that has the longest beginning in
+            common with this one, such as a conversation's turn before, or a system message. Saves reading;
+            the hidden states may then differ in rounding, as with ``reuse_completion``.
+        constraint: What the tokens after ``forced_ids`` may be. Nothing is guessed for this request then.
+    """
+
+    prompt_ids: Sequence[int]
+    forced_ids: Sequence[int] = ()
+    max_new_tokens: int
+    end_token_ids: frozenset[int]
+    offsets: "torch.Tensor | None" = None
+    offset_temperature: float = 0.0
+    temperature: float = 0.0
+    seed: int = 0
+    deadline: float | None = None
+    on_token: Callable[[int], None] | None = None
+    draft_ids: Sequence[int] = ()
+    reuse_completion: bool = False
+    share_beginning: bool = False
+    constraint: TokenConstraint | None = None
+
+    def has_offset(self, position: int) -> bool:
+        """Whether completion token ``position`` is predicted with an offset."""
+        return self.offsets is not None and position < len(self.offsets)
+
+    @property
+    def samples(self) -> bool:
+        """Whether any token is drawn."""
+        return self.temperature > 0 or self.offset_temperature > 0
+
+    def temperature_at(self, position: int) -> float:
+        """The temperature for completion token ``position``."""
+        return self.offset_temperature if self.has_offset(position) else self.temperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """What became of a request.
+
+    Args:
+        token_ids: ``forced_ids`` and what was added, end token included.
+        hidden: (n, d) in the model's dtype, one row per added token: the hidden state, without offset,
+            that predicted it.
+        finish_reason: ``"stop"``, ``"length"`` or ``"seconds"``.
+        forward_passes: Calls of the model that this request took part in; none for a prompt in the cache.
+        computed_tokens: Tokens that went through the model's layers, rejected guesses included.
+        prompt_passes: Those of the calls that read the prompt.
+        prompt_tokens: Those of the computed tokens that are the prompt's: what was not kept of it.
+    """
+
+    token_ids: list[int]
+    hidden: "torch.Tensor" = field(repr=False)
+    finish_reason: str
+    forward_passes: int
+    computed_tokens: int = 0
+    prompt_passes: int = 0
+    prompt_tokens: int = 0
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens that were added."""
+        return int(self.hidden.shape[0])
+
+
+def constrained(logits: "torch.Tensor", constraint: TokenConstraint) -> "torch.Tensor":
+    """Logits in which only the allowed tokens are left.
+
+    Args:
+        logits: (V,).
+        constraint: That of the completion.
+
+    Returns:
+        (V,) float32.
+    """
+    import torch
+
+    allowed = constraint.allowed()[: len(logits)]
+    forbidden = torch.ones(len(logits), dtype=torch.bool)
+    forbidden[: len(allowed)] = ~allowed
+    # An allowed token stays ahead of the others, also if the model gives it no chance at all.
+    lowest = torch.finfo(torch.float32).min
+    return logits.float().clamp(min=lowest).masked_fill(forbidden.to(logits.device), float("-inf"))
+
+
+def not_finite(backbone: "Backbone", what: str) -> NonFiniteError:
+    """The error for a model that computes NaN or infinity."""
+    return NonFiniteError(
+        f"{backbone.name} gives NaN or infinite {what}; its weights are damaged, or its dtype is too narrow "
+        "(try dtype='float32')"
+    )

@@ -1,0 +1,262 @@
+"""What a verifier says, what an attempt is, what it cost.
+
+These are the values that travel between the rooms of the package. They know no torch and no graph;
+``to_dict`` and ``from_dict`` turn them into the plain values that a LangGraph state may hold.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Real
+from typing import Any, Protocol, Self, runtime_checkable
+
+from latentseek_agents.errors import VerdictError
+
+__all__ = ["Attempt", "Check", "Usage", "Verdict", "Verifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Costs of a run, the policy's and the verifier's kept apart.
+
+    Args:
+        policy_tokens: Tokens the policy generated (drafts and refinements), end tokens included.
+        verifier_tokens: Tokens a model generated while verifying.
+        policy_forward_passes: Calls of the model for the policy; a prompt counts as one.
+        verifier_forward_passes: Calls of the model for the verifier.
+        policy_seconds: Wall-clock seconds spent drafting and refining.
+        verifier_seconds: Wall-clock seconds spent verifying.
+        policy_computed_tokens: Tokens that went through the model's layers for the policy: what was
+            generated, guesses that were refused, and prompts as far as they were not kept from before.
+        verifier_computed_tokens: The same for the verifier.
+        policy_prompt_passes: Those of the policy's forward passes that read its prompt.
+        policy_prompt_tokens: Those of the policy's computed tokens that are its prompt's: they depend on what
+            was kept from before, and so on what else the model has been asked.
+
+    Example:
+        >>> (Usage(policy_tokens=3) + Usage(policy_tokens=4, verifier_tokens=5)).tokens
+        12
+    """
+
+    policy_tokens: int = 0
+    verifier_tokens: int = 0
+    policy_forward_passes: int = 0
+    verifier_forward_passes: int = 0
+    policy_seconds: float = 0.0
+    verifier_seconds: float = 0.0
+    policy_computed_tokens: int = 0
+    verifier_computed_tokens: int = 0
+    policy_prompt_passes: int = 0
+    policy_prompt_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens in all."""
+        return self.policy_tokens + self.verifier_tokens
+
+    @property
+    def forward_passes(self) -> int:
+        """Model calls in all."""
+        return self.policy_forward_passes + self.verifier_forward_passes
+
+    @property
+    def computed_tokens(self) -> int:
+        """Tokens that went through the model's layers, in all."""
+        return self.policy_computed_tokens + self.verifier_computed_tokens
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds in all."""
+        return self.policy_seconds + self.verifier_seconds
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of a verdict.
+
+    Args:
+        name: What was checked, for example ``"calculation"`` or ``"step 3: 2 + 2 = 5"``.
+        passed: True, False, or None if this check could not judge.
+        weight: Its share in the score, at least 0.
+        reason: Why, in words.
+        refuted: It proves that the solution must not pass. No
+            :class:`~latentseek_agents.tools.combined.Combined` outvotes it, nested ones included.
+    """
+
+    name: str
+    passed: bool | None
+    weight: float = 1.0
+    reason: str = ""
+    refuted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says about one solution.
+
+    Args:
+        score: Reward in [-1, 0]; 0 is flawless. Scores are never positive: the search pushes *away*
+            from what is scored below 0 (arXiv 2505.13308, section 3.6).
+        passed: True if the solution is accepted, False if refused, None if it cannot be judged.
+            None stops the search: moving latents without a judgement is noise.
+        reason: One sentence a person can act on.
+        checks: The parts, in the order they were made.
+        usage: What the verifier itself spent (only the ``verifier_*`` fields).
+
+    Raises:
+        VerdictError: The score is not a finite number in [-1, 0], or another field is of the wrong type.
+
+    Example:
+        >>> Verdict(-0.5, False, "2 + 2 = 5 is wrong").score
+        -0.5
+    """
+
+    score: float
+    passed: bool | None
+    reason: str = ""
+    checks: Sequence[Check] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.score, bool) or not isinstance(self.score, Real):
+            raise VerdictError(
+                f"a verdict's score must be a number in [-1, 0], but is {self.score!r} "
+                f"of type {type(self.score).__name__}"
+            )
+        if not -1.0 <= self.score <= 0.0:  # NaN is not, either
+            raise VerdictError(
+                f"a verdict's score must lie in [-1, 0], but is {self.score}; "
+                "scale it, for example score = quality - 1 for a quality in [0, 1]"
+            )
+        if self.passed not in (True, False, None):
+            raise VerdictError(f"a verdict's passed must be True, False or None, but is {self.passed!r}")
+        if not isinstance(self.reason, str):
+            raise VerdictError(f"a verdict's reason must be a string, but is {self.reason!r}")
+        if isinstance(self.checks, str) or not all(isinstance(check, Check) for check in self.checks):
+            raise VerdictError(f"a verdict's checks must be a list of Check, but are {self.checks!r}")
+        if not isinstance(self.usage, Usage):
+            raise VerdictError(f"a verdict's usage must be a Usage, but is {self.usage!r}")
+        # Plain values whatever the caller gave: numpy numbers and tuples would not survive a checkpoint.
+        object.__setattr__(self, "score", float(self.score))
+        object.__setattr__(self, "passed", None if self.passed is None else bool(self.passed))
+        object.__setattr__(self, "checks", list(self.checks))
+
+    @property
+    def refuted(self) -> bool:
+        """Whether one of the checks proves that the solution must not pass."""
+        return any(check.refuted for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, nested."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        return cls(
+            score=values["score"],
+            passed=values["passed"],
+            reason=values["reason"],
+            checks=[Check.from_dict(check) for check in values["checks"]],
+            usage=Usage.from_dict(values["usage"]),
+        )
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Anything that judges a solution: a function will do.
+
+    It may be called from any thread, must bear hostile text, and should answer within 2 s or say
+    "cannot judge" (``passed=None``). An exception counts as "cannot judge".
+
+    Example:
+        >>> def short(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        ...     return Verdict(0.0, True) if len(solution) < 80 else Verdict(-1.0, False, "too long")
+        >>> isinstance(short, Verifier)
+        True
+    """
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        """Judge ``solution`` to ``question``; ``reference`` is the known answer, if there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One solution the policy wrote, with its verdict once it has one.
+
+    Reads like the plain dict it is in a graph's state, too: ``attempt["text"]``.
+
+    Args:
+        iteration: 0 for the draft, then the number of the refinement.
+        token_ids: The whole completion, end token included.
+        latent_start: Position in ``token_ids`` of the first latent.
+        latent_token_ids: The tokens that stand at the latents' positions.
+        changed: Positions in ``latent_token_ids`` whose token differs from the attempt before.
+        text: The completion as text.
+        finish_reason: ``"stop"`` (an end token), ``"length"`` (the token limit) or ``"seconds"``.
+        answer: The final answer found in the text, or None.
+        score: The verdict's score; None until verified.
+        passed: The verdict's ``passed``, after the search's own threshold; None if not judged.
+        reason: The verdict's reason.
+        checks: The verdict's checks as plain dicts.
+        sample_scores: With ``num_samples`` > 1 the scores of all samples of this iteration.
+    """
+
+    iteration: int
+    token_ids: list[int]
+    latent_token_ids: list[int]
+    changed: list[int]
+    text: str
+    finish_reason: str
+    latent_start: int = 0
+    answer: str | None = None
+    score: float | None = None
+    passed: bool | None = None
+    reason: str = ""
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    sample_scores: list[float | None] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in {f.name for f in fields(self)}:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def judged(self, verdict: Verdict, *, passed: bool | None) -> "Attempt":
+        """This attempt with a verdict; ``passed`` is the search's own decision."""
+        return replace(
+            self,
+            score=verdict.score,
+            passed=passed,
+            reason=verdict.reason,
+            checks=[check.to_dict() for check in verdict.checks],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**values)

@@ -1,0 +1,113 @@
+"""What tells one chat model from another: its cache key, which also goes into traces."""
+
+import re
+import subprocess
+import sys
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from pydantic import SecretStr
+
+from latentseek_agents import Backbone, ChatLatentSeek
+from latentseek_agents.chat._identity import described, digest_of
+
+
+class Plain:
+    """State in ``__dict__``."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> float:
+        return -1.0
+
+
+class Slotted:
+    """State in ``__slots__``."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+class Unpicklable(Plain):
+    """Refuses to be copied."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("no")
+
+
+PAIRS: list[tuple[Any, Any]] = [
+    (partial(Plain.__call__, reference="1"), partial(Plain.__call__, reference="2")),
+    (re.compile("4"), re.compile("5")),
+    (b"a", b"b"),
+    (Decimal(1), Decimal(2)),
+    (Path("a"), Path("b")),
+    ({1, 2}, {1, 3}),
+    ({"a": 1}, {"a": 2}),
+    ([1, [2]], [1, 2]),
+    ("1", 1),
+    (torch.zeros(3), torch.ones(3)),
+    ("abc".startswith, "abd".startswith),
+]
+
+
+@pytest.mark.parametrize(
+    "holder", [Plain, Slotted, Unpicklable, lambda held: (held,), lambda held: lambda: held]
+)
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_verifiers_that_differ_in_anything_are_told_apart(holder: Any, one: Any, other: Any) -> None:
+    assert described(holder(one)) != described(holder(other))
+    assert described(holder(one)) == described(holder(one))
+
+
+def test_what_refers_to_itself_is_described() -> None:
+    loop: list[Any] = [1]
+    loop.append(loop)
+    assert digest_of(loop) == digest_of(loop)
+    plain = Plain(None)
+    plain.held = {"me": plain}
+    assert described(plain) == described(plain)
+
+
+def test_the_digest_is_the_same_in_every_process() -> None:
+    script = (
+        "from latentseek_agents.chat._identity import digest_of\n"
+        "def verifier(question, solution, reference=None):\n"
+        "    return 0.0 if solution in {'yes', 'no', 'maybe', 'perhaps'} else -1.0\n"
+        "print(digest_of(verifier), digest_of({'a', 'b', 'c'}), digest_of({'x': 1, 'y': 2}))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+
+
+def test_no_secret_of_a_verifier_reaches_a_trace(tiny: Backbone) -> None:
+    seen: list[str] = []
+
+    class Tracer(BaseCallbackHandler):
+        def on_chat_model_start(
+            self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **kwargs: Any
+        ) -> None:
+            seen.append(str((serialized, kwargs)))
+
+    verifier = Plain({"key": SecretStr("sk-topsecret"), "token": "hunter2"})
+    chat = ChatLatentSeek(backbone=tiny, verifier=verifier, max_tokens=4)
+    chat.invoke("?", {"callbacks": [Tracer()]})
+    by_name = ChatLatentSeek(model="some/model", model_options={"token": "hunter2"})
+    seen.append(str(by_name._identifying_params))
+    assert len(seen) == 2
+    for text in seen:
+        assert "topsecret" not in text
+        assert "hunter2" not in text

@@ -1,0 +1,194 @@
+"""When a search stops, and which attempt it returns."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.errors import VerdictError
+from latentseek_agents.graphs.decisions import (
+    accepts,
+    as_verdict,
+    best_attempt,
+    best_sample,
+    stop_reason,
+    weighted_votes,
+)
+from latentseek_agents.verdict import Attempt, Usage, Verdict
+
+CONFIG = LatentSeekConfig()
+NOTHING_SPENT = Usage()
+
+
+def attempt(score: float | None = -0.5, passed: bool | None = False, iteration: int = 0) -> Attempt:
+    return Attempt(
+        iteration=iteration, token_ids=[], latent_token_ids=[], changed=[], text="", finish_reason="stop",
+        score=score, passed=passed,
+    )  # fmt: skip
+
+
+attempts = st.lists(
+    st.builds(
+        attempt,
+        st.sampled_from([None, -1.0, -0.5, -0.1, 0.0]),
+        st.sampled_from([True, False, None]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def test_a_verdict_is_taken_as_it_is():
+    verdict = Verdict(-0.7, True, "mine")
+    assert as_verdict(verdict, CONFIG) is verdict
+
+
+@pytest.mark.parametrize(
+    ("score", "passed"), [(0, True), (-0.1, True), (-0.2, False), (-1, False), (np.float32(-0.5), False)]
+)
+def test_a_bare_score_passes_above_the_threshold(score: Any, passed: bool):
+    verdict = as_verdict(score, CONFIG)
+    assert (verdict.score, verdict.passed) == (score, passed)
+    assert verdict.passed is passed
+    assert str(score) in verdict.reason
+    assert as_verdict(-0.6, CONFIG.replace(reward_threshold=-0.7)).passed is True
+
+
+@pytest.mark.parametrize("value", [3.7, -1.5, float("nan"), 10**400])
+def test_a_score_out_of_range_breaks_the_contract(value: float):
+    with pytest.raises(VerdictError, match=r"must lie in \[-1, 0\]"):
+        as_verdict(value, CONFIG)
+
+
+@pytest.mark.parametrize("value", [None, True, "good", {"score": 0}, (0.0, True), 1j])
+def test_what_is_neither_verdict_nor_score_is_named(value: object):
+    with pytest.raises(VerdictError, match="must return a Verdict, or a score in ") as caught:
+        as_verdict(value, CONFIG)
+    assert repr(value) in str(caught.value)
+    assert type(value).__name__ in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("score", "passed", "both", "score_alone"),
+    [
+        (0.0, True, True, True),
+        (-0.1, True, True, True),
+        (-0.2, True, False, False),
+        (-1.0, True, False, False),
+        (-0.1, False, False, True),
+        (-1.0, False, False, False),
+        (-0.1, None, None, True),
+        (-1.0, None, None, False),
+    ],
+)
+def test_acceptance(score: float, passed: bool | None, both: bool | None, score_alone: bool):
+    verdict = Verdict(score, passed)
+    assert accepts(verdict, CONFIG) is both
+    assert accepts(verdict, CONFIG.replace(acceptance="score")) is score_alone
+
+
+def test_at_the_highest_threshold_nothing_is_accepted():
+    assert accepts(Verdict(0.0, True), CONFIG.replace(reward_threshold=0)) is False
+
+
+@pytest.mark.parametrize(
+    ("candidates", "best"),
+    [
+        ([(-0.5, False), (-0.4, False), (-0.6, False)], 1),
+        ([(-0.5, False), (-0.5, False)], 0),
+        ([(-0.1, False), (-0.3, True)], 1),
+        ([(-0.1, None), (-0.9, False)], 1),
+        ([(-0.9, None), (-0.1, None)], 1),
+        ([(None, None), (-0.9, False)], 1),
+        ([(None, None), (-1.0, None)], 0),
+        ([(-0.2, True), (-0.1, True), (-0.1, True)], 1),
+    ],
+)
+def test_the_best_is_accepted_before_refused_before_unjudged_then_by_score_then_the_earliest(
+    candidates: list[Any], best: int
+):
+    made = [attempt(score, passed, iteration) for iteration, (score, passed) in enumerate(candidates)]
+    assert best_attempt(made, "best") is made[best]
+    assert best_sample(made) is made[best]
+    assert best_attempt(made, "last") is made[-1]
+
+
+@settings(deadline=None)
+@given(attempts)
+def test_no_attempt_beats_the_best(made: list[Attempt]):
+    made = [replace(one, iteration=i) for i, one in enumerate(made)]
+    best = best_attempt(made, "best")
+    assert best in made
+    for other in made:
+        if other.passed is True:
+            assert best.passed is True
+        if other.passed == best.passed and other.score is not None and best.score is not None:
+            assert other.score < best.score or other.iteration >= best.iteration or other.score == best.score
+            assert not (other.score > best.score)
+            assert not (other.score == best.score and other.iteration < best.iteration)
+
+
+def reason(
+    *passed: bool | None,
+    iteration: int = 0,
+    usage: Usage = NOTHING_SPENT,
+    movable: bool = True,
+    **changes: Any,
+):
+    samples = [attempt(-0.5, one, iteration) for one in passed]
+    return stop_reason(samples, CONFIG.replace(**changes), usage, movable=movable)
+
+
+def test_a_pass_stops_the_search():
+    assert reason(True) == "passed"
+    assert reason(False, None, True) == "passed"
+    assert reason(True, iteration=10, movable=False, usage=Usage(10**6), max_total_tokens=1) == "passed"
+
+
+def test_no_judgement_stops_the_search_unless_asked_otherwise():
+    assert reason(None) == "unjudged"
+    assert reason(None, None) == "unjudged"
+    assert reason(None, False) is None
+    assert reason(None, refine_unjudged=True) is None
+    assert reason(None, iteration=10) == "unjudged"
+    assert reason(None, iteration=10, refine_unjudged=True) == "iterations"
+
+
+def test_iterations_are_bounded():
+    assert reason(False, iteration=9) is None
+    assert reason(False, iteration=10) == "iterations"
+    assert reason(False, max_iterations=0) == "iterations"
+    assert reason(False, movable=False) == "iterations"
+
+
+def test_seconds_and_tokens_are_bounded():
+    spent = Usage(policy_tokens=60, verifier_tokens=40, policy_seconds=3.0, verifier_seconds=2.0)
+    assert reason(False, usage=spent) is None
+    assert reason(False, usage=spent, max_seconds=5.01, max_total_tokens=101) is None
+    assert reason(False, usage=spent, max_seconds=5.0) == "seconds"
+    assert reason(False, usage=spent, max_total_tokens=100) == "tokens"
+    assert reason(False, usage=spent, max_total_tokens=1, max_seconds=1.0) == "seconds"
+
+
+@pytest.mark.parametrize(
+    ("answers", "scores", "chosen"),
+    [
+        (["1", "2", "2"], [-0.3, -0.6, -0.5], 2),  # 0.7 against 0.4 + 0.5
+        (["1", "2", "2.0"], [-0.1, -0.6, -0.5], 0),  # 0.9 against 0.9: of a tie the better attempt
+        (["1/2", "0.5", "3"], [-0.5, -0.6, -0.2], 0),
+        ([None, None, "7"], [0.0, 0.0, -1.0], 0),  # nobody weighs anything: the best attempt
+        (["4", "4", None], [None, None, -0.5], 2),
+    ],
+)
+def test_a_vote_weighs_each_attempt_by_its_score(answers, scores, chosen):
+    made = [attempt(score, None if score is None else False, number) for number, score in enumerate(scores)]
+    made = [replace(one, answer=answer) for one, answer in zip(made, answers, strict=True)]
+    assert best_attempt(made, "vote") is made[chosen]
+
+
+def test_votes_of_equal_answers_add_up():
+    assert weighted_votes(["1/2", "x", "0.5", None], [0.25, 0.5, 0.5, 1]) == [0.75, 0.5, 0.75, 0]

@@ -1,0 +1,489 @@
+"""Decide whether two answers mean the same: like is compared with like.
+
+Values are compared exactly where they are rational. Only what is left (radicals, functions, symbols, complex
+numbers) goes to the worker process. Where it has no time, no memory or no process for it, nothing is known.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from latentseek_agents.tools._answers.exact import exact_value
+from latentseek_agents.tools._answers.expression import Node, number
+from latentseek_agents.tools._answers.labels import assigned, difference, flipped, same_label
+from latentseek_agents.tools._answers.moments import Moment, same_moment
+from latentseek_agents.tools._answers.notation import LONGEST_ANSWER, plain_notation
+from latentseek_agents.tools._answers.quantities import CURRENCIES, same_dimension
+from latentseek_agents.tools._answers.ranges import Range, complement, merged, union_of, variables
+from latentseek_agents.tools._answers.reader import read_answer
+from latentseek_agents.tools._answers.scalars import Scalar
+from latentseek_agents.tools._answers.values import (
+    Congruence,
+    Difference,
+    Group,
+    Intersection,
+    Interval,
+    Matrix,
+    Piecewise,
+    Ratio,
+    Relation,
+    Union,
+    Value,
+    Words,
+)
+from latentseek_agents.tools._symbolic.sandbox import CalculationError, SandboxError, shared_sandbox
+
+__all__ = ["Comparison", "agreement", "equivalent"]
+
+_CHOICE = re.compile(r"\W*([A-Ja-j])\W*")
+# "(A) and (B)" are two choices, and no text of the first.
+_CHOICE_WITH_TEXT = re.compile(
+    r"\s*(?:\(([A-J])\)|([A-J])[).:])\s*(?!(?:and|or|nor|[,;&/+])\s*\(?[A-J]\b)(\S.*)", re.DOTALL
+)
+
+_NAMED_BASE = re.compile(r"_|\bbase\b|\b0[xbo]", re.IGNORECASE)
+# What the worker says if it is not the expression that is to blame.
+_NO_ROOM = ("MemoryError", "RecursionError", "the request has")
+
+
+def equivalent(first: str, second: str, *, seconds: float = 1.8) -> bool:
+    r"""Whether two answers are shown to mean the same; like :func:`agreement`, but unknown is False.
+
+    Example:
+        >>> equivalent(r"\frac{\pi}{2}", r"0.5\pi")
+        True
+        >>> equivalent("[2, 5)", "(2, 5)")
+        False
+    """
+    return agreement(first, second, seconds=seconds) is True
+
+
+def agreement(first: str, second: str, *, seconds: float = 1.8) -> bool | None:
+    r"""Whether two answers mean the same.
+
+    Args:
+        first: An answer, LaTeX or plain.
+        second: The right answer. If it names a base, the other may leave the base out.
+        seconds: The time to decide.
+
+    Returns:
+        True if they do; False if not; None if the comparison could not be finished.
+
+    Example:
+        >>> agreement("1/2", "0.5"), agreement("1/2", "0.6")
+        (True, False)
+        >>> agreement(r"\sqrt{12}", r"2\sqrt{3}", seconds=0) is None
+        True
+    """
+    if first.strip() == second.strip():
+        return bool(first.strip())
+    if max(len(first), len(second)) > LONGEST_ANSWER:
+        return False
+    comparison = Comparison(time.monotonic() + seconds)
+    try:
+        if _equal(comparison, first, second):
+            return True
+    except RecursionError:  # the caller's own stack may be nearly full
+        return None
+    return None if comparison.undecided else False
+
+
+def _equal(comparison: "Comparison", first: str, second: str) -> bool:
+    readings = read_answer(first), read_answer(second)
+    if isinstance(readings[0][0], Moment) and isinstance(readings[1][0], Moment):
+        # 3:30 and 1:10 are two times of day, though as ratios they would be equal.
+        return same_moment(readings[0][0], readings[1][0])
+    plain = plain_notation(first), plain_notation(second)
+    if not all(plain):
+        return False
+    comparison.named_base = bool(_NAMED_BASE.search(plain[1]))
+    for one in readings[0]:
+        for other in readings[1]:
+            if comparison.equal(one, other):
+                return True
+    return _same_choice(*plain) or _same_choice(*reversed(plain)) or _same_text(comparison, *plain)
+
+
+def _same_text(comparison: "Comparison", first: str, second: str) -> bool:
+    """Whether one is the letter of a choice with its text, and the other the text alone."""
+    choices = [_CHOICE_WITH_TEXT.fullmatch(text[:2000]) for text in (first, second)]
+    if bool(choices[0]) is bool(choices[1]):
+        return False
+    one, other = (
+        choice[3] if choice else text for choice, text in zip(choices, (first, second), strict=True)
+    )
+    return any(comparison.equal(a, b) for a in read_answer(one) for b in read_answer(other))
+
+
+def _same_choice(short: str, long: str) -> bool:
+    """Whether one is the letter of a choice, and the other the letter with the choice's text."""
+    letter, choice = _CHOICE.fullmatch(short[:20]), _CHOICE_WITH_TEXT.fullmatch(long[:2000])
+    return bool(letter and choice) and letter[1].upper() == (choice[1] or choice[2])  # type: ignore[index]
+
+
+class Comparison:
+    """Compares values until a deadline.
+
+    Args:
+        deadline: When to give up, on the monotonic clock.
+
+    Attributes:
+        named_base: Whether the right answer names a base, so that the other need not repeat it.
+        undecided: Whether the worker was asked in vain, so that values not shown to be equal may be equal.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.named_base = True
+        self.undecided = False
+
+    def equal(self, first: Value, second: Value) -> bool:
+        """Whether two values are shown to be equal."""
+        if isinstance(first, Words) or isinstance(second, Words):
+            return first == second
+        if isinstance(first, Scalar) and isinstance(second, Scalar):
+            return self.scalars(first, second)
+        if isinstance(first, Moment) and isinstance(second, Moment):
+            return same_moment(first, second)
+        if isinstance(first, Matrix) and isinstance(second, Matrix):
+            return self.matrices(first, second)
+        return self.structures(first, second)
+
+    def structures(self, first: Value, second: Value) -> bool:
+        """Compare values made of others, where the two may be of different types."""
+        sets = (first, second)
+        if any(isinstance(value, (Union, Intersection, Difference)) for value in sets):
+            # Beside a union, a set of points is a set of numbers, too.
+            sets = (Union((first,)), Union((second,)))
+        ranges = [union_of(value, self.real_values) for value in sets]
+        if ranges[0] is not None and ranges[1] is not None:
+            letters = variables(first), variables(second)
+            return ranges[0] == ranges[1] and (not all(letters) or letters[0] == letters[1])
+        if isinstance(first, Congruence) or isinstance(second, Congruence):
+            return self.congruences(first, second)
+        if isinstance(first, Relation) or isinstance(second, Relation):
+            return self.relations(first, second)
+        if isinstance(first, Ratio) or isinstance(second, Ratio):
+            return self.ratios(first, second)
+        if isinstance(first, Group) or isinstance(second, Group):
+            return self.groups(_as_group(first), _as_group(second))
+        return self.same_kinds(first, second)
+
+    def same_kinds(self, first: Value, second: Value) -> bool:
+        """Compare two values that can only be equal if they are of the same type."""
+        if isinstance(first, Interval) and isinstance(second, Interval):
+            closed = (first.low_closed, first.high_closed) == (second.low_closed, second.high_closed)
+            return closed and self.nodes(first.low, second.low) and self.nodes(first.high, second.high)
+        if isinstance(first, Piecewise) and isinstance(second, Piecewise):
+            return self.piecewise(first, second)
+        if isinstance(first, (Union, Intersection)) and type(first) is type(second):
+            return self.unordered(first.parts, second.parts)
+        if isinstance(first, Difference) and isinstance(second, Difference):
+            return self.equal(first.parts[0], second.parts[0]) and self.unordered(
+                first.parts[1:], second.parts[1:]
+            )
+        return False
+
+    def scalars(self, first: Scalar, second: Scalar) -> bool:
+        """Compare two quantities."""
+        if first.numeral or second.numeral:
+            return self.numerals(first, second)
+        if first.percent or second.percent:
+            return self.percents(first, second)
+        if first.unit.missing or second.unit.missing:
+            if self.nodes(_scaled(first), _scaled(second)):
+                return True
+            # A quarter turn is pi/2; without a pi, a number of degrees lacks its sign.
+            return self.in_radians(first, second) or self.in_radians(second, first)
+        if not same_dimension(first.unit, second.unit):
+            return self.turned(first, second) or self.turned(second, first) or self.prices(first, second)
+        return self.nodes(_in_base_units(first), _in_base_units(second))
+
+    def turned(self, angle: Scalar, radians: Scalar) -> bool:
+        """Whether an angle in degrees is the other in radians."""
+        if (angle.unit.dimension, radians.unit.dimension) != ((("angle", 1),), (("radian", 1),)):
+            return False
+        return self.nodes(Node("degree", (_in_base_units(angle),)), radians.node)
+
+    def prices(self, first: Scalar, second: Scalar) -> bool:
+        """Whether one is a price for something, and the other the same price that does not say for what."""
+        longer, shorter = first, second
+        if len(longer.unit.dimension) < len(shorter.unit.dimension):
+            longer, shorter = shorter, longer
+        if len(shorter.unit.dimension) != 1 or len(longer.unit.dimension) == 1:
+            return False
+        if shorter.unit.dimension[0][0] not in CURRENCIES:
+            return False
+        if shorter.unit.dimension[0] not in longer.unit.dimension:
+            return False
+        return self.nodes(_price(longer), _price(shorter))
+
+    def in_radians(self, angle: Scalar, bare: Scalar) -> bool:
+        """Whether a number with pi is an angle in degrees."""
+        inverse = any(bare.node.has("call", name) for name in ("arcsin", "arccos", "arctan"))
+        if not angle.degrees or not (inverse or bare.node.has("constant", "pi")):
+            return False
+        return self.nodes(Node("degree", (angle.node,)), bare.node)
+
+    def numerals(self, first: Scalar, second: Scalar) -> bool:
+        """Compare numbers of which at least one names its base."""
+        if first.numeral and second.numeral:
+            return first.node.value == second.node.value
+        based, bare = (first, second) if first.numeral else (second, first)
+        digits, base = based.numeral or ("", 10)
+        if bare.node.kind != "number":
+            return False
+        written = str(bare.node.value)
+        if written.isdigit() and digits.isdigit() and all(int(digit) < base for digit in written):
+            # 72 may be short for 72_8 if that is the right answer, but 72_8 is not 72.
+            return written == digits and (self.named_base or based.node.value == bare.node.value)
+        # Digits that this number system does not have are decimal ones.
+        return based.node.value == bare.node.value
+
+    def percents(self, first: Scalar, second: Scalar) -> bool:
+        """Compare percentages; a bare number above 1 may lack its sign."""
+        if first.unit.nouns and second.unit.nouns and not same_dimension(first.unit, second.unit):
+            # An increase of 10% is no decrease of 10%.
+            return False
+        if first.percent and second.percent:
+            return self.nodes(first.node, second.node)
+        share, bare = (first, second) if first.percent else (second, first)
+        if not bare.unit.missing:
+            return False
+        if self.nodes(Node("percent", (share.node,)), _scaled(bare)):
+            return True
+        value = exact_value(bare.node)
+        return value is not None and abs(value) > 1 and self.nodes(share.node, bare.node)
+
+    def nodes(self, first: Node, second: Node) -> bool:
+        """Compare two expressions."""
+        if first == second:
+            return True
+        values = exact_value(first), exact_value(second)
+        if values[0] is not None and values[1] is not None:
+            return values[0] == values[1]
+        if first.has("constant", "infinity") or second.has("constant", "infinity"):
+            return _infinite_sign(first) == _infinite_sign(second) != 0
+        variants = [(first, second)]
+        if _has_plain_logarithm(first) or _has_plain_logarithm(second):
+            variants.append((first.mapped(_to_natural), second.mapped(_to_natural)))
+        return any(self.ask("equal", one.to_wire(), other.to_wire()) is True for one, other in variants)
+
+    def ask(self, operation: str, *arguments: object) -> object:
+        """The worker's answer, or None if it has none."""
+        left = self.deadline - time.monotonic()
+        if left > 0:
+            try:
+                return shared_sandbox().ask(operation, *arguments, seconds=left)
+            except CalculationError as error:
+                if not str(error).startswith(_NO_ROOM):
+                    # What it does not know, such as a determinant, equals nothing but itself.
+                    return None
+            except SandboxError:
+                pass
+        self.undecided = True
+        return None
+
+    def real_values(self, nodes: Sequence[Node]) -> list[Fraction | None]:
+        """The values of constant expressions, to 40 digits where they are irrational."""
+        values = [exact_value(node) for node in nodes]
+        open_ones = [index for index, value in enumerate(values) if value is None]
+        if open_ones and not any(nodes[index].symbols() for index in open_ones):
+            found = self.ask("real_values", [nodes[index].to_wire() for index in open_ones])
+            if isinstance(found, list):
+                for index, decimal in zip(open_ones, found, strict=False):
+                    values[index] = None if decimal is None else Fraction(str(decimal)[:200])
+        return values
+
+    def matrices(self, first: Matrix, second: Matrix) -> bool:
+        """Compare entry by entry."""
+        shapes = [(len(matrix.rows), len(matrix.rows[0])) for matrix in (first, second)]
+        if shapes[0] != shapes[1]:
+            return False
+        pairs = zip(first.rows, second.rows, strict=True)
+        return all(self.nodes(a, b) for row, other in pairs for a, b in zip(row, other, strict=True))
+
+    def ratios(self, first: Value, second: Value) -> bool:
+        """Compare ratios; a ratio of two numbers is also their quotient."""
+        if isinstance(first, Ratio) and isinstance(second, Ratio):
+            if len(first.parts) != len(second.parts):
+                return False
+            crossed = [
+                (Node("multiply", (a, second.parts[0])), Node("multiply", (b, first.parts[0])))
+                for a, b in zip(first.parts[1:], second.parts[1:], strict=True)
+            ]
+            return all(self.nodes(a, b) for a, b in crossed)
+        ratio, other = (first, second) if isinstance(first, Ratio) else (second, first)
+        if not (isinstance(ratio, Ratio) and isinstance(other, Scalar) and len(ratio.parts) == 2):
+            return False
+        return other.unit.missing and self.nodes(Node("divide", ratio.parts), other.node)
+
+    def groups(self, first: Group, second: Group) -> bool:
+        """Compare lists and sets without order, tuples with it."""
+        loose = {"list", "set"}
+        if first.kind in loose and second.kind in loose:
+            if "set" in (first.kind, second.kind):
+                return self.unordered(self.distinct(first.items), self.distinct(second.items))
+            return self.unordered(first.items, second.items)
+        if first.kind != second.kind:
+            return self.assigned_tuple(first, second) or self.assigned_tuple(second, first)
+        if len(first.items) != len(second.items):
+            return False
+        return all(self.equal(a, b) for a, b in zip(first.items, second.items, strict=True))
+
+    def assigned_tuple(self, named: Group, bare: Group) -> bool:
+        """Whether "x = 2, y = 3" is the tuple (2, 3)."""
+        if bare.kind != "tuple" or len(named.items) != len(bare.items):
+            return False
+        if not all(isinstance(item, Relation) for item in named.items):
+            return False
+        return all(self.equal(a, b) for a, b in zip(named.items, bare.items, strict=True))
+
+    def distinct(self, items: Sequence[Value]) -> list[Value]:
+        """The items without repetitions."""
+        result: list[Value] = []
+        for item in items:
+            if not any(self.equal(item, other) for other in result):
+                result.append(item)
+        return result
+
+    def unordered(self, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        """Whether the items can be paired."""
+        if len(first) != len(second):
+            return False
+        rest = list(second)
+        for item in first:
+            found = next((index for index, other in enumerate(rest) if self.equal(item, other)), None)
+            if found is None:
+                return False
+            del rest[found]
+        return True
+
+    def relations(self, first: Value, second: Value) -> bool:
+        """Compare equations and inequalities; "x = 5" is also 5."""
+        if isinstance(first, Relation) and isinstance(second, Relation):
+            return self.two_relations(first, second)
+        relation, other = (first, second) if isinstance(first, Relation) else (second, first)
+        if not isinstance(relation, Relation):
+            return False
+        if named := assigned(relation):
+            return self.equal(named[1], other)
+        # A calculation such as 48/2 = 24 stands for its result, if it is right.
+        sides = [side for side in relation.sides if isinstance(side, Scalar) and not side.node.symbols()]
+        if set(relation.signs) != {"="} or len(sides) != len(relation.sides):
+            return False
+        # Within the calculation the number systems are clear: FF_16 = 255.
+        values = [replace(side, numeral=None) for side in sides]
+        true = all(self.equal(value, values[-1]) for value in values[:-1])
+        return true and (self.equal(sides[-1], other) or self.equal(sides[0], other))
+
+    def congruences(self, first: Value, second: Value) -> bool:
+        """Compare congruences; a remainder may be all that one side tells."""
+        if isinstance(first, Congruence) and isinstance(second, Congruence):
+            if first.label and second.label and not self.equal(first.label, second.label):
+                return False
+            moduli = exact_value(first.modulus), exact_value(second.modulus)
+            if None in moduli or moduli[0] != moduli[1] or not moduli[0]:
+                return False
+            apart = exact_value(Node("add", (first.residue, Node("negate", (second.residue,)))))
+            return apart is not None and apart % moduli[0] == 0
+        congruence, other = (first, second) if isinstance(first, Congruence) else (second, first)
+        if not isinstance(congruence, Congruence) or congruence.label or not isinstance(other, Scalar):
+            return False
+        return self.nodes(congruence.residue, other.node)
+
+    def piecewise(self, first: Piecewise, second: Piecewise) -> bool:
+        """Compare functions by cases, in whatever order the cases are."""
+        if len(first.cases) != len(second.cases):
+            return False
+        rest = list(zip(second.cases, self.conditions(second), strict=True))
+        for case, condition in zip(first.cases, self.conditions(first), strict=True):
+            for index, (other, other_condition) in enumerate(rest):
+                if not self.equal(case[0], other[0]):
+                    continue
+                if condition is not None and other_condition is not None:
+                    same = condition == other_condition
+                elif case[1] is None or other[1] is None:
+                    same = case[1] is other[1]
+                else:
+                    same = self.equal(case[1], other[1])
+                if same:
+                    del rest[index]
+                    break
+            else:
+                return False
+        return True
+
+    def conditions(self, value: Piecewise) -> list[tuple[Range, ...] | None]:
+        """The conditions of the cases as ranges; what stands for all other cases included."""
+        found = [None if c is None else union_of(c, self.real_values) for _, c in value.cases]
+        open_ones = [index for index, (_, c) in enumerate(value.cases) if c is None]
+        known = [part for part in found if part is not None]
+        if len(open_ones) == 1 and len(known) == len(found) - 1:
+            found[open_ones[0]] = complement(merged([one for part in known for one in part]))
+        return found
+
+    def two_relations(self, first: Relation, second: Relation) -> bool:
+        """Compare two relations, by their assigned values or as a whole."""
+        one, other = assigned(first), assigned(second)
+        if one and other:
+            if same_label(one[0], other[0]):
+                return self.equal(one[1], other[1])
+            return self.proportional(first, second)
+        if first.signs == second.signs and len(first.sides) == len(second.sides) > 2:
+            return all(self.equal(a, b) for a, b in zip(first.sides, second.sides, strict=True))
+        turned = flipped(first)
+        if turned.signs == second.signs and len(first.sides) == len(second.sides) > 2:
+            return all(self.equal(a, b) for a, b in zip(turned.sides, second.sides, strict=True))
+        return self.proportional(first, second)
+
+    def proportional(self, first: Relation, second: Relation) -> bool:
+        """Whether two relations between two sides are the same up to a factor."""
+        one, other = difference(first), difference(second)
+        if one is None or other is None:
+            return False
+        (sign, left), (other_sign, right) = one, other
+        if sign != other_sign or left.symbols() != right.symbols():
+            return False
+        factor = self.ask("proportion", left.to_wire(), right.to_wire())
+        return factor == 1 or (factor == -1 and sign in ("=", "!="))
+
+
+def _scaled(scalar: Scalar) -> Node:
+    return (
+        scalar.node if scalar.unit.scale == 1 else Node("multiply", (scalar.node, number(scalar.unit.scale)))
+    )
+
+
+def _price(scalar: Scalar) -> Node:
+    return Node("multiply", (_scaled(scalar), number(scalar.unit.price)))
+
+
+def _in_base_units(scalar: Scalar) -> Node:
+    node = _scaled(scalar)
+    if scalar.unit.offset:
+        node = Node("add", (node, number(scalar.unit.offset)))
+    return Node("multiply", (node, number(scalar.unit.factor)))
+
+
+def _infinite_sign(node: Node) -> int:
+    if node.kind == "negate":
+        return -_infinite_sign(node.args[0])
+    return 1 if node == Node("constant", name="infinity") else 0
+
+
+def _has_plain_logarithm(node: Node) -> bool:
+    if node.kind == "call" and node.name == "log" and len(node.args) == 1:
+        return True
+    return any(_has_plain_logarithm(arg) for arg in node.args)
+
+
+def _to_natural(node: Node) -> Node:
+    plain = node.kind == "call" and node.name == "log" and len(node.args) == 1
+    return Node("call", node.args, "ln") if plain else node
+
+
+def _as_group(value: Value) -> Group:
+    return value if isinstance(value, Group) else Group("list", (value,))

@@ -1,0 +1,128 @@
+"""What an answer can be: a quantity, a list, an interval, a matrix, an equation, words."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from latentseek_agents.tools._answers.expression import Node
+from latentseek_agents.tools._answers.moments import Moment
+from latentseek_agents.tools._answers.scalars import Scalar
+
+__all__ = [
+    "EVERYTHING",
+    "INFINITY",
+    "Congruence",
+    "Difference",
+    "Group",
+    "Intersection",
+    "Interval",
+    "Matrix",
+    "Piecewise",
+    "Ratio",
+    "Relation",
+    "Union",
+    "Value",
+    "Words",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Plain words, in a form in which case, articles and punctuation do not count."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Several values; ``kind`` is ``list`` (no brackets), ``set``, ``tuple``, ``square`` or ``remainder``."""
+
+    kind: str
+    items: tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The numbers between two ends."""
+
+    low: Node
+    high: Node
+    low_closed: bool
+    high_closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """What lies in any of its parts."""
+
+    parts: tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intersection:
+    """What lies in all of its parts."""
+
+    parts: tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What lies in the first of its parts and in none of the others."""
+
+    parts: tuple["Value", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Rows of expressions."""
+
+    rows: tuple[tuple[Node, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Sides with the signs of relation between them."""
+
+    sides: tuple["Value", ...]
+    signs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Congruence:
+    """What leaves the same remainder, as in "x ≡ 3 (mod 7)"; the label may be missing."""
+
+    label: "Value | None"
+    residue: Node
+    modulus: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """Values with the conditions under which they hold; None stands for all other cases."""
+
+    cases: tuple[tuple["Value", "Value | None"], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """a : b : c."""
+
+    parts: tuple[Node, ...]
+
+
+INFINITY = Node("constant", name="infinity")
+EVERYTHING = Interval(Node("negate", (INFINITY,)), INFINITY, low_closed=False, high_closed=False)
+Value: TypeAlias = (
+    Words
+    | Scalar
+    | Group
+    | Interval
+    | Union
+    | Intersection
+    | Difference
+    | Matrix
+    | Relation
+    | Congruence
+    | Piecewise
+    | Ratio
+    | Moment
+)
