@@ -8,7 +8,7 @@ graphs have no checkpointer, since the server brings its own. The environment sa
                                       the first is the default, a run's context may choose another of them.
                                       Default: the embedded SmolLM2-135M-Instruct.
 ``LATENTSEEK_VERIFIER``               ``steps``, ``self``, ``self_logprob``, ``truth`` or several
-                                      (default ``steps,self``).
+                                      (default ``steps``).
 ``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution (default: as in LatentSeekConfig).
 ``LATENTSEEK_MAX_ITERATIONS``         Most refinements (default: as in LatentSeekConfig).
 ====================================  ===================================================================
@@ -66,7 +66,7 @@ class Server:
     """
 
     models: tuple[str, ...] = (_EMBEDDED,)
-    verifier: tuple[str, ...] = ("steps", "self")
+    verifier: tuple[str, ...] = ("steps",)
     config: LatentSeekConfig = field(default_factory=LatentSeekConfig)
     _loaded: dict[str, _Loaded] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -79,7 +79,7 @@ class Server:
             ConfigError: A variable does not say what it should.
         """
         models = [name.strip() for name in environment.get("LATENTSEEK_MODEL", "").split(",")]
-        verifier = environment.get("LATENTSEEK_VERIFIER") or "steps,self"
+        verifier = environment.get("LATENTSEEK_VERIFIER") or "steps"
         changes = {
             name: _whole_number(variable, environment[variable])
             for name in ("max_new_tokens", "max_iterations")

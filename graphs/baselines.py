@@ -17,7 +17,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.decisions import best_sample, weighted_votes
-from latentseek_agents.graphs.judging import checked_verifier, judge
+from latentseek_agents.graphs.judging import judge
 from latentseek_agents.graphs.refine_nodes import (
     RefineContext,
     RefineInput,
@@ -32,8 +32,8 @@ from latentseek_agents.graphs.refine_nodes import (
     reference_of,
 )
 from latentseek_agents.tools.answers import extract_answer
-from latentseek_agents.tools.combined import default_verifier
-from latentseek_agents.verdict import Attempt, Usage, Verifier
+from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Attempt, Usage, Verifier, checked_verifier
 
 __all__ = ["create_best_of_n_graph", "create_self_consistency_graph", "majority"]
 
@@ -53,7 +53,7 @@ def create_best_of_n_graph(
 
     Args:
         backbone: The frozen policy.
-        verifier: Judges each solution; by default step checks combined with self-reward.
+        verifier: Judges each solution; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
         n: How many solutions; the paper compares with 3.
         temperature: Of the samples.
         config: Prompt, token and time limits, threshold, seed.
@@ -78,7 +78,7 @@ def create_best_of_n_graph(
         (-0.1, True, 3)
     """
     checked_backbone(backbone)
-    verify = default_verifier(backbone) if verifier is None else checked_verifier(verifier)
+    verify = StepVerifier() if verifier is None else checked_verifier(verifier)
 
     def choose(state: RefineState, config: LatentSeekConfig) -> RefineUpdate:
         usage = Usage.from_dict(state["usage"])

@@ -1,18 +1,14 @@
 """When a search stops and which attempt it returns: plain functions, no graph."""
 
 from collections.abc import Sequence
-from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.errors import VerdictError
 from latentseek_agents.tools.answers import answers_match
-from latentseek_agents.verdict import Attempt, Usage, Verdict
+from latentseek_agents.verdict import Attempt, StopReason, Usage, Verdict
 
 __all__ = [
-    "StopReason",
     "accepts",
-    "as_verdict",
     "best_attempt",
     "best_sample",
     "spent_budget",
@@ -20,32 +16,12 @@ __all__ = [
     "weighted_votes",
 ]
 
-StopReason = Literal["passed", "iterations", "seconds", "tokens", "unjudged"]
-
-
-def as_verdict(value: object, config: LatentSeekConfig) -> Verdict:
-    """What a verifier returned, as a verdict: a bare score in [-1, 0] passes above τ.
-
-    Raises:
-        VerdictError: It is neither a verdict nor a score in [-1, 0].
-
-    Example:
-        >>> as_verdict(-0.1, LatentSeekConfig()).passed
-        True
-    """
-    if isinstance(value, Verdict):
-        return value
-    if isinstance(value, Real) and not isinstance(value, bool):
-        score: Any = value
-        return Verdict(score, passed=bool(score > config.reward_threshold), reason=f"score {score}")
-    raise VerdictError(
-        f"a verifier must return a Verdict, or a score in [-1, 0], but returned {value!r} "
-        f"of type {type(value).__name__}"
-    )
-
 
 def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
     """The search's own decision on a verdict; None if it cannot be judged.
+
+    An attempt is accepted if it scores above the threshold, no check refutes or blocks it, and the verifier
+    did not refuse it. With ``acceptance="score"`` the score alone decides.
 
     Example:
         >>> wrong_answer = Verdict(-1 / 6, False, "the answer is wrong")
@@ -53,9 +29,11 @@ def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
         (False, True)
     """
     above = verdict.score > config.reward_threshold
-    if config.acceptance == "score":
+    if config.acceptance == "score" and not verdict.raised:
         return above
-    return None if verdict.passed is None else verdict.passed and above
+    if verdict.passed is None:
+        return None
+    return above and verdict.passed and not (verdict.refuted or verdict.blocked)
 
 
 def best_sample(samples: Sequence[Attempt]) -> Attempt:

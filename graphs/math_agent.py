@@ -25,8 +25,8 @@ from latentseek_agents._background import NodeFunction, StoppableNode
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError, InputError
-from latentseek_agents.graphs.decisions import StopReason, best_attempt, spent_budget
-from latentseek_agents.graphs.judging import checked_verifier, judge
+from latentseek_agents.graphs.decisions import best_attempt, spent_budget
+from latentseek_agents.graphs.judging import judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import (
     RefineContext,
@@ -37,9 +37,9 @@ from latentseek_agents.graphs.refine_nodes import (
     reference_of,
 )
 from latentseek_agents.tools.answers import extract_answer
-from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
-from latentseek_agents.verdict import Attempt, Usage, Verifier
+from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Attempt, StopReason, Usage, Verifier, checked_verifier
 
 __all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
@@ -98,7 +98,7 @@ def create_math_agent(
     Args:
         model: A backbone, which becomes a ``ChatLatentSeek``; or a chat model of yours that can bind tools.
         backbone: What the search runs on; needed if ``model`` is a chat model that is no ``ChatLatentSeek``.
-        verifier: The judge; by default step checks combined with self-reward.
+        verifier: The judge; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
         config: Settings of the search. Its budgets of seconds and tokens are those of a whole run. When they
             are used up the model must conclude; a chat model of ours is stopped then in the midst of it.
         tools: What the model may call; by default ``calculate``, ``solve_equation``, ``check_math_steps``
@@ -199,7 +199,7 @@ class MathAgentNodes:
             raise ConfigError(f"max_tool_rounds={max_tool_rounds}: it must be at least 0")
         self.config = checked_config(config)
         self.chat, policy = _models(model, backbone, self.config)
-        self.verifier = default_verifier(policy) if verifier is None else checked_verifier(verifier)
+        self.verifier = StepVerifier() if verifier is None else checked_verifier(verifier)
         self.max_tool_rounds = max_tool_rounds
         self.system_prompt = system_prompt
         self.tools = tuple(tools)

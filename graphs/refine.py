@@ -61,7 +61,7 @@ def create_refine_graph(
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default step checks combined with self-reward.
+        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
         config: Settings; the defaults are the paper's rule of thumb.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.

@@ -17,11 +17,11 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.search import Round, draft, refine, token_differences
 from latentseek_agents.errors import BackboneError, ConfigError, InputError, LatentSeekError
-from latentseek_agents.graphs.decisions import StopReason, best_attempt, best_sample, stop_reason
-from latentseek_agents.graphs.judging import checked_verifier, judge
+from latentseek_agents.graphs.decisions import best_attempt, best_sample, stop_reason
+from latentseek_agents.graphs.judging import judge
 from latentseek_agents.tools.answers import extract_answer
-from latentseek_agents.tools.combined import default_verifier
-from latentseek_agents.verdict import Attempt, Usage
+from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Attempt, StopReason, Usage, checked_verifier
 
 __all__ = [
     "RefineContext",
@@ -130,7 +130,7 @@ class RefineNodes:
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default step checks combined with self-reward.
+        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
         config: Settings.
         on_token: Called with each token id that the policy's layers write.
 
@@ -148,7 +148,7 @@ class RefineNodes:
     ) -> None:
         self.backbone = checked_backbone(backbone)
         self.config = checked_config(config)
-        self.verifier = default_verifier(backbone) if verifier is None else checked_verifier(verifier)
+        self.verifier = StepVerifier() if verifier is None else checked_verifier(verifier)
         self.on_token = on_token
 
     def loop(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.presets import find_preset
+from latentseek_agents.verdict import DEFAULT_THRESHOLD
 
 __all__ = ["LatentSeekConfig", "Prompt"]
 
@@ -49,8 +50,9 @@ class LatentSeekConfig(BaseModel):
     max_iterations: int = Field(default=10, ge=0)
     """K, the most refinements after the draft. 0 drafts and verifies only."""
 
-    reward_threshold: float = Field(default=-0.2, ge=-1, le=0)
-    """τ in [-1, 0]: an attempt must score above it to be accepted, so that at 0 none ever is."""
+    reward_threshold: float = Field(default=DEFAULT_THRESHOLD, ge=-1, le=0)
+    """τ in [-1, 0]: an attempt must score above it to be accepted, so that at 0 none ever is. The only
+    threshold: verifiers read it with :func:`~latentseek_agents.verdict.reward_threshold`."""
 
     max_new_tokens: int = Field(default=1024, ge=1)
     """Most tokens of one completion, end token included."""
@@ -88,7 +90,8 @@ class LatentSeekConfig(BaseModel):
     which each weighs 1 + score."""
 
     acceptance: Literal["score_and_checks", "score"] = "score_and_checks"
-    """``"score_and_checks"``: the score exceeds τ and the verifier itself passes it. ``"score"``: the
+    """``"score_and_checks"``: the score exceeds τ, no check refutes or blocks the attempt, and the verifier
+    itself does not refuse it. ``"score"``: the
     score alone decides, on a verdict of None too (the authors' rule; it accepts some answers that a
     check calls wrong)."""
 

@@ -40,7 +40,7 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default step checks combined with self-reward.
+        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
         config: Settings.
         question_key: Where the question is.
         answer_key: Where the answer goes.

@@ -13,9 +13,9 @@ from latentseek_agents._background import in_thread
 from latentseek_agents._inputs import question_and_reference
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.graphs.decisions import StopReason, best_attempt
+from latentseek_agents.graphs.decisions import best_attempt
 from latentseek_agents.graphs.refine_nodes import RefineNodes
-from latentseek_agents.verdict import Attempt, Usage, Verifier
+from latentseek_agents.verdict import Attempt, StopReason, Usage, Verifier
 
 __all__ = ["LatentSeek", "LatentSeekResult"]
 
@@ -128,7 +128,7 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default step checks combined with self-reward.
+        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
         config: Settings.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.

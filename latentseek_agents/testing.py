@@ -15,7 +15,7 @@ from typing import Any
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.verdict import Verdict
+from latentseek_agents.verdict import Verdict, reward_threshold
 
 __all__ = [
     "ARCHITECTURES",
@@ -215,7 +215,7 @@ class ScriptedVerifier:
 
     Args:
         scores: Scores in [-1, 0].
-        accept_above: Scores above this pass.
+        accept_above: Scores above this pass; by default above the threshold of the search that asks.
 
     Attributes:
         calls: The (question, solution) pairs it was given.
@@ -228,7 +228,7 @@ class ScriptedVerifier:
 
     __test__ = False
 
-    def __init__(self, scores: Sequence[float] = (-1.0,), *, accept_above: float = -0.2) -> None:
+    def __init__(self, scores: Sequence[float] = (-1.0,), *, accept_above: float | None = None) -> None:
         self.scores = list(scores)
         self.accept_above = accept_above
         self.calls: list[tuple[str, str]] = []
@@ -239,4 +239,5 @@ class ScriptedVerifier:
         with self._lock:
             score = self.scores[min(len(self.calls), len(self.scores) - 1)]
             self.calls.append((question, solution))
-        return Verdict(score, score > self.accept_above, f"scripted score {score}")
+        threshold = reward_threshold() if self.accept_above is None else self.accept_above
+        return Verdict(score, score > threshold, f"scripted score {score}")

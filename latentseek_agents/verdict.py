@@ -1,17 +1,44 @@
-"""What a verifier says, what an attempt is, what it cost.
+"""Verdicts, attempts and their costs, and the one way to ask a verifier: :func:`ask`.
 
 These are the values that travel between the rooms of the package. They know no torch and no graph;
 ``to_dict`` and ``from_dict`` turn them into the plain values that a LangGraph state may hold.
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Real
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
-from latentseek_agents.errors import VerdictError
+from latentseek_agents.errors import ConfigError, VerdictError
 
-__all__ = ["Attempt", "Check", "Usage", "Verdict", "Verifier"]
+__all__ = [
+    "DEFAULT_THRESHOLD",
+    "Attempt",
+    "Check",
+    "StopReason",
+    "Usage",
+    "Verdict",
+    "Verifier",
+    "VerifierLike",
+    "ask",
+    "checked_verifier",
+    "judging_above",
+    "reward_threshold",
+]
+
+StopReason = Literal["passed", "iterations", "seconds", "tokens", "unjudged"]
+"""Why a search ended: an attempt passed, a bound was reached, or no attempt could be judged."""
+
+DEFAULT_THRESHOLD = -0.2
+"""The authors' τ: outside a search, what scores above it passes."""
+
+_log = logging.getLogger(__name__)
+_threshold = ContextVar("latentseek_reward_threshold", default=DEFAULT_THRESHOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +117,9 @@ class Check:
         passed: True, False, or None if this check could not judge.
         weight: Its share in the score, at least 0.
         reason: Why, in words.
-        refuted: It proves that the solution must not pass. No
+        refuted: It proves that the solution is wrong. No
             :class:`~latentseek_agents.tools.combined.Combined` outvotes it, nested ones included.
+        blocks: It is no proof, but no score is good enough to pass in spite of it.
     """
 
     name: str
@@ -99,6 +127,7 @@ class Check:
     weight: float = 1.0
     reason: str = ""
     refuted: bool = False
+    blocks: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values."""
@@ -122,6 +151,7 @@ class Verdict:
         reason: One sentence a person can act on.
         checks: The parts, in the order they were made.
         usage: What the verifier itself spent (only the ``verifier_*`` fields).
+        raised: The verifier raised an exception in place of judging; :func:`ask` sets it.
 
     Raises:
         VerdictError: The score is not a finite number in [-1, 0], or another field is of the wrong type.
@@ -136,6 +166,7 @@ class Verdict:
     reason: str = ""
     checks: Sequence[Check] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    raised: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.score, bool) or not isinstance(self.score, Real):
@@ -163,8 +194,13 @@ class Verdict:
 
     @property
     def refuted(self) -> bool:
-        """Whether one of the checks proves that the solution must not pass."""
+        """Whether one of the checks proves that the solution is wrong."""
         return any(check.refuted for check in self.checks)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether one of the checks keeps the solution from passing, whatever its score."""
+        return any(check.blocks for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, nested."""
@@ -179,6 +215,7 @@ class Verdict:
             reason=values["reason"],
             checks=[Check.from_dict(check) for check in values["checks"]],
             usage=Usage.from_dict(values["usage"]),
+            raised=values["raised"],
         )
 
 
@@ -187,7 +224,8 @@ class Verifier(Protocol):
     """Anything that judges a solution: a function will do.
 
     It may be called from any thread, must bear hostile text, and should answer within 2 s or say
-    "cannot judge" (``passed=None``). An exception counts as "cannot judge".
+    "cannot judge" (``passed=None``). An exception counts as "cannot judge". A verifier may also return a
+    plain score in [-1, 0]: see :data:`VerifierLike`.
 
     Example:
         >>> def short(question: str, solution: str, *, reference: str | None = None) -> Verdict:
@@ -199,6 +237,124 @@ class Verifier(Protocol):
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution`` to ``question``; ``reference`` is the known answer, if there is one."""
         ...
+
+
+VerifierLike = Callable[..., Verdict | float]
+"""What is accepted wherever a verifier is: a :class:`Verifier`, or one that returns a score in [-1, 0]."""
+
+
+def checked_verifier(verifier: VerifierLike) -> VerifierLike:
+    """The verifier, if it can be called as one.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    wanted = "verifier(question, solution, *, reference=None) -> Verdict"
+    if not callable(verifier):
+        raise ConfigError(f"the verifier must be callable as {wanted}, but is {verifier!r}")
+    try:
+        signature = inspect.signature(verifier)
+    except ValueError:  # some builtins have none; the first call will tell
+        return verifier
+    try:
+        signature.bind("question", "solution", reference=None)
+    except TypeError as error:
+        raise ConfigError(f"the verifier must be callable as {wanted}, but: {error}") from None
+    return verifier
+
+
+def ask(
+    verifier: VerifierLike,
+    question: str,
+    solution: str,
+    *,
+    reference: str | None = None,
+    control_flow: tuple[type[BaseException], ...] = (),
+) -> Verdict:
+    """The verdict of a verifier, with the time that it took.
+
+    A score passes above :func:`reward_threshold`. A verifier that raises has not judged: attempts are
+    expensive and a verifier is often foreign code, so the exception is logged and becomes a verdict.
+
+    Args:
+        verifier: Called as ``verifier(question, solution, reference=...)``.
+        question: What was to be solved.
+        solution: What to judge.
+        reference: The known answer, if there is one.
+        control_flow: Exceptions that are no failures and pass through, such as LangGraph's interrupts.
+
+    Raises:
+        VerdictError: The verifier returned neither a verdict nor a score in [-1, 0].
+
+    Example:
+        >>> ask(lambda question, solution, *, reference: -0.1, "What is 2 + 2?", "4").passed
+        True
+        >>> verdict = ask(lambda question, solution, *, reference: 1 / 0, "What is 2 + 2?", "4")
+        >>> verdict.passed, verdict.raised, verdict.reason
+        (None, True, 'cannot judge: it raised ZeroDivisionError: division by zero')
+    """
+    passing: tuple[type[BaseException], ...] = (VerdictError, *control_flow)
+    began = time.monotonic()
+    try:
+        verdict = _as_verdict(verifier(question, solution, reference=reference))
+    except passing:
+        raise
+    except Exception as error:
+        name = getattr(verifier, "__name__", type(verifier).__name__)
+        _log.warning("the verifier raised, so it cannot judge: %s", name, exc_info=True)
+        reason = f"cannot judge: it raised {type(error).__name__}: {error}"
+        verdict = Verdict(-1.0, None, reason, raised=True)
+    seconds = max(time.monotonic() - began, verdict.usage.verifier_seconds)
+    return replace(verdict, usage=replace(verdict.usage, verifier_seconds=seconds))
+
+
+def _as_verdict(value: object) -> Verdict:
+    if isinstance(value, Verdict):
+        return value
+    if isinstance(value, Real) and not isinstance(value, bool):
+        score: Any = value
+        return Verdict(score, passed=bool(score > reward_threshold()), reason=f"score {score}")
+    raise VerdictError(
+        f"a verifier must return a Verdict, or a score in [-1, 0], but returned {value!r} "
+        f"of type {type(value).__name__}"
+    )
+
+
+def reward_threshold() -> float:
+    """The threshold in force: that of the search which asks, else :data:`DEFAULT_THRESHOLD`.
+
+    A verifier that turns its score into ``passed`` compares with this value, so that
+    ``LatentSeekConfig.reward_threshold`` is the only threshold.
+    """
+    return _threshold.get()
+
+
+@contextmanager
+def judging_above(threshold: float) -> Iterator[None]:
+    """Set the threshold for verifiers called inside, in this thread or task.
+
+    Args:
+        threshold: In [-1, 0].
+
+    Raises:
+        ConfigError: It is out of range.
+
+    Example:
+        >>> from latentseek_agents.tools import StepVerifier
+        >>> question, solution = "Share 30 kg among 7 bags.", "30 / 7 = 4.29. The answer is 4.29."
+        >>> StepVerifier()(question, solution).passed
+        True
+        >>> with judging_above(-0.05):
+        ...     StepVerifier()(question, solution).passed
+        False
+    """
+    if not -1 <= threshold <= 0:
+        raise ConfigError(f"threshold={threshold}: it must lie in [-1, 0]")
+    token = _threshold.set(threshold)
+    try:
+        yield
+    finally:
+        _threshold.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ The same checks as LangChain tools are in :mod:`latentseek_agents.tools.langchai
 """
 
 from latentseek_agents.tools.answers import answers_match, extract_answer
-from latentseek_agents.tools.combined import Combined, default_verifier
+from latentseek_agents.tools.combined import Combined
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.human import HumanVerifier
 from latentseek_agents.tools.self_reward import SelfReward
@@ -18,6 +18,5 @@ __all__ = [
     "StepVerifier",
     "answers_match",
     "check_steps",
-    "default_verifier",
     "extract_answer",
 ]

@@ -1,24 +1,22 @@
-"""Several verifiers as one: with weights and vetoes, and the dear ones asked only where it matters."""
+"""Several verifiers as one: weights, final verdicts, and no call that cannot change the outcome."""
 
-import logging
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from latentseek_agents.errors import ConfigError, VerdictError
-from latentseek_agents.verdict import Check, Usage, Verdict, Verifier
+from latentseek_agents.errors import ConfigError
+from latentseek_agents.tools.ground_truth import GroundTruth
+from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Check, Usage, Verdict, VerifierLike, ask, reward_threshold
 
-if TYPE_CHECKING:
-    from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.tools._self_reward.prompts import Mode
+__all__ = ["Combined", "Final"]
 
-__all__ = ["Combined", "Veto", "default_verifier"]
+Final = bool | Callable[[Verdict], bool]
+"""Whether a verdict is final: always, never, or where a function of the verdict says so."""
 
-_log = logging.getLogger(__name__)
-
-Veto = bool | Callable[[Verdict], bool]
-"""Whether what a verifier says is final: always, never, or as a function of its verdict says."""
+_Outcome = Literal["accepted", "refused"]
 
 
 class Combined:
@@ -27,48 +25,46 @@ class Combined:
     A verifier *judges* if its ``passed`` is True or False and its weight is above 0. One that raises, or
     says None, cannot judge: its score is left out.
 
-    * **Score**: the mean of the scores of those that judge, by weight. -1 if nobody judges.
-    * **Veto**: a refusal that is a proof is never outvoted. ``passed`` is False, the score is at most the
-      refuser's own and the threshold. What a check marks as ``refuted`` is a proof, whoever reports it: a
-      wrapper, another ``Combined``, a verifier without weight or veto.
-    * **Settled**: an acceptance may be final, too. ``passed`` is True, the score is the accepter's own, and
-      of those behind it only holders of a veto are asked.
-    * **Order**: yours. Nobody is asked who cannot change what ``passed`` will be: behind a veto, with
-      neither weight nor veto, or if those before refuse by majority (the score is theirs, then). So put
-      the cheap and exact ones first.
-    * **Passed**: True if the score exceeds ``threshold`` *and* those that accept weigh more than those that
-      refuse; a tie refuses. A good mean is not enough, since a refusal may be based on more than the
-      score: a self-reward that calls the answer wrong still scores -0.17. None only if nobody judges.
+    * **Score**: the mean of the scores of those that judge, by weight. -1 if none judges.
+    * **Passed**: True if the score exceeds the threshold of the search, those that accept weigh more than
+      those that refuse, and no check blocks the solution. A tie refuses. A good mean is not enough, since a
+      refusal may be based on more than the score: a self-reward that calls the answer wrong still scores
+      -0.17. None only if none judges.
+    * **Final**: a final refusal is a veto: ``passed`` is False and the score -1, whatever the others say. A
+      final acceptance gives its own score, and only a later veto overrules it. What a check marks as
+      ``refuted`` is always a veto, whichever verifier reports it: a wrapper, another ``Combined``, one
+      without weight.
+    * **Order**: yours. A verifier that cannot change ``passed`` is not called: behind a veto, behind a final
+      acceptance if it has no final say itself, with neither weight nor final say, or if those before it
+      refuse by majority (the score is theirs, then). So put the cheap and exact ones first.
 
-    What this means for the step checker (weight 1) and the self-reward (weight 2) of
-    :func:`default_verifier`:
+    What this means for ``Combined(StepVerifier(), SelfReward(backbone), weights=[1, 2])``:
 
     ======================== ============ ========= ==============================================
     steps                    self-reward  passed    because
     ======================== ============ ========= ==============================================
-    an equation is refuted   not asked    False     veto; score at most the step checker's
+    an equation is refuted   not asked    False     veto; the score is -1
+    something blocks a pass  either       False     no score outvotes what blocks
     accepts                  accepts      True      unless the mean is not above the threshold
     accepts                  refuses      False     right sums are weak evidence of a right answer
     refuses (loose ends)     accepts      by score  soft signals: they count, but prove nothing
     refuses (loose ends)     refuses      False
     cannot judge             either       its own   there is no evidence against it
     either                   cannot judge its own   the steps alone decide
-    cannot judge             cannot judge None      nobody judges
+    cannot judge             cannot judge None      neither judges
     ======================== ============ ========= ==============================================
 
     The checks of all verifiers are reported, each with its verifier's name in front and its share in the
     whole as weight; costs are summed.
 
     Args:
-        *verifiers: The verifiers, or one sequence of them, in the order in which they are asked.
-        weights: One weight per verifier, at least 0; all 1 by default. With weight 0 one can only veto.
-        vetoes: One per verifier: True if every refusal of it is final, False if only what it refutes is, or
-            a function that tells from the refusing verdict. By default a
-            :class:`~latentseek_agents.tools.ground_truth.GroundTruth` always vetoes, a
-            :class:`~latentseek_agents.tools.steps.StepVerifier` where it refutes an equation.
-        settles: One per verifier, likewise: whether its acceptance is final. By default that of a
-            ``GroundTruth`` is.
-        threshold: The score above which a solution can pass.
+        *verifiers: The verifiers, or one sequence of them, in the order in which they are asked. Each returns
+            a verdict or a score in [-1, 0].
+        weights: One weight per verifier, at least 0; all 1 by default.
+        final: One per verifier: True if its acceptances and refusals are final, False if only what it refutes
+            is, or a function from its verdict to whether that is final. By default True for a
+            :class:`~latentseek_agents.tools.ground_truth.GroundTruth`, what it refutes for a
+            :class:`~latentseek_agents.tools.steps.StepVerifier`, and False for all others.
 
     Raises:
         ConfigError: There is no verifier, or a setting does not fit.
@@ -79,32 +75,27 @@ class Combined:
         >>> verdict = Combined(strict, lenient, weights=[1, 3])("What is 2 + 2?", "It is 4.")
         >>> verdict.score, verdict.passed
         (-0.1, True)
-        >>> verdict = Combined([strict, lenient], vetoes=[True, False])("What is 2 + 2?", "It is 4.")
+        >>> def refusal(verdict):
+        ...     return verdict.passed is False
+        >>> verdict = Combined([strict, lenient], final=[refusal, False])("What is 2 + 2?", "It is 4.")
         >>> verdict.score, [check.reason for check in verdict.checks]
-        (-0.4, ['scripted score -0.4', 'not asked: ScriptedVerifier 1 had refused'])
+        (-1.0, ['scripted score -0.4', 'not asked: ScriptedVerifier 1 had refused'])
     """
 
     def __init__(
         self,
-        *verifiers: Verifier | Iterable[Verifier],
+        *verifiers: VerifierLike | Iterable[VerifierLike],
         weights: Sequence[float] | None = None,
-        vetoes: Sequence[Veto] | None = None,
-        settles: Sequence[Veto] | None = None,
-        threshold: float = -0.2,
+        final: Sequence[Final] | None = None,
     ) -> None:
         self.verifiers = _listed(verifiers)
         self.weights = [1.0] * len(self.verifiers) if weights is None else [float(w) for w in weights]
-        self.vetoes = [_default_veto(v) for v in self.verifiers] if vetoes is None else list(vetoes)
-        self.settles = [_is_known(v) for v in self.verifiers] if settles is None else list(settles)
-        self.threshold = threshold
-        per_verifier = (("weights", self.weights), ("vetoes", self.vetoes), ("settles", self.settles))
-        for setting, values in per_verifier:
+        self.final = [_default_final(v) for v in self.verifiers] if final is None else list(final)
+        for setting, values in (("weights", self.weights), ("final", self.final)):
             if len(values) != len(self.verifiers):
                 raise ConfigError(f"{setting}: {len(values)} for {len(self.verifiers)} verifiers")
         if any(not (math.isfinite(w) and w >= 0) for w in self.weights) or not sum(self.weights):
             raise ConfigError(f"weights={self.weights}: they must be at least 0, and not all of them 0")
-        if not -1 <= threshold <= 0:
-            raise ConfigError(f"threshold={threshold}: it must lie in [-1, 0]")
         self._names = _names(self.verifiers)
 
     def __repr__(self) -> str:
@@ -114,104 +105,46 @@ class Combined:
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution``: ask the verifiers in their order, until the outcome is certain."""
         parts: list[_Part] = []
-        final: _Part | None = None
         for index, (name, verifier) in enumerate(zip(self._names, self.verifiers, strict=True)):
             weight = self.weights[index]
-            if needless := self._needless(parts, final, index):
-                parts.append(_Part(name, weight, _not_judged(f"not asked: {needless}"), asked=False))
+            if needless := self._needless(parts, index):
+                verdict = Verdict(-1.0, None, f"not asked: {needless}")
+                parts.append(_Part(name, weight, verdict, asked=False))
                 continue
-            part = _Part(name, weight, _ask(name, verifier, question, solution, reference))
-            parts.append(part)
-            if part.verdict.refuted or _holds(self.vetoes[index], part.verdict, passed=False):
-                final = replace(part, verdict=replace(part.verdict, passed=False))
-            elif final is None and _holds(self.settles[index], part.verdict, passed=True):
-                final = part
-        return self._verdict(parts, final)
+            verdict = ask(
+                verifier, question, solution, reference=reference, control_flow=_langgraph_control_flow()
+            )
+            parts.append(_Part(name, weight, verdict, decides=_decision(self.final[index], verdict)))
+        return _joint_verdict(parts)
 
-    def _needless(self, parts: Sequence["_Part"], final: "_Part | None", index: int) -> str:
-        """Why a verifier need not be asked after what the others said; "" if it must be."""
-        if final is not None and final.verdict.passed is False:
-            return f"{final.name} had refused"
-        if self.vetoes[index] is not False:
+    def _needless(self, parts: Sequence["_Part"], index: int) -> str:
+        """Why a verifier need not be asked after those before it; "" if it must be."""
+        if veto := _deciding(parts, "refused"):
+            return f"{veto.name} had refused"
+        if self.final[index] is not False:
             return ""
-        if final is not None:
-            return f"{final.name} had accepted"
+        if acceptance := _deciding(parts, "accepted"):
+            return f"{acceptance.name} had accepted"
         if not self.weights[index]:
             return "it has neither weight nor veto"
-        # Whoever settles may still turn what the others make certain.
-        if any(settle is not False for settle in self.settles[index:]):
+        # A final acceptance further on may still turn what a majority has refused.
+        if any(rule not in (False, _refutes) for rule in self.final[index:]):
             return ""
         accepted, refused, _ = _tally(parts)
-        # An acceptance is never certain: whoever comes last may refute.
+        # An acceptance is never certain: a later verifier may refute.
         certain = 0 < refused >= accepted + sum(self.weights[index:])
         return "those before it refuse in any case" if certain else ""
-
-    def _verdict(self, parts: Sequence["_Part"], final: "_Part | None") -> Verdict:
-        judges = [part for part in parts if part.judges]
-        accepted, refused, total = _tally(parts)
-        score = min(0.0, max(-1.0, total / (accepted + refused))) if judges else -1.0
-        refusing = [part for part in judges if not part.verdict.passed]
-        passed: bool | None = None
-        if final is not None and final.verdict.passed:
-            score, reason = final.verdict.score, final.reason
-            passed = score > self.threshold
-        elif final is not None:
-            own = min(final.verdict.score, self.threshold)
-            score, passed, reason = min(score, own) if judges else own, False, final.reason
-        elif not judges:
-            reason = "cannot judge: " + "; ".join(part.reason for part in parts if part.asked)
-        else:
-            passed = score > self.threshold and accepted > refused
-            if refusing:
-                verb = "accepted, though " if passed else ""
-                reason = verb + "; ".join(part.reason for part in refusing)
-            elif passed:
-                reason = "; ".join(part.reason for part in judges)
-            else:
-                reason = f"all accept, but the score {score:.2f} is not above {self.threshold:g}"
-        return Verdict(
-            score,
-            passed,
-            reason,
-            [check for part in parts for check in part.checks()],
-            sum((part.verdict.usage for part in parts), Usage()),
-        )
-
-
-def default_verifier(backbone: "Backbone", *, mode: "Mode" = "generate") -> Combined:
-    """The verifier that a search uses if none is given: the step checker, then the model itself.
-
-    The self-reward weighs twice as much. That no sum is wrong says little about an answer (see the table of
-    :class:`Combined`), but a wrong sum decides at once, and then the model is not asked.
-
-    A small model's reviews may do harm: with Qwen2.5-Coder-1.5B on GSM8K a search with this reward answered
-    fewer questions right than the model alone (``benchmarks/RESULTS.md``). Measure with yours.
-
-    Args:
-        backbone: The model that judges, as a rule the one that solves.
-        mode: How it is asked, see :class:`~latentseek_agents.tools.self_reward.SelfReward`.
-
-    Example:
-        >>> from latentseek_agents.testing import tiny_backbone
-        >>> verifier = default_verifier(tiny_backbone())
-        >>> verdict = verifier("What is 3 * 24?", "3 * 24 = 71, so the answer is 71.")
-        >>> verdict.passed, verdict.usage.verifier_tokens
-        (False, 0)
-    """
-    from latentseek_agents.tools.self_reward import SelfReward
-    from latentseek_agents.tools.steps import StepVerifier
-
-    return Combined(StepVerifier(), SelfReward(backbone, mode=mode), weights=[1, 2])
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one verifier said."""
+    """The verdict of one verifier; ``decides`` is its outcome if that is final."""
 
     name: str
     weight: float
     verdict: Verdict
     asked: bool = True
+    decides: _Outcome | None = None
 
     @property
     def judges(self) -> bool:
@@ -233,6 +166,48 @@ class _Part:
         ]
 
 
+def _decision(final: Final, verdict: Verdict) -> _Outcome | None:
+    """The outcome of a verdict if it is final, else None."""
+    if verdict.refuted:
+        return "refused"
+    if verdict.passed is None or not (final(verdict) if callable(final) else final):
+        return None
+    return "accepted" if verdict.passed else "refused"
+
+
+def _deciding(parts: Sequence[_Part], outcome: _Outcome) -> _Part | None:
+    return next((part for part in parts if part.decides == outcome), None)
+
+
+def _joint_verdict(parts: Sequence[_Part]) -> Verdict:
+    checks = [check for part in parts for check in part.checks()]
+    usage = sum((part.verdict.usage for part in parts), Usage())
+    if veto := _deciding(parts, "refused"):
+        return Verdict(-1.0, passed=False, reason=veto.reason, checks=checks, usage=usage)
+    threshold = reward_threshold()
+    if acceptance := _deciding(parts, "accepted"):
+        # It overrules what blocks the solution.
+        checks = [replace(check, blocks=False) for check in checks]
+        score = acceptance.verdict.score
+        return Verdict(score, score > threshold, acceptance.reason, checks, usage)
+    judges = [part for part in parts if part.judges]
+    if not judges:
+        reason = "cannot judge: " + "; ".join(part.reason for part in parts if part.asked)
+        return Verdict(-1.0, None, reason, checks, usage)
+    accepted, refused, total = _tally(parts)
+    score = min(0.0, max(-1.0, total / (accepted + refused)))
+    blocking = [part for part in parts if part.verdict.blocked]
+    passed = score > threshold and accepted > refused and not blocking
+    refusing = blocking if blocking else [part for part in judges if not part.verdict.passed]
+    if refusing:
+        reason = ("accepted, though " if passed else "") + "; ".join(part.reason for part in refusing)
+    elif passed:
+        reason = "; ".join(part.reason for part in judges)
+    else:
+        reason = f"all accept, but the score {score:.2f} is not above {threshold:g}"
+    return Verdict(score, passed, reason, checks, usage)
+
+
 def _tally(parts: Sequence[_Part]) -> tuple[float, float, float]:
     """The weight of those that accept, of those that refuse, and the weighted sum of their scores."""
     judges = [part for part in parts if part.judges]
@@ -241,63 +216,27 @@ def _tally(parts: Sequence[_Part]) -> tuple[float, float, float]:
     return accepted, refused, sum(part.weight * part.verdict.score for part in judges)
 
 
-def _holds(rule: Veto, verdict: Verdict, *, passed: bool) -> bool:
-    """Whether a verdict with this outcome is final by this rule."""
-    return verdict.passed is passed and bool(rule(verdict) if callable(rule) else rule)
-
-
-def _ask(name: str, verifier: Verifier, question: str, solution: str, reference: str | None) -> Verdict:
-    try:
-        verdict = verifier(question, solution, reference=reference)
-    except VerdictError:
-        raise
-    except Exception as error:
-        if _steers_the_graph(error):
-            raise
-        _log.warning("the verifier %s failed and counts as unable to judge", name, exc_info=True)
-        return _not_judged(f"cannot judge: it raised {type(error).__name__}: {error}")
-    if not isinstance(verdict, Verdict):
-        raise VerdictError(f"the verifier {name} must return a Verdict, but returned {verdict!r}")
-    return verdict
-
-
-def _not_judged(reason: str) -> Verdict:
-    return Verdict(-1.0, None, reason)
-
-
-def _steers_the_graph(error: Exception) -> bool:
-    """Whether this is LangGraph's way to interrupt or route, and no failure. LangGraph stays unloaded."""
-    return any(
-        kind.__name__ == "GraphBubbleUp" and kind.__module__.partition(".")[0] == "langgraph"
-        for kind in type(error).__mro__
-    )
-
-
-def _default_veto(verifier: Verifier) -> Veto:
-    from latentseek_agents.tools.steps import StepVerifier
-
-    # It may be a proof only by what it refutes, but then it must be asked.
-    return _refutes if isinstance(verifier, StepVerifier) else _is_known(verifier)
+def _default_final(verifier: VerifierLike) -> Final:
+    return _refutes if isinstance(verifier, StepVerifier) else isinstance(verifier, GroundTruth)
 
 
 def _refutes(verdict: Verdict) -> bool:
     return verdict.refuted
 
 
-def _is_known(verifier: Verifier) -> bool:
-    """Whether a verifier knows the answer, so that what it says of it is final."""
-    from latentseek_agents.tools.ground_truth import GroundTruth
+def _langgraph_control_flow() -> tuple[type[BaseException], ...]:
+    """LangGraph's interrupts and routes, which are no failures; none if LangGraph is not loaded."""
+    kind = getattr(sys.modules.get("langgraph.errors"), "GraphBubbleUp", None)
+    return () if kind is None else (kind,)
 
-    return isinstance(verifier, GroundTruth)
 
-
-def _listed(verifiers: Sequence[Verifier | Iterable[Verifier]]) -> list[Verifier]:
+def _listed(verifiers: Sequence[VerifierLike | Iterable[VerifierLike]]) -> list[VerifierLike]:
     given = list(verifiers)
     if len(given) == 1 and not callable(given[0]) and isinstance(given[0], Iterable):
         given = list(given[0])
     if not given:
         raise ConfigError("there is no verifier to combine; give at least one")
-    listed: list[Verifier] = []
+    listed: list[VerifierLike] = []
     for verifier in given:
         if not callable(verifier):
             raise ConfigError(f"a verifier must be callable, but this is a {type(verifier).__name__}")
@@ -305,7 +244,7 @@ def _listed(verifiers: Sequence[Verifier | Iterable[Verifier]]) -> list[Verifier
     return listed
 
 
-def _names(verifiers: Sequence[Verifier]) -> list[str]:
+def _names(verifiers: Sequence[VerifierLike]) -> list[str]:
     """What to call each: its class or function, numbered if there are several of a name."""
     plain = [str(getattr(v, "__name__", type(v).__name__)) for v in verifiers]
     return [

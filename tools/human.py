@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from latentseek_agents.errors import ConfigError, VerdictError
+from latentseek_agents.errors import VerdictError
 from latentseek_agents.tools.answers import extract_answer
-from latentseek_agents.verdict import Check, Verdict
+from latentseek_agents.verdict import Check, Verdict, reward_threshold
 
 __all__ = ["HumanVerifier"]
 
@@ -29,7 +29,7 @@ class HumanVerifier:
     ``reference`` (or None). Go on with ``graph.invoke(Command(resume=verdict), config)``; the verdict is
 
     * ``True`` or ``False``: accepted or refused, with score 0 or -1;
-    * a number in [-1, 0]: the score; accepted if it is above the threshold;
+    * a number in [-1, 0]: the score; accepted if it is above the search's ``reward_threshold``;
     * a string: refused, for this reason;
     * a dict with ``passed``, ``score`` and ``reason``, of which one of the first two may be left out. What
       is accepted needs a score above the threshold, the score of what is refused is at most the threshold.
@@ -40,13 +40,6 @@ class HumanVerifier:
     LangGraph repeats the node that was interrupted, so verifiers asked before a person, in a
     :class:`~latentseek_agents.tools.combined.Combined`, are asked again when the run goes on: let them be
     cheap. After a resume value that is no verdict (a :class:`VerdictError`), resume again with another.
-
-    Args:
-        threshold: Scores above it accept; in [-1, 0]. Let it be the search's ``reward_threshold``, below
-            which a search accepts nothing.
-
-    Raises:
-        ConfigError: The threshold is out of range.
 
     Example:
         >>> from langgraph.checkpoint.memory import InMemorySaver
@@ -64,13 +57,8 @@ class HumanVerifier:
         True
     """
 
-    def __init__(self, *, threshold: float = -0.2) -> None:
-        if not -1 <= threshold <= 0:
-            raise ConfigError(f"threshold={threshold}: it must lie in [-1, 0]")
-        self.threshold = threshold
-
     def __repr__(self) -> str:
-        return f"HumanVerifier(threshold={self.threshold})"
+        return "HumanVerifier()"
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Stop the graph until a person has judged ``solution``; then return their verdict."""
@@ -106,7 +94,7 @@ class HumanVerifier:
                 f"a person's score must lie in [-1, 0], where 0 is flawless, but is {score!r}; "
                 "to accept or refuse, resume with True or False"
             )
-        return _verdict(passed=bool(score > self.threshold), score=float(score), reason=reason)
+        return _verdict(passed=bool(score > reward_threshold()), score=float(score), reason=reason)
 
     def _detailed(self, value: Mapping[Any, Any]) -> Verdict:
         unknown = sorted(str(key) for key in value if key not in ("passed", "score", "reason"))
@@ -129,13 +117,15 @@ class HumanVerifier:
         if score is None:
             return _verdict(passed=passed, reason=reason)
         score = self._scored(score, reason).score
-        if passed and score <= self.threshold and score < 0:
+        if passed and score <= reward_threshold() and score < 0:
             raise VerdictError(
                 f"a person accepted the solution with the score {score:g}, but what is accepted needs one "
-                f"above {self.threshold:g}; leave out the score, or give a higher one"
+                f"above {reward_threshold():g}; leave out the score, or give a higher one"
             )
         # Or a search that keeps its best attempt would prefer it to others that were refused.
-        return _verdict(passed=passed, score=score if passed else min(score, self.threshold), reason=reason)
+        return _verdict(
+            passed=passed, score=score if passed else min(score, reward_threshold()), reason=reason
+        )
 
 
 def _asked(payload: dict[str, Any], *, instead: VerdictError | None = None) -> Any:

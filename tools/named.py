@@ -49,20 +49,19 @@ def named_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
         names: Of :data:`VERIFIERS`.
         backbone: The model that judges, if one does.
     """
-    from latentseek_agents.tools.combined import Combined, default_verifier
+    from latentseek_agents.tools.combined import Combined
     from latentseek_agents.tools.ground_truth import GroundTruth
     from latentseek_agents.tools.self_reward import SelfReward
     from latentseek_agents.tools.steps import StepVerifier
 
-    asked = [_MODES[name] for name in names if name in _MODES]
-    if len(names) == 2 and "steps" in names and asked:
-        return default_verifier(backbone, mode=asked[0])
-    made: list[Verifier] = []
-    for name in names:
+    def named(name: str) -> "Verifier":
         if name == "steps":
-            made.append(StepVerifier())
-        elif name in _MODES:
-            made.append(SelfReward(backbone, mode=_MODES[name]))
-        else:
-            made.append(GroundTruth())
-    return made[0] if len(made) == 1 else Combined(made)
+            return StepVerifier()
+        return SelfReward(backbone, mode=_MODES[name]) if name in _MODES else GroundTruth()
+
+    if len(names) == 2 and "steps" in names and "truth" not in names:
+        # A wrong sum decides, and the model is not asked; that no sum is wrong is weak evidence.
+        steps_first = sorted(names, key=lambda name: name != "steps")
+        return Combined(map(named, steps_first), weights=[1, 2])
+    verifiers = [named(name) for name in names]
+    return verifiers[0] if len(verifiers) == 1 else Combined(verifiers)

@@ -17,7 +17,7 @@ from latentseek_agents.tools._self_reward.opinions import (
 )
 from latentseek_agents.tools._self_reward.prompts import NEED_ALL, STATEMENTS, Mode, Quoter, review_prompts
 from latentseek_agents.tools._self_reward.replies import FormatRule, checked_format_rule
-from latentseek_agents.verdict import Check, Usage, Verdict
+from latentseek_agents.verdict import Check, Usage, Verdict, reward_threshold
 
 __all__ = ["SelfReward"]
 
@@ -57,7 +57,7 @@ class SelfReward:
     1. False if ``answer`` failed, whatever the others say.
     2. None if the checks of the model that judged weigh less than ``min_judged`` of all of them. A kept
        format is no judgement.
-    3. False if the score is not above ``threshold``.
+    3. False if the score is not above the threshold of the search.
     4. None if ``answer`` was asked and did not judge.
     5. True.
 
@@ -82,7 +82,6 @@ class SelfReward:
         format_rule: ``"boxed"``, ``"json"`` (an object with a ``"final answer"``) or a compiled pattern that
             must be found in the solution.
         prompts: Statements in other words, by the names in the table.
-        threshold: The score above which a solution can pass.
         min_judged: Least share, by weight, of the model's checks that must have judged; in (0, 1].
         max_seconds: Time for one call; replies that are not finished by then are no votes. None: as long as
             the tokens take.
@@ -109,7 +108,6 @@ class SelfReward:
         weights: Mapping[str, float] | None = None,
         format_rule: FormatRule | None = None,
         prompts: Mapping[str, str] | None = None,
-        threshold: float = -0.2,
         min_judged: float = 0.8,
         max_seconds: float | None = None,
     ) -> None:
@@ -117,8 +115,6 @@ class SelfReward:
             raise ConfigError(f"mode={mode!r} is unknown; use 'generate' or 'logprob'")
         if max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens={max_new_tokens}: it must be at least 1")
-        if not -1 <= threshold <= 0:
-            raise ConfigError(f"threshold={threshold}: it must lie in [-1, 0]")
         if not 0 < min_judged <= 1:
             raise ConfigError(f"min_judged={min_judged}: it must lie in (0, 1]")
         if max_seconds is not None and not max_seconds > 0:
@@ -129,7 +125,6 @@ class SelfReward:
         self.weights = _merged("weights", _WEIGHTS, weights)
         self.format_rule = checked_format_rule(format_rule)
         self.prompts = _merged("prompts", STATEMENTS, prompts)
-        self.threshold = threshold
         self.min_judged = min_judged
         self.max_seconds = max_seconds
         for name, weight in self.weights.items():
@@ -208,6 +203,7 @@ class SelfReward:
 
     def _verdict(self, opinions: Sequence[Opinion], usage: Usage) -> Verdict:
         weights = self.weights
+        threshold = reward_threshold()
         asked = sum(weights[name] for name in self._names)
         judged = sum(weights[o.name] for o in opinions if o.truth is not None and o.name in self._names)
         # Written so that a rounding error cannot turn an exact share into one just below it.
@@ -216,7 +212,7 @@ class SelfReward:
         answer_wrong = answer is not None and answer.passed is False
         lost, total = self._lost(opinions, silent_too=unjudged)
         passed: bool | None
-        if answer_wrong or not (unjudged or -lost / total > self.threshold):
+        if answer_wrong or not (unjudged or -lost / total > threshold):
             passed = False
         elif unjudged or (answer is not None and answer.passed is None):
             passed = None
@@ -233,7 +229,7 @@ class SelfReward:
         elif passed:
             reason = "the model accepts all that it judged"
         else:
-            reason = f"the model is not sure enough: score {score:.2f}, accepted above {self.threshold:g}"
+            reason = f"the model is not sure enough: score {score:.2f}, accepted above {threshold:g}"
         checks = [Check(o.name, o.passed, weights[o.name], o.reason) for o in opinions]
         return Verdict(score, passed, reason, checks, usage)
 

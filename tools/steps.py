@@ -1,13 +1,16 @@
 r"""Check the steps of a solution with exact arithmetic, without a model and without a reference.
 
 The score of :class:`StepVerifier`, with q in [0, 1] the weighted mean of the structure signals that
-could be told and t the threshold:
+could be told:
 
 * nothing could be checked: -0.5 (:data:`NEUTRAL_SCORE`) and ``passed=None``;
-* an equation is refuted: -1 + 0.05 q, never above -0.95;
-* something blocks a pass: -1 + 0.45 (1 + t) q, below -0.6 with the default threshold;
-* the solution passes: -1 + q, which is above t;
-* otherwise: -1 + 0.95 (1 + t) q, which is below t.
+* an equation is refuted: -1 + 0.05 q, never above -0.95, and ``passed=False``;
+* something blocks a pass: -1 + 0.36 q, never above -0.64, and ``passed=False``;
+* the steps lead to the answer, and q is above 0.8: -1 + q;
+* otherwise: -1 + 0.76 q, never above -0.24.
+
+The last two pass above the threshold of the search. So the default threshold of -0.2 accepts what leads to
+the answer, and a looser one also accepts loose ends, but nothing that is refuted or blocked.
 
 The default weights (:data:`DEFAULT_WEIGHTS`) add up to 1. Trivial identities, repeats and hidden text
 earn nothing: they count neither as checked nor as computed.
@@ -15,12 +18,11 @@ earn nothing: they count neither as checked nor as computed.
 What blocks a pass is more than a loose end, and a good score elsewhere must not outvote it: no answer,
 several answers or a hedged one; an operand that comes from nowhere; an answer whose sign or kind is
 impossible; a computed value that differs from the one stated, even where it is in doubt whether the text
-claims it. Each is a check of the verdict whose name starts with "block", with ``passed=False``.
+claims it. Each is a check of the verdict with ``blocks=True``, if there is an equation that can be checked.
 
-A solution passes if -1 + q is above the threshold, nothing is refuted or blocks it, the answer is the last
-result of checked steps that start from the question's numbers, and it depends on enough of them. It
-depends on a number if another number in its place would change it: what cancels or is multiplied by 0
-proves nothing. What a text says about itself plays no part.
+The steps lead to the answer if it is the last result of checked steps that start from the question's
+numbers, and depends on enough of them. It depends on a number if another number in its place would change
+it: what cancels or is multiplied by 0 proves nothing. What a text says about itself plays no part.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +38,7 @@ from latentseek_agents.tools._steps.equations import Comparison, find_comparison
 from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
 from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, Number
 from latentseek_agents.tools._steps.visible_text import visible_text
-from latentseek_agents.verdict import Check, Verdict
+from latentseek_agents.verdict import DEFAULT_THRESHOLD, Check, Verdict, reward_threshold
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -64,8 +66,10 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
 )
 """Share of each structure signal in the score."""
 
+# What a solution can earn at most, as a share of the way from -1 up to 0.
 _REFUTED_SPAN = 0.05
-_BLOCKED_SPAN = 0.45
+_BLOCKED_SPAN = 0.45 * (1 + DEFAULT_THRESHOLD)
+_LOOSE_SPAN = 0.95 * (1 + DEFAULT_THRESHOLD)
 _REQUIRED = ("linked", "grounded", "coverage")
 
 
@@ -220,7 +224,6 @@ class StepVerifier:
     Instances hold no state between calls, may be called from any thread and can be pickled.
 
     Args:
-        threshold: Scores above it pass; between -1 and 0.
         weights: Share of each structure signal; missing ones count 0.
         minimum_coverage: Share of the question's numbers that a passing solution uses.
 
@@ -238,7 +241,6 @@ class StepVerifier:
     def __init__(
         self,
         *,
-        threshold: float = -0.2,
         weights: Mapping[str, float] = DEFAULT_WEIGHTS,
         minimum_coverage: float = 0.75,
     ) -> None:
@@ -249,16 +251,13 @@ class StepVerifier:
             )
         if any(not 0 <= weight < float("inf") for weight in weights.values()) or not sum(weights.values()):
             raise ConfigError(f"weights must be at least 0 and not all 0, but are {dict(weights)}")
-        if not -1 < threshold < 0:
-            raise ConfigError(f"threshold must lie between -1 and 0, but is {threshold}")
         if not 0 <= minimum_coverage <= 1:
             raise ConfigError(f"minimum_coverage must lie in [0, 1], but is {minimum_coverage}")
-        self.threshold = threshold
         self.weights = dict(weights)
         self.minimum_coverage = minimum_coverage
 
     def __repr__(self) -> str:
-        return f"StepVerifier(threshold={self.threshold}, minimum_coverage={self.minimum_coverage})"
+        return f"StepVerifier(minimum_coverage={self.minimum_coverage})"
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution`` to ``question``; ``reference`` is not looked at."""
@@ -268,8 +267,10 @@ class StepVerifier:
             Check(f"equation: {equation.text[:200]}", passed=False, reason=equation.reason, refuted=True)
             for equation in report.refuted
         ]
+        # A solution that the steps cannot judge is left to other verifiers.
+        blocks = report.verdict != "unverifiable"
         checks.extend(
-            Check(f"block: {block.name}", passed=False, weight=0.0, reason=block.reason)
+            Check(f"block: {block.name}", passed=False, weight=0.0, reason=block.reason, blocks=blocks)
             for block in report.blocks
         )
         checks.extend(self._structure_checks(report))
@@ -281,15 +282,19 @@ class StepVerifier:
             reason = "no equation could be checked"
             return Verdict(NEUTRAL_SCORE, passed=None, reason=reason, checks=checks)
         if report.blocks:
-            score = -1 + _BLOCKED_SPAN * (1 + self.threshold) * quality
-            return Verdict(score, passed=False, reason=report.blocks[0].reason, checks=checks)
-        obstacle = self._obstacle(report, quality)
-        if not obstacle:
+            score, reason = -1 + _BLOCKED_SPAN * quality, report.blocks[0].reason
+            return Verdict(score, passed=False, reason=reason, checks=checks)
+        obstacle = self._obstacle(report)
+        sound = not obstacle and quality - 1 > DEFAULT_THRESHOLD
+        score = quality - 1 if sound else -1 + _LOOSE_SPAN * quality
+        passed = score > reward_threshold()
+        if passed and sound:
             held = sum(equation.status in HOLDS for equation in report.equations)
             steps = "1 step holds and leads" if held == 1 else f"{held} steps hold and lead"
-            return Verdict(quality - 1, passed=True, reason=f"{steps} to the answer", checks=checks)
-        score = -1 + 0.95 * (1 + self.threshold) * quality
-        return Verdict(score, passed=False, reason=obstacle, checks=checks)
+            reason = f"{steps} to the answer"
+        else:
+            reason = f"{'accepted, though ' if passed else ''}{obstacle or self._weakest(report)}"
+        return Verdict(score, passed, reason, checks)
 
     def _quality(self, report: StepReport) -> float:
         told = [(signal.value, self.weights.get(signal.name, 0.0)) for signal in report.signals]
@@ -319,14 +324,18 @@ class StepVerifier:
     def _needed(self, name: str) -> float:
         return {"coverage": self.minimum_coverage, "arithmetic": 0.4}.get(name, 1.0)
 
-    def _obstacle(self, report: StepReport, quality: float) -> str:
-        """Why a solution without a refuted step does not pass; "" if it does."""
+    def _obstacle(self, report: StepReport) -> str:
+        """Which link from the question's numbers to the answer is missing; "" if none is."""
         for signal in report.signals:
-            told = signal.value is not None and signal.value >= self._needed(signal.name)
-            if signal.name in _REQUIRED and not told:
+            reached = signal.value is not None and signal.value >= self._needed(signal.name)
+            if signal.name in _REQUIRED and not reached:
                 return signal.reason
-        if quality - 1 > self.threshold:
-            return ""
-        weak = [signal for signal in report.signals if signal.value is not None and signal.value < 1]
-        worst = max(weak, key=lambda signal: self.weights.get(signal.name, 0.0) * (1 - (signal.value or 0.0)))
-        return worst.reason
+        return ""
+
+    def _weakest(self, report: StepReport) -> str:
+        """Why the score is no better: the reason of the signal that costs most."""
+
+        def cost(signal: Signal) -> float:
+            return 0.0 if signal.value is None else self.weights.get(signal.name, 0.0) * (1 - signal.value)
+
+        return max(report.signals, key=cost).reason

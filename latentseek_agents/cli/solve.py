@@ -56,7 +56,7 @@ def solve(  # noqa: PLR0917 - Typer reads the options from the signature
             help="Comma-separated: steps (checks the arithmetic), self (the model judges in words), "
             "self_logprob (by its probabilities), truth (compares with the reference)."
         ),
-    ] = "steps,self",
+    ] = "steps",
     reference: Annotated[str | None, typer.Option(help="The known answer to a single question.")] = None,
     max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None,

@@ -33,8 +33,8 @@ from latentseek_agents.graphs.decisions import best_attempt, best_sample
 from latentseek_agents.graphs.judging import judge
 from latentseek_agents.graphs.refine_nodes import RefineNodes
 from latentseek_agents.tools.answers import answers_agree, extract_answer
-from latentseek_agents.tools.combined import default_verifier
 from latentseek_agents.tools.ground_truth import GroundTruth
+from latentseek_agents.tools.named import named_verifier
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import Attempt, Usage, Verifier
@@ -229,8 +229,8 @@ def _verifier(reward: str | None, backbone: Backbone) -> Verifier | None:
         "self": lambda: SelfReward(backbone),
         "self_logprob": lambda: SelfReward(backbone, mode="logprob"),
         "steps": StepVerifier,
-        "combined": lambda: default_verifier(backbone),
-        "combined_logprob": lambda: default_verifier(backbone, mode="logprob"),
+        "combined": lambda: named_verifier(("steps", "self"), backbone),
+        "combined_logprob": lambda: named_verifier(("steps", "self_logprob"), backbone),
         "psrm": GroundTruth,
     }
     return made[reward]() if reward in made else None

@@ -3,22 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.errors import VerdictError
 from latentseek_agents.graphs.decisions import (
     accepts,
-    as_verdict,
     best_attempt,
     best_sample,
     stop_reason,
     weighted_votes,
 )
-from latentseek_agents.verdict import Attempt, Usage, Verdict
+from latentseek_agents.verdict import Attempt, Check, Usage, Verdict
 
 CONFIG = LatentSeekConfig()
 NOTHING_SPENT = Usage()
@@ -42,36 +39,6 @@ attempts = st.lists(
 )
 
 
-def test_a_verdict_is_taken_as_it_is():
-    verdict = Verdict(-0.7, True, "mine")
-    assert as_verdict(verdict, CONFIG) is verdict
-
-
-@pytest.mark.parametrize(
-    ("score", "passed"), [(0, True), (-0.1, True), (-0.2, False), (-1, False), (np.float32(-0.5), False)]
-)
-def test_a_bare_score_passes_above_the_threshold(score: Any, passed: bool):
-    verdict = as_verdict(score, CONFIG)
-    assert (verdict.score, verdict.passed) == (score, passed)
-    assert verdict.passed is passed
-    assert str(score) in verdict.reason
-    assert as_verdict(-0.6, CONFIG.replace(reward_threshold=-0.7)).passed is True
-
-
-@pytest.mark.parametrize("value", [3.7, -1.5, float("nan"), 10**400])
-def test_a_score_out_of_range_breaks_the_contract(value: float):
-    with pytest.raises(VerdictError, match=r"must lie in \[-1, 0\]"):
-        as_verdict(value, CONFIG)
-
-
-@pytest.mark.parametrize("value", [None, True, "good", {"score": 0}, (0.0, True), 1j])
-def test_what_is_neither_verdict_nor_score_is_named(value: object):
-    with pytest.raises(VerdictError, match="must return a Verdict, or a score in ") as caught:
-        as_verdict(value, CONFIG)
-    assert repr(value) in str(caught.value)
-    assert type(value).__name__ in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("score", "passed", "both", "score_alone"),
     [
@@ -89,6 +56,19 @@ def test_acceptance(score: float, passed: bool | None, both: bool | None, score_
     verdict = Verdict(score, passed)
     assert accepts(verdict, CONFIG) is both
     assert accepts(verdict, CONFIG.replace(acceptance="score")) is score_alone
+
+
+@pytest.mark.parametrize("check", [Check("sum", False, refuted=True), Check("answer", False, blocks=True)])
+def test_what_is_refuted_or_blocked_is_not_accepted_whatever_the_verifier_says(check: Check):
+    verdict = Verdict(0.0, True, "", [check])
+    assert accepts(verdict, CONFIG.replace(reward_threshold=-1)) is False
+    assert accepts(verdict, CONFIG.replace(acceptance="score")) is True
+
+
+def test_a_verifier_that_raised_has_not_judged_by_any_rule():
+    raised = Verdict(-1.0, None, "", raised=True)
+    assert accepts(raised, CONFIG) is None
+    assert accepts(raised, CONFIG.replace(acceptance="score")) is None
 
 
 def test_at_the_highest_threshold_nothing_is_accepted():

@@ -9,7 +9,8 @@ from latentseek_agents import Backbone, LatentSeekConfig, Verdict, VerdictError
 from latentseek_agents.errors import BackboneError, ConfigError, InputError, NonFiniteError
 from latentseek_agents.graphs import RefineContext, create_refine_graph, supersteps
 from latentseek_agents.graphs.refine_nodes import RefineOutput, RefineState
-from latentseek_agents.testing import ScriptedVerifier
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
+from latentseek_agents.tools import Combined, StepVerifier
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.3, max_iterations=4, learning_rate=0.3)
 QUESTION: Any = {"question": "How many legs have three cats?"}
@@ -183,6 +184,30 @@ def test_a_refuted_answer_is_not_accepted_whatever_its_score(tiny: Backbone) -> 
 
     assert run(tiny, lenient)["stop_reason"] == "iterations"
     assert run(tiny, lenient, CONFIG.replace(acceptance="score"))["stop_reason"] == "passed"
+
+
+BOXES = "A box holds 24 pens. How many do 3 boxes and 2 more hold?"
+LOOSE = "3 * 24 = 72. The answer is 72."
+BLOCKED = "3 * 24 = 72. 72 + 17 = 89. The answer is 89."
+
+
+@pytest.mark.parametrize(
+    "verifier", [StepVerifier(), Combined(StepVerifier(), lambda question, solution, *, reference: -0.3)]
+)
+@pytest.mark.parametrize(
+    ("solution", "threshold", "stop_reason"),
+    [(LOOSE, -0.2, "iterations"), (LOOSE, -0.95, "passed"), (BLOCKED, -0.95, "iterations")],
+)
+def test_a_loose_threshold_reaches_the_verifiers(
+    verifier: Any, solution: str, threshold: float, stop_reason: str
+) -> None:
+    backbone = scripted_backbone([solution])
+    config = CONFIG.replace(reward_threshold=threshold, max_iterations=1, max_new_tokens=100)
+    graph: Any = create_refine_graph(backbone, verifier=verifier, config=config).compile()
+    result = graph.invoke({"question": BOXES})
+    assert (result["text"], result["stop_reason"]) == (solution, stop_reason)
+    assert -0.5 < result["score"] < -0.2 or solution == BLOCKED
+    assert result["passed"] is (stop_reason == "passed")
 
 
 def test_several_samples_are_each_written_and_judged(tiny: Backbone) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from contextlib import suppress
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 from typing import Any
@@ -11,9 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentseek_agents.errors import LatentSeekError, VerdictError
+from latentseek_agents.errors import ConfigError, LatentSeekError, VerdictError
 from latentseek_agents.testing import ScriptedVerifier
-from latentseek_agents.verdict import Attempt, Check, Usage, Verdict, Verifier
+from latentseek_agents.verdict import (
+    DEFAULT_THRESHOLD,
+    Attempt,
+    Check,
+    Usage,
+    Verdict,
+    Verifier,
+    ask,
+    checked_verifier,
+    judging_above,
+    reward_threshold,
+)
 
 scores = st.floats(-1, 0)
 judgements = st.sampled_from([True, False, None])
@@ -115,9 +127,10 @@ def test_a_judged_attempt_has_the_verdict_and_the_searchs_own_decision():
     verdict = Verdict(-0.1, True, "looks right", [Check("format", True, 2.0, "boxed")])
     judged = attempt().judged(verdict, passed=False)
     assert (judged.score, judged.passed, judged.reason) == (-0.1, False, "looks right")
-    assert judged.checks == [
-        {"name": "format", "passed": True, "weight": 2.0, "reason": "boxed", "refuted": False}
-    ]
+    (check,) = judged.checks
+    assert check == {
+        "name": "format", "passed": True, "weight": 2.0, "reason": "boxed", "refuted": False, "blocks": False
+    }  # fmt: skip
     assert replace(judged, score=None, passed=None, reason="", checks=[]) == attempt()
     assert Attempt.from_dict(json.loads(json.dumps(judged.to_dict()))) == judged
 
@@ -167,3 +180,103 @@ def test_what_a_check_refutes_the_verdict_refutes():
     assert Verdict.from_dict(verdict.to_dict()).refuted
     # As a search stored it before checks could refute.
     assert Check.from_dict({"name": "a", "passed": False, "weight": 1.0, "reason": ""}) == Check("a", False)
+
+
+# --- asking a verifier ---------------------------------------------------------------------------------
+
+
+def returns(value: Any) -> Any:
+    def verify(question: str, solution: str, *, reference: str | None = None) -> Any:
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+    return verify
+
+
+def answer_to(value: Any, **settings: Any) -> Verdict:
+    return ask(returns(value), "What is 2 + 2?", "It is 4.", **settings)
+
+
+def test_a_verdict_is_taken_as_it_is():
+    verdict = Verdict(-0.7, True, "mine", usage=Usage(verifier_tokens=3))
+    answer = answer_to(verdict)
+    assert answer.usage.verifier_seconds > 0
+    assert replace(answer, usage=verdict.usage) == verdict
+    assert answer.usage.verifier_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("score", "passed"), [(0, True), (-0.1, True), (-0.2, False), (-1, False), (np.float32(-0.5), False)]
+)
+def test_a_bare_score_passes_above_the_threshold(score: Any, passed: bool):
+    verdict = answer_to(score)
+    assert (verdict.score, verdict.passed) == (score, passed)
+    assert verdict.passed is passed
+    assert str(score) in verdict.reason
+    with judging_above(-0.7):
+        assert answer_to(-0.6).passed is True
+
+
+@pytest.mark.parametrize("value", [3.7, -1.5, float("nan"), 10**400])
+def test_a_score_out_of_range_breaks_the_contract(value: float):
+    with pytest.raises(VerdictError, match=r"must lie in \[-1, 0\]"):
+        answer_to(value)
+
+
+@pytest.mark.parametrize("value", [None, True, "good", {"score": 0}, (0.0, True), 1j])
+def test_what_is_neither_verdict_nor_score_is_named(value: object):
+    with pytest.raises(VerdictError, match="must return a Verdict, or a score in ") as caught:
+        answer_to(value)
+    assert repr(value) in str(caught.value)
+    assert type(value).__name__ in str(caught.value)
+
+
+def test_the_reference_is_passed_on():
+    def compare(question: str, solution: str, *, reference: str | None = None) -> float:
+        return 0.0 if reference == "4" else -1.0
+
+    assert ask(compare, "What is 2 + 2?", "It is 4.", reference="4").passed is True
+    assert ask(compare, "What is 2 + 2?", "It is 4.").passed is False
+
+
+def test_an_exception_is_no_judgement_but_seen(caplog: pytest.LogCaptureFixture):
+    verdict = answer_to(RuntimeError("no connection"))
+    assert (verdict.score, verdict.passed, verdict.raised) == (-1.0, None, True)
+    assert verdict.reason == "cannot judge: it raised RuntimeError: no connection"
+    assert "the verifier raised, so it cannot judge: verify" in caplog.text
+    assert Verdict.from_dict(verdict.to_dict()) == verdict
+
+
+def test_broken_contracts_and_control_flow_pass_through():
+    with pytest.raises(VerdictError, match="mine"):
+        answer_to(VerdictError("mine"))
+    with pytest.raises(KeyError):
+        answer_to(KeyError("stop"), control_flow=(LookupError,))
+    assert answer_to(KeyError("stop"), control_flow=(OSError,)).raised
+    with pytest.raises(KeyboardInterrupt):
+        answer_to(KeyboardInterrupt())
+
+
+def test_the_threshold_is_that_of_the_innermost_search():
+    assert reward_threshold() == DEFAULT_THRESHOLD
+    with judging_above(-0.5):
+        with suppress(ZeroDivisionError), judging_above(-0.9):
+            assert reward_threshold() == -0.9
+            raise ZeroDivisionError
+        assert reward_threshold() == -0.5
+    assert reward_threshold() == DEFAULT_THRESHOLD
+
+
+@pytest.mark.parametrize("threshold", [0.1, -1.1, float("nan")])
+def test_a_threshold_out_of_range_is_refused(threshold: float):
+    with pytest.raises(ConfigError, match=r"threshold=.*\[-1, 0\]"), judging_above(threshold):
+        pass
+
+
+@pytest.mark.parametrize(
+    "wrong", ["steps", lambda question, solution: 0.0, lambda question, *, reference: 0.0]
+)
+def test_what_cannot_be_called_as_a_verifier_is_refused(wrong: Any):
+    with pytest.raises(ConfigError, match=r"callable as verifier\(question, solution, \*, reference=None\)"):
+        checked_verifier(wrong)

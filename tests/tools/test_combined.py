@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from latentseek_agents.errors import ConfigError, VerdictError
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
-from latentseek_agents.tools.combined import Combined, default_verifier
+from latentseek_agents.tools.combined import Combined
 from latentseek_agents.tools.ground_truth import GroundTruth
+from latentseek_agents.tools.named import named_verifier
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepVerifier
-from latentseek_agents.verdict import Check, Usage, Verdict, Verifier
+from latentseek_agents.verdict import Check, Usage, Verdict, Verifier, judging_above
 
 QUESTION = "A box holds 24 pens, and 2 pens lie beside it. How many pens are there with 3 boxes?"
 RIGHT = "3 * 24 = 72 pens are in the boxes. 72 + 2 = 74. The answer is 74."
@@ -38,6 +39,10 @@ def judge(*verifiers: Verifier, **settings: Any) -> Verdict:
     return Combined(*verifiers, **settings)(QUESTION, RIGHT)
 
 
+def refusal(verdict: Verdict) -> bool:
+    return verdict.passed is False
+
+
 def test_is_a_verifier():
     combined = Combined(Says(0, True))
     assert isinstance(combined, Verifier)
@@ -60,11 +65,10 @@ def test_takes_verifiers_one_by_one_or_as_one_sequence():
         (["steps"], {}, "callable"),
         ([Says(0, True), 3], {}, "callable"),
         ([Says(0, True)], {"weights": [1, 2]}, "weights: 2 for 1"),
-        ([Says(0, True)], {"vetoes": []}, "vetoes: 0 for 1"),
+        ([Says(0, True)], {"final": []}, "final: 0 for 1"),
         ([Says(0, True)], {"weights": [-1]}, "at least 0"),
         ([Says(0, True)], {"weights": [0]}, "not all of them 0"),
         ([Says(0, True)], {"weights": [float("nan")]}, "at least 0"),
-        ([Says(0, True)], {"threshold": 0.1}, "threshold"),
     ],
 )
 def test_wrong_settings_are_refused(verifiers: list, settings: dict, message: str):
@@ -93,7 +97,8 @@ def test_a_majority_does_not_pass_below_the_threshold():
     verdict = judge(Says(-0.5, True))
     assert verdict.passed is False
     assert "not above -0.2" in verdict.reason
-    assert judge(Says(-0.5, True), threshold=-0.6).passed is True
+    with judging_above(-0.6):
+        assert judge(Says(-0.5, True)).passed is True
 
 
 def test_none_only_if_nobody_judges():
@@ -106,8 +111,8 @@ def test_none_only_if_nobody_judges():
 
 def test_a_veto_decides_and_nobody_behind_it_is_asked():
     refuser, dear = Says(-0.9, False, "2 + 2 = 5"), Says(0, True)
-    verdict = judge(Says(0, True), refuser, dear, vetoes=[False, True, False], weights=[100, 1, 100])
-    assert (verdict.passed, verdict.score) == (False, -0.9)
+    verdict = judge(Says(0, True), refuser, dear, final=[False, True, False], weights=[100, 1, 100])
+    assert (verdict.passed, verdict.score) == (False, -1.0)
     assert verdict.reason == "Says 2: 2 + 2 = 5"
     assert dear.asked == 0
     assert verdict.checks[-1] == Check("Says 3", None, 100.0, "not asked: Says 2 had refused")
@@ -116,7 +121,7 @@ def test_a_veto_decides_and_nobody_behind_it_is_asked():
 def test_a_veto_holder_that_accepts_or_cannot_judge_decides_nothing():
     for passed in (True, None):
         dear = Says(0, True)
-        assert judge(Says(-0.1, passed), dear, vetoes=[True, False]).passed is True
+        assert judge(Says(-0.1, passed), dear, final=[refusal, False]).passed is True
         assert dear.asked == 1
 
 
@@ -124,13 +129,13 @@ def test_a_veto_may_depend_on_the_verdict():
     def grave(verdict: Verdict) -> bool:
         return verdict.score < -0.9
 
-    assert judge(Says(-1, False), Says(0, True), vetoes=[grave, False], weights=[1, 9]).passed is False
-    assert judge(Says(-0.5, False), Says(0, True), vetoes=[grave, False], weights=[1, 9]).passed is True
+    assert judge(Says(-1, False), Says(0, True), final=[grave, False], weights=[1, 9]).passed is False
+    assert judge(Says(-0.5, False), Says(0, True), final=[grave, False], weights=[1, 9]).passed is True
 
 
 def test_with_weight_zero_one_can_only_veto():
     assert judge(Says(-1, False), Says(0, True), weights=[0, 1]).passed is True
-    vetoed = judge(Says(-1, False), Says(0, True), weights=[0, 1], vetoes=[True, False])
+    vetoed = judge(Says(-1, False), Says(0, True), weights=[0, 1], final=[refusal, False])
     assert (vetoed.passed, vetoed.score) == (False, -1.0)
     assert judge(Says(0, True), Says(0, None), weights=[0, 1]).passed is None
 
@@ -140,7 +145,7 @@ def test_refuted_equations_veto_by_default_but_loose_ends_do_not():
     combined = Combined(StepVerifier(), dear, weights=[1, 9])
     refuted = combined(QUESTION, REFUTED)
     assert refuted.passed is False
-    assert refuted.score <= -0.9
+    assert refuted.score == -1.0
     assert dear.asked == 0
     alone = StepVerifier()(QUESTION, LOOSE)
     assert alone.passed is False
@@ -201,15 +206,32 @@ def test_one_that_raises_cannot_judge(caplog: pytest.LogCaptureFixture):
     assert "no connection" in judge(fails(RuntimeError("no connection"))).reason
 
 
-def says_a_number(question: str, solution: str, *, reference: str | None = None) -> Any:
-    return 3.7
+def returns(value: Any) -> Any:
+    def verify(question: str, solution: str, *, reference: str | None = None) -> Any:
+        return value
+
+    return verify
+
+
+def test_a_score_is_a_verdict():
+    verdict = judge(returns(-0.1), returns(-0.5), weights=[3, 1])
+    assert verdict.score == pytest.approx(-0.2)
+    assert verdict.passed is False
+    assert [(check.passed, check.reason) for check in verdict.checks] == [
+        (True, "score -0.1"),
+        (False, "score -0.5"),
+    ]
+    with judging_above(-0.95):
+        assert judge(returns(-0.1), returns(-0.5)).passed is True
 
 
 def test_a_broken_contract_is_not_hidden():
     with pytest.raises(VerdictError):
         judge(fails(VerdictError("3.7")), Says(0, True))
-    with pytest.raises(VerdictError, match=r"must return a Verdict, but returned 3\.7"):
-        judge(says_a_number)
+    with pytest.raises(VerdictError, match=r"must lie in \[-1, 0\], but is 3\.7"):
+        judge(returns(3.7))
+    with pytest.raises(VerdictError, match=r"must return a Verdict, or a score in .*, but returned 'ok'"):
+        judge(returns("ok"))
 
 
 def test_interrupts_of_langgraph_pass_through():
@@ -262,12 +284,12 @@ class _Model(SelfReward):
         (LOOSE, (-1.0, None), False),
     ],
 )
-def test_table_of_the_default_verifier(
+def test_table_of_step_checks_and_self_reward(
     monkeypatch: pytest.MonkeyPatch, solution: str, opinion: tuple, passed: bool | None
 ):
     monkeypatch.setattr("latentseek_agents.tools.self_reward.SelfReward", _Model)
     monkeypatch.setattr(_Model, "opinion", opinion)
-    combined = default_verifier(tiny_backbone())
+    combined = named_verifier(("steps", "self"), tiny_backbone())
     assert combined(QUESTION, solution).passed is passed
 
 
@@ -283,7 +305,8 @@ VERDICTS = st.builds(
 )
 def test_whatever_the_parts_say(parts: list, threshold: float):
     verifiers, weights, vetoes = zip(*parts, strict=True)
-    verdict = judge(*verifiers, weights=weights, vetoes=vetoes, threshold=threshold)
+    with judging_above(threshold):
+        verdict = judge(*verifiers, weights=weights, final=[veto and refusal for veto in vetoes])
     assert -1 <= verdict.score <= 0
     said = [verifier.verdict.passed for verifier in verifiers]
     assert (verdict.passed is None) == all(passed is None for passed in said)
@@ -292,7 +315,7 @@ def test_whatever_the_parts_say(parts: list, threshold: float):
     ]
     if vetoing:
         assert verdict.passed is False
-        assert verdict.score <= vetoing[0].score
+        assert verdict.score == -1.0
     if verdict.passed:
         assert verdict.score > threshold
         assert True in said

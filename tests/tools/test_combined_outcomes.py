@@ -1,4 +1,4 @@
-"""What no weight outvotes, what settles a question, and who need not be asked."""
+"""What no weight outvotes, what is final, and who need not be asked."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ import pytest
 
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools import Combined, GroundTruth, StepVerifier
-from latentseek_agents.verdict import Check, Verdict, Verifier
+from latentseek_agents.verdict import Check, Verdict, Verifier, judging_above
 
 QUESTION = "A box holds 24 pens. How many do 3 boxes hold?"
 RIGHT = "3 * 24 = 72. The answer is 72."
 WRONG = "3 * 24 = 71. The answer is 71."
+BLOCKED = "3 * 24 = 72. 72 + 17 = 89. The answer is 89."
 
 
 class Says:
@@ -30,7 +31,7 @@ def wrapped(question: str, solution: str, *, reference: str | None = None) -> Ve
 
 
 def nested() -> Combined:
-    return Combined(Combined(StepVerifier(), vetoes=[False]), Says(0, True), weights=[1, 100])
+    return Combined(Combined(StepVerifier(), final=[False]), Says(0, True), weights=[1, 100])
 
 
 @pytest.mark.parametrize(
@@ -38,11 +39,11 @@ def nested() -> Combined:
     [
         ([Combined(StepVerifier()), Says(0, True)], {"weights": [1, 9]}),
         ([wrapped, Says(0, True)], {"weights": [1, 9]}),
-        ([StepVerifier(), Says(0, True)], {"vetoes": [False, False], "weights": [1, 9]}),
+        ([StepVerifier(), Says(0, True)], {"final": [False, False], "weights": [1, 9]}),
         ([Says(0, True), wrapped], {"weights": [1, 1]}),
         ([StepVerifier(), Says(0, True)], {"weights": [0, 1]}),
         ([Says(0, True), wrapped], {"weights": [99, 1]}),
-        ([nested(), Says(0, True)], {"weights": [1, 9], "threshold": -1.0}),
+        ([nested(), Says(0, True)], {"weights": [1, 9]}),
         ([StepVerifier(), GroundTruth("71")], {}),
         ([GroundTruth("71"), StepVerifier()], {}),
         ([Says(0, True, Check("step", False, refuted=True)), Says(0, True)], {}),
@@ -51,12 +52,28 @@ def nested() -> Combined:
 )
 def test_a_refuted_step_never_passes(verifiers: list[Verifier], settings: dict[str, Any]):
     combined = Combined(*verifiers, **settings)
-    verdict = combined(QUESTION, WRONG)
-    assert verdict.passed is False
-    assert verdict.refuted
-    assert verdict.score <= combined.threshold
-    again = Combined(combined, Says(0, True), weights=[1, 1000])(QUESTION, WRONG)
-    assert again.passed is False
+    for threshold in (-0.2, -1.0):
+        with judging_above(threshold):
+            verdict = combined(QUESTION, WRONG)
+            again = Combined(combined, Says(0, True), weights=[1, 1000])(QUESTION, WRONG)
+        assert verdict.passed is False
+        assert verdict.refuted
+        assert verdict.score == -1.0
+        assert again.passed is False
+
+
+@pytest.mark.parametrize("threshold", [-0.2, -0.95])
+def test_no_weight_outvotes_what_blocks(threshold: float):
+    lenient = Says(0, True)
+    with judging_above(threshold):
+        verdict = Combined(StepVerifier(), lenient, weights=[1, 99])(QUESTION, BLOCKED)
+        nested = Combined(Combined(StepVerifier()), lenient, weights=[1, 9])(QUESTION, BLOCKED)
+        known = Combined(StepVerifier(), GroundTruth("89"))(QUESTION, BLOCKED)
+    assert (verdict.passed, verdict.blocked) == (False, True)
+    assert verdict.reason == "StepVerifier: 17 comes from nowhere"
+    assert nested.passed is False
+    # A known answer overrules it: a right answer need not be reached by clean steps.
+    assert (known.passed, known.blocked) == (True, False)
 
 
 def test_behind_a_refutation_nobody_is_asked():
@@ -65,7 +82,7 @@ def test_behind_a_refutation_nobody_is_asked():
     assert dear.asked == 0
 
 
-def test_a_known_answer_settles():
+def test_a_known_answer_is_final():
     model = Says(-1, False)
     verdict = Combined(GroundTruth("72"), model, weights=[1, 9])(QUESTION, RIGHT)
     assert (verdict.passed, verdict.score, model.asked) == (True, 0.0, 0)
@@ -76,23 +93,23 @@ def test_a_known_answer_settles():
     assert Combined(GroundTruth(), model)(QUESTION, RIGHT).passed is False
 
 
-def test_holders_of_a_veto_are_asked_though_it_is_settled():
+def test_holders_of_a_veto_are_asked_behind_a_final_acceptance():
     veto, other = Says(-0.5, False), Says(0, True)
-    verdict = Combined(GroundTruth("72"), veto, other, vetoes=[True, True, False])(QUESTION, RIGHT)
-    assert (verdict.passed, verdict.score) == (False, -0.5)
+    verdict = Combined(GroundTruth("72"), veto, other, final=[True, True, False])(QUESTION, RIGHT)
+    assert (verdict.passed, verdict.score) == (False, -1.0)
     assert other.asked == 0
 
 
-def test_settling_may_be_switched():
+def test_what_is_final_may_be_switched():
     model = Says(-1, False)
-    assert Combined(GroundTruth("72"), model, settles=[False, False])(QUESTION, RIGHT).passed is False
+    assert Combined(GroundTruth("72"), model, final=[False, False])(QUESTION, RIGHT).passed is False
     person = Says(-0.1, True)
-    sure = Combined(person, model, settles=[lambda verdict: verdict.score > -0.2, False], weights=[1, 9])
+    sure = Combined(person, model, final=[lambda verdict: verdict.score > -0.2, False], weights=[1, 9])
     assert sure(QUESTION, RIGHT).passed is True
     assert model.asked == 1
-    assert Combined(Says(-0.5, True), model, settles=[True, False])(QUESTION, RIGHT).passed is False
-    with pytest.raises(ConfigError, match="settles: 1 for 2"):
-        Combined(person, model, settles=[True])
+    assert Combined(Says(-0.5, True), model, final=[True, False])(QUESTION, RIGHT).passed is False
+    with pytest.raises(ConfigError, match="final: 1 for 2"):
+        Combined(person, model, final=[True])
 
 
 def test_who_has_neither_weight_nor_veto_is_not_asked():
@@ -121,10 +138,8 @@ def test_who_cannot_change_the_outcome_is_not_asked(first: Says, weights: list[f
     assert asked or len(outcomes) == 1
 
 
-def test_who_holds_a_veto_or_settles_is_always_asked():
+def test_a_verifier_with_a_final_say_is_always_asked():
     veto = Says(-1, False)
-    assert (
-        Combined(Says(0, True), veto, weights=[9, 1], vetoes=[False, True])(QUESTION, RIGHT).passed is False
-    )
+    assert Combined(Says(0, True), veto, weights=[9, 1], final=[False, True])(QUESTION, RIGHT).passed is False
     assert veto.asked == 1
     assert Combined(Says(-1, False), GroundTruth("72"), weights=[9, 1])(QUESTION, RIGHT).passed is True

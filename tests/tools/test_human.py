@@ -13,10 +13,10 @@ from typing_extensions import TypedDict
 
 from latentseek_agents import LatentSeekConfig, LatentSeekNode, Verdict, VerdictError
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier
 from latentseek_agents.tools import Combined, HumanVerifier
+from latentseek_agents.verdict import judging_above
 
 CONFIG = LatentSeekConfig(max_new_tokens=8, fraction=0.5, max_iterations=3)
 QUESTION = {"question": "What is 2 + 2?", "reference": "4"}
@@ -99,7 +99,7 @@ async def test_asynchronously(tiny: Backbone):
 
 def test_combined_asks_the_cheap_check_first(tiny: Backbone):
     cheap = ScriptedVerifier([-1.0, 0.0])
-    graph = compiled(tiny, Combined(cheap, HumanVerifier(), vetoes=[True, True]))
+    graph = compiled(tiny, Combined(cheap, HumanVerifier(), final=[lambda verdict: not verdict.passed, True]))
     # The cheap check refuses the draft by itself; about the next attempt the person is asked.
     stopped = graph.invoke(QUESTION, THREAD)
     assert len(cheap.calls) == 2
@@ -189,10 +189,10 @@ def test_what_is_no_verdict(monkeypatch: pytest.MonkeyPatch, value: object, word
 
 def test_threshold(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("langgraph.types.interrupt", lambda _: -0.4)
-    assert HumanVerifier(threshold=-0.5)("?", "!").passed is True
-    with pytest.raises(ConfigError, match="threshold"):
-        HumanVerifier(threshold=0.5)
-    assert repr(HumanVerifier()) == "HumanVerifier(threshold=-0.2)"
+    assert HumanVerifier()("?", "!").passed is False
+    with judging_above(-0.5):
+        assert HumanVerifier()("?", "!").passed is True
+    assert repr(HumanVerifier()) == "HumanVerifier()"
 
 
 def test_outside_a_graph():

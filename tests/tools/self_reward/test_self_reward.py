@@ -15,7 +15,7 @@ from latentseek_agents.tools._self_reward import opinions as self_reward_opinion
 from latentseek_agents.tools._self_reward.prompts import STATEMENTS
 from latentseek_agents.tools._self_reward.verdicts import read_verdict
 from latentseek_agents.tools.self_reward import SelfReward
-from latentseek_agents.verdict import Verdict
+from latentseek_agents.verdict import Verdict, judging_above
 from tests.support.scripted_decoder import NAMES, QUESTION, SILENT, SOLUTION, F, Script, T, judge, roomy
 
 # --- from opinions to a verdict ------------------------------------------------------------------------
@@ -91,7 +91,8 @@ def test_a_kept_format_is_no_judgement(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch):
-    assert judge(monkeypatch, [F, T, T, T], threshold=-0.5).passed is True
+    with judging_above(-0.5):
+        assert judge(monkeypatch, [F, T, T, T]).passed is True
     assert judge(monkeypatch, [SILENT, T, T, T], min_judged=1).passed is None
     assert judge(monkeypatch, [SILENT, T, T, T], min_judged=0.6).passed is True
     assert judge(monkeypatch, [T, SILENT, T, T], min_judged=0.1).passed is None
@@ -122,7 +123,6 @@ def test_statements_can_be_put_in_other_words(monkeypatch: pytest.MonkeyPatch):
         ({"weights": dict.fromkeys(NAMES, 0)}, "all checks are 0"),
         ({"format_rule": "xml"}, "format_rule"),
         ({"prompts": {"format": "?"}}, "'format' is unknown"),
-        ({"threshold": 0.5}, "threshold"),
         ({"min_judged": 0}, "min_judged"),
         ({"max_seconds": 0}, "max_seconds"),
     ],

@@ -195,4 +195,4 @@ def test_blocks_cannot_be_outvoted_cheaply(solution, name):
     assert verdict.passed is False
     assert verdict.score <= -0.6
     assert verdict.reason == report.blocks[0].reason
-    assert [check.reason for check in verdict.checks if check.name.startswith("block")] == [verdict.reason]
+    assert [check.reason for check in verdict.checks if check.blocks] == [verdict.reason]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools.steps import DEFAULT_WEIGHTS, NEUTRAL_SCORE, StepVerifier
-from latentseek_agents.verdict import Verifier
+from latentseek_agents.verdict import Verifier, judging_above
 
 QUESTION = "A baker makes 30 rolls in the morning and half as many at noon. How many rolls does he make?"
 RIGHT = "At noon he makes 30 / 2 = 15 rolls.\nIn all he makes 30 + 15 = 45 rolls.\nThe answer is 45."
@@ -116,17 +116,34 @@ def test_the_reference_is_not_looked_at():
 
 
 def test_the_threshold_separates_passed_from_failed():
-    verifier = StepVerifier(threshold=-0.05, minimum_coverage=0.5)
+    verifier = StepVerifier(minimum_coverage=0.5)
     question = "A baker shares 30 kilograms of flour among 7 bags. What does each bag weigh?"
     rounded = "30 / 7 = 4.29. The answer is 4.29."
-    verdict = verifier(question, rounded)
+    with judging_above(-0.05):
+        verdict = verifier(question, rounded)
     assert verdict.passed is False
     assert verdict.score < -0.05
-    assert StepVerifier(threshold=-0.5)(question, rounded).passed is True
+    with judging_above(-0.5):
+        assert StepVerifier()(question, rounded).passed is True
+    assert StepVerifier()(question, rounded).score == verdict.score
+
+
+def test_a_loose_threshold_accepts_loose_ends_but_nothing_refuted_or_blocked():
+    question = "A box holds 24 pens. How many do 3 boxes and 2 more hold?"
+    loose = "3 * 24 = 72. The answer is 72."
+    verdict = StepVerifier()(question, loose)
+    assert (verdict.passed, verdict.blocked) == (False, False)
+    with judging_above(-0.95):
+        accepted = StepVerifier()(question, loose)
+        assert (accepted.passed, accepted.score) == (True, verdict.score)
+        assert accepted.reason == f"accepted, though {verdict.reason}"
+        assert StepVerifier()(question, "3 * 24 = 72. 72 + 17 = 89. The answer is 89.").passed is False
+    with judging_above(-1):
+        assert StepVerifier()(question, "3 * 24 = 71. The answer is 71.").passed is False
 
 
 def test_the_verifier_keeps_its_protocol():
-    verifier = StepVerifier(threshold=-0.3)
+    verifier = StepVerifier(minimum_coverage=0.5)
     assert isinstance(verifier, Verifier)
     copy = pickle.loads(pickle.dumps(verifier))  # noqa: S301 - it was made one call before
     assert copy(QUESTION, RIGHT) == verifier(QUESTION, RIGHT)
@@ -139,7 +156,6 @@ def test_the_verifier_keeps_its_protocol():
         ({"weights": {"length": 1}}, "weights must be for"),
         ({"weights": {"linked": -1}}, "at least 0"),
         ({"weights": {}}, "not all 0"),
-        ({"threshold": 0.5}, "threshold must lie"),
         ({"minimum_coverage": 2}, "minimum_coverage must lie"),
     ],
 )
