@@ -1,11 +1,12 @@
 """Graphs built from the engine and the verifiers; every factory returns an uncompiled ``StateGraph``."""
 
 from latentseek_agents.graphs.baselines import create_best_of_n_graph, create_self_consistency_graph
-from latentseek_agents.graphs.math_agent import create_math_agent
-from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineContext, RefineInput, RefineOutput, RefineState
+from latentseek_agents.graphs.math_agent import MathAgentState, create_math_agent
+from latentseek_agents.graphs.refine import create_refine_graph
+from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, RefineState
 
 __all__ = [
+    "MathAgentState",
     "RefineContext",
     "RefineInput",
     "RefineOutput",
@@ -14,5 +15,4 @@ __all__ = [
     "create_math_agent",
     "create_refine_graph",
     "create_self_consistency_graph",
-    "supersteps",
 ]

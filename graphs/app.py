@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from latentseek_agents.config import LatentSeekConfig
@@ -29,7 +30,8 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.math_agent import MathAgentNodes, math_agent_graph
 from latentseek_agents.graphs.refine import refine_graph
-from latentseek_agents.graphs.refine_nodes import RefineContext, RefineNodes
+from latentseek_agents.graphs.state import RefineContext
+from latentseek_agents.loop import Search
 from latentseek_agents.tools.named import named_verifier, verifier_names
 
 __all__ = ["Server", "ServerContext", "math_agent", "refine"]
@@ -47,7 +49,7 @@ class ServerContext(RefineContext):
 
 @dataclass(frozen=True)
 class _Loaded:
-    refine: RefineNodes
+    search: Search
     math_agent: MathAgentNodes
 
 
@@ -91,9 +93,9 @@ class Server:
             config=LatentSeekConfig(**changes),
         )
 
-    def refine_nodes(self, runtime: Runtime[Any]) -> RefineNodes:
+    def search(self, runtime: Runtime[Any]) -> Search:
         """The search with the model of this run."""
-        return self._nodes(runtime).refine
+        return self._nodes(runtime).search
 
     def math_agent_nodes(self, runtime: Runtime[Any]) -> MathAgentNodes:
         """The agent with the model of this run."""
@@ -118,7 +120,7 @@ class Server:
         backbone = Backbone.embedded() if name == _EMBEDDED else Backbone.from_pretrained(name)
         verifier = named_verifier(self.verifier, backbone)
         return _Loaded(
-            RefineNodes(backbone, verifier, self.config),
+            Search(backbone, verifier, self.config, control_flow=(GraphBubbleUp,)),
             MathAgentNodes(backbone, verifier=verifier, config=self.config),
         )
 
@@ -132,7 +134,7 @@ def _whole_number(variable: str, value: str) -> int:
 
 _server = Server.from_environment(os.environ)
 
-refine = refine_graph(_server.refine_nodes, ServerContext).compile(name="refine")
+refine = refine_graph(_server.search, ServerContext).compile(name="refine")
 """Draft, verify, refine: see :func:`~latentseek_agents.graphs.refine.create_refine_graph`."""
 
 math_agent = math_agent_graph(_server.math_agent_nodes, ServerContext).compile(name="math_agent")

@@ -5,55 +5,46 @@ Best-of-N: Stiennon et al. 2020; Cobbe et al. 2021. Self-consistency: Wang et al
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
 from latentseek_agents._background import StoppableNode
+from latentseek_agents._inputs import checked_reference, question_in
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import best_sample, deadline_for, majority
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.graphs.decisions import best_sample, weighted_votes
-from latentseek_agents.graphs.judging import judge
-from latentseek_agents.graphs.refine_nodes import (
-    RefineContext,
-    RefineInput,
-    RefineOutput,
-    RefineState,
-    RefineUpdate,
-    checked_backbone,
-    checked_config,
-    config_for,
-    deadline_for,
-    question_of,
-    reference_of,
-)
+from latentseek_agents.graphs.refine import RefineGraph
+from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, RefineState, config_for
+from latentseek_agents.loop import Search, SearchState
 from latentseek_agents.tools.answers import extract_answer
-from latentseek_agents.tools.steps import StepVerifier
-from latentseek_agents.verdict import Attempt, Usage, Verifier, checked_verifier
+from latentseek_agents.verdict import Attempt, Usage, VerifierLike
 
-__all__ = ["create_best_of_n_graph", "create_self_consistency_graph", "majority"]
+__all__ = ["create_best_of_n_graph", "create_self_consistency_graph"]
 
-Graph = StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]
+Choice = Callable[[RefineState, Search], tuple[Attempt, Sequence[Attempt], Usage]]
+"""From samples to the best of them, all of them with their verdicts, and what the verdicts cost."""
 
 
 def create_best_of_n_graph(
     backbone: Backbone,
     *,
-    verifier: Verifier | Callable[..., Any] | None = None,
+    verifier: VerifierLike | None = None,
     n: int = 3,
     temperature: float = 0.7,
     config: LatentSeekConfig | None = None,
     on_token: Callable[[int], None] | None = None,
-) -> Graph:
+) -> RefineGraph:
     """Sample N solutions, judge each, and return the best: the verifier of a search without the search.
 
     Args:
         backbone: The frozen policy.
-        verifier: Judges each solution; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
+        verifier: Judges each solution; by default the step checker.
         n: How many solutions; the paper compares with 3.
         temperature: Of the samples.
         config: Prompt, token and time limits, threshold, seed.
@@ -77,26 +68,20 @@ def create_best_of_n_graph(
         >>> result["score"], result["passed"], len(result["iterations"])
         (-0.1, True, 3)
     """
-    checked_backbone(backbone)
-    verify = StepVerifier() if verifier is None else checked_verifier(verifier)
 
-    def choose(state: RefineState, config: LatentSeekConfig) -> RefineUpdate:
-        usage = Usage.from_dict(state["usage"])
+    def best(state: RefineState, search: Search) -> tuple[Attempt, Sequence[Attempt], Usage]:
+        usage = Usage()
         judged: list[Attempt] = []
         for entry in state["samples"]:
-            attempt, spent = judge(
-                verify,
-                config,
-                state["question"],
-                state.get("reference"),
-                Attempt.from_dict(entry),
-                judged,
+            attempt, cost = search.judge(
+                state["question"], Attempt.from_dict(entry), state.get("reference"), judged
             )
             judged.append(attempt)
-            usage += spent
-        return _chosen(best_sample(judged), judged, usage)
+            usage += cost
+        return best_sample(judged), judged, usage
 
-    return _sampling_graph(backbone, config, n, temperature, "verify", choose, on_token)
+    search = Search(backbone, verifier, config, on_token=on_token, control_flow=(GraphBubbleUp,))
+    return _sampling_graph(search, n, temperature, "verify", best)
 
 
 def create_self_consistency_graph(
@@ -106,7 +91,7 @@ def create_self_consistency_graph(
     temperature: float = 0.7,
     config: LatentSeekConfig | None = None,
     on_token: Callable[[int], None] | None = None,
-) -> Graph:
+) -> RefineGraph:
     """Sample N solutions and return the answer that most of them give; no verifier is asked.
 
     Args:
@@ -125,75 +110,65 @@ def create_self_consistency_graph(
         BackboneError: ``backbone`` is no backbone.
         ConfigError: A setting is out of range.
     """
-    checked_backbone(backbone)
 
-    def choose(state: RefineState, _: LatentSeekConfig) -> RefineUpdate:
+    def most_frequent(state: RefineState, _: Search) -> tuple[Attempt, Sequence[Attempt], Usage]:
         attempts = [Attempt.from_dict(entry) for entry in state["samples"]]
         votes = majority([attempt.answer for attempt in attempts])
         scored = [
             replace(
                 attempt,
-                score=votes[index] / len(attempts) - 1,
-                reason=f"{votes[index]} of {len(attempts)} solutions give this answer",
+                score=count / len(attempts) - 1,
+                reason=f"{count} of {len(attempts)} solutions give this answer",
             )
-            for index, attempt in enumerate(attempts)
+            for attempt, count in zip(attempts, votes, strict=True)
         ]
-        return _chosen(
-            max(scored, key=lambda attempt: attempt.score or -1.0), scored, Usage.from_dict(state["usage"])
-        )
+        return max(scored, key=lambda attempt: attempt.score or -1.0), scored, Usage()
 
-    return _sampling_graph(backbone, config, n, temperature, "vote", choose, on_token)
-
-
-def majority(answers: Sequence[str | None]) -> list[int]:
-    """How many answers equal each one; an answer that is missing has no votes.
-
-    Example:
-        >>> majority(["1/2", "3", "0.5", None])
-        [2, 1, 2, 0]
-    """
-    return [int(votes) for votes in weighted_votes(answers, [1] * len(answers))]
+    search = Search(backbone, config=config, on_token=on_token)
+    return _sampling_graph(search, n, temperature, "vote", most_frequent)
 
 
-def _sampling_graph(
-    backbone: Backbone,
-    config: LatentSeekConfig | None,
-    n: int,
-    temperature: float,
-    name: str,
-    choose: Callable[[RefineState, LatentSeekConfig], RefineUpdate],
-    on_token: Callable[[int], None] | None,
-) -> Graph:
-    base = checked_config(config)
+def _sampling_graph(base: Search, n: int, temperature: float, name: str, choose: Choice) -> RefineGraph:
     if n < 1:
         raise ConfigError(f"n={n}: at least 1 solution must be sampled")
     if not 0 <= temperature < float("inf"):
         raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
 
-    def draw(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> RefineUpdate:
-        now = config_for(base, runtime)
-        reference = reference_of(state)  # refused before anything is decoded
-        made = sample(
-            backbone,
-            question_of(state),
-            now,
+    def draw(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> SearchState:
+        config = config_for(base.config, runtime)
+        question, _from_messages = question_in(state)
+        reference = checked_reference(state.get("reference"))  # refused before anything is decoded
+        step = sample(
+            base.backbone,
+            question,
+            config,
             count=n,
             temperature=temperature,
-            deadline=deadline_for(now, Usage()),
-            on_token=on_token,
+            deadline=deadline_for(config, Usage()),
+            on_token=base.on_token,
         )
-        attempts = [replace(attempt, answer=extract_answer(attempt.text)) for attempt in made.attempts]
+        attempts = [replace(attempt, answer=extract_answer(attempt.text)) for attempt in step.attempts]
         return {
             "samples": [attempt.to_dict() for attempt in attempts],
             "iterations": [],
-            "search": b"",
-            "usage": made.usage.to_dict(),
+            "latents": b"",
+            "usage": step.usage.to_dict(),
             "reference": reference,
             "stop_reason": None,
         }
 
-    def decide(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> RefineUpdate:
-        return choose(state, config_for(base, runtime))
+    def decide(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> SearchState:
+        search = base.configured(config_for(base.config, runtime))
+        best, attempts, cost = choose(state, search)
+        judged = any(attempt.passed is not None for attempt in attempts)
+        return {
+            **cast("SearchState", best.outcome()),
+            "stop_reason": "passed" if best.passed else "iterations" if judged else "unjudged",
+            "iterations": [attempt.to_dict() for attempt in attempts],
+            "samples": [],
+            "usage": (Usage.from_dict(state["usage"]) + cost).to_dict(),
+            "reference": None,
+        }
 
     builder = StateGraph(
         RefineState, context_schema=RefineContext, input_schema=RefineInput, output_schema=RefineOutput
@@ -204,19 +179,3 @@ def _sampling_graph(
     builder.add_edge("sample", name)
     builder.add_edge(name, END)
     return builder
-
-
-def _chosen(best: Attempt, attempts: Sequence[Attempt], usage: Usage) -> RefineUpdate:
-    judged = any(attempt.passed is not None for attempt in attempts)
-    return {
-        "answer": best.answer,
-        "text": best.text,
-        "score": best.score,
-        "passed": best.passed,
-        "reason": best.reason,
-        "stop_reason": "passed" if best.passed else "iterations" if judged else "unjudged",
-        "iterations": [attempt.to_dict() for attempt in attempts],
-        "samples": [],
-        "usage": usage.to_dict(),
-        "reference": None,
-    }

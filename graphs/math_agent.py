@@ -15,6 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
@@ -22,31 +23,26 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from latentseek_agents._background import NodeFunction, StoppableNode
+from latentseek_agents._inputs import checked_reference
+from latentseek_agents._search import Search, checked_backbone
+from latentseek_agents.chat._loaded import loaded_backbone
+from latentseek_agents.chat.model import ChatLatentSeek
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import best_attempt, spent_budget
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError, InputError
-from latentseek_agents.graphs.decisions import best_attempt, spent_budget
-from latentseek_agents.graphs.judging import judge
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import (
-    RefineContext,
-    RefineInput,
-    checked_backbone,
-    checked_config,
-    config_for,
-    reference_of,
-)
+from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, config_for
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
-from latentseek_agents.tools.steps import StepVerifier
-from latentseek_agents.verdict import Attempt, StopReason, Usage, Verifier, checked_verifier
+from latentseek_agents.verdict import Attempt, Usage, VerifierLike
 
 __all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
 _TOOL_ROUNDS = 4
 _SHORTEST_SECONDS = 1e-3  # for a model whose time is up: it writes one token
-# Or the thread's next question, asked without a reference, would be compared with this one's.
-_FORGOTTEN = {"reference": None}
+# At the end of a run: the thread's next question must not be compared with this one's reference.
+_NO_REFERENCE = {"reference": None}
 _SYSTEM = (
     "You solve a mathematical question. You may use the tools to compute exactly. Show each step as an "
     "equation, and end with the final answer in \\boxed{}."
@@ -61,19 +57,11 @@ class MathAgentInput(TypedDict, total=False):
     messages: Annotated[list[AnyMessage], add_messages]
 
 
-class MathAgentState(MathAgentInput, total=False):
-    """What comes out, besides the conversation."""
+class MathAgentState(RefineOutput, total=False):
+    """What comes out: the first of ``iterations`` is the agent's own; ``usage`` counts its reasoning, too."""
 
-    answer: str | None
-    text: str
-    score: float | None
-    passed: bool | None
-    reason: str
-    stop_reason: StopReason | None
-    iterations: list[dict[str, Any]]
-    """The agent's own solution first, then the attempts of the search, if there was one."""
-    usage: dict[str, Any]
-    """Costs of reasoning, judging and the search: what the budgets of the settings are compared with."""
+    reference: str | None
+    messages: Annotated[list[AnyMessage], add_messages]
     began: int
     """How many messages there were when the agent set to work; those behind them are its own."""
 
@@ -82,7 +70,7 @@ def create_math_agent(
     model: "Backbone | BaseChatModel",
     *,
     backbone: Backbone | None = None,
-    verifier: Verifier | Callable[..., Any] | None = None,
+    verifier: VerifierLike | None = None,
     config: LatentSeekConfig | None = None,
     tools: Sequence[BaseTool] = MATH_TOOLS,
     max_tool_rounds: int = _TOOL_ROUNDS,
@@ -98,7 +86,7 @@ def create_math_agent(
     Args:
         model: A backbone, which becomes a ``ChatLatentSeek``; or a chat model of yours that can bind tools.
         backbone: What the search runs on; needed if ``model`` is a chat model that is no ``ChatLatentSeek``.
-        verifier: The judge; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
+        verifier: The judge; by default the step checker.
         config: Settings of the search. Its budgets of seconds and tokens are those of a whole run. When they
             are used up the model must conclude; a chat model of ours is stopped then in the midst of it.
         tools: What the model may call; by default ``calculate``, ``solve_equation``, ``check_math_steps``
@@ -188,7 +176,7 @@ class MathAgentNodes:
         self,
         model: "Backbone | BaseChatModel",
         backbone: Backbone | None = None,
-        verifier: Callable[..., Any] | None = None,
+        verifier: VerifierLike | None = None,
         config: LatentSeekConfig | None = None,
         *,
         tools: Sequence[BaseTool] = MATH_TOOLS,
@@ -197,14 +185,20 @@ class MathAgentNodes:
     ) -> None:
         if max_tool_rounds < 0:
             raise ConfigError(f"max_tool_rounds={max_tool_rounds}: it must be at least 0")
-        self.config = checked_config(config)
-        self.chat, policy = _models(model, backbone, self.config)
-        self.verifier = StepVerifier() if verifier is None else checked_verifier(verifier)
+        policy = _policy(model, backbone)
+        self.search = Search(policy, verifier, config, control_flow=(GraphBubbleUp,))
+        self.config = self.search.config
+        self.chat = (
+            model
+            if isinstance(model, BaseChatModel)
+            else ChatLatentSeek(backbone=policy, config=self.config, max_tokens=self.config.max_new_tokens)
+        )
         self.max_tool_rounds = max_tool_rounds
         self.system_prompt = system_prompt
         self.tools = tuple(tools)
         _with_tools(self.chat, self.tools)  # a tool that cannot be bound is found here
-        self.search = create_refine_graph(policy, verifier=self.verifier, config=self.config).compile()
+        # A graph and no plain loop, so that a killed run resumes in the midst of the search.
+        self.refinement = create_refine_graph(policy, verifier=verifier, config=config).compile()
 
     def begin(self, state: MathAgentState) -> dict[str, Any]:
         """Find the question, and open the conversation."""
@@ -214,7 +208,7 @@ class MathAgentNodes:
         added = [] if stands_there else [HumanMessage(question)]
         return {
             "question": question,
-            "reference": reference_of(state),
+            "reference": checked_reference(state.get("reference")),
             "messages": added,
             "began": len(messages) + len(added),
             **dict.fromkeys(("answer", "score", "passed", "stop_reason")),
@@ -251,11 +245,16 @@ class MathAgentNodes:
             finish_reason="stop",
             answer=extract_answer(text),
         )
-        config = config_for(self.config, runtime)
-        attempt, spent = judge(self.verifier, config, state["question"], state.get("reference"), attempt)
-        usage = Usage.from_dict(state["usage"]) + spent
-        update = {**_shown(attempt), "iterations": [attempt.to_dict()], "usage": usage.to_dict()}
-        return update | _FORGOTTEN if attempt.passed else update
+        search = self.search.configured(config_for(self.config, runtime))
+        attempt, cost = search.judge(state["question"], attempt, state.get("reference"))
+        usage = Usage.from_dict(state["usage"]) + cost
+        update = {
+            **attempt.outcome(),
+            "stop_reason": "passed" if attempt.passed else None,
+            "iterations": [attempt.to_dict()],
+            "usage": usage.to_dict(),
+        }
+        return update | _NO_REFERENCE if attempt.passed else update
 
     def refine(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search from a draft that knows what the tools computed, and return the best of all attempts."""
@@ -263,14 +262,14 @@ class MathAgentNodes:
         usage = Usage.from_dict(state["usage"])
         spent = spent_budget(config, usage)
         if spent is not None:
-            return {"stop_reason": spent, **_FORGOTTEN}
-        found: Any = {}
-        asked: RefineInput = {
+            return {"stop_reason": spent, **_NO_REFERENCE}
+        end: Any = {}
+        refine_input: RefineInput = {
             "question": _with_results(state["question"], state["messages"][state["began"] :]),
             "reference": state.get("reference"),
         }
-        for mode, chunk in self.search.stream(
-            asked,
+        for mode, chunk in self.refinement.stream(
+            refine_input,
             {"recursion_limit": supersteps(config)},
             stream_mode=["custom", "values"],
             context=_what_is_left(runtime.context, config, usage),
@@ -278,14 +277,14 @@ class MathAgentNodes:
             if mode == "custom":
                 runtime.stream_writer(chunk)
             else:
-                found = chunk
-        attempts = [Attempt.from_dict(entry) for entry in (*state["iterations"], *found["iterations"])]
+                end = chunk
+        attempts = [Attempt.from_dict(entry) for entry in (*state["iterations"], *end["iterations"])]
         chosen = best_attempt(attempts, self.config.keep)
-        usage += Usage.from_dict(found["usage"])
+        usage += Usage.from_dict(end["usage"])
         update = {
-            **_shown(chosen),
-            **_FORGOTTEN,
-            "stop_reason": found["stop_reason"],
+            **chosen.outcome(),
+            **_NO_REFERENCE,
+            "stop_reason": end["stop_reason"],
             "iterations": [attempt.to_dict() for attempt in attempts],
             "usage": usage.to_dict(),
         }
@@ -299,32 +298,14 @@ def _after_check(state: MathAgentState) -> Literal["refine", "__end__"]:
     return "__end__" if state["passed"] else "refine"
 
 
-def _shown(attempt: Attempt) -> dict[str, Any]:
-    stop: StopReason | None = "passed" if attempt.passed else None
-    return {
-        "answer": attempt.answer,
-        "text": attempt.text,
-        "score": attempt.score,
-        "passed": attempt.passed,
-        "reason": attempt.reason,
-        "stop_reason": stop,
-    }
-
-
-def _models(
-    model: "Backbone | BaseChatModel", backbone: Any, config: LatentSeekConfig
-) -> tuple[BaseChatModel, Backbone]:
-    # The one place that looks up: the agent is a graph, and its usual model is made of the graph below it.
-    from latentseek_agents.chat._loaded import loaded_backbone
-    from latentseek_agents.chat.model import ChatLatentSeek
-
-    if isinstance(model, BaseChatModel):
-        own: Any = getattr(model, "backbone", None)
-        if backbone is None and own is None and isinstance(model, ChatLatentSeek) and model.model:
-            own = loaded_backbone(model.model, model.model_options)
-        return model, checked_backbone(backbone or own)
-    policy = checked_backbone(model)
-    return ChatLatentSeek(backbone=policy, config=config, max_tokens=config.max_new_tokens), policy
+def _policy(model: "Backbone | BaseChatModel", backbone: Backbone | None) -> Backbone:
+    """What the search runs on: the backbone that was given, or that of the chat model."""
+    if not isinstance(model, BaseChatModel):
+        return checked_backbone(model)
+    own = getattr(model, "backbone", None)
+    if backbone is None and own is None and isinstance(model, ChatLatentSeek) and model.model:
+        own = loaded_backbone(model.model, model.model_options)
+    return checked_backbone(backbone or own)
 
 
 def _seconds_left(config: LatentSeekConfig, usage: Usage) -> float | None:

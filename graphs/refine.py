@@ -1,27 +1,36 @@
-"""The graph draft → verify → (refine → verify)* → END."""
+"""The search as a graph: draft → verify → (refine → verify)* → END, one node for each step of the loop."""
 
 from collections.abc import Callable
 from typing import Any, Literal
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
+from latentseek_agents import loop
 from latentseek_agents._background import NodeFunction, StoppableNode
-from latentseek_agents._tracing import HIDDEN_CHANNELS, WITHOUT_LATENTS
+from latentseek_agents._inputs import checked_reference, question_in
+from latentseek_agents._tracing import HIDDEN_CHANNELS, WITHOUT_LATENTS, trace_iteration
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.graphs.refine_nodes import (
+from latentseek_agents.graphs.state import (
     RefineContext,
     RefineInput,
-    RefineNodes,
     RefineOutput,
     RefineState,
     VerifyInput,
+    config_for,
 )
-from latentseek_agents.verdict import Verifier
+from latentseek_agents.verdict import VerifierLike
 
 __all__ = ["create_refine_graph", "refine_graph", "supersteps"]
+
+RefineGraph = StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]
+
+# An iteration is ``refine`` and ``verify``, and LangGraph needs one more step to find that nothing is left.
+_STEPS_PER_ITERATION = 3
 
 
 def supersteps(config: LatentSeekConfig) -> int:
@@ -37,10 +46,10 @@ def supersteps(config: LatentSeekConfig) -> int:
 def create_refine_graph(
     backbone: Backbone,
     *,
-    verifier: Verifier | Callable[..., Any] | None = None,
+    verifier: VerifierLike | None = None,
     config: LatentSeekConfig | None = None,
     on_token: Callable[[int], None] | None = None,
-) -> "StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]":
+) -> RefineGraph:
     """Build the refinement loop as an uncompiled graph; ``compile(checkpointer=...)`` is yours.
 
     ``draft`` writes a chain of thought and takes its latents. ``verify`` judges it. While it does not pass
@@ -61,14 +70,14 @@ def create_refine_graph(
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
+        verifier: The reward; by default the step checker.
         config: Settings; the defaults are the paper's rule of thumb.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.
 
     Returns:
         Graph with state keys ``question, reference, answer, text, score, passed, reason, stop_reason,
-        iterations, usage`` and its private ``samples, search``.
+        iterations, usage`` and its private ``samples, latents``.
 
     Raises:
         BackboneError: ``backbone`` is no backbone.
@@ -82,28 +91,49 @@ def create_refine_graph(
         >>> result["passed"], result["stop_reason"], len(result["iterations"])
         (True, 'passed', 2)
     """
-    nodes = RefineNodes(backbone, verifier, config, on_token)
-    return refine_graph(lambda _: nodes, RefineContext)
+    search = loop.Search(backbone, verifier, config, on_token=on_token, control_flow=(GraphBubbleUp,))
+    return refine_graph(lambda _: search, RefineContext)
 
 
 def refine_graph(
-    nodes: Callable[[Runtime[Any]], RefineNodes], context_schema: type[RefineContext]
-) -> "StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]":
-    """The graph, with nodes that are looked up in each step.
+    search_for: Callable[[Runtime[Any]], loop.Search], context_schema: type[RefineContext]
+) -> RefineGraph:
+    """The graph, with a search that is looked up in each step.
 
     Args:
-        nodes: What to run, given the runtime of the run.
+        search_for: The search to run, given the runtime of the run.
         context_schema: What one run may change.
     """
+
+    def configured(runtime: Runtime[Any]) -> loop.Search:
+        search = search_for(runtime)
+        return search.configured(config_for(search.config, runtime))
+
+    def draft(state: RefineInput, runtime: Runtime[Any], _: RunnableConfig) -> loop.SearchState:
+        question, _from_messages = question_in(state)
+        return loop.draft(configured(runtime), question, checked_reference(state.get("reference")))
+
+    def verify(state: VerifyInput, runtime: Runtime[Any], trace: RunnableConfig) -> loop.SearchState:
+        search = configured(runtime)
+        limit = "" if state["remaining_steps"] >= _STEPS_PER_ITERATION else _limit_advice(search.config)
+        update, event = loop.judge(search, state, last=limit)
+        if event is not None:
+            runtime.stream_writer(event)
+            trace_iteration(event, trace)
+        return update
+
+    def refine(state: RefineState, runtime: Runtime[Any], _: RunnableConfig) -> loop.SearchState:
+        return loop.refine(configured(runtime), state)
+
     builder = _RefineGraph(
         RefineState, context_schema=context_schema, input_schema=RefineInput, output_schema=RefineOutput
     )
-    parts: list[tuple[str, NodeFunction, type[Any]]] = [
-        ("draft", lambda state, runtime, trace: nodes(runtime).draft(state, runtime, trace), RefineInput),
-        ("verify", lambda state, runtime, trace: nodes(runtime).verify(state, runtime, trace), VerifyInput),
-        ("refine", lambda state, runtime, trace: nodes(runtime).refine(state, runtime, trace), RefineState),
+    steps: list[tuple[str, NodeFunction, type[Any]]] = [
+        ("draft", draft, RefineInput),
+        ("verify", verify, VerifyInput),
+        ("refine", refine, RefineState),
     ]
-    for name, function, reads in parts:
+    for name, function, reads in steps:
         builder.add_node(name, StoppableNode(function), input_schema=reads, trace_policy=WITHOUT_LATENTS)
     builder.add_edge(START, "draft")
     builder.add_edge("draft", "verify")
@@ -112,7 +142,7 @@ def refine_graph(
     return builder
 
 
-class _RefineGraph(StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]):
+class _RefineGraph(RefineGraph):
     def compile(
         self, *args: Any, **kwargs: Any
     ) -> CompiledStateGraph[RefineState, RefineContext, RefineInput, RefineOutput]:
@@ -126,3 +156,10 @@ class _RefineGraph(StateGraph[RefineState, RefineContext, RefineInput, RefineOut
 
 def _next(state: VerifyInput) -> Literal["refine", "__end__"]:
     return "refine" if state["stop_reason"] is None else "__end__"
+
+
+def _limit_advice(config: LatentSeekConfig) -> str:
+    return (
+        "the recursion limit leaves no room for another; "
+        f"invoke the graph with a recursion_limit of at least {2 * config.max_iterations + 3}"
+    )

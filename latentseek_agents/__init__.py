@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         VerdictError,
     )
     from latentseek_agents.node import LatentSeekNode
-    from latentseek_agents.runnable import LatentSeek, LatentSeekResult
-    from latentseek_agents.verdict import Attempt, Check, Usage, Verdict, Verifier
+    from latentseek_agents.result import LatentSeekResult
+    from latentseek_agents.runnable import LatentSeek
+    from latentseek_agents.verdict import Attempt, Check, StopReason, Usage, Verdict, Verifier
 
 _HOMES = {
     "Attempt": "verdict",
@@ -34,8 +35,9 @@ _HOMES = {
     "LatentSeekConfig": "config",
     "LatentSeekError": "errors",
     "LatentSeekNode": "node",
-    "LatentSeekResult": "runnable",
+    "LatentSeekResult": "result",
     "NonFiniteError": "errors",
+    "StopReason": "verdict",
     "Usage": "verdict",
     "Verdict": "verdict",
     "VerdictError": "errors",
@@ -56,6 +58,7 @@ __all__ = [
     "LatentSeekNode",
     "LatentSeekResult",
     "NonFiniteError",
+    "StopReason",
     "Usage",
     "Verdict",
     "VerdictError",

@@ -9,7 +9,7 @@ from latentseek_agents._html_style import STYLE
 from latentseek_agents.tools.steps import check_steps
 
 if TYPE_CHECKING:
-    from latentseek_agents.runnable import LatentSeekResult
+    from latentseek_agents.result import LatentSeekResult
     from latentseek_agents.verdict import Attempt
 
 __all__ = ["html_fragment", "html_page"]

@@ -1,4 +1,4 @@
-"""A question from whatever a chain or a graph hands over: text, messages, a prompt value, a dict."""
+"""A question from what a chain or a graph hands over: text, messages, a prompt value, a dict or a state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,9 +7,6 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 
 from latentseek_agents.errors import InputError
-from latentseek_agents.graphs.refine_nodes import reference_of
-
-__all__ = ["plain_reference", "question_and_reference", "question_from_messages"]
 
 
 def question_and_reference(value: Any) -> tuple[str, str | None]:
@@ -32,46 +29,60 @@ def question_and_reference(value: Any) -> tuple[str, str | None]:
         return value.to_string(), None
     if isinstance(value, PromptValue):
         return question_from_messages(value.to_messages()), None
-    if isinstance(value, BaseMessage):
-        return question_from_messages([value]), None
-    if isinstance(value, Mapping):
-        reference = plain_reference(value.get("reference"))
-        question = value.get("question")
-        if isinstance(question, str):
-            return question, reference
-        if question is not None:
-            raise InputError(f"the question must be a string, but is {question!r}")
-        if value.get("messages"):
-            return question_from_messages(value["messages"]), reference
-        raise InputError(
-            f'the input needs a "question" or "messages", but has the keys {sorted(map(str, value))}'
-        )
-    if isinstance(value, Sequence) and value:
+    if isinstance(value, BaseMessage) or (isinstance(value, Sequence) and value):
         return question_from_messages(value), None
+    if isinstance(value, Mapping):
+        question, _ = question_in(value)
+        return question, checked_reference(value.get("reference"))
     raise InputError(
         "the input must be a string, messages, a prompt value or a dict with a question, "
         f"but is {value!r} of type {type(value).__name__}"
     )
 
 
-def plain_reference(value: Any) -> str | None:
-    """A known answer as a string; numbers are taken, too.
+def question_in(
+    values: Mapping[str, Any], question_key: str = "question", messages_key: str = "messages"
+) -> tuple[str, bool]:
+    """The question in a dict or a state, and whether it was read from the messages there.
+
+    Raises:
+        InputError: There is none; the message lists the keys.
+    """
+    question = values.get(question_key)
+    if isinstance(question, str):
+        return question, False
+    if question is not None:
+        raise InputError(f"the question under {question_key!r} must be a string, but is {question!r}")
+    if values.get(messages_key):
+        return question_from_messages(values[messages_key]), True
+    raise InputError(
+        f"there is no question under {question_key!r} and no {messages_key!r}, only "
+        f"{sorted(map(str, values))}; LatentSeekNode(..., question_key=...) names another key"
+    )
+
+
+def checked_reference(value: Any) -> str | None:
+    """A known answer as a string; a number, as JSON has it, becomes one.
 
     Raises:
         InputError: It is something else.
 
     Example:
-        >>> plain_reference(72)
+        >>> checked_reference(72)
         '72'
     """
-    return reference_of({"reference": value})
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise InputError(f"the reference must be a string or a number, but is {value!r}")
 
 
 def question_from_messages(messages: Any) -> str:
     r"""One question from a conversation that ends with the user's turn.
 
     A single user message is the question itself. System messages are put before it, and earlier turns
-    are kept as a transcript, so that nothing that was said is lost.
+    are kept as a transcript.
 
     Args:
         messages: LangChain messages, or anything ``convert_to_messages`` takes.
@@ -97,3 +108,11 @@ def question_from_messages(messages: Any) -> str:
     if earlier:
         question = "\n".join([*earlier, f"User: {question}"])
     return "\n\n".join([*rules, question])
+
+
+def last_question(messages: Sequence[BaseMessage]) -> str:
+    """The conversation up to the user's last turn as a question; without such a turn, all of its text."""
+    last = max((i for i, message in enumerate(messages) if isinstance(message, HumanMessage)), default=None)
+    if last is None:
+        return "\n\n".join(str(message.text) for message in messages)
+    return question_from_messages(list(messages[: last + 1]))

@@ -16,7 +16,7 @@ __all__ = [
     "trace_iteration",
 ]
 
-HIDDEN_CHANNELS = frozenset({"search"})
+HIDDEN_CHANNELS = frozenset({"latents"})
 """Channels that checkpoints hold, and streams, snapshots and traces do not show."""
 
 

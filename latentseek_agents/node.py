@@ -1,6 +1,6 @@
 """A latent search as a node of your own LangGraph graph."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -8,13 +8,13 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import Runtime, get_runtime
 
-from latentseek_agents._inputs import plain_reference, question_from_messages
+from latentseek_agents._inputs import checked_reference, question_in
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.errors import InputError
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineInput, config_for
-from latentseek_agents.verdict import Verifier
+from latentseek_agents.graphs.state import RefineInput, config_for
+from latentseek_agents.result import Outcome
+from latentseek_agents.verdict import VerifierLike
 
 __all__ = ["LatentSeekNode"]
 
@@ -40,7 +40,7 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
+        verifier: The reward; by default the step checker.
         config: Settings.
         question_key: Where the question is.
         answer_key: Where the answer goes.
@@ -73,7 +73,7 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
         self,
         backbone: Backbone,
         *,
-        verifier: Verifier | Callable[..., Any] | None = None,
+        verifier: VerifierLike | None = None,
         config: LatentSeekConfig | None = None,
         question_key: str = "question",
         answer_key: str = "answer",
@@ -96,9 +96,11 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
 
     def __call__(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search, relay the progress, and return the keys described above."""
-        asked, from_messages = self._asked(state)
+        refine_input, from_messages = self._input(state)
         result: dict[str, Any] = {}
-        for mode, chunk in self._graph.stream(asked, self._limit(runtime), stream_mode=["custom", "values"]):
+        for mode, chunk in self._graph.stream(
+            refine_input, self._limit(runtime), stream_mode=["custom", "values"]
+        ):
             result = _relayed(mode, chunk, runtime, result)
         return self._update(result, from_messages)
 
@@ -111,43 +113,25 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
     ) -> dict[str, Any]:
         """As :meth:`invoke`; the event loop stays free."""
         runtime: Runtime[Any] = get_runtime()
-        asked, from_messages = self._asked(input)
+        refine_input, from_messages = self._input(input)
         result: dict[str, Any] = {}
         async for mode, chunk in self._graph.astream(
-            asked, self._limit(runtime), stream_mode=["custom", "values"]
+            refine_input, self._limit(runtime), stream_mode=["custom", "values"]
         ):
             result = _relayed(mode, chunk, runtime, result)
         return self._update(result, from_messages)
 
-    def _asked(self, state: Any) -> tuple[RefineInput, bool]:
+    def _input(self, state: Any) -> tuple[RefineInput, bool]:
         values = _values(state)
-        question, from_messages = self._question(values)
-        return {
-            "question": question,
-            "reference": plain_reference(values.get(self.reference_key)),
-        }, from_messages
+        question, from_messages = question_in(values, self.question_key, self.messages_key)
+        reference = checked_reference(values.get(self.reference_key))
+        return {"question": question, "reference": reference}, from_messages
 
     def _limit(self, runtime: Runtime[Any]) -> RunnableConfig:
         """The caller's recursion limit may be as low as 25; this loop has bounds of its own."""
         return {"recursion_limit": supersteps(config_for(self.config, runtime))}
 
-    def _question(self, values: Mapping[str, Any]) -> tuple[str, bool]:
-        question = values.get(self.question_key)
-        if isinstance(question, str):
-            return question, False
-        if question is not None:
-            raise InputError(
-                f"the question under {self.question_key!r} must be a string, but is {question!r}"
-            )
-        if values.get(self.messages_key):
-            return question_from_messages(values[self.messages_key]), True
-        raise InputError(
-            f"the state has no question under {self.question_key!r} and no {self.messages_key!r}, only "
-            f"{sorted(map(str, values))}; name the key: LatentSeekNode(..., question_key=...)"
-        )
-
     def _update(self, result: dict[str, Any], from_messages: bool) -> dict[str, Any]:
-        keep = ("answer", "text", "score", "passed", "reason", "stop_reason", "iterations", "usage")
         written = {self.answer_key: result["text"] if result["answer"] is None else result["answer"]}
         if from_messages:
             about = {name: result[name] for name in ("score", "passed", "stop_reason")}
@@ -157,7 +141,8 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
         if self.score_key is not None:
             written[self.score_key] = result["score"]
         if self.result_key is not None:
-            written[self.result_key] = {name: result[name] for name in keep}
+            names = Outcome.__required_keys__ | Outcome.__optional_keys__
+            written[self.result_key] = {name: result[name] for name in names - {"question"}}
         return written
 
 

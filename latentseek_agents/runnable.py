@@ -1,116 +1,22 @@
 """A latent search as a LangChain Runnable: ``prompt | LatentSeek(backbone) | parser``."""
 
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any, Literal, Self
+from typing import Any
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import GraphBubbleUp
 
 from latentseek_agents._background import in_thread
 from latentseek_agents._inputs import question_and_reference
+from latentseek_agents._tracing import trace_iteration
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.graphs.decisions import best_attempt
-from latentseek_agents.graphs.refine_nodes import RefineNodes
-from latentseek_agents.verdict import Attempt, StopReason, Usage, Verifier
+from latentseek_agents.loop import Search, SearchState, draft, run
+from latentseek_agents.result import LatentSeekResult
+from latentseek_agents.verdict import VerifierLike
 
 __all__ = ["LatentSeek", "LatentSeekResult"]
-
-
-@dataclass(frozen=True)
-class LatentSeekResult:
-    """What a search found.
-
-    Args:
-        question: What was asked.
-        answer: The final answer found in ``text``; None if it states none.
-        text: The whole solution that is returned.
-        score: Its score in [-1, 0].
-        passed: Whether it was accepted; None if it could not be judged.
-        reason: The verdict in words.
-        stop_reason: ``"passed"``, ``"iterations"``, ``"seconds"``, ``"tokens"`` or ``"unjudged"``; None in
-            a snapshot from ``stream`` while the search goes on.
-        iterations: Every attempt; the first is the draft.
-        usage: Costs, the policy's and the verifier's apart.
-    """
-
-    question: str
-    answer: str | None
-    text: str
-    score: float | None
-    passed: bool | None
-    reason: str
-    stop_reason: StopReason | None
-    iterations: list[Attempt]
-    usage: Usage
-
-    @classmethod
-    def from_state(
-        cls,
-        state: Mapping[str, Any],
-        *,
-        keep: Literal["best", "last", "vote"] = "best",
-        backbone: Backbone | None = None,
-    ) -> Self:
-        """From the refine graph's state, finished or not.
-
-        Args:
-            state: With at least one iteration.
-            keep: ``LatentSeekConfig.keep``, which attempt to show.
-            backbone: What wrote it, so that a notebook can show the tokens. It is not kept alive for that,
-                and copies and pickles of the result do not know it.
-        """
-        iterations = [Attempt.from_dict(entry) for entry in state["iterations"]]
-        chosen = best_attempt(iterations, keep)
-        result = cls(
-            question=state["question"],
-            answer=chosen.answer,
-            text=chosen.text,
-            score=chosen.score,
-            passed=chosen.passed,
-            reason=chosen.reason,
-            stop_reason=state["stop_reason"],
-            iterations=iterations,
-            usage=Usage.from_dict(state["usage"]),
-        )
-        if backbone is not None:
-            object.__setattr__(result, "_backbone", weakref.ref(backbone))
-        return result
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON or a LangGraph state."""
-        return asdict(self)
-
-    def to_html(self, decode: Callable[[list[int]], str] | None = None) -> str:
-        """The search as one self-contained HTML page; see :func:`~latentseek_agents._html.html_page`.
-
-        Args:
-            decode: Token ids to text, such as ``backbone.decode``. By default that of the backbone that
-                searched, if it is still there; otherwise the tokens at the latents are not shown.
-        """
-        from latentseek_agents._html import html_page
-
-        return html_page([self], decode or self._decode())
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        from latentseek_agents._html import html_fragment
-
-        return html_fragment([self], self._decode())
-
-    def _decode(self) -> Callable[[list[int]], str] | None:
-        backbone = self.__dict__.get("_backbone", lambda: None)()
-        return None if backbone is None else partial(backbone.decode, skip_special_tokens=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_backbone"}
-
-    def __add__(self, later: "LatentSeekResult") -> "LatentSeekResult":
-        """The later snapshot: LangChain adds up what a stream yields."""
-        return later
 
 
 class LatentSeek(Runnable[Any, LatentSeekResult]):
@@ -128,7 +34,7 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default a :class:`~latentseek_agents.tools.steps.StepVerifier`.
+        verifier: The reward; by default the step checker.
         config: Settings.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.
@@ -145,14 +51,14 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
     def __init__(
         self,
         backbone: Backbone,
-        verifier: Verifier | Callable[..., Any] | None = None,
+        verifier: VerifierLike | None = None,
         config: LatentSeekConfig | None = None,
         *,
         on_token: Callable[[int], None] | None = None,
     ) -> None:
-        self._nodes = RefineNodes(backbone, verifier, config, on_token)
+        self._plan = Search(backbone, verifier, config, on_token=on_token, control_flow=(GraphBubbleUp,))
         self.backbone = backbone
-        self.config = self._nodes.config
+        self.config = self._plan.config
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> LatentSeekResult:
         """Search until the verifier passes or the budget is spent."""
@@ -184,8 +90,8 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LatentSeek":
         """A search of its own with the same model and verifier, which often holds the model."""
-        nodes = self._nodes
-        return type(self)(nodes.backbone, nodes.verifier, nodes.config, on_token=nodes.on_token)
+        plan = self._plan
+        return type(self)(plan.backbone, plan.verifier, plan.config, on_token=plan.on_token)
 
     def _search(
         self, input: Any, run_manager: Any, config: RunnableConfig, **changes: Any
@@ -212,36 +118,36 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
             async for snapshot in self._asnapshots(input, config, changes):
                 yield snapshot
 
-    def _changed(self, changes: Mapping[str, Any]) -> RefineNodes:
-        """The nodes with the settings that one call asks for."""
-        if not changes:
-            return self._nodes
-        nodes = self._nodes
-        return RefineNodes(nodes.backbone, nodes.verifier, nodes.config.replace(**changes), nodes.on_token)
-
-    def _result(self, state: Mapping[str, Any], nodes: RefineNodes) -> LatentSeekResult:
-        return LatentSeekResult.from_state(state, keep=nodes.config.keep, backbone=nodes.backbone)
-
     def _snapshots(
         self, input: Any, config: RunnableConfig, changes: Mapping[str, Any]
     ) -> Iterator[LatentSeekResult]:
-        nodes = self._changed(changes)
         events: list[dict[str, Any]] = []
-        for state in nodes.loop(*question_and_reference(input), events.append, config):
+        for state in self._states(input, events, config, changes):
             for event in _drained(events):
                 dispatch_custom_event(event["type"], event, config=config)
-            yield self._result(state, nodes)
+            yield LatentSeekResult.from_state(state, backbone=self.backbone)
 
     async def _asnapshots(
         self, input: Any, config: RunnableConfig, changes: Mapping[str, Any]
     ) -> AsyncIterator[LatentSeekResult]:
-        nodes = self._changed(changes)
         events: list[dict[str, Any]] = []
-        states = nodes.loop(*question_and_reference(input), events.append, config)
+        states = self._states(input, events, config, changes)
         while (state := await in_thread(lambda: next(states, None))) is not None:
             for event in _drained(events):
                 await adispatch_custom_event(event["type"], event, config=config)
-            yield self._result(state, nodes)
+            yield LatentSeekResult.from_state(state, backbone=self.backbone)
+
+    def _states(
+        self, input: Any, events: list[dict[str, Any]], config: RunnableConfig, changes: Mapping[str, Any]
+    ) -> Iterator[SearchState]:
+        """The loop, with each iteration traced and appended to ``events``."""
+        search = self._plan.configured(self.config.replace(**changes)) if changes else self._plan
+
+        def record(event: dict[str, Any]) -> None:
+            events.append(event)
+            trace_iteration(event, config)
+
+        yield from run(search, draft(search, *question_and_reference(input)), on_event=record)
 
 
 def _drained(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -408,6 +408,10 @@ class Attempt:
             checks=[check.to_dict() for check in verdict.checks],
         )
 
+    def outcome(self) -> dict[str, Any]:
+        """What a search that returns this attempt shows of it."""
+        return {name: self[name] for name in ("answer", "text", "score", "passed", "reason")}
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values."""
         return asdict(self)

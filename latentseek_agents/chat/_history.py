@@ -16,7 +16,6 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from latentseek_agents._inputs import question_from_messages
 from latentseek_agents.chat._tool_calls import parse_tool_calls
 from latentseek_agents.errors import InputError
 
@@ -28,7 +27,6 @@ __all__ = [
     "as_written",
     "converted",
     "one_call_per_message",
-    "question_of",
     "tool_instructions",
 ]
 
@@ -167,14 +165,6 @@ def one_call_per_message(messages: Sequence[TemplateMessage]) -> list[TemplateMe
 
 def _answers(result: TemplateMessage, entry: TemplateMessage) -> bool:
     return bool(result.get("tool_call_id") == entry["tool_calls"][0]["id"])
-
-
-def question_of(messages: Sequence[BaseMessage]) -> str:
-    """What a verifier is told that the question was: the conversation up to the user's last turn."""
-    last = max((i for i, message in enumerate(messages) if isinstance(message, HumanMessage)), default=None)
-    if last is None:
-        return "\n\n".join(str(message.text) for message in messages)
-    return question_from_messages(list(messages[: last + 1]))
 
 
 def _converted(message: BaseMessage) -> TemplateMessage:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langgraph.runtime import Runtime
+from langgraph.errors import GraphBubbleUp
 
-from latentseek_agents.chat._history import question_of
+from latentseek_agents._inputs import last_question
 from latentseek_agents.chat._rendering import RenderedPrompt, render
 from latentseek_agents.chat._reply import Reply, iteration_metadata
 from latentseek_agents.chat._text_stream import Detokenizer, StopMatcher, hidden_token_ids
@@ -24,9 +24,8 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding.decode import DecodeRequest, TokenConstraint, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import Cancelled
-from latentseek_agents.graphs.decisions import best_attempt
-from latentseek_agents.graphs.refine_nodes import RefineNodes
-from latentseek_agents.verdict import Attempt, Usage, Verdict
+from latentseek_agents.loop import Search, draft, run
+from latentseek_agents.verdict import Attempt, Usage, Verdict, VerifierLike
 
 __all__ = ["Turn", "TurnRequest"]
 
@@ -67,7 +66,7 @@ class TurnRequest:
     max_tokens: int
     temperature: float | None = None
     seed: int = 0
-    verifier: Callable[..., Any] | None = None
+    verifier: VerifierLike | None = None
     config: LatentSeekConfig
     reference: str | None = None
     refine_tool_calls: bool = False
@@ -166,34 +165,33 @@ class Turn:
         if request.temperature is not None:
             changes["continuation_temperature"] = request.temperature
         config = request.config.replace(**changes)
-        nodes = RefineNodes(request.backbone, self._verifier(), config, lambda _: self.check())
-        runtime: Runtime[Any] = Runtime(stream_writer=self._announce)
-        state: Any = {"question": question_of(request.messages), "reference": request.reference}
-        state |= nodes.draft(state, runtime)
-        drafted = Attempt.from_dict(state["samples"][0])
+        search = Search(
+            request.backbone,
+            self._verifier(),
+            config,
+            on_token=lambda _: self.check(),
+            control_flow=(GraphBubbleUp,),
+        )
+        draft_state = draft(search, last_question(request.messages), request.reference)
+        drafted = Attempt.from_dict(draft_state["samples"][0])
         parsed, reasoning, _ = self._parsed(drafted, prompt)
         if parsed.calls and not request.refine_tool_calls:
             # Not the end of the turn: the tool's result comes first.
             metadata = self._metadata(parsed, drafted.finish_reason)
-            return self._reply(prompt, parsed, reasoning, Usage.from_dict(state["usage"]), metadata)
-        while True:
+            return self._reply(prompt, parsed, reasoning, Usage.from_dict(draft_state["usage"]), metadata)
+        for state in run(search, draft_state, on_event=self._announce):  # noqa: B007  # the last one counts
             self.check()
-            state |= nodes.verify(state, runtime)
-            if state["stop_reason"] is not None:
-                break
-            self.check()
-            state |= nodes.refine(state, runtime)
-        history = [Attempt.from_dict(entry) for entry in state["iterations"]]
-        chosen = best_attempt(history, config.keep)
+        attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
+        chosen = attempts[state["chosen"]]
         parsed, reasoning, stopped = self._parsed(chosen, prompt)
         metadata = {
             **self._metadata(parsed, "stop" if stopped else chosen.finish_reason),
             **{name: state[name] for name in ("score", "passed", "reason", "stop_reason")},
-            "iterations": [iteration_metadata(entry, _cut(entry.text, request.stop)) for entry in history],
+            "iterations": [iteration_metadata(entry, _cut(entry.text, request.stop)) for entry in attempts],
         }
         return self._reply(prompt, parsed, reasoning, Usage.from_dict(state["usage"]), metadata)
 
-    def _verifier(self) -> Callable[..., Any]:
+    def _verifier(self) -> VerifierLike:
         request, judge = self.request, self.request.verifier
         if judge is None:
             raise RuntimeError("a reply without a verifier is not refined")

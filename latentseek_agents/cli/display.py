@@ -196,7 +196,7 @@ def latents_text(latents: Sequence[str], changed: Sequence[int], marks: tuple[st
 
 def why_returned(result: "LatentSeekResult") -> str:
     """Which attempt is returned, and why the search ended, in one sentence."""
-    from latentseek_agents.graphs.decisions import best_attempt
+    from latentseek_agents.decisions import best_attempt
 
     chosen = best_attempt(result.iterations, "best")
     which = "the draft" if chosen.iteration == 0 else f"refinement {chosen.iteration}"

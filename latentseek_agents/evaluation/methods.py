@@ -16,9 +16,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import best_sample, majority
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.sampling import sample
@@ -28,10 +29,7 @@ from latentseek_agents.evaluation.problems import Problem
 from latentseek_agents.evaluation.records import AttemptRecord
 from latentseek_agents.evaluation.trials import METHODS
 from latentseek_agents.evaluation.unfinished import UnfinishedSearch
-from latentseek_agents.graphs.baselines import majority
-from latentseek_agents.graphs.decisions import best_attempt, best_sample
-from latentseek_agents.graphs.judging import judge
-from latentseek_agents.graphs.refine_nodes import RefineNodes
+from latentseek_agents.loop import Search, SearchState, draft, run
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.named import named_verifier
@@ -140,11 +138,12 @@ def make_method(name: str, backbone: Backbone, *, temperature: float = 0.8) -> M
             if len(made) < named.samples:
                 drawn_at = 0.0 if named.kind == "cot" else temperature
                 made = _samples(backbone, problem, config, named.samples, drawn_at)
-            return _chosen(made, problem, config, verifier)
+            judge = None if verifier is None else Search(backbone, verifier, config)
+            return _chosen(made, problem, judge)
         if named.kind == "walk":
             config = config.replace(direction="random")
-        nodes = RefineNodes(backbone, verifier, config)
-        return _searched(nodes, problem, unfinished)
+        search = Search(backbone, verifier, config)
+        return _searched(search, problem, unfinished)
 
     return Method(named.full, oracle=named.reward == "psrm", solve=solve)
 
@@ -260,17 +259,15 @@ def _samples(
     ]
 
 
-def _chosen(
-    samples: Sequence[AttemptRecord], problem: Problem, config: LatentSeekConfig, verifier: Verifier | None
-) -> Work:
+def _chosen(samples: Sequence[AttemptRecord], problem: Problem, judge: Search | None) -> Work:
     """Samples as one method sees them: what another's verifier said of them is not known to it."""
     judged: list[Attempt] = []
     records: list[AttemptRecord] = []
     for record in samples:
         attempt, spent = _as_attempt(record), Usage()
-        if verifier is not None:
+        if judge is not None:
             raise_if_cancelled()
-            attempt, spent = judge(verifier, config, problem.question, problem.reference, attempt)
+            attempt, spent = judge.judge(problem.question, attempt, problem.reference)
         judged.append(attempt)
         seen = replace(
             record,
@@ -283,7 +280,7 @@ def _chosen(
             verifier_seconds=spent.verifier_seconds,
         )
         records.append(seen)
-    if verifier is not None:
+    if judge is not None:
         chosen = judged.index(best_sample(judged))
     else:
         votes = majority([attempt.answer for attempt in judged])
@@ -303,17 +300,20 @@ def _as_attempt(record: AttemptRecord) -> Attempt:
     )
 
 
-def _searched(nodes: RefineNodes, problem: Problem, unfinished: UnfinishedSearch | None) -> Work:
+def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | None) -> Work:
     kept = None if unfinished is None else unfinished.load()
-    state, costs = kept or (None, [])
+    state: SearchState | None = None
+    costs: list[Usage] = []
+    if kept is not None:
+        state, costs = cast("SearchState", kept[0]), kept[1]
     before = Usage() if state is None else Usage.from_dict(state["usage"])
     failed: str | None = None
     try:
-        for now in nodes.loop(problem.question, problem.reference, _unheard, state=state):
-            state = dict(now)
+        start = draft(search, problem.question, problem.reference) if state is None else state
+        for state in run(search, start):
             usage = Usage.from_dict(state["usage"])
             prompt_tokens = (
-                0 if costs else len(prompt_token_ids(nodes.backbone, problem.question, nodes.config))
+                0 if costs else len(prompt_token_ids(search.backbone, problem.question, search.config))
             )
             cost, before = _charged(_difference(usage, before), prompt_tokens), usage
             if len(state["iterations"]) > len(costs):
@@ -328,18 +328,14 @@ def _searched(nodes: RefineNodes, problem: Problem, unfinished: UnfinishedSearch
             raise
     if state is None:
         raise RuntimeError("a search yields its draft at least")
-    config = nodes.config
+    config = search.config
     attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
     records = [
         _record(attempt, problem, cost, samples=config.num_samples if attempt.iteration else 1)
         for attempt, cost in zip(attempts, costs, strict=True)
     ]
-    chosen = attempts.index(best_attempt(attempts, config.keep))
+    chosen = state["chosen"]
     return Work(tuple(records), chosen, failed or state["stop_reason"])
-
-
-def _unheard(_: object) -> None:
-    """Progress events have no listener here."""
 
 
 def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import cached_property
 
+from latentseek_agents.decisions import weighted_votes
 from latentseek_agents.evaluation.records import AttemptRecord
 from latentseek_agents.evaluation.trials import Group, Series, Trial
-from latentseek_agents.graphs.decisions import weighted_votes
 
 __all__ = ["Choose", "SamplePool", "judged_pools", "sample_pool"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
+from latentseek_agents.decisions import best_attempt
 from latentseek_agents.evaluation.questions import Question
 from latentseek_agents.evaluation.records import AttemptRecord, Outcome
-from latentseek_agents.graphs.decisions import best_attempt
 from latentseek_agents.verdict import Attempt
 
 __all__ = ["METHODS", "Group", "Keep", "Series", "Trial", "group_outcomes", "is_oracle", "method_place"]

@@ -64,10 +64,10 @@ class UnfinishedSearch:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     kept = UnfinishedSearches(folder, "run").of(Key("made up", "boxed", "psrm", 0), "digest")
-        ...     kept.save({"search": b"latents", "iterations": []}, [Usage(policy_tokens=3)])
+        ...     kept.save({"latents": b"latents", "iterations": []}, [Usage(policy_tokens=3)])
         ...     state, costs = kept.load()
         ...     kept.remove()
-        ...     state["search"], costs[0].policy_tokens, kept.load()
+        ...     state["latents"], costs[0].policy_tokens, kept.load()
         (b'latents', 3, None)
     """
 
@@ -81,10 +81,10 @@ class UnfinishedSearch:
         Where that fails (a full disk, say) the log says so, and the search goes on.
 
         Args:
-            state: As ``RefineNodes.loop`` yields it: plain values, and the latents as bytes.
+            state: As ``loop.run`` yields it: plain values, and the latents as bytes.
             costs: Of each attempt so far.
         """
-        plain = {**state, "search": base64.b64encode(state["search"]).decode()}
+        plain = {**state, "latents": base64.b64encode(state["latents"]).decode()}
         content = {**self.head, "state": plain, "costs": [cost.to_dict() for cost in costs]}
         # Processes whose shards overlap may work on the same search: each writes a file of its own.
         half = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.partial")
@@ -103,7 +103,7 @@ class UnfinishedSearch:
             found = json.loads(self.path.read_text(encoding="utf-8"))
             if any(found[name] != value for name, value in self.head.items()):
                 return None
-            state = {**found["state"], "search": base64.b64decode(found["state"]["search"])}
+            state = {**found["state"], "latents": base64.b64decode(found["state"]["latents"])}
             return state, [Usage.from_dict(cost) for cost in found["costs"]]
         except FileNotFoundError:
             return None

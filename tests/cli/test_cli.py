@@ -92,7 +92,7 @@ def test_json_is_one_object_and_nothing_else(run):
 
 
 def test_quiet_prints_only_the_answer(run, monkeypatch):
-    monkeypatch.setattr("latentseek_agents.graphs.refine_nodes.extract_answer", lambda text: "4\n\x1b[31m2")
+    monkeypatch.setattr("latentseek_agents.loop.extract_answer", lambda text: "4\n\x1b[31m2")
     result = run("solve", "What is 2 + 2?", "--quiet", *SHORT)
     assert result.exit_code == 0
     assert result.stdout == "4 2\n"
@@ -100,7 +100,7 @@ def test_quiet_prints_only_the_answer(run, monkeypatch):
 
 
 def test_quiet_says_on_standard_error_that_there_is_no_answer(run, monkeypatch):
-    monkeypatch.setattr("latentseek_agents.graphs.refine_nodes.extract_answer", lambda text: None)
+    monkeypatch.setattr("latentseek_agents.loop.extract_answer", lambda text: None)
     result = run("solve", "What is 2 + 2?", "--quiet", *SHORT)
     assert result.stdout == "\n"
     assert "no final answer" in result.stderr

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from latentseek_agents.decisions import weighted_votes
 from latentseek_agents.evaluation import sample_pool as sample_pool_module
 from latentseek_agents.evaluation.analysis import GroupAnalysis, analyse_group, analyse_run, analyse_runs
 from latentseek_agents.evaluation.coverage import CoverageRow
@@ -13,7 +14,6 @@ from latentseek_agents.evaluation.records import AttemptRecord, Outcome
 from latentseek_agents.evaluation.sample_pool import SamplePool, sample_pool
 from latentseek_agents.evaluation.summary import Summary
 from latentseek_agents.evaluation.trials import group_outcomes
-from latentseek_agents.graphs.decisions import weighted_votes
 from tests.support.made_up_runs import attempt, outcome, write_run
 
 

@@ -183,7 +183,7 @@ def test_every_package_is_in_the_hash_of_the_code():
     names = {name for name, _ in run_identity._sources(ROOT / "latentseek_agents")}
     folders = {".".join(Path("latentseek_agents", name).parent.parts) for name in names}
     assert folders == set(packages)
-    assert {"graphs/decisions.py", "tools/steps.py", "evaluation/run.py"} <= names
+    assert {"graphs/refine.py", "tools/steps.py", "evaluation/run.py"} <= names
 
 
 def test_the_hash_of_the_code_is_that_of_its_contents(tmp_path, monkeypatch):

@@ -184,7 +184,7 @@ def test_nothing_unfinished_is_left_behind(backbone, whole, tmp_path):
     evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
     (outcome,) = read_outcomes(tmp_path)
     kept = UnfinishedSearches(tmp_path / "unfinished", outcome.run).of(outcome.key, PROBLEMS[0].digest)
-    kept.save({"search": b""}, [])  # of a process that was killed between the result and its removal
+    kept.save({"latents": b""}, [])  # of a process that was killed between the result and its removal
     evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
     assert kept.load() is None
 

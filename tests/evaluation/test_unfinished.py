@@ -68,8 +68,8 @@ def test_a_search_goes_on_in_its_middle(backbone, tmp_path, latents, temperature
 def test_only_the_same_search_is_gone_on_with(tmp_path, caplog):
     place = UnfinishedSearches(tmp_path, "run")
     key = Key("made up", "boxed", "psrm", 0)
-    place.of(key, "digest").save({"search": b"z"}, [])
-    assert place.of(key, "digest").load() == ({"search": b"z"}, [])
+    place.of(key, "digest").save({"latents": b"z"}, [])
+    assert place.of(key, "digest").load() == ({"latents": b"z"}, [])
     assert place.of(key, "another").load() is None
     assert UnfinishedSearches(tmp_path, "other run").of(key, "digest").load() is None
     assert place.of(key._replace(problem=1), "digest").load() is None
@@ -87,10 +87,10 @@ def test_a_second_call_goes_on_behind_the_last_iteration(backbone, tmp_path, mon
             raise Broken
         return refine(*arguments, **options)
 
-    monkeypatch.setattr("latentseek_agents.graphs.refine_nodes.refine", refined)
+    monkeypatch.setattr("latentseek_agents.engine.search.refine", refined)
     with pytest.raises(Broken):
         evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
-    monkeypatch.setattr("latentseek_agents.graphs.refine_nodes.draft", None)  # a second draft fails
+    monkeypatch.setattr("latentseek_agents.engine.search.draft", None)  # a second draft fails
     evaluate(backbone, PROBLEMS[:1], methods=["psrm"], out=tmp_path, config=CONFIG)
     assert done == [1, 2, 2]
     (outcome,) = read_outcomes(tmp_path)
@@ -116,7 +116,7 @@ def test_processes_may_work_on_the_same_search(tmp_path):
 
     def save(number):
         for _ in range(50):
-            UnfinishedSearches(tmp_path, "run").of(key, "digest").save({"search": bytes([number])}, [])
+            UnfinishedSearches(tmp_path, "run").of(key, "digest").save({"latents": bytes([number])}, [])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(save, range(4)))
@@ -130,5 +130,5 @@ def test_processes_may_work_on_the_same_search(tmp_path):
 def test_a_search_that_cannot_be_kept_goes_on(tmp_path, caplog):
     (tmp_path / "unfinished").write_text("no folder")
     place = UnfinishedSearches(tmp_path / "unfinished", "run").of(Key("a", "boxed", "psrm", 0), "digest")
-    place.save({"search": b""}, [])
+    place.save({"latents": b""}, [])
     assert "cannot be kept" in caplog.text

@@ -89,7 +89,7 @@ def test_a_wrong_variable_is_named(variable: str, value: str, message: str) -> N
 
 def test_eight_first_runs_load_the_model_once(loader: Loader) -> None:
     server = Server(models=("a", "b"), verifier=("truth",), config=CONFIG)
-    graph: Any = refine_graph(server.refine_nodes, ServerContext).compile()
+    graph: Any = refine_graph(server.search, ServerContext).compile()
     together = Barrier(8)
 
     def run(_: int) -> Any:
@@ -104,7 +104,7 @@ def test_eight_first_runs_load_the_model_once(loader: Loader) -> None:
 
 def test_the_context_chooses_among_the_served_models(loader: Loader) -> None:
     server = Server(models=("a", "bb"), verifier=("truth",), config=CONFIG)
-    graph: Any = refine_graph(server.refine_nodes, ServerContext).compile()
+    graph: Any = refine_graph(server.search, ServerContext).compile()
     default = graph.invoke(QUESTION)
     other = graph.invoke(QUESTION, context={"model": "bb", "max_iterations": 1})
     assert loader.loaded == ["a", "bb"]
@@ -121,7 +121,7 @@ def test_the_agent_shares_the_model_and_the_context(loader: Loader) -> None:
     result = agent.invoke(QUESTION, context={"max_iterations": 15})
     # Its own solution, the draft of the search, and the refinements: more than a limit of 25 steps allows.
     assert len(result["iterations"]) == 1 + 1 + 15
-    assert server.refine_nodes(Runtime()) is server.refine_nodes(Runtime(context=RefineContext()))
+    assert server.search(Runtime()) is server.search(Runtime(context=RefineContext()))
     assert loader.loaded == ["embedded"]
 
 
@@ -129,7 +129,7 @@ def test_the_agent_shares_the_model_and_the_context(loader: Loader) -> None:
 def test_what_a_client_sends_amiss_is_said(loader: Loader, served: str) -> None:
     server = Server(verifier=("truth",), config=CONFIG)
     builder: Any = (
-        refine_graph(server.refine_nodes, ServerContext)
+        refine_graph(server.search, ServerContext)
         if served == "refine"
         else math_agent_graph(server.math_agent_nodes, ServerContext)
     )

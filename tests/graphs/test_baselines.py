@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentseek_agents import LatentSeekConfig, Verdict
+from latentseek_agents.decisions import majority
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.errors import BackboneError, ConfigError, InputError, VerdictError
@@ -17,7 +18,6 @@ from latentseek_agents.graphs import (
     create_refine_graph,
     create_self_consistency_graph,
 )
-from latentseek_agents.graphs.baselines import majority
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
 
 CONFIG = LatentSeekConfig(max_new_tokens=8)

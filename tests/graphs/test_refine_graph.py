@@ -7,8 +7,9 @@ from langchain_core.runnables import RunnableLambda
 
 from latentseek_agents import Backbone, LatentSeekConfig, Verdict, VerdictError
 from latentseek_agents.errors import BackboneError, ConfigError, InputError, NonFiniteError
-from latentseek_agents.graphs import RefineContext, create_refine_graph, supersteps
-from latentseek_agents.graphs.refine_nodes import RefineOutput, RefineState
+from latentseek_agents.graphs import RefineContext, create_refine_graph
+from latentseek_agents.graphs.refine import supersteps
+from latentseek_agents.graphs.state import RefineOutput, RefineState
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
 from latentseek_agents.tools import Combined, StepVerifier
 
@@ -233,7 +234,7 @@ def test_budgets_end_the_search(tiny: Backbone) -> None:
 def test_an_attempt_cut_short_by_the_deadline_is_dropped(
     tiny: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from latentseek_agents.graphs import refine_nodes as module
+    from latentseek_agents import loop as module
 
     monkeypatch.setattr(module, "deadline_for", lambda config, usage: 0.0 if usage.policy_tokens else None)
     result = run(tiny, ScriptedVerifier(), CONFIG.replace(max_seconds=1e6))
@@ -315,12 +316,12 @@ def test_a_verifier_that_raises_stops_the_paper_too(tiny: Backbone) -> None:
 def test_an_error_while_refining_carries_the_attempts(
     tiny: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from latentseek_agents.graphs import refine_nodes
+    from latentseek_agents.engine import search
 
     def explode(*args: Any, **kwargs: Any) -> Any:
         raise NonFiniteError("the gradient is NaN or infinite at step 1")
 
-    monkeypatch.setattr(refine_nodes, "refine", explode)
+    monkeypatch.setattr(search, "refine", explode)
     with pytest.raises(NonFiniteError, match="step 1") as caught:
         run(tiny, ScriptedVerifier([-0.5]))
     assert [entry["score"] for entry in caught.value.attempts] == [-0.5]

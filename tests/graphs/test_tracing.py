@@ -190,7 +190,7 @@ def test_no_stream_holds_latents(tiny: Backbone, mode: str) -> None:
 def test_tasks_show_latents_as_bytes_where_they_are_read_and_nowhere_else(tiny: Backbone) -> None:
     """What remains: LangGraph shows the input of ``refine``, whose job it is to read them."""
     for chunk in graph(tiny).stream(QUESTION, stream_mode="tasks"):
-        expected = [".search: bytes"] if chunk["name"] == "refine" and "input" in chunk else []
+        expected = [".latents: bytes"] if chunk["name"] == "refine" and "input" in chunk else []
         assert heavy(chunk.get("input", {})) == expected
         assert heavy(chunk.get("result", {})) == []
 
@@ -200,14 +200,14 @@ def test_snapshots_show_no_latents_and_checkpoints_keep_them_to_the_end(tiny: Ba
     builder = create_refine_graph(tiny, verifier=ScriptedVerifier(SCORES), config=CONFIG)
     app: Any = builder.compile(saver, interrupt_before=["refine"])
     app.invoke(QUESTION, thread)
-    assert "search" not in app.get_state(thread).values
+    assert "latents" not in app.get_state(thread).values
     stored: Any = saver.get(thread)
-    assert len(stored["channel_values"]["search"]) > 12 * 8 * tiny.hidden_size / 3, "the latents are there"
+    assert len(stored["channel_values"]["latents"]) > 12 * 8 * tiny.hidden_size / 3, "the latents are there"
     for _ in range(2):
         app.invoke(None, thread)
     assert app.get_state(thread).values["stop_reason"] == "iterations"
     stored = saver.get(thread)
-    assert stored["channel_values"]["search"] == b""
+    assert stored["channel_values"]["latents"] == b""
 
 
 async def test_an_async_handler_hears_of_the_iterations(tiny: Backbone) -> None:

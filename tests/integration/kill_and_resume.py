@@ -76,7 +76,7 @@ def search(variant: str, *, as_node: bool, database: Path, report: Path) -> None
     # Streams and snapshots do not show the latents, and they are cleared at the end; checkpoints have them.
     stored = [checkpoint.checkpoint["channel_values"] for checkpoint in graph.checkpointer.list(THREAD)]
     # Each once: a node that was killed between its last step and its end runs its search again.
-    latents = list(dict.fromkeys(values["search"] for values in stored if values.get("search")))
+    latents = list(dict.fromkeys(values["latents"] for values in stored if values.get("latents")))
     if not latents:
         raise SystemExit("no checkpoint holds latents")
     report.write_text(

@@ -13,7 +13,7 @@ from latentseek_agents.engine._decoding.key_values import KeyValueStore
 from latentseek_agents.engine._decoding.packed_forward import RaggedModel, RowSlice
 from latentseek_agents.engine._decoding.token_choice import tokens_at
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.graphs.refine_nodes import RefineNodes
+from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.tools.ground_truth import GroundTruth
 
@@ -75,8 +75,8 @@ def test_a_search_takes_the_same_way_as_on_the_cpu(latents: Any, temperature: fl
     )
 
     def searched(policy: Backbone) -> list[list[int]]:
-        nodes = RefineNodes(policy, GroundTruth(), config)
-        *_, state = nodes.loop("What is 1 + 1?", "2", lambda _: None, state=None)
+        search = Search(policy, GroundTruth(), config)
+        *_, state = run(search, draft(search, "What is 1 + 1?", "2"))
         return [attempt["token_ids"] for attempt in state["iterations"]]
 
     found = searched(on_gpu(backbone))

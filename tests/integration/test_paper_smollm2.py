@@ -52,7 +52,7 @@ def check(backbone: Backbone, question: str, draft: Any, config: LatentSeekConfi
     )
     state = graph.invoke({"question": question}, thread)
     # The state shows no latents, and they are cleared at the end: the last ones are in a checkpoint.
-    stored = [checkpoint.checkpoint["channel_values"].get("search") for checkpoint in saver.list(thread)]
+    stored = [checkpoint.checkpoint["channel_values"].get("latents") for checkpoint in saver.list(thread)]
     latents = Latents.from_bytes(next(data for data in stored if data))
     assert [attempt["text"] for attempt in state["iterations"]] == expected.texts
     assert [attempt["token_ids"] for attempt in state["iterations"]] == expected.token_ids

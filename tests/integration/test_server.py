@@ -166,7 +166,7 @@ def test_the_math_agent_runs_and_its_search_announces_itself(client: SyncLangGra
     final: Any = client.threads.get_state(thread)["values"]
     assert final["stop_reason"] == "iterations"
     assert len(final["iterations"]) == 4
-    assert "search" not in final
+    assert "latents" not in final
 
 
 def test_a_model_that_is_not_served_is_an_error_that_says_so(client: SyncLangGraphClient) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.graphs.decisions import (
+from latentseek_agents.decisions import (
     accepts,
     best_attempt,
     best_sample,

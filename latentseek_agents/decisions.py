@@ -1,5 +1,6 @@
 """When a search stops and which attempt it returns: plain functions, no graph."""
 
+import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,6 +12,8 @@ __all__ = [
     "accepts",
     "best_attempt",
     "best_sample",
+    "deadline_for",
+    "majority",
     "spent_budget",
     "stop_reason",
     "weighted_votes",
@@ -37,7 +40,7 @@ def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
 
 
 def best_sample(samples: Sequence[Attempt]) -> Attempt:
-    """The best of the attempts of one iteration, with the scores of all of them."""
+    """The best of the attempts of one iteration, by the order of :func:`best_attempt`."""
     return max(samples, key=_rank)
 
 
@@ -85,6 +88,16 @@ def weighted_votes(answers: Sequence[str | None], weights: Sequence[float]) -> l
     return votes
 
 
+def majority(answers: Sequence[str | None]) -> list[int]:
+    """How many answers equal each one; an answer that is missing has no votes.
+
+    Example:
+        >>> majority(["1/2", "3", "0.5", None])
+        [2, 1, 2, 0]
+    """
+    return [int(votes) for votes in weighted_votes(answers, [1] * len(answers))]
+
+
 def _rank(attempt: Attempt) -> tuple[bool, bool, float]:
     score = -1.0 if attempt.score is None else attempt.score
     return attempt.passed is True, attempt.passed is not None, score
@@ -129,3 +142,10 @@ def spent_budget(config: LatentSeekConfig, usage: Usage) -> Literal["seconds", "
     if config.max_total_tokens is not None and usage.tokens >= config.max_total_tokens:
         return "tokens"
     return None
+
+
+def deadline_for(config: LatentSeekConfig, usage: Usage) -> float | None:
+    """The ``time.monotonic()`` at which the budget of seconds is spent; None without such a budget."""
+    if config.max_seconds is None:
+        return None
+    return time.monotonic() + max(0.0, config.max_seconds - usage.seconds)

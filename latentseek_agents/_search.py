@@ -1,0 +1,95 @@
+"""What a search needs besides its state: the model, the judge and the settings."""
+
+from collections.abc import Callable, Sequence
+
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import accepts
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.errors import BackboneError, ConfigError, VerdictError
+from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Attempt, Usage, VerifierLike, ask, checked_verifier, judging_above
+
+
+class Search:
+    """What a search needs besides its state: the model, the judge and the settings.
+
+    Args:
+        backbone: The frozen policy.
+        verifier: The reward; by default the step checker.
+        config: Settings.
+        on_token: Called with each token id that the policy's layers write.
+        control_flow: Exceptions by which a verifier steers the program around the search, such as
+            LangGraph's interrupt: they pass through. Any other one counts as "cannot judge".
+
+    Raises:
+        BackboneError: ``backbone`` is no backbone.
+        ConfigError: ``config`` is no configuration, or ``verifier`` cannot be called as one.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        verifier: VerifierLike | None = None,
+        config: LatentSeekConfig | None = None,
+        *,
+        on_token: Callable[[int], None] | None = None,
+        control_flow: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        if config is not None and not isinstance(config, LatentSeekConfig):
+            raise ConfigError(
+                f"config must be a LatentSeekConfig, but is a {type(config).__name__}; "
+                "write LatentSeekConfig(learning_rate=0.03, ...)"
+            )
+        self.backbone = checked_backbone(backbone)
+        self.verifier = StepVerifier() if verifier is None else checked_verifier(verifier)
+        self.config = config or LatentSeekConfig()
+        self.on_token = on_token
+        self.control_flow = control_flow
+
+    def judge(
+        self, question: str, attempt: Attempt, reference: str | None, earlier: Sequence[Attempt] = ()
+    ) -> tuple[Attempt, Usage]:
+        """The attempt with its verdict, and what the verdict cost.
+
+        Args:
+            question: What was to be solved.
+            attempt: What to judge.
+            reference: The known answer, if there is one.
+            earlier: Attempts that a :class:`VerdictError` carries, besides this one.
+
+        Raises:
+            VerdictError: The verdict is outside its contract.
+        """
+        try:
+            with judging_above(self.config.reward_threshold):
+                verdict = ask(
+                    self.verifier,
+                    question,
+                    attempt.text,
+                    reference=reference,
+                    control_flow=self.control_flow,
+                )
+        except VerdictError as error:
+            error.attempts = [*(entry.to_dict() for entry in earlier), attempt.to_dict()]
+            raise
+        return attempt.judged(verdict, passed=accepts(verdict, self.config)), verdict.usage
+
+    def configured(self, config: LatentSeekConfig) -> "Search":
+        """The same search with other settings."""
+        return type(self)(
+            self.backbone, self.verifier, config, on_token=self.on_token, control_flow=self.control_flow
+        )
+
+
+def checked_backbone(backbone: object) -> Backbone:
+    """The backbone, if it is one.
+
+    Raises:
+        BackboneError: It is something else.
+    """
+    if not isinstance(backbone, Backbone):
+        raise BackboneError(
+            f"a search needs a Backbone, but got {type(backbone).__name__}; wrap a loaded model with "
+            "Backbone.from_model(model, tokenizer), or load one with Backbone.from_pretrained(name)"
+        )
+    return backbone

@@ -1,0 +1,219 @@
+"""START HERE: the search for an answer to one question, as a plain generator over plain state.
+
+::
+
+    question ─▶ draft ─▶ judge ─▶ decide ─┬─▶ the attempt to return
+                           ▲              │
+                           └── refine ◀───┘
+
+:func:`draft` writes a greedy chain of thought and takes hidden states of its tokens as latents. :func:`judge`
+asks the verifier, records the best attempt of the iteration and decides (``decisions.py``) whether the search
+ends. :func:`refine` moves the latents one step away from what scored badly and writes again. :func:`run` is
+the loop around the three.
+
+Each step is a function from the state to what it changes of the state: plain values, and latents as bytes.
+So a search can be stored after any step and resumed in another process. This module knows neither LangGraph
+nor LangChain: ``graphs/refine.py`` makes a node of each step; the Runnable, the chat model and the evaluation
+call :func:`run`. What an iteration means to the model is in ``engine/search.py``.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from latentseek_agents._search import Search
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import best_attempt, best_sample, deadline_for, stop_reason
+from latentseek_agents.engine import search as engine
+from latentseek_agents.engine.cancellation import raise_if_cancelled
+from latentseek_agents.errors import LatentSeekError
+from latentseek_agents.result import JudgedState, SearchState
+from latentseek_agents.tools.answers import extract_answer
+from latentseek_agents.verdict import Attempt, StopReason, Usage
+
+__all__ = ["Search", "SearchState", "draft", "judge", "refine", "run"]
+
+_log = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+"""One iteration in plain values, see :func:`~latentseek_agents.graphs.create_refine_graph`."""
+
+
+def run(
+    search: Search, state: SearchState, *, on_event: Callable[[Event], None] | None = None
+) -> Iterator[SearchState]:
+    """Judge and refine until the search ends.
+
+    Args:
+        search: The model, the judge and the settings.
+        state: From :func:`draft`, or a state that this generator has yielded: the search goes on behind it.
+        on_event: Called with each iteration as it is judged.
+
+    Yields:
+        The state after each verification; the last one has a ``stop_reason``.
+
+    Example:
+        >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
+        >>> config = LatentSeekConfig(max_new_tokens=8, fraction=0.5)
+        >>> search = Search(tiny_backbone(), ScriptedVerifier([-1, 0]), config)
+        >>> [state["stop_reason"] for state in run(search, draft(search, "What is 2 + 2?"))]
+        [None, 'passed']
+    """
+    if state["iterations"]:
+        state = {**state, **refine(search, state)}
+    while True:
+        raise_if_cancelled()
+        update, event = judge(search, state)
+        state = {**state, **update}
+        if event is not None and on_event is not None:
+            on_event(event)
+        yield state
+        if state["stop_reason"] is not None:
+            return
+        state = {**state, **refine(search, state)}
+
+
+def draft(search: Search, question: str, reference: str | None = None) -> SearchState:
+    """Write the draft: the state of a new search, without anything that an earlier question left.
+
+    Raises:
+        InputError: The question is empty or leaves no room in the context window.
+    """
+    step = engine.draft(
+        search.backbone,
+        question,
+        search.config,
+        deadline=deadline_for(search.config, Usage()),
+        on_token=search.on_token,
+    )
+    return {
+        "question": question,
+        "reference": reference,
+        "answer": None,
+        "text": "",
+        "score": None,
+        "passed": None,
+        "reason": "",
+        "stop_reason": None,
+        "iterations": [],
+        **_written(step, Usage()),
+    }
+
+
+def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[SearchState, Event | None]:
+    """Judge the attempts of this iteration, record the best of them, and decide whether to go on.
+
+    Args:
+        search: The model, the judge and the settings.
+        state: After :func:`draft` or :func:`refine`.
+        last: Why the caller has no room for another iteration, if it has none: the search ends, and the
+            log says why.
+
+    Returns:
+        The update; and the iteration as an event, None if the clock cut it short.
+    """
+    config = search.config
+    usage = Usage.from_dict(state["usage"])
+    history = _attempts(state["iterations"])
+    samples = _attempts(state["samples"])
+    if history and any(sample.finish_reason == "seconds" for sample in samples):
+        # Cut short by the deadline: half a solution is no attempt.
+        return _so_far(history, config, "seconds"), None
+    for index, sample in enumerate(samples):
+        if sample.score is None:  # an attempt that was taken over has its verdict
+            earlier = [*history, *samples[:index]]
+            samples[index], cost = search.judge(state["question"], sample, state.get("reference"), earlier)
+            usage += cost
+    entry = best_sample(samples)
+    if len(samples) > 1:
+        entry = replace(entry, sample_scores=[sample.score for sample in samples])
+        if history:
+            before = history[-1].latent_token_ids
+            entry = replace(entry, changed=engine.token_differences(before, entry.latent_token_ids))
+    history.append(entry)
+    movable = any(sample.latent_token_ids for sample in samples)
+    reason = stop_reason(samples, config, usage, movable=movable)
+    if reason == "iterations" and not movable and config.max_iterations:
+        _log.warning(
+            "nothing to refine: fraction=%s of a draft of %d tokens is less than one latent; raise it",
+            config.fraction,
+            len(entry.token_ids),
+        )
+    if reason is None and last:
+        _log.warning("iteration %d of %d is the last: %s", entry.iteration, config.max_iterations, last)
+        reason = "iterations"
+    update = _so_far(history, config, reason)
+    update |= {
+        "samples": [sample.to_dict() for sample in samples],
+        "iterations": [attempt.to_dict() for attempt in history],
+        "usage": usage.to_dict(),
+    }
+    return update, _event(search, entry, reason, usage)
+
+
+def refine(search: Search, state: SearchState) -> SearchState:
+    """Move the latents once and write again.
+
+    Raises:
+        LatentSeekError: The step failed; the error carries the attempts so far.
+    """
+    usage = Usage.from_dict(state["usage"])
+    try:
+        step = engine.refine(
+            search.backbone,
+            state["question"],
+            search.config,
+            search=state["latents"],
+            samples=_attempts(state["samples"]),
+            history=_attempts(state["iterations"]),
+            deadline=deadline_for(search.config, usage),
+            on_token=search.on_token,
+        )
+    except LatentSeekError as error:
+        error.attempts = list(state["iterations"])
+        raise
+    return _written(step, usage)
+
+
+def _written(step: engine.Round, usage: Usage) -> SearchState:
+    """What a draft or a refinement changes of the state."""
+    attempts = [
+        replace(attempt, answer=extract_answer(attempt.text)) if attempt.score is None else attempt
+        for attempt in step.attempts
+    ]
+    return {
+        "samples": [attempt.to_dict() for attempt in attempts],
+        "latents": step.search,
+        "usage": (usage + step.usage).to_dict(),
+    }
+
+
+def _so_far(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopReason | None) -> SearchState:
+    """The attempt to return if the search ends here; and, if it does, the end."""
+    chosen = best_attempt(history, config.keep)
+    update = cast("SearchState", chosen.outcome())
+    update |= {"chosen": history.index(chosen), "stop_reason": reason}
+    if reason is not None:
+        # A finished thread should not keep megabytes of latents, and the thread's next question must not be
+        # compared with this one's reference.
+        update |= {"latents": b"", "reference": None}
+    return update
+
+
+def _event(search: Search, attempt: Attempt, reason: StopReason | None, usage: Usage) -> Event:
+    shown = ("iteration", "score", "passed", "reason", "answer", "text", "finish_reason", "changed")
+    return {
+        "type": "latentseek_iteration",
+        "max_iterations": search.config.max_iterations,
+        **{name: attempt[name] for name in shown},
+        "latents": [
+            search.backbone.decode([token], skip_special_tokens=False) for token in attempt.latent_token_ids
+        ],
+        "stop_reason": reason,
+        "seconds": usage.seconds,
+    }
+
+
+def _attempts(entries: Iterable[dict[str, Any]]) -> list[Attempt]:
+    return [Attempt.from_dict(entry) for entry in entries]
