@@ -32,7 +32,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "MATH_TOOLS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Looked up on first use: LangChain's tools take half a second to import, and the search needs none of them.
+    # Looked up on first use: LangChain's tools take half a second to import, and a search needs none.
     from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 
     return MATH_TOOLS
