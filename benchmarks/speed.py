@@ -197,7 +197,7 @@ def measure_self_reward(backbone: Backbone, questions: list[str], max_new_tokens
         [DecodeRequest(prompt_ids=prompt, max_new_tokens=max_new_tokens, end_token_ids=ours.eos_token_ids)],
     )
     solution = ours.decode(written.token_ids)
-    names = list(SelfReward(ours).prompts)
+    names = list(SelfReward(ours).weights)
     never = frozenset[int]()  # no end token: every check writes the same number of tokens
     ratios = []
     for _ in range(2):

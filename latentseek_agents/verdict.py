@@ -42,6 +42,20 @@ _threshold = ContextVar("latentseek_reward_threshold", default=DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True, slots=True)
+class _Plain:
+    """A value that has a form of plain values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Costs of a run, the policy's and the verifier's kept apart.
 
@@ -109,7 +123,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(_Plain):
     """One part of a verdict.
 
     Args:
@@ -129,18 +143,9 @@ class Check:
     refuted: bool = False
     blocks: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_dict`."""
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(_Plain):
     """What a verifier says about one solution.
 
     Args:
@@ -202,21 +207,11 @@ class Verdict:
         """Whether one of the checks keeps the solution from passing, whatever its score."""
         return any(check.blocks for check in self.checks)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values, nested."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_dict`."""
-        return cls(
-            score=values["score"],
-            passed=values["passed"],
-            reason=values["reason"],
-            checks=[Check.from_dict(check) for check in values["checks"]],
-            usage=Usage.from_dict(values["usage"]),
-            raised=values["raised"],
-        )
+        checks = [Check.from_dict(check) for check in values["checks"]]
+        return cls(**{**values, "checks": checks, "usage": Usage.from_dict(values["usage"])})
 
 
 @runtime_checkable
@@ -358,7 +353,7 @@ def judging_above(threshold: float) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(_Plain):
     """One solution the policy wrote, with its verdict once it has one.
 
     Reads like the plain dict it is in a graph's state, too: ``attempt["text"]``.
@@ -411,12 +406,3 @@ class Attempt:
     def outcome(self) -> dict[str, Any]:
         """What a search that returns this attempt shows of it."""
         return {name: self[name] for name in ("answer", "text", "score", "passed", "reason")}
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_dict`."""
-        return cls(**values)

@@ -4,12 +4,20 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.steps import StepVerifier
-from latentseek_agents.verdict import Check, Usage, Verdict, VerifierLike, ask, reward_threshold
+from latentseek_agents.verdict import (
+    Check,
+    Usage,
+    Verdict,
+    VerifierLike,
+    ask,
+    checked_verifier,
+    reward_threshold,
+)
 
 __all__ = ["Combined", "Final"]
 
@@ -198,7 +206,7 @@ def _joint_verdict(parts: Sequence[_Part]) -> Verdict:
     score = min(0.0, max(-1.0, total / (accepted + refused)))
     blocking = [part for part in parts if part.verdict.blocked]
     passed = score > threshold and accepted > refused and not blocking
-    refusing = blocking if blocking else [part for part in judges if not part.verdict.passed]
+    refusing = blocking or [part for part in judges if not part.verdict.passed]
     if refusing:
         reason = ("accepted, though " if passed else "") + "; ".join(part.reason for part in refusing)
     elif passed:
@@ -230,18 +238,13 @@ def _langgraph_control_flow() -> tuple[type[BaseException], ...]:
     return () if kind is None else (kind,)
 
 
-def _listed(verifiers: Sequence[VerifierLike | Iterable[VerifierLike]]) -> list[VerifierLike]:
-    given = list(verifiers)
-    if len(given) == 1 and not callable(given[0]) and isinstance(given[0], Iterable):
-        given = list(given[0])
-    if not given:
+def _listed(verifiers: Sequence[Any]) -> list[VerifierLike]:
+    """The verifiers, given one by one or as one sequence."""
+    if len(verifiers) == 1 and not callable(verifiers[0]) and isinstance(verifiers[0], Iterable):
+        verifiers = list(verifiers[0])
+    if not verifiers:
         raise ConfigError("there is no verifier to combine; give at least one")
-    listed: list[VerifierLike] = []
-    for verifier in given:
-        if not callable(verifier):
-            raise ConfigError(f"a verifier must be callable, but this is a {type(verifier).__name__}")
-        listed.append(verifier)
-    return listed
+    return [checked_verifier(verifier) for verifier in verifiers]
 
 
 def _names(verifiers: Sequence[VerifierLike]) -> list[str]:

@@ -1,11 +1,14 @@
 """The verifier that knows the answer: the paper's perfect reward."""
 
+from dataclasses import dataclass
+
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.verdict import Check, Verdict
 
 __all__ = ["GroundTruth"]
 
 
+@dataclass(frozen=True)
 class GroundTruth:
     r"""Score a solution against the known answer: 0 if it is right, -1 if not (the paper's PSRM).
 
@@ -22,11 +25,7 @@ class GroundTruth:
         -1.0
     """
 
-    def __init__(self, reference: str | None = None) -> None:
-        self.reference = reference
-
-    def __repr__(self) -> str:
-        return f"GroundTruth(reference={self.reference!r})"
+    reference: str | None = None
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution``; ``reference`` is the right answer, alone or at the end of a GSM8K solution."""

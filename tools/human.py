@@ -68,68 +68,18 @@ class HumanVerifier:
             "answer": extract_answer(solution),
             "reference": reference,
         }
-        value = _asked(payload)
+        value = _answer_to(payload)
         while True:
             try:
-                return self._verdict(value)
+                return _as_verdict(value)
             except VerdictError as error:
                 # LangGraph keeps what a node was resumed with. Only by asking once more can a node that
-                # refused one value be resumed with another; for now nobody has given one.
-                value = _asked(payload, instead=error)
-
-    def _verdict(self, value: object) -> Verdict:
-        if isinstance(value, bool):
-            return _verdict(passed=value)
-        if isinstance(value, Real):
-            return self._scored(value, "")
-        if isinstance(value, str):
-            return _verdict(passed=False, reason=_refusal(value))
-        if isinstance(value, Mapping):
-            return self._detailed(value)
-        raise VerdictError(f"a person's verdict must be {_ALLOWED}, but is {value!r}")
-
-    def _scored(self, score: Any, reason: str) -> Verdict:
-        if not -1 <= score <= 0:
-            raise VerdictError(
-                f"a person's score must lie in [-1, 0], where 0 is flawless, but is {score!r}; "
-                "to accept or refuse, resume with True or False"
-            )
-        return _verdict(passed=bool(score > reward_threshold()), score=float(score), reason=reason)
-
-    def _detailed(self, value: Mapping[Any, Any]) -> Verdict:
-        unknown = sorted(str(key) for key in value if key not in ("passed", "score", "reason"))
-        if unknown:
-            raise VerdictError(
-                f"a person's verdict must be {_ALLOWED}, but has the keys {', '.join(unknown)} as well"
-            )
-        reason, score = value.get("reason") or "", value.get("score")
-        if not isinstance(reason, str):
-            raise VerdictError(f"the reason of a person's verdict must be a string, but is {reason!r}")
-        if score is not None and (isinstance(score, bool) or not isinstance(score, Real)):
-            raise VerdictError(f"the score of a person's verdict must be a number, but is {score!r}")
-        if "passed" not in value:
-            if score is None:
-                raise VerdictError(f'a person\'s verdict needs "passed" or "score", but is {dict(value)!r}')
-            return self._scored(score, reason)
-        passed = value["passed"]
-        if passed is not None and not isinstance(passed, bool):
-            raise VerdictError(f"passed must be True, False or None in a person's verdict, but is {passed!r}")
-        if score is None:
-            return _verdict(passed=passed, reason=reason)
-        score = self._scored(score, reason).score
-        if passed and score <= reward_threshold() and score < 0:
-            raise VerdictError(
-                f"a person accepted the solution with the score {score:g}, but what is accepted needs one "
-                f"above {reward_threshold():g}; leave out the score, or give a higher one"
-            )
-        # Or a search that keeps its best attempt would prefer it to others that were refused.
-        return _verdict(
-            passed=passed, score=score if passed else min(score, reward_threshold()), reason=reason
-        )
+                # refused one value be resumed with another; for now there is none.
+                value = _answer_to(payload, instead=error)
 
 
-def _asked(payload: dict[str, Any], *, instead: VerdictError | None = None) -> Any:
-    """What a person says of the payload; if nobody has yet, stop the graph, or raise ``instead``."""
+def _answer_to(payload: dict[str, Any], *, instead: VerdictError | None = None) -> Any:
+    """A person's answer; if there is none yet, stop the graph, or raise ``instead``."""
     from langgraph.errors import GraphInterrupt
     from langgraph.types import interrupt
 
@@ -162,6 +112,18 @@ def _nothing_is_kept() -> bool:
         return False
 
 
+def _as_verdict(answer: object) -> Verdict:
+    if isinstance(answer, bool):
+        return _checked_verdict({"passed": answer})
+    if isinstance(answer, Real):
+        return _checked_verdict({"score": answer})
+    if isinstance(answer, str):
+        return _checked_verdict({"passed": False, "reason": _refusal(answer)})
+    if isinstance(answer, Mapping):
+        return _checked_verdict(answer)
+    raise VerdictError(f"a person's verdict must be {_ALLOWED}, but is {answer!r}")
+
+
 def _refusal(text: str) -> str:
     reason = text.strip()
     if not reason or reason.strip(".!").lower() in _ACCEPTANCES:
@@ -172,10 +134,42 @@ def _refusal(text: str) -> str:
     return reason
 
 
-def _verdict(*, passed: bool | None, score: float | None = None, reason: str = "") -> Verdict:
-    if not reason:
-        said = "cannot judge it" if passed is None else "accepted it" if passed else "refused it"
-        reason = f"a person {said}"
+def _checked_verdict(answer: Mapping[Any, Any]) -> Verdict:
+    unknown = sorted(str(key) for key in answer if key not in ("passed", "score", "reason"))
+    if unknown:
+        raise VerdictError(
+            f"a person's verdict must be {_ALLOWED}, but has the keys {', '.join(unknown)} as well"
+        )
+    reason, threshold = answer.get("reason") or "", reward_threshold()
+    score: Any = answer.get("score")
+    if not isinstance(reason, str):
+        raise VerdictError(f"the reason of a person's verdict must be a string, but is {reason!r}")
+    is_number = isinstance(score, Real) and not isinstance(score, bool)
+    if score is not None and not is_number:
+        raise VerdictError(f"the score of a person's verdict must be a number, but is {score!r}")
+    if is_number and not -1 <= score <= 0:
+        raise VerdictError(
+            f"a person's score must lie in [-1, 0], where 0 is flawless, but is {score!r}; "
+            "to accept or refuse, resume with True or False"
+        )
+    if "passed" in answer:
+        passed = answer["passed"]
+    elif score is not None:
+        passed = bool(score > threshold)
+    else:
+        raise VerdictError(f'a person\'s verdict needs "passed" or "score", but is {dict(answer)!r}')
+    if passed is not None and not isinstance(passed, bool):
+        raise VerdictError(f"passed must be True, False or None in a person's verdict, but is {passed!r}")
     if score is None:
         score = 0.0 if passed else -1.0
+    elif not passed:
+        # Or a search that keeps its best attempt would prefer it to others that were refused.
+        score = min(score, threshold)
+    elif score <= threshold and score < 0:
+        raise VerdictError(
+            f"a person accepted the solution with the score {score:g}, but what is accepted needs one "
+            f"above {threshold:g}; leave out the score, or give a higher one"
+        )
+    outcome = {None: "cannot judge", True: "accepted", False: "refused"}[passed]
+    reason = reason or f"a person {outcome} it"
     return Verdict(score, passed, reason, [Check("human", passed, 1.0, reason)])

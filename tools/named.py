@@ -1,21 +1,21 @@
 """Verifiers by name, for the command line and the server."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
-
-if TYPE_CHECKING:
-    from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.tools._self_reward.prompts import Mode
-    from latentseek_agents.verdict import Verifier
+from latentseek_agents.tools.combined import Combined
+from latentseek_agents.tools.ground_truth import GroundTruth
+from latentseek_agents.tools.self_reward import Mode, SelfReward
+from latentseek_agents.tools.steps import StepVerifier
+from latentseek_agents.verdict import Verifier
 
 __all__ = ["VERIFIERS", "named_verifier", "verifier_names"]
 
 VERIFIERS = ("steps", "self", "self_logprob", "truth")
 """``self_logprob`` asks the model for probabilities of its verdicts, ``self`` for reasons and verdicts."""
 
-_MODES: "Mapping[str, Mode]" = {"self": "generate", "self_logprob": "logprob"}
+_MODES: Mapping[str, Mode] = {"self": "generate", "self_logprob": "logprob"}
 
 
 def verifier_names(value: str, *, setting: str) -> tuple[str, ...]:
@@ -42,19 +42,15 @@ def verifier_names(value: str, *, setting: str) -> tuple[str, ...]:
     return names
 
 
-def named_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
+def named_verifier(names: Sequence[str], backbone: Backbone) -> Verifier:
     """The verifiers of these names, combined if there are several.
 
     Args:
         names: Of :data:`VERIFIERS`.
         backbone: The model that judges, if one does.
     """
-    from latentseek_agents.tools.combined import Combined
-    from latentseek_agents.tools.ground_truth import GroundTruth
-    from latentseek_agents.tools.self_reward import SelfReward
-    from latentseek_agents.tools.steps import StepVerifier
 
-    def named(name: str) -> "Verifier":
+    def named(name: str) -> Verifier:
         if name == "steps":
             return StepVerifier()
         return SelfReward(backbone, mode=_MODES[name]) if name in _MODES else GroundTruth()

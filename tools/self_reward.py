@@ -3,34 +3,32 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.tools._self_reward.opinions import (
+from latentseek_agents.tools._self_reward import (
+    STATEMENTS,
+    Mode,
     Opinion,
+    Quoter,
     VerdictLine,
-    format_opinion,
+    review_prompts,
     shared_start,
     spoken_opinion,
 )
-from latentseek_agents.tools._self_reward.prompts import NEED_ALL, STATEMENTS, Mode, Quoter, review_prompts
-from latentseek_agents.tools._self_reward.replies import FormatRule, checked_format_rule
 from latentseek_agents.verdict import Check, Usage, Verdict, reward_threshold
 
-__all__ = ["SelfReward"]
-
-_T = TypeVar("_T")
+__all__ = ["Mode", "SelfReward"]
 
 _WEIGHTS: Mapping[str, float] = {
     "calculation": 2.0,
     "answer": 1.0,
     "completeness": 2.0,
     "understanding": 1.0,
-    "format": 2.0,
 }
-_CUT = "not asked: the solution is too long for the context window, and the model read only its two ends"
+# The share, by weight, of the checks that must have judged: four fifths, less a rounding error.
+_LEAST_JUDGED = 0.8 * (1 - 1e-9)
 
 
 class SelfReward:
@@ -45,8 +43,10 @@ class SelfReward:
     ``answer``        1      the final answer is right
     ``completeness``  2      no step is missing and all that is asked is answered
     ``understanding`` 1      the question was understood
-    ``format``        2      (not the model: only with ``format_rule``) the format is kept
     ================= ====== ===============================================================
+
+    The paper's fifth check, of the format, takes no model: combine this verifier with a function that returns
+    0 or -1, as in ``Combined(boxed, SelfReward(backbone), weights=[2, 6])``.
 
     **Score**: minus the share, by weight, of failed checks among those that judged; so in [-1, 0]. In mode
     ``"logprob"`` a check fails by degrees, by the probability of FALSE. If too little judged (below), what
@@ -55,8 +55,7 @@ class SelfReward:
     **Passed**, the first that applies:
 
     1. False if ``answer`` failed, whatever the others say.
-    2. None if the checks of the model that judged weigh less than ``min_judged`` of all of them. A kept
-       format is no judgement.
+    2. None if the checks that judged weigh less than four fifths of all of them.
     3. False if the score is not above the threshold of the search.
     4. None if ``answer`` was asked and did not judge.
     5. True.
@@ -79,10 +78,6 @@ class SelfReward:
             short forward pass per check; cheaper, and graded.
         max_new_tokens: Most tokens of a reply in mode ``"generate"``.
         weights: Weights that differ from the table, each at least 0. A check of weight 0 is not asked.
-        format_rule: ``"boxed"``, ``"json"`` (an object with a ``"final answer"``) or a compiled pattern that
-            must be found in the solution.
-        prompts: Statements in other words, by the names in the table.
-        min_judged: Least share, by weight, of the model's checks that must have judged; in (0, 1].
         max_seconds: Time for one call; replies that are not finished by then are no votes. None: as long as
             the tokens take.
 
@@ -106,28 +101,22 @@ class SelfReward:
         mode: Mode = "generate",
         max_new_tokens: int = 256,
         weights: Mapping[str, float] | None = None,
-        format_rule: FormatRule | None = None,
-        prompts: Mapping[str, str] | None = None,
-        min_judged: float = 0.8,
         max_seconds: float | None = None,
     ) -> None:
         if mode not in ("generate", "logprob"):
             raise ConfigError(f"mode={mode!r} is unknown; use 'generate' or 'logprob'")
         if max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens={max_new_tokens}: it must be at least 1")
-        if not 0 < min_judged <= 1:
-            raise ConfigError(f"min_judged={min_judged}: it must lie in (0, 1]")
         if max_seconds is not None and not max_seconds > 0:
             raise ConfigError(f"max_seconds={max_seconds}: it must be above 0, or None")
         self.backbone = backbone
         self.mode = mode
         self.max_new_tokens = max_new_tokens
-        self.weights = _merged("weights", _WEIGHTS, weights)
-        self.format_rule = checked_format_rule(format_rule)
-        self.prompts = _merged("prompts", STATEMENTS, prompts)
-        self.min_judged = min_judged
+        self.weights = {**_WEIGHTS, **(weights or {})}
         self.max_seconds = max_seconds
         for name, weight in self.weights.items():
+            if name not in _WEIGHTS:
+                raise ConfigError(f"weights: {name!r} is unknown; the names are {', '.join(_WEIGHTS)}")
             if not (math.isfinite(weight) and weight >= 0):
                 raise ConfigError(f"weights[{name!r}]={weight}: it must be a finite number, at least 0")
         self._names = [name for name in STATEMENTS if self.weights[name] > 0]
@@ -137,110 +126,93 @@ class SelfReward:
         self._verdict_line = VerdictLine.of(backbone) if mode == "logprob" else None
 
     def __repr__(self) -> str:
-        rule = f", format_rule={self.format_rule!r}" if self.format_rule is not None else ""
-        return f"SelfReward({self.backbone.name!r}, mode={self.mode!r}{rule})"
+        return f"SelfReward({self.backbone.name!r}, mode={self.mode!r})"
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution``; ``reference`` is not looked at."""
         began = time.monotonic()
         if not solution.strip():
             return Verdict(-1.0, passed=False, reason="the solution is empty")
-        opinions, usage = self._ask(question, solution, began)
-        if self.format_rule is not None and self.weights["format"] > 0:
-            opinions.append(format_opinion(solution, self.format_rule))
+        opinions, usage = self._review(question, solution, began)
         usage += Usage(verifier_seconds=time.monotonic() - began)
         return self._verdict(opinions, usage)
 
-    def _ask(self, question: str, solution: str, began: float) -> tuple[list[Opinion], Usage]:
+    def _review(self, question: str, solution: str, began: float) -> tuple[list[Opinion], Usage]:
+        """The opinions of all checks, in their order, and their cost."""
         line = self._verdict_line
         forced = line.head if line else []
         window = self.backbone.context_window
         reply_room = 1 if line else min(self.max_new_tokens, window // 4)
-        review = review_prompts(
-            self.backbone.encode_prompt,
+        prompts, gap = review_prompts(
+            self.backbone,
             self._quoter,
             question,
             solution,
-            [self.prompts[name] for name in self._names],
+            self._names,
             self.mode,
             window - len(forced) - reply_room,
         )
-        if isinstance(review, str):
-            return [Opinion(name, None, review) for name in self._names], Usage()
-        asked = [name for name in self._names if review.whole or name not in NEED_ALL]
-        prompts = [p for name, p in zip(self._names, review.prompts, strict=True) if name in asked]
-        if not asked:
-            return self._complete([]), Usage()
-        shared = shared_start(prompts)
+        opinions = {name: Opinion(name, None, gap) for name in self._names}
+        if not prompts:
+            return list(opinions.values()), Usage()
+        # The decoder reads the beginning that they share once.
+        shared = shared_start(list(prompts.values()))
         requests = [
             DecodeRequest(
-                prompt_ids=prompt[:shared],
-                forced_ids=[*prompt[shared:], *forced],
+                prompt_ids=ids[:shared],
+                forced_ids=[*ids[shared:], *forced],
                 max_new_tokens=reply_room,
                 end_token_ids=self.backbone.eos_token_ids,
                 deadline=None if self.max_seconds is None else began + self.max_seconds,
             )
-            for prompt in prompts
+            for ids in prompts.values()
         ]
         completions = decode(self.backbone, requests)
-        opinions = [
-            line.opinion(self.backbone, name, completion)
-            if line
-            else spoken_opinion(self.backbone, name, completion, len(request.forced_ids))
-            for name, request, completion in zip(asked, requests, completions, strict=True)
-        ]
+        for name, request, completion in zip(prompts, requests, completions, strict=True):
+            if line:
+                opinions[name] = line.opinion(self.backbone, name, completion)
+            else:
+                reply = self.backbone.decode(completion.token_ids[len(request.forced_ids) :])
+                opinions[name] = spoken_opinion(name, reply, completion.finish_reason)
         usage = Usage(
             verifier_tokens=sum(completion.new_tokens for completion in completions),
             verifier_forward_passes=sum(completion.forward_passes for completion in completions),
             verifier_computed_tokens=sum(completion.computed_tokens for completion in completions),
         )
-        return self._complete(opinions), usage
-
-    def _complete(self, opinions: Sequence[Opinion]) -> list[Opinion]:
-        """The opinions, and for each check that was not asked that it cannot judge a part of a solution."""
-        given = {opinion.name: opinion for opinion in opinions}
-        return [given.get(name) or Opinion(name, None, _CUT) for name in self._names]
+        return list(opinions.values()), usage
 
     def _verdict(self, opinions: Sequence[Opinion], usage: Usage) -> Verdict:
-        weights = self.weights
         threshold = reward_threshold()
-        asked = sum(weights[name] for name in self._names)
-        judged = sum(weights[o.name] for o in opinions if o.truth is not None and o.name in self._names)
-        # Written so that a rounding error cannot turn an exact share into one just below it.
-        unjudged = judged == 0 or judged < self.min_judged * asked * (1 - 1e-9)
-        answer = next((o for o in opinions if o.name == "answer"), None)
-        answer_wrong = answer is not None and answer.passed is False
-        lost, total = self._lost(opinions, silent_too=unjudged)
-        passed: bool | None
-        if answer_wrong or not (unjudged or -lost / total > threshold):
+        judged = [opinion for opinion in opinions if opinion.truth is not None]
+        unjudged = self._weight(judged) < _LEAST_JUDGED * self._weight(opinions)
+        answer = next((opinion for opinion in opinions if opinion.name == "answer"), None)
+        score = self._score(opinions if unjudged else judged)
+        passed: bool | None = True
+        if answer is not None and answer.passed is False:
             passed = False
-        elif unjudged or (answer is not None and answer.passed is None):
+        elif unjudged:
             passed = None
-            lost, total = self._lost(opinions, silent_too=True)
-        else:
-            passed = True
-        score = max(-1.0, -lost / total) if lost else 0.0
-        failed = "; ".join(f"{o.name} ({o.reason})" for o in opinions if o.passed is False)
+        elif score <= threshold:
+            passed = False
+        elif answer is not None and answer.passed is None:
+            passed, score = None, self._score(opinions)
+        failed = "; ".join(f"{opinion.name} ({opinion.reason})" for opinion in judged if not opinion.passed)
         if passed is None:
-            silent = [o for o in opinions if o.truth is None]
-            reason = "cannot judge: " + "; ".join(f"{o.name}: {o.reason}" for o in silent)
+            silent = [opinion for opinion in opinions if opinion.truth is None]
+            reason = "cannot judge: " + "; ".join(f"{opinion.name}: {opinion.reason}" for opinion in silent)
         elif failed:
             reason = f"the model {'accepts, though not' if passed else 'refuses'} {failed}"
         elif passed:
             reason = "the model accepts all that it judged"
         else:
             reason = f"the model is not sure enough: score {score:.2f}, accepted above {threshold:g}"
-        checks = [Check(o.name, o.passed, weights[o.name], o.reason) for o in opinions]
+        checks = [Check(o.name, o.passed, self.weights[o.name], o.reason) for o in opinions]
         return Verdict(score, passed, reason, checks, usage)
 
-    def _lost(self, opinions: Sequence[Opinion], *, silent_too: bool) -> tuple[float, float]:
-        """The weight that was lost and that of all; what did not judge counts as lost, or not at all."""
-        counted = [(self.weights[o.name], o.truth) for o in opinions if silent_too or o.truth is not None]
-        return sum(w * (1 - (truth or 0.0)) for w, truth in counted), sum(w for w, _ in counted)
+    def _weight(self, opinions: Sequence[Opinion]) -> float:
+        return sum(self.weights[opinion.name] for opinion in opinions)
 
-
-def _merged(setting: str, defaults: Mapping[str, _T], changes: Mapping[str, _T] | None) -> dict[str, _T]:
-    unknown = [name for name in changes or {} if name not in defaults]
-    if unknown:
-        raise ConfigError(f"{setting}: {unknown[0]!r} is unknown; the names are {', '.join(defaults)}")
-    return {**defaults, **(changes or {})}
+    def _score(self, opinions: Sequence[Opinion]) -> float:
+        """Minus the share, by weight, of what failed; what did not judge counts as failed."""
+        lost = sum(self.weights[opinion.name] * (1 - (opinion.truth or 0.0)) for opinion in opinions)
+        return 0.0 - min(1.0, lost / self._weight(opinions))

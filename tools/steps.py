@@ -70,7 +70,8 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
 _REFUTED_SPAN = 0.05
 _BLOCKED_SPAN = 0.45 * (1 + DEFAULT_THRESHOLD)
 _LOOSE_SPAN = 0.95 * (1 + DEFAULT_THRESHOLD)
-_REQUIRED = ("linked", "grounded", "coverage")
+# What a passing solution must have: three quarters of the question's numbers used, and all of it linked.
+_REQUIRED = {"linked": 1.0, "grounded": 1.0, "coverage": 0.75}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +226,9 @@ class StepVerifier:
 
     Args:
         weights: Share of each structure signal; missing ones count 0.
-        minimum_coverage: Share of the question's numbers that a passing solution uses.
 
     Raises:
-        ConfigError: A weight is unknown or negative, or a number is out of range.
+        ConfigError: A weight is unknown or negative.
 
     Example:
         >>> verdict = StepVerifier()("What is 12 * 3 + 4?", "12 * 3 = 36, 36 + 4 = 40. The answer is 40.")
@@ -238,12 +238,7 @@ class StepVerifier:
         'refuted: 12 * 3 = 35 (36 is not 35)'
     """
 
-    def __init__(
-        self,
-        *,
-        weights: Mapping[str, float] = DEFAULT_WEIGHTS,
-        minimum_coverage: float = 0.75,
-    ) -> None:
+    def __init__(self, *, weights: Mapping[str, float] = DEFAULT_WEIGHTS) -> None:
         unknown = sorted(set(weights) - set(DEFAULT_WEIGHTS))
         if unknown:
             raise ConfigError(
@@ -251,13 +246,10 @@ class StepVerifier:
             )
         if any(not 0 <= weight < float("inf") for weight in weights.values()) or not sum(weights.values()):
             raise ConfigError(f"weights must be at least 0 and not all 0, but are {dict(weights)}")
-        if not 0 <= minimum_coverage <= 1:
-            raise ConfigError(f"minimum_coverage must lie in [0, 1], but is {minimum_coverage}")
         self.weights = dict(weights)
-        self.minimum_coverage = minimum_coverage
 
     def __repr__(self) -> str:
-        return f"StepVerifier(minimum_coverage={self.minimum_coverage})"
+        return "StepVerifier()"
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution`` to ``question``; ``reference`` is not looked at."""
@@ -284,7 +276,7 @@ class StepVerifier:
         if report.blocks:
             score, reason = -1 + _BLOCKED_SPAN * quality, report.blocks[0].reason
             return Verdict(score, passed=False, reason=reason, checks=checks)
-        obstacle = self._obstacle(report)
+        obstacle = _obstacle(report)
         sound = not obstacle and quality - 1 > DEFAULT_THRESHOLD
         score = quality - 1 if sound else -1 + _LOOSE_SPAN * quality
         passed = score > reward_threshold()
@@ -307,30 +299,12 @@ class StepVerifier:
         return [
             Check(
                 signal.name,
-                passed=self._decides(signal),
+                passed=_decides(signal),
                 weight=self.weights.get(signal.name, 0.0),
                 reason=signal.reason,
             )
             for signal in report.signals
         ]
-
-    def _decides(self, signal: Signal) -> bool | None:
-        if signal.value is None:
-            return None
-        if signal.value >= self._needed(signal.name):
-            return True
-        return False if signal.name in _REQUIRED else None
-
-    def _needed(self, name: str) -> float:
-        return {"coverage": self.minimum_coverage, "arithmetic": 0.4}.get(name, 1.0)
-
-    def _obstacle(self, report: StepReport) -> str:
-        """Which link from the question's numbers to the answer is missing; "" if none is."""
-        for signal in report.signals:
-            reached = signal.value is not None and signal.value >= self._needed(signal.name)
-            if signal.name in _REQUIRED and not reached:
-                return signal.reason
-        return ""
 
     def _weakest(self, report: StepReport) -> str:
         """Why the score is no better: the reason of the signal that costs most."""
@@ -339,3 +313,17 @@ class StepVerifier:
             return 0.0 if signal.value is None else self.weights.get(signal.name, 0.0) * (1 - signal.value)
 
         return max(report.signals, key=cost).reason
+
+
+def _decides(signal: Signal) -> bool | None:
+    if signal.value is None:
+        return None
+    if signal.value >= _REQUIRED.get(signal.name, 0.4 if signal.name == "arithmetic" else 1.0):
+        return True
+    return False if signal.name in _REQUIRED else None
+
+
+def _obstacle(report: StepReport) -> str:
+    """Which link from the question's numbers to the answer is missing; "" if none is."""
+    missing = (s.reason for s in report.signals if s.name in _REQUIRED and not _decides(s))
+    return next(missing, "")

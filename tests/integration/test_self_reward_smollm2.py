@@ -10,11 +10,10 @@ SOLUTION = r"Each box holds 24 pens, so 3 boxes hold 3 * 24 = 72 pens. The answe
 
 
 def test_logprob_judges(smollm2: Backbone):
-    verifier = SelfReward(smollm2, mode="logprob", format_rule="boxed")
+    verifier = SelfReward(smollm2, mode="logprob")
     verdict = verifier(QUESTION, SOLUTION)
     assert verdict.passed is not None
     assert -1 < verdict.score < 0
-    assert [check.passed for check in verdict.checks][-1] is True
     assert verdict.usage.verifier_forward_passes == 5
     again = verifier(QUESTION, SOLUTION)
     assert (again.score, again.checks) == (verdict.score, verdict.checks)

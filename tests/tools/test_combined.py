@@ -287,7 +287,7 @@ class _Model(SelfReward):
 def test_table_of_step_checks_and_self_reward(
     monkeypatch: pytest.MonkeyPatch, solution: str, opinion: tuple, passed: bool | None
 ):
-    monkeypatch.setattr("latentseek_agents.tools.self_reward.SelfReward", _Model)
+    monkeypatch.setattr("latentseek_agents.tools.named.SelfReward", _Model)
     monkeypatch.setattr(_Model, "opinion", opinion)
     combined = named_verifier(("steps", "self"), tiny_backbone())
     assert combined(QUESTION, solution).passed is passed

@@ -6,18 +6,15 @@ first and the statement towards the end, so that the checks share nearly all of 
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from latentseek_agents.engine.prompts import Message
+from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import InputError
-from latentseek_agents.tools._self_reward.replies import without_invisible
-
-__all__ = ["NEED_ALL", "STATEMENTS", "Encode", "Mode", "Quoter", "Review", "review_prompts"]
 
 Mode = Literal["generate", "logprob"]
-Encode = Callable[[list[Message]], list[int]]
 
 STATEMENTS: Mapping[str, str] = {
     "calculation": "Every calculation written out in the solution has the right result.",
@@ -27,8 +24,8 @@ STATEMENTS: Mapping[str, str] = {
 }
 """The four checks of the paper, as statements in words of our own."""
 
-NEED_ALL = frozenset({"calculation", "completeness"})
-"""The checks that cannot judge a solution of which the model reads only a part."""
+# The checks that cannot judge a solution of which the model reads only a part.
+_NEED_ALL = frozenset({"calculation", "completeness"})
 
 # Texts that know neither code cannot close their own tags. The codes follow from the texts, so that the same
 # review has the same tokens; the question's from the question alone, so that its solutions share its prefix.
@@ -64,8 +61,12 @@ Statement: {statement}""",
 
 # A text beyond this loses its middle before anything else looks at it.
 _LONGEST_TEXT = 100_000
+_CUT = "not asked: the solution is too long for the context window, and the model read only its two ends"
 # With less of a long solution than this, a judgement would be a guess.
 _LEAST_KEPT = 200
+
+# They show nothing either, though Unicode does not count them among the format characters.
+_FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
 
 _LESS = "[<＜‹〈⟨《«]"
 _BAR = "[|｜│ǀ∣]"
@@ -88,6 +89,19 @@ _SPEAKER = re.compile(
 )
 # A reviewer that repeats what it read must not thereby give a verdict.
 _VERDICT = re.compile(r"(ver)(dict)", re.IGNORECASE)
+
+
+def without_invisible(text: str) -> str:
+    """The text without characters that show nothing and may split a word for one reader and not for another.
+
+    Example:
+        >>> without_invisible("so\u00adlu\u200btion")
+        'solution'
+    """
+    if text.isascii():
+        return text
+    hidden = {sign for sign in set(text) if unicodedata.category(sign) == "Cf" or sign in _FILLERS}
+    return text.translate(dict.fromkeys(map(ord, hidden))) if hidden else text
 
 
 class Quoter:
@@ -127,8 +141,8 @@ class Quoter:
         text = _SPEAKER.sub(r"\g<mark>(\g<who>)", text)
         text = _VERDICT.sub(r"\1-\2", text)
         for _ in range(3):  # a space put in may complete a token that has a space in it
-            text, found = self._control.subn(_broken, text)
-            if not found:
+            text, count = self._control.subn(_broken, text)
+            if not count:
                 break
         return text
 
@@ -137,89 +151,76 @@ class Quoter:
         return sum(token in self._special_ids for token in token_ids)
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What the model is to read: one encoded prompt per statement.
-
-    Args:
-        prompts: Token ids, in the order of the statements.
-        whole: Whether they hold all of the solution.
-    """
-
-    prompts: list[list[int]]
-    whole: bool
-
-
 def review_prompts(
-    encode: Encode,
+    backbone: Backbone,
     quoter: Quoter,
     question: str,
     solution: str,
-    statements: Sequence[str],
+    names: Sequence[str],
     mode: Mode,
     room: int,
-) -> Review | str:
-    """One encoded prompt per statement.
+) -> tuple[dict[str, list[int]], str]:
+    """The encoded prompts of the checks that can judge a solution, and why the others have none.
 
     A solution that does not fit loses its middle: its beginning shows how the question was understood, and
-    its end holds the answer. A question is never cut, since what is left would be another question.
+    its end holds the answer. Checks that need all of it are left out, then. A question is never cut, since
+    what is left would be another question.
 
     Args:
-        encode: From messages to token ids; may raise :class:`InputError` if they are too many.
+        backbone: Encodes the prompts.
         quoter: Makes question and solution harmless.
         question: The question, any text at all.
         solution: The solution, any text at all.
-        statements: What the model is to call true or false.
+        names: Of :data:`STATEMENTS`.
         mode: Whether the model is asked for its reasons.
         room: Most tokens of a prompt.
 
     Returns:
-        The prompts, or in words why there are none.
+        The token ids by the names of the checks, and a reason for those without.
     """
     if len(question) > _LONGEST_TEXT:
-        return f"the question is too long to be reviewed ({len(question)} characters)"
+        return {}, f"the question is too long to be reviewed ({len(question)} characters)"
     codes = {"question_code": _code(question), "solution_code": _code(question, solution)}
     whole = len(solution.strip()) <= _LONGEST_TEXT
     question = quoter.quote(question.strip())
     solution = quoter.quote(_without_middle(solution.strip(), _LONGEST_TEXT))
 
-    def encoded(statement: str, kept: int) -> list[int] | None:
-        text = _REVIEW.format(
-            question=question,
-            solution=_without_middle(solution, kept),
-            task=_TASKS[mode].format(statement=statement),
-            **codes,
-        )
-        try:
-            ids = encode([{"role": "user", "content": text}])
-        except InputError:
-            return None
-        return ids if len(ids) <= room else None
+    def encoded(question: str, solution: str, statement: str) -> list[int]:
+        task = _TASKS[mode].format(statement=statement)
+        text = _REVIEW.format(question=question, solution=solution, task=task, **codes)
+        return backbone.encode_prompt([{"role": "user", "content": text}])
 
-    longest = max(statements, key=len)
-    least = min(_LEAST_KEPT, len(solution))
-    kept = _most(lambda count: encoded(longest, count) is not None, least, len(solution))
-    # The statement with the most characters need not have the most tokens.
-    for count in () if kept is None else (kept, max(least, kept - kept // 16)):
-        prompts = [ids for ids in (encoded(statement, count) for statement in statements) if ids is not None]
-        if len(prompts) == len(statements):
-            break
-    else:
-        return f"question and solution do not fit into the {room} tokens that there are for them"
-    message = _REVIEW.format(question="", solution="", task=_TASKS[mode].format(statement=""), **codes)
-    plain = quoter.special_tokens(encode([{"role": "user", "content": message}]))
+    def fitting(kept: int) -> list[list[int]]:
+        """The prompts with so many characters of the solution; none if one of them does not fit."""
+        part = _without_middle(solution, kept)
+        try:
+            prompts = [encoded(question, part, STATEMENTS[name]) for name in names]
+        except InputError:  # more tokens than the context window has
+            return []
+        return prompts if max(map(len, prompts)) <= room else []
+
+    prompts = fitting(len(solution))
+    if not prompts:
+        whole = False
+        lengths = range(_LEAST_KEPT, len(solution), max(1, room // 50))
+        count = bisect_left(lengths, x=True, key=lambda kept: not fitting(kept))
+        prompts = fitting(lengths[count - 1]) if count else []
+    if not prompts:
+        return {}, f"question and solution do not fit into the {room} tokens that there are for them"
+    plain = quoter.special_tokens(encoded("", "", ""))
     if any(quoter.special_tokens(ids) > plain for ids in prompts):
-        return "question or solution hold control tokens of the model that could not be made harmless"
-    return Review(prompts, whole and count >= len(solution))
+        return {}, "question or solution hold control tokens of the model that could not be made harmless"
+    named = zip(names, prompts, strict=True)
+    return {name: ids for name, ids in named if whole or name not in _NEED_ALL}, _CUT
 
 
 def _code(*texts: str) -> str:
     """Eight letters and digits that nobody guesses who has yet to write the texts."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for text in texts:
         coded = text.encode("utf-8", "surrogatepass")
-        found.update(b"%d:%b" % (len(coded), coded))
-    return found.hexdigest()[:8]
+        digest.update(b"%d:%b" % (len(coded), coded))
+    return digest.hexdigest()[:8]
 
 
 def _broken(match: re.Match[str]) -> str:
@@ -234,18 +235,3 @@ def _without_middle(text: str, kept: int) -> str:
     return (
         f"{text[:head]}\n[{len(text) - kept} characters left out here]\n{text[len(text) - (kept - head) :]}"
     )
-
-
-def _most(fits: Callable[[int], bool], least: int, most: int) -> int | None:
-    """About the largest count that fits, within 2 %; None if not even ``least`` does."""
-    if fits(most):
-        return most
-    if least >= most or not fits(least):
-        return None
-    while most - least > most // 50:
-        middle = (least + most) // 2
-        if fits(middle):
-            least = middle
-        else:
-            most = middle
-    return least

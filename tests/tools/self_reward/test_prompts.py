@@ -139,9 +139,9 @@ def tiny_tokenizer_cached() -> Any:
 
 
 def test_is_a_verifier_and_says_what_it_is():
-    verifier = SelfReward(roomy(), format_rule="boxed")
+    verifier = SelfReward(roomy())
     assert isinstance(verifier, Verifier)
-    assert repr(verifier) == f"SelfReward({roomy().name!r}, mode='generate', format_rule='boxed')"
+    assert repr(verifier) == f"SelfReward({roomy().name!r}, mode='generate')"
 
 
 def test_one_call_with_one_prefix_then_the_statements_then_the_form(monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,5 @@
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +9,9 @@ from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest,
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.testing import tiny_backbone
-from latentseek_agents.tools import self_reward
-from latentseek_agents.tools._self_reward import opinions as self_reward_opinions
-from latentseek_agents.tools._self_reward.prompts import STATEMENTS
-from latentseek_agents.tools._self_reward.verdicts import read_verdict
+from latentseek_agents.tools import Combined, self_reward
+from latentseek_agents.tools._self_reward import replies
+from latentseek_agents.tools._self_reward.replies import read_verdict
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.verdict import Verdict, judging_above
 from tests.support.scripted_decoder import NAMES, QUESTION, SILENT, SOLUTION, F, Script, T, judge, roomy
@@ -74,42 +72,28 @@ def test_reasons_name_what_failed(monkeypatch: pytest.MonkeyPatch):
     assert "token limit" in SelfReward(roomy())(QUESTION, SOLUTION).reason
 
 
-def test_the_format_counts_in_the_normaliser(monkeypatch: pytest.MonkeyPatch):
-    kept = judge(monkeypatch, [F, T, T, T], format_rule="boxed")
-    assert kept.score == pytest.approx(-2 / 8)
-    assert kept.checks[-1].name == "format"
-    broken = judge(monkeypatch, [T] * 4, "72", format_rule="boxed")
+def test_a_check_of_the_format_is_a_function_beside_it(monkeypatch: pytest.MonkeyPatch):
+    def boxed(question: str, solution: str, *, reference: str | None = None) -> float:
+        return 0.0 if r"\boxed{" in solution else -1.0
+
+    def judged(replies: list[str], solution: str = SOLUTION) -> Verdict:
+        monkeypatch.setattr(self_reward, "decode", Script(replies))
+        return Combined(boxed, SelfReward(roomy()), weights=[2, 6])(QUESTION, solution)
+
+    assert judged([F, T, T, T]).score == pytest.approx(-2 / 8)
+    broken = judged([T] * 4, "72")
     assert broken.score == pytest.approx(-2 / 8)
     assert broken.passed is False
-    assert judge(monkeypatch, [F] * 4, "72", format_rule="boxed").score == -1.0
-
-
-def test_a_kept_format_is_no_judgement(monkeypatch: pytest.MonkeyPatch):
-    verdict = judge(monkeypatch, [SILENT] * 4, format_rule="boxed")
-    assert verdict.passed is None
-    assert verdict.score == pytest.approx(-6 / 8)
+    assert judged([F] * 4, "72").score == -1.0
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch):
     with judging_above(-0.5):
         assert judge(monkeypatch, [F, T, T, T]).passed is True
-    assert judge(monkeypatch, [SILENT, T, T, T], min_judged=1).passed is None
-    assert judge(monkeypatch, [SILENT, T, T, T], min_judged=0.6).passed is True
-    assert judge(monkeypatch, [T, SILENT, T, T], min_judged=0.1).passed is None
-    assert judge(monkeypatch, [SILENT, T, SILENT, SILENT], min_judged=1 / 6).passed is True
     assert judge(monkeypatch, [F, T, T, T], weights={"calculation": 1}).score == pytest.approx(-1 / 5)
     only = judge(monkeypatch, [T], weights=dict.fromkeys(NAMES[1:], 0))
     assert [check.name for check in only.checks] == ["calculation"]
     assert only.passed is True
-
-
-def test_statements_can_be_put_in_other_words(monkeypatch: pytest.MonkeyPatch):
-    script = Script([T] * 4)
-    monkeypatch.setattr(self_reward, "decode", script)
-    SelfReward(roomy(), prompts={"answer": "The answer {is} right."})(QUESTION, SOLUTION)
-    prompts = script.prompts(roomy())
-    assert "Statement: The answer {is} right.\n" in prompts[1]
-    assert STATEMENTS["calculation"] in prompts[0]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +105,7 @@ def test_statements_can_be_put_in_other_words(monkeypatch: pytest.MonkeyPatch):
         ({"weights": {"answer": -1}}, "answer"),
         ({"weights": {"answer": float("nan")}}, "answer"),
         ({"weights": dict.fromkeys(NAMES, 0)}, "all checks are 0"),
-        ({"format_rule": "xml"}, "format_rule"),
-        ({"prompts": {"format": "?"}}, "'format' is unknown"),
-        ({"min_judged": 0}, "min_judged"),
+        ({"weights": {"format": 1}}, "'format' is unknown"),
         ({"max_seconds": 0}, "max_seconds"),
     ],
 )
@@ -135,13 +117,11 @@ def test_wrong_settings_are_refused(settings: dict, message: str):
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.sampled_from([T, F, SILENT]), min_size=4, max_size=4),
-    st.lists(st.floats(0.01, 100), min_size=5, max_size=5),
-    st.sampled_from([None, "boxed", "json"]),
+    st.lists(st.floats(0.01, 100), min_size=4, max_size=4),
 )
-def test_scores_stay_in_range(replies: list[str], weights: list[float], rule: Any):
+def test_scores_stay_in_range(replies: list[str], weights: list[float]):
     with pytest.MonkeyPatch.context() as patch:
-        named = dict(zip([*NAMES, "format"], weights, strict=True))
-        verdict = judge(patch, replies, weights=named, format_rule=rule)
+        verdict = judge(patch, replies, weights=dict(zip(NAMES, weights, strict=True)))
     assert -1 <= verdict.score <= 0
     if verdict.passed:
         assert verdict.score > -0.2
@@ -196,7 +176,7 @@ def test_logprob_equals_a_whole_forward_pass(monkeypatch: pytest.MonkeyPatch, ar
         return decode(backbone, requests)
 
     monkeypatch.setattr(self_reward, "decode", recording)
-    monkeypatch.setattr(self_reward_opinions, "_LEAST_MASS", 0.0)
+    monkeypatch.setattr(replies, "_LEAST_MASS", 0.0)
     verdict = SelfReward(backbone, mode="logprob")(QUESTION, SOLUTION)
     lost = 0.0
     ids = {letter: backbone.tokenizer(letter)["input_ids"][0] for letter in "TtFf"}

@@ -116,7 +116,7 @@ def test_the_reference_is_not_looked_at():
 
 
 def test_the_threshold_separates_passed_from_failed():
-    verifier = StepVerifier(minimum_coverage=0.5)
+    verifier = StepVerifier()
     question = "A baker shares 30 kilograms of flour among 7 bags. What does each bag weigh?"
     rounded = "30 / 7 = 4.29. The answer is 4.29."
     with judging_above(-0.05):
@@ -143,7 +143,7 @@ def test_a_loose_threshold_accepts_loose_ends_but_nothing_refuted_or_blocked():
 
 
 def test_the_verifier_keeps_its_protocol():
-    verifier = StepVerifier(minimum_coverage=0.5)
+    verifier = StepVerifier()
     assert isinstance(verifier, Verifier)
     copy = pickle.loads(pickle.dumps(verifier))  # noqa: S301 - it was made one call before
     assert copy(QUESTION, RIGHT) == verifier(QUESTION, RIGHT)
@@ -156,7 +156,6 @@ def test_the_verifier_keeps_its_protocol():
         ({"weights": {"length": 1}}, "weights must be for"),
         ({"weights": {"linked": -1}}, "at least 0"),
         ({"weights": {}}, "not all 0"),
-        ({"minimum_coverage": 2}, "minimum_coverage must lie"),
     ],
 )
 def test_bad_settings_are_named(settings_, message):
