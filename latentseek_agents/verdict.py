@@ -245,14 +245,10 @@ def checked_verifier(verifier: VerifierLike) -> VerifierLike:
         ConfigError: It cannot.
     """
     wanted = "verifier(question, solution, *, reference=None) -> Verdict"
-    if not callable(verifier):
-        raise ConfigError(f"the verifier must be callable as {wanted}, but is {verifier!r}")
     try:
-        signature = inspect.signature(verifier)
-    except ValueError:  # some builtins have none; the first call will tell
+        inspect.signature(verifier).bind("question", "solution", reference=None)
+    except ValueError:  # some builtins have no signature; the first call will tell
         return verifier
-    try:
-        signature.bind("question", "solution", reference=None)
     except TypeError as error:
         raise ConfigError(f"the verifier must be callable as {wanted}, but: {error}") from None
     return verifier

@@ -50,7 +50,7 @@ def named_verifier(names: Sequence[str], backbone: Backbone) -> Verifier:
         backbone: The model that judges, if one does.
     """
 
-    def named(name: str) -> Verifier:
+    def verifier_of(name: str) -> Verifier:
         if name == "steps":
             return StepVerifier()
         return SelfReward(backbone, mode=_MODES[name]) if name in _MODES else GroundTruth()
@@ -58,6 +58,6 @@ def named_verifier(names: Sequence[str], backbone: Backbone) -> Verifier:
     if len(names) == 2 and "steps" in names and "truth" not in names:
         # A wrong sum decides, and the model is not asked; that no sum is wrong is weak evidence.
         steps_first = sorted(names, key=lambda name: name != "steps")
-        return Combined(map(named, steps_first), weights=[1, 2])
-    verifiers = [named(name) for name in names]
+        return Combined(map(verifier_of, steps_first), weights=[1, 2])
+    verifiers = [verifier_of(name) for name in names]
     return verifiers[0] if len(verifiers) == 1 else Combined(verifiers)
