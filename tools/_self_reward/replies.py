@@ -27,7 +27,7 @@ _FALSE = ("VERDICT: FALSE", "VERDICT: False", "VERDICT: false")
 _LEAST_MASS = 0.05
 
 _LONGEST_TEXT = 100_000
-# A verdict and its markup take no more; all patterns below run on pieces of about this length.
+# Longer lines are no verdict lines; all patterns below run on pieces of about this length.
 _LONGEST_LINE = 400
 
 # Underscores are Markdown here and no letters, so \b will not do.
@@ -52,7 +52,7 @@ _CLOSED = rf"(?:[\s*_`|~\])}}>$,;:!{_YES}{_NO}\uFE0F\-–—]|\.(?!\.)|{_HTML}|{
 _TRUTH = _WORD.format("(?P<said>TRUE|FALSE)")
 _QUOTED = _WORD.format("(?P<quoted>TRUE|FALSE)")
 _SAID = rf"""(?:["'“‘]{{1,2}}[*_`]{{0,3}}{_QUOTED}[*_`.!]{{0,4}}["'”’]{{1,2}}|{_TRUTH})"""
-# "VERDICT: FALSE, it is not true": the same once more, and nothing new.
+# "VERDICT: FALSE, it is not true": the same verdict in other words.
 _AGAIN = (
     r"(?:(?:because |since |as )?(?:it|this|that|the statement)"
     r"(?:(?P<affirmed> is(?: indeed)? (?:true|right|correct)| holds| is not (?:false|wrong|incorrect))"
@@ -224,7 +224,7 @@ def _without_thoughts(reply: str) -> str | None:
 
 
 def _vote(lines: list[str], index: int) -> bool | None:
-    """What a line votes, if it is a verdict line."""
+    """The verdict of a line that says nothing else."""
     line = lines[index].strip()
     if len(line) > _LONGEST_LINE:
         return None
@@ -302,7 +302,7 @@ class Opinion:
 
     @property
     def passed(self) -> bool | None:
-        """Whether it rather holds than not; None if it cannot be judged."""
+        """Whether the check is more likely to hold than not; None if it cannot judge."""
         return None if self.truth is None else self.truth >= 0.5
 
 
@@ -338,7 +338,7 @@ class VerdictLine:
         """The opinion behind a completion that begins where this line's head ends."""
         true, false = self.probabilities(backbone, completion.hidden[0])
         reason = f"P(TRUE) = {true:.3f}, P(FALSE) = {false:.3f}"
-        if not true + false >= _LEAST_MASS:  # so, and not with <, NaN is no vote either
+        if not true + false >= _LEAST_MASS:  # written so that NaN is no vote, either
             return Opinion(name, None, f"the model would say neither: {reason}")
         return Opinion(name, true / (true + false), reason)
 
