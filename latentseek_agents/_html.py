@@ -1,37 +1,213 @@
 """One self-contained HTML page that shows searches: scores, verdicts, changed latents, refuted equations."""
 
-from collections.abc import Callable, Sequence
-from html import escape
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from latentseek_agents._html_style import STYLE
+from jinja2 import Environment
+
 from latentseek_agents.tools.steps import check_steps
 
-if TYPE_CHECKING:
-    from latentseek_agents.result import LatentSeekResult
-    from latentseek_agents.verdict import Attempt
-
-__all__ = ["html_fragment", "html_page"]
-
 Decode = Callable[[list[int]], str]
+Values = Mapping[str, Any]
+"""A ``LatentSeekResult``, or one of its attempts, in plain values."""
 
-_COLOURS = {True: "var(--good)", False: "var(--bad)", None: "var(--unsure)"}
-# Below this many searches the page itself is overview enough.
-_OVERVIEW = 4
+_LIGHT = """--ink: #1b1f24; --paper: #ffffff; --soft: #57606a; --line: #d5d9e0; --card: #f6f8fa;
+  --good: #1a7f37; --bad: #c01c28; --unsure: #8a5a00; --changed: #ffe58a; --wrong: #ffd7d5;"""
+_DARK = """--ink: #e6edf3; --paper: #0d1117; --soft: #9aa4b2; --line: #3a424d; --card: #161b22;
+  --good: #4cc860; --bad: #ff7b72; --unsure: #e0a733; --changed: #6b5600; --wrong: #6e1f22;"""
+
+# In a notebook the notebook's own theme counts, not that of the system.
+STYLE = f"""
+.latentseek {{ color-scheme: light dark; {_LIGHT} }}
+@media (prefers-color-scheme: dark) {{ .latentseek {{ {_DARK} }} }}
+[data-jp-theme-light="true"] .latentseek, .vscode-light .latentseek {{ color-scheme: light; {_LIGHT} }}
+[data-jp-theme-light="false"] .latentseek, .vscode-dark .latentseek {{ color-scheme: dark; {_DARK} }}
+.latentseek {{ font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  box-sizing: border-box; max-width: 60rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }}
+.latentseek *, .latentseek *::after {{ box-sizing: border-box; }}
+.latentseek h1 {{ font-size: 1.2rem; font-weight: 600; margin: 0; }}
+.latentseek h2 {{ font-size: 1.3rem; line-height: 1.35; margin: 0 0 .6rem; white-space: pre-wrap; }}
+.latentseek p {{ margin: .3rem 0; }}
+.latentseek span, .latentseek strong, .latentseek a {{ unicode-bidi: isolate; }}
+.latentseek section {{ border-top: 1px solid var(--line); margin-top: 1rem; padding-top: 1.4rem; }}
+.latentseek > style + section {{ border-top: 0; margin-top: 0; padding-top: 0; }}
+.latentseek .soft {{ color: var(--soft); }}
+.latentseek .good {{ color: var(--good); }}
+.latentseek .bad {{ color: var(--bad); }}
+.latentseek .unsure {{ color: var(--unsure); }}
+.latentseek .badge {{ display: inline-block; font-weight: 600; font-size: 13px; white-space: nowrap; }}
+.latentseek .answer {{ font-size: 1.15rem; }}
+.latentseek .overview {{ margin: .8rem 0 0; padding-left: 2.2rem; }}
+.latentseek a {{ color: inherit; }}
+.latentseek .chart {{ display: block; width: 100%; height: 176px; margin: 1rem 0 .8rem; }}
+.latentseek .chart text {{ fill: var(--soft); font-size: 12px; }}
+.latentseek .chart .returned {{ stroke: var(--ink); stroke-width: 2.5; }}
+.latentseek .chart .chosen {{ fill: var(--ink); font-weight: 600; }}
+.latentseek details {{ background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  margin: .5rem 0; padding: .45rem .8rem; }}
+.latentseek details.returned {{ border: 2px solid var(--ink); }}
+.latentseek summary {{ cursor: pointer; }}
+.latentseek summary .name {{ display: inline-block; min-width: 6.3rem; font-weight: 600; }}
+.latentseek summary .score {{ display: inline-block; min-width: 3.2rem; font-variant-numeric: tabular-nums; }}
+.latentseek summary .badge {{ min-width: 6.2rem; }}
+.latentseek .preview {{ display: block; color: var(--soft); font: 13px/1.5 ui-monospace, monospace;
+  margin: .15rem 0 0 1rem; }}
+.latentseek details[open] .preview {{ display: none; }}
+.latentseek .returned .tag {{ background: var(--ink); color: var(--paper); border-radius: .3rem;
+  font-size: 12px; padding: .05rem .4rem; margin-right: .4rem; }}
+.latentseek .label {{ color: var(--soft); font-size: 13px; margin: .9rem 0 .15rem; }}
+.latentseek .text {{ font: 14px/1.65 ui-monospace, monospace; white-space: pre-wrap; color: inherit;
+  background: none; border: 0; margin: 0; padding: 0; }}
+.latentseek mark {{ color: inherit; background: var(--changed); border-radius: .2rem;
+  box-shadow: inset 1px 0 var(--card); }}
+.latentseek mark.wrong {{ background: var(--wrong); text-decoration: underline wavy var(--bad); }}
+.latentseek mark.wrong::after {{ content: " ✗ " attr(title); font-weight: 600;
+  display: inline-block; padding-left: .35em; }}
+.latentseek table {{ border-collapse: collapse; color: inherit; font-size: 13px; margin: .2rem 0;
+  width: auto; }}
+.latentseek tr {{ background: none; }}
+.latentseek td, .latentseek th {{ text-align: left; vertical-align: top; padding: .15rem .8rem .15rem 0;
+  border: 0; overflow-wrap: break-word; white-space: normal; }}
+@media (max-width: 36rem) {{
+  .latentseek td {{ display: inline; padding: 0 .35rem 0 0; }}
+  .latentseek th, .latentseek td:nth-child(3) {{ display: none; }}
+  .latentseek tr {{ display: block; margin-bottom: .35rem; }}
+}}
+"""
+
+# Jinja escapes every value. Text inside <pre> and .text keeps its white space, so those elements hold no line
+# breaks of the template.
+_TEMPLATE = """
+{%- macro badge(passed) -%}
+  {% set kind, label = {true: ("good", "✓ passed"), false: ("bad", "✗ refused"),
+                        none: ("unsure", "? not judged")}[passed] -%}
+  <span class="badge {{ kind }}">{{ label }}</span>
+{%- endmacro %}
+
+{#- Positions across are in per cent, so that text keeps its size. #}
+{%- macro x(attempt, last) %}{{ "%.2f%%" | format(12 + 85 * attempt.iteration / last) }}{% endmacro %}
+{%- macro y(score) %}{{ "%.1f" | format(26 - 120 * score) }}{% endmacro %}
+
+{%- macro curve(search) %}
+{% set points = search.iterations | rejectattr("score", "none") | list %}
+{% if points | length > 1 %}
+{% set last = points[-1].iteration or 1 %}
+<svg class="chart" role="img" aria-label="score over iterations">
+  {% for score in (0, -0.5, -1) %}
+  <line x1="0" x2="100%" y1="{{ y(score) }}" y2="{{ y(score) }}" stroke="var(--line)"/>
+  <text x="0" y="{{ y(score) }}" dy="-4">{{ score }}</text>
+  {% endfor %}
+  <line x1="0" x2="100%" y1="{{ y(threshold) }}" y2="{{ y(threshold) }}" stroke="var(--good)"
+    stroke-dasharray="4 4"/>
+  <text x="100%" y="12" text-anchor="end">score; above the dashed {{ "%g" | format(threshold) }} it can pass
+  </text>
+  {% for point in points %}
+  {% set before = loop.previtem or point %}
+  <line x1="{{ x(before, last) }}" y1="{{ y(before.score) }}"
+    x2="{{ x(point, last) }}" y2="{{ y(point.score) }}" stroke="var(--soft)" stroke-width="1.5"/>
+  <text class="{{ "chosen" if point.returned }}" x="{{ x(point, last) }}" y="170" text-anchor="middle">
+    {{- point.iteration or "draft" }}</text>
+  {% endfor %}
+  {% for point in points %}
+  <circle class="{{ "returned" if point.returned }}" cx="{{ x(point, last) }}" cy="{{ y(point.score) }}"
+    r="{{ 7 if point.returned else 4.5 }}"
+    fill="var(--{{ {true: "good", false: "bad", none: "unsure"}[point.passed] }})">
+    <title>{{ point.name }}: {{ "%.2f" | format(point.score) }}</title></circle>
+  {% endfor %}
+</svg>
+{% endif %}
+{% endmacro %}
+
+{%- macro card(attempt) %}
+<details{% if attempt.returned %} class="returned" open{% endif %}><summary>
+  <span class="name">{{ attempt.name }}</span>
+  <span class="score">{{ "–" if attempt.score is none else "%.2f" | format(attempt.score) }}</span>
+  {{ badge(attempt.passed) }}
+  {% if attempt.returned %}<span class="tag">returned</span>{% endif %}
+  <span class="soft">{{ attempt.reason }}</span>
+  <span class="preview">{{ attempt.text | shortened(160) }}</span>
+</summary>
+{% if attempt.latents or attempt.iteration and attempt.latent_token_ids %}
+{% set count = attempt.latent_token_ids | length %}
+<p class="label">what the {{ "latent" if count == 1 else count ~ " latents" }} decided
+  {%- if attempt.iteration -%}
+    ; {{ "marked: %d changed since the attempt before" % attempt.changed | length if attempt.changed
+         else "nothing changed" }}
+  {%- endif %}</p>
+{% if attempt.latents %}
+<div class="text">
+  {%- for piece in attempt.latents %}
+    {%- if loop.index0 in attempt.changed %}<mark>{{ piece }}</mark>{% else %}{{ piece }}{% endif %}
+  {%- endfor %}</div>
+{% endif %}
+{% endif %}
+<p class="label">the solution</p><pre class="text">
+{%- for piece, refutation in attempt.pieces %}
+  {%- if not refutation %}{{ piece }}{% else %}<mark class="wrong" title="{{ refutation }}">{{ piece }}</mark>
+  {%- endif %}
+{%- endfor %}</pre>
+{% if attempt.checks %}
+<p class="label">the verdict's parts</p>
+<table><tr><th></th><th>check</th><th>weight</th><th>reason</th></tr>
+{% for check in attempt.checks %}
+<tr><td>{{ badge(check.passed) }}</td><td>{{ check.name }}</td><td>{{ "%g" | format(check.weight) }}</td>
+<td>{{ check.reason }}</td></tr>
+{% endfor %}
+</table>
+{% endif %}
+</details>
+{% endmacro %}
+
+{%- macro section(search, number) %}
+<section id="search-{{ number }}"><h2>{{ search.question }}</h2>
+<p><span class="answer">
+  {%- if search.answer is none %}no answer{% else %}<strong>{{ search.answer }}</strong>{% endif %}</span>
+  {{ badge(search.passed) }}</p>
+<p>{{ search.why }}</p>
+<p class="soft">{{ "still searching" if search.stop_reason is none else "stopped: " ~ search.stop_reason }} ·
+  {{ search.usage.policy_tokens + search.usage.verifier_tokens }} tokens ·
+  {{ "%.1f" | format(search.usage.policy_seconds + search.usage.verifier_seconds) }} s</p>
+{{ curve(search) }}
+{% for attempt in search.iterations %}{{ card(attempt) }}{% endfor %}
+</section>
+{% endmacro %}
+
+{%- set sections %}
+{% for search in searches %}{{ section(search, loop.index) }}{% endfor %}
+{% endset %}
+
+{%- if title is none -%}
+<div class="latentseek"><style>{{ style | safe }}</style>{{ sections }}</div>
+{%- else -%}
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+{#- The colours are known inside the body only; the space around it is to have the same. #}
+<style>{{ style | safe }}
+html { background: #fff; } @media (prefers-color-scheme: dark) { html { background: #0d1117; } }
+</style></head><body class="latentseek"><h1>{{ title }}</h1>
+<p class="soft">{{ searches | selectattr("passed") | list | length }} of {{ searches | length }} verified</p>
+{% if searches | length >= 4 %}
+<ol class="overview">
+{% for search in searches %}
+<li>{{ badge(search.passed) }}
+  <a href="#search-{{ loop.index }}">{{ search.question | shortened(100) }}</a></li>
+{% endfor %}
+</ol>
+{% endif %}
+{{ sections }}</body></html>
+{% endif %}
+"""
 
 
 def html_page(
-    results: "Sequence[LatentSeekResult]",
-    decode: Decode | None,
-    *,
-    title: str = "LatentSeek",
-    threshold: float = -0.2,
+    results: Sequence[Values], decode: Decode | None, *, title: str = "LatentSeek", threshold: float = -0.2
 ) -> str:
     """Show searches as one HTML page without scripts and without anything to load.
 
     Args:
-        results: Finished searches.
+        results: Searches, each as ``LatentSeekResult.to_dict()`` gives it.
         decode: Token ids to text, such as ``backbone.decode``; None shows no tokens at the latents.
         title: Heading of the page.
         threshold: Score above which an attempt can pass; drawn as a line.
@@ -44,214 +220,78 @@ def html_page(
         >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
         >>> config = LatentSeekConfig(max_new_tokens=8, fraction=0.5)
         >>> seek = LatentSeek(tiny_backbone(), verifier=ScriptedVerifier([-1, 0]), config=config)
-        >>> page = html_page([seek.invoke("What is 2 + 2?")], seek.backbone.decode)
+        >>> page = html_page([seek.invoke("What is 2 + 2?").to_dict()], seek.backbone.decode)
         >>> page.startswith("<!doctype html>"), page.count("<details")
         (True, 2)
     """
-    verified = sum(result.passed is True for result in results)
-    header = f'<h1>{escape(title)}</h1><p class="soft">{verified} of {len(results)} verified</p>'
-    if len(results) >= _OVERVIEW:
-        header += _overview(results)
-    sections = _sections(results, decode, threshold)
-    # The colours are known inside the body only; the space around it is to have the same.
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}"
-        "html { background: #fff; } @media (prefers-color-scheme: dark) { html { background: #0d1117; } }"
-        f'</style></head><body class="latentseek">{header}{sections}</body></html>\n'
-    )
+    return _rendered(results, decode, title=title, threshold=threshold)
 
 
-def html_fragment(
-    results: "Sequence[LatentSeekResult]", decode: Decode | None, *, threshold: float = -0.2
-) -> str:
+def html_fragment(results: Sequence[Values], decode: Decode | None, *, threshold: float = -0.2) -> str:
     """The same as part of another page, such as a notebook, with styles that apply to nothing else.
 
     Args:
-        results: Finished searches.
+        results: As for :func:`html_page`.
         decode: As for :func:`html_page`.
         threshold: As for :func:`html_page`.
     """
-    sections = _sections(results, decode, threshold)
-    return f'<div class="latentseek"><style>{STYLE}</style>{sections}</div>'
+    return _rendered(results, decode, title=None, threshold=threshold)
 
 
-def _sections(results: "Sequence[LatentSeekResult]", decode: Decode | None, threshold: float) -> str:
-    return "".join(_section(n, result, decode, threshold) for n, result in enumerate(results, start=1))
+def _rendered(results: Sequence[Values], decode: Decode | None, **values: Any) -> str:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["shortened"] = _shortened
+    searches = [_search(result, decode) for result in results]
+    return environment.from_string(_TEMPLATE).render(searches=searches, style=STYLE, **values)
 
 
-def _overview(results: "Sequence[LatentSeekResult]") -> str:
-    entries = "".join(
-        f'<li>{_badge(result.passed)} <a href="#search-{number}">{escape(_short(result.question))}</a></li>'
-        for number, result in enumerate(results, start=1)
-    )
-    return f'<ol class="overview">{entries}</ol>'
+def _search(result: Values, decode: Decode | None) -> Values:
+    """The result with what the template shows besides: which attempt was returned and why."""
+    attempts = [
+        {
+            **attempt,
+            "name": f"iteration {attempt['iteration']}" if attempt["iteration"] else "draft",
+            "latents": [
+                decode([token]).replace("\n", "⏎") for token in attempt["latent_token_ids"] if decode
+            ],
+            "pieces": _marked(attempt["text"]),
+        }
+        for attempt in result["iterations"]
+    ]
+    # Of equal attempts the search returns the first.
+    outcome = {name: result[name] for name in ("text", "score", "passed")}
+    returned = next((attempt for attempt in attempts if outcome.items() <= attempt.items()), attempts[0])
+    returned["returned"] = True
+    why = f"Returned: {returned['name']}. {_why(returned, attempts)}."
+    return {**result, "iterations": attempts, "why": why}
 
 
-def _short(text: str, longest: int = 100) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def _why(returned: Values, attempts: Sequence[Values]) -> str:
+    """For what reason the search returned this attempt."""
+    scores = [a["score"] for a in attempts if a["passed"] == returned["passed"]]
+    highest = max(scores, key=lambda score: -1.0 if score is None else score)
+    if returned["passed"]:
+        return "The verifier accepts it"
+    if len(attempts) == 1:
+        return "It is the only attempt"
+    if returned["score"] is None or returned["score"] != highest or any(a["passed"] for a in attempts):
+        return "The configuration asks for it"
+    equal = scores.count(highest)
+    others = "None was judged" if returned["passed"] is None else "None passed"
+    return f"{others}; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
 
 
-def _section(number: int, result: "LatentSeekResult", decode: Decode | None, threshold: float) -> str:
-    answer = "no answer" if result.answer is None else f"<strong>{escape(result.answer)}</strong>"
-    usage = result.usage
-    shown = _shown(result)
-    cards = "".join(
-        _card(attempt, decode, is_shown=place == shown) for place, attempt in enumerate(result.iterations)
-    )
-    stopped = "still searching" if result.stop_reason is None else f"stopped: {result.stop_reason}"
-    return (
-        f'<section id="search-{number}"><h2>{escape(result.question)}</h2>'
-        f'<p><span class="answer">{answer}</span> {_badge(result.passed)}</p>'
-        f"<p>{_why(result, shown)}</p>"
-        f'<p class="soft">{stopped} · {usage.policy_tokens + usage.verifier_tokens} tokens · '
-        f"{usage.seconds:.1f} s</p>"
-        f"{_curve(result, shown, threshold)}{cards}</section>"
-    )
-
-
-def _shown(result: "LatentSeekResult") -> int:
-    """The place of the attempt that was returned; of equal ones the first, which the search prefers."""
-    for place, attempt in enumerate(result.iterations):
-        if (attempt.text, attempt.score, attempt.passed) == (result.text, result.score, result.passed):
-            return place
-    return 0
-
-
-def _name(attempt: "Attempt") -> str:
-    return "draft" if attempt.iteration == 0 else f"iteration {attempt.iteration}"
-
-
-def _why(result: "LatentSeekResult", shown: int) -> str:
-    """Which attempt was returned, and for what reason."""
-    chosen, others = result.iterations[shown], result.iterations
-    alike = [attempt for attempt in others if attempt.passed == chosen.passed]
-    scores = [-1.0 if attempt.score is None else attempt.score for attempt in alike]
-    best = chosen.score is not None and chosen.score == max(scores)
-    if chosen.passed:
-        why = "The verifier accepts it"
-    elif len(others) == 1:
-        why = "It is the only attempt"
-    elif not best or any(attempt.passed for attempt in others):
-        why = "The configuration asks for it"
-    else:
-        equal = scores.count(max(scores))
-        why = "None was judged" if chosen.passed is None else "None passed"
-        why += "; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
-    return f"Returned: {_name(chosen)}. {why}."
-
-
-def _card(attempt: "Attempt", decode: Decode | None, *, is_shown: bool) -> str:
-    score = "–" if attempt.score is None else f"{attempt.score:.2f}"
-    rows = "".join(
-        f"<tr><td>{_badge(check['passed'])}</td><td>{escape(check['name'])}</td>"
-        f"<td>{check['weight']:g}</td><td>{escape(check['reason'])}</td></tr>"
-        for check in attempt.checks
-    )
-    checks = (
-        "<p class='label'>the verdict's parts</p>"
-        f"<table><tr><th></th><th>check</th><th>weight</th><th>reason</th></tr>{rows}</table>"
-        if rows
-        else ""
-    )
-    opened, tag = "", ""
-    if is_shown:
-        opened, tag = ' class="returned" open', '<span class="tag">returned</span>'
-    return (
-        f"<details{opened}><summary>"
-        f'<span class="name">{_name(attempt)}</span> <span class="score">{score}</span> '
-        f"{_badge(attempt.passed)} {tag}"
-        f'<span class="soft">{escape(attempt.reason)}</span>'
-        f'<span class="preview">{escape(_short(attempt.text, 160))}</span></summary>'
-        f"{_latents(attempt, decode)}"
-        f"<p class='label'>the solution</p><pre class='text'>{_marked(attempt.text)}</pre>{checks}</details>"
-    )
-
-
-def _latents(attempt: "Attempt", decode: Decode | None) -> str:
-    if not attempt.latent_token_ids:
-        return ""
-    changed = set(attempt.changed)
-    count = len(attempt.latent_token_ids)
-    what = f"what the {count} latents decided" if count > 1 else "what the latent decided"
-    if attempt.iteration:
-        what += (
-            f"; marked: {len(changed)} changed since the attempt before" if changed else "; nothing changed"
-        )
-    if decode is None:
-        return f"<p class='label'>{what}</p>" if attempt.iteration else ""
-    pieces = []
-    for position, token in enumerate(attempt.latent_token_ids):
-        piece = escape(decode([token]).replace("\n", "⏎"))
-        pieces.append(f"<mark>{piece}</mark>" if position in changed else piece)
-    return f"<p class='label'>{what}</p><div class='text'>{''.join(pieces)}</div>"
-
-
-def _marked(text: str) -> str:
-    """The solution with its refuted equations marked; the reason is shown when pointed at."""
-    parts = []
-    end = 0
+def _marked(text: str) -> list[tuple[str, str]]:
+    """The solution in pieces, each with the reason why it is refuted; the reason is empty if it is not."""
+    pieces, end = [], 0
     for equation in check_steps(text).equations:
         start, stop = equation.span
-        if equation.status != "wrong" or start < end:
-            continue
-        parts.append(escape(text[end:start]))
-        parts.append(
-            f'<mark class="wrong" title="{escape(equation.reason)}">{escape(text[start:stop])}</mark>'
-        )
-        end = stop
-    parts.append(escape(text[end:]))
-    return "".join(parts)
+        if equation.status == "wrong" and start >= end:
+            pieces += [(text[end:start], ""), (text[start:stop], equation.reason)]
+            end = stop
+    return [*pieces, (text[end:], "")]
 
 
-def _badge(passed: bool | None) -> str:
-    kind, sign = {True: ("good", "✓ passed"), False: ("bad", "✗ refused"), None: ("unsure", "? not judged")}[
-        passed
-    ]
-    return f'<span class="badge {kind}">{sign}</span>'
-
-
-def _curve(result: "LatentSeekResult", shown: int, threshold: float) -> str:
-    """The scores over the iterations, as a drawing: positions in percent, so that text keeps its size."""
-    points = [
-        (place, attempt, attempt.score)
-        for place, attempt in enumerate(result.iterations)
-        if attempt.score is not None
-    ]
-    if len(points) < 2:
-        return ""
-    first_x, last_x, top, bottom = 12.0, 97.0, 26.0, 146.0
-    last = max(attempt.iteration for _, attempt, _ in points) or 1
-
-    def x(attempt: "Attempt") -> str:
-        return f"{first_x + (last_x - first_x) * attempt.iteration / last:.2f}%"
-
-    def y(score: float) -> str:
-        return f"{top - (bottom - top) * score:.1f}"
-
-    def level(score: float, style: str) -> str:
-        return f'<line x1="0" x2="100%" y1="{y(score)}" y2="{y(score)}" {style}/>'
-
-    drawn = [level(score, 'stroke="var(--line)"') for score in (0.0, -0.5, -1.0)]
-    drawn += [f'<text x="0" y="{y(score)}" dy="-4">{score:g}</text>' for score in (0, -0.5, -1)]
-    drawn.append(level(threshold, 'stroke="var(--good)" stroke-dasharray="4 4"'))
-    drawn.append(
-        f'<text x="100%" y="12" text-anchor="end">score; above the dashed {threshold:g} it can pass</text>'
-    )
-    for (_, before, score_before), (_, attempt, score) in pairwise(points):
-        drawn.append(
-            f'<line x1="{x(before)}" y1="{y(score_before)}" x2="{x(attempt)}" y2="{y(score)}" '
-            'stroke="var(--soft)" stroke-width="1.5"/>'
-        )
-    for place, attempt, score in points:
-        ring = ' stroke="var(--ink)" stroke-width="2.5"' if place == shown else ""
-        drawn.append(
-            f'<circle cx="{x(attempt)}" cy="{y(score)}" r="{7 if place == shown else 4.5}" '
-            f'fill="{_COLOURS[attempt.passed]}"{ring}><title>{_name(attempt)}: {score:.2f}</title></circle>'
-        )
-        kind = ' class="chosen"' if place == shown else ""
-        label = attempt.iteration or "draft"
-        drawn.append(f'<text{kind} x="{x(attempt)}" y="170" text-anchor="middle">{label}</text>')
-    return f'<svg class="chart" role="img" aria-label="score over iterations">{"".join(drawn)}</svg>'
+def _shortened(text: str, longest: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"

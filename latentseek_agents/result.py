@@ -109,13 +109,13 @@ class LatentSeekResult:
         """
         from latentseek_agents._html import html_page
 
-        return html_page([self], decode or self._decode())
+        return html_page([self.to_dict()], decode or self._decode())
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         from latentseek_agents._html import html_fragment
 
-        return html_fragment([self], self._decode())
+        return html_fragment([self.to_dict()], self._decode())
 
     def _decode(self) -> Callable[[list[int]], str] | None:
         backbone = self.__dict__.get("_backbone", lambda: None)()

@@ -255,7 +255,7 @@ class _Page:
     def _write(self) -> None:
         from latentseek_agents._html import html_page
 
-        page = html_page(self._results, self._decode, threshold=self._threshold)
+        page = html_page([result.to_dict() for result in self._results], self._decode, threshold=self._threshold)
         making = f"{self._name}.making"
         try:
             with open(making, "w", encoding="utf-8", errors="replace") as file:

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from latentseek_agents import LatentSeek, LatentSeekConfig
-from latentseek_agents._html import html_page
-from latentseek_agents._html_style import STYLE
+from latentseek_agents._html import STYLE, html_page
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.runnable import LatentSeekResult
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
@@ -58,7 +57,7 @@ def result(tiny: Backbone) -> LatentSeekResult:
 
 
 def page_of(tiny: Backbone, *results: LatentSeekResult, **options: Any) -> str:
-    return html_page(results, tiny.decode, **options)
+    return html_page([result.to_dict() for result in results], tiny.decode, **options)
 
 
 def test_every_iteration_its_score_and_its_changed_latents(tiny: Backbone, result: LatentSeekResult):
@@ -80,7 +79,7 @@ def test_the_texts_of_model_and_user_are_no_markup(tiny: Backbone, result: Laten
         replace(attempt, text=evil, reason=evil, latent_token_ids=[60]) for attempt in result.iterations
     ]
     page = html_page(
-        [replace(result, question=evil, answer=evil, text=evil, iterations=attempts)],
+        [replace(result, question=evil, answer=evil, text=evil, iterations=attempts).to_dict()],
         lambda _: evil,
         title=evil,
     )
@@ -115,7 +114,7 @@ def test_attempts_without_verdict_and_no_searches(tiny: Backbone, result: Latent
 def test_a_result_makes_its_own_page(tiny: Backbone, result: LatentSeekResult):
     assert result.to_html(tiny.decode) == page_of(tiny, result)
     own = partial(tiny.decode, skip_special_tokens=False)
-    assert result.to_html() == html_page([result], own)
+    assert result.to_html() == html_page([result.to_dict()], own)
 
 
 def test_a_notebook_shows_a_result_and_nothing_of_its_style_leaks(tiny: Backbone, result: LatentSeekResult):
