@@ -12,14 +12,12 @@ from latentseek_agents.cli.display import SearchDisplay, busy, make_console, sho
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
-from latentseek_agents.cli.solve import make_search
+from latentseek_agents.cli.search import make_search
 from latentseek_agents.cli.text import one_line
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.runnable import LatentSeekResult
-
-__all__ = ["demo"]
 
 # Written before any of them was tried, and kept whatever came out.
 _QUESTIONS = (

@@ -1,8 +1,8 @@
 """What a person sees: every iteration while it happens, then the answer and what it cost."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,15 +11,13 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.text import Text
+from typing_extensions import override
 
+from latentseek_agents.cli.search import Watcher
 from latentseek_agents.cli.text import one_line, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from latentseek_agents.runnable import LatentSeekResult
-
-__all__ = ["SearchDisplay", "busy", "costs", "make_console", "shown_answer", "verdict_text", "why_returned"]
 
 _INDENT = 11
 _TAIL_TOKENS = 24
@@ -27,19 +25,16 @@ _REFRESH_SECONDS = 0.1
 _SHOWN_LATENTS = 40
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """A console that takes text as it is: no markup, no emoji codes, no guessing at numbers."""
-    return Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """A console that prints text as it is: no markup, no emoji codes, no highlighted numbers."""
+    return Console(markup=False, emoji=False, highlight=False, stderr=stderr, quiet=quiet)
 
 
-@contextmanager
-def busy(console: Console, what: str) -> "Iterator[None]":
-    """A spinner while something runs; nothing if nobody is watching."""
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(Text(what, style="dim")):
-        yield
+def busy(console: Console, activity: str) -> AbstractContextManager[object]:
+    """A spinner while something runs; nothing where there is no terminal or the console is quiet."""
+    if console.quiet or not console.is_terminal:
+        return nullcontext()
+    return console.status(Text(activity, style="dim"))
 
 
 def verdict_text(passed: bool | None) -> Text:
@@ -49,7 +44,7 @@ def verdict_text(passed: bool | None) -> Text:
     return Text("passed", style="bold green") if passed else Text("refused", style="bold red")
 
 
-class SearchDisplay:
+class SearchDisplay(Watcher):
     """Shows the search for one answer while it happens.
 
     On a terminal the line at the bottom moves: what is written right now. What is finished is printed
@@ -74,43 +69,34 @@ class SearchDisplay:
         self.console = console
         self.decode = decode
         self.max_iterations = max_iterations
-        self._live: Live | None = None
         self._spinner = Spinner("dots")
         self._decoded_at = 0.0
         self._spent = 0.0
         self._start_iteration(0)
+        self._live = Live(get_renderable=self._status, console=console, transient=True, refresh_per_second=10)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
-            self._live = Live(
-                get_renderable=self._status, console=self.console, transient=True, refresh_per_second=10
-            )
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._live.stop()
 
+    @override
     def on_token(self, token: int) -> None:
-        """Take one token that the model wrote."""
         self._tokens.append(token)
         now = time.monotonic()
-        if self._live is not None and now - self._decoded_at > _REFRESH_SECONDS:
+        if self._live.is_started and now - self._decoded_at > _REFRESH_SECONDS:
             self._decoded_at = now
             self._tail = one_line(self.decode(self._tokens[-_TAIL_TOKENS:]), longest=200)
 
+    @override
     def on_verify(self) -> None:
-        """Take notice that the verifier begins."""
         self._verifying = True
 
-    def on_iteration(self, event: Mapping[str, Any]) -> None:
-        """Print a finished iteration.
-
-        Args:
-            event: As ``create_refine_graph`` describes it.
-        """
+    @override
+    def on_iteration(self, event: dict[str, Any]) -> None:
         number = event["iteration"]
         line = Text(f"{number:>2} " + ("draft   " if number == 0 else "refined "))
         line.append_text(verdict_text(event["passed"]))
@@ -200,21 +186,21 @@ def why_returned(result: "LatentSeekResult") -> str:
 
     chosen = best_attempt(result.iterations, "best")
     which = "the draft" if chosen.iteration == 0 else f"refinement {chosen.iteration}"
-    made = len(result.iterations) - 1
+    refinements = len(result.iterations) - 1
     if result.passed:
         return f"{which} is returned: the verifier accepts it"
     ended = {
-        "iterations": "all refinements are spent" if made else "no refinement was made",
+        "iterations": "all refinements are spent" if refinements else "no refinement was made",
         "seconds": "the time is up",
         "tokens": "the token budget is spent",
-        "unjudged": "the verifier cannot judge " + ("the last attempt" if made else "it"),
+        "unjudged": "the verifier cannot judge " + ("the last attempt" if refinements else "it"),
     }.get(str(result.stop_reason), str(result.stop_reason))
-    if not made:
+    if not refinements:
         return f"{which} is returned: {ended}"
     equal = sum(
         attempt.score == chosen.score and attempt.passed == chosen.passed for attempt in result.iterations
     )
-    best = f"its score is the best of {made + 1}" + (f", first of {equal} equal" if equal > 1 else "")
+    best = f"its score is the best of {refinements + 1}" + (f", first of {equal} equal" if equal > 1 else "")
     return f"{which} is returned: {best}; {ended}"
 
 

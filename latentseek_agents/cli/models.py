@@ -1,7 +1,10 @@
 """Load the model and the verifiers that a command names."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from latentseek_agents.cli.process import fast_imports
 
@@ -9,9 +12,32 @@ if TYPE_CHECKING:
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.verdict import Verifier
 
-__all__ = ["EMBEDDED", "load_backbone", "make_verifier", "verifier_names"]
-
 EMBEDDED = "SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model to load, and how."""
+
+    model: Annotated[
+        str | None, typer.Option(help=f"Hugging Face name, folder or GGUF file. [default: {EMBEDDED}]")
+    ] = None
+    gguf_file: Annotated[str | None, typer.Option(help="GGUF file, within --model or by itself.")] = None
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None
+    device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = False
+
+    @property
+    def name(self) -> str:
+        """The model's name for messages."""
+        return self.model or self.gguf_file or EMBEDDED
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of :func:`load_backbone`."""
+        values = asdict(self)
+        return {"name": values.pop("model"), **values}
 
 
 def load_backbone(
@@ -59,22 +85,6 @@ def load_backbone(
             trust_remote_code=trust_remote_code,
             decoding=decoding,
         )
-
-
-def verifier_names(value: str) -> tuple[str, ...]:
-    """The names in a comma-separated list, each once.
-
-    Raises:
-        ConfigError: A name is unknown, or there is none.
-
-    Example:
-        >>> verifier_names("steps, self")
-        ('steps', 'self')
-    """
-    with fast_imports():
-        from latentseek_agents.tools import named
-
-    return named.verifier_names(value, setting="--verifier")
 
 
 def make_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":

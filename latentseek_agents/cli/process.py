@@ -8,22 +8,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError, LatentSeekError
-
-__all__ = [
-    "BAD_INPUT",
-    "INTERRUPTED",
-    "NOT_VERIFIED",
-    "OUT_OF_MEMORY",
-    "command",
-    "fast_imports",
-    "read_input",
-    "say",
-]
 
 NOT_VERIFIED = 1
 BAD_INPUT = 2
@@ -97,29 +87,29 @@ def read_input(name: str) -> str:
     """
     shown = "standard input" if name == "-" else one_line(name)
     try:
-        if name == "-":
-            data = sys.stdin.buffer.read()
-        else:
-            with open(name, "rb") as file:
-                data = file.read()
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{shown} is not UTF-8 text (byte {error.start}); convert it first") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {shown}: {reason}") from None
+        raise InputError(f"cannot read {shown}: {reason_of(error)}") from None
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file could not be opened, without its name and the number of the error."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether this, or what caused it, is for want of memory; torch has no one kind of error for that."""
-    while error is not None:
-        signs = ("CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            return True
-        if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
-            return True
-        error = error.__cause__
-    return False
+    """Whether this, or what caused it, is a lack of memory; torch raises several kinds of errors then."""
+    signs = ("CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
+    if error is None:
+        return False
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs):
+        return True
+    return _is_out_of_memory(error.__cause__)
 
 
 class _ShortWarnings(logging.Handler):

@@ -11,8 +11,6 @@ from latentseek_agents.cli.process import read_input
 from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
 
-__all__ = ["Question", "read_questions"]
-
 _JSON_LINES = (".jsonl", ".ndjson")
 _LOOKS_LIKE_JSON = re.compile(r'\s*\{\s*"')
 _SHOWN_ERRORS = 5

@@ -1,21 +1,17 @@
 """Settings of a search from the command line: ``--preset``, ``--set`` and the options that have a name."""
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
+from latentseek_agents.cli.process import fast_imports
 from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
-
-__all__ = [
-    "CONSISTENT",
-    "MAX_ITERATIONS_HELP",
-    "MAX_NEW_TOKENS_HELP",
-    "PRESET_HELP",
-    "SET_HELP",
-    "search_config",
-]
 
 CONSISTENT = "consistent"
 _ANY_MODEL = "Qwen2.5-1.5B-Instruct"
@@ -26,6 +22,44 @@ PRESET_HELP = (
 SET_HELP = "A field of LatentSeekConfig, for example fraction=0.5; may be repeated."
 MAX_ITERATIONS_HELP = "Most refinements after the draft. [default: 10, or the preset's]"
 MAX_NEW_TOKENS_HELP = "Most tokens of one solution. [default: 1024]"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Settings of a search that several commands take."""
+
+    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None
+    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None
+    preset: Annotated[str | None, typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP)] = None
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None
+
+    def config(self, *, model: str | None, reward: Literal["self", "psrm"] = "self") -> "LatentSeekConfig":
+        """The configuration; see :func:`search_config`."""
+        options = asdict(self)
+        preset, settings = options.pop("preset"), options.pop("settings") or ()
+        return search_config(options, settings=settings, preset=preset, model=model, reward=reward)
+
+
+@dataclass(frozen=True)
+class SolveOptions(SearchOptions):
+    """Settings that ``latentseek solve`` has options for; ``--set`` sets the others."""
+
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Step length of the latents. [default: 0.03]")
+    ] = None
+    fraction: Annotated[
+        float | None, typer.Option(help="Share of the draft's tokens that become latents. [default: 0.1]")
+    ] = None
+    latents: Annotated[
+        str | None,
+        typer.Option(help="independent (the paper's) or consistent (stays fluent). [default: independent]"),
+    ] = None
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="How to ask for the answer: boxed (\\boxed{}) or json. [default: boxed]"),
+    ] = None
+    max_seconds: Annotated[float | None, typer.Option(help="Wall-clock budget of one question.")] = None
 
 
 def search_config(
@@ -53,10 +87,9 @@ def search_config(
         >>> config.seed, config.fraction, config.learning_rate
         (3, 0.5, 0.03)
     """
-    import json
-
-    from latentseek_agents.config import LatentSeekConfig
-    from latentseek_agents.presets import find_preset
+    with fast_imports():
+        from latentseek_agents.config import LatentSeekConfig
+        from latentseek_agents.presets import find_preset
 
     values: dict[str, Any] = {}
     for setting in settings:

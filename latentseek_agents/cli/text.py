@@ -3,8 +3,6 @@
 import re
 import unicodedata
 
-__all__ = ["one_line", "plain"]
-
 # Escape sequences as a whole, so that no "[31m" is left of one.
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"

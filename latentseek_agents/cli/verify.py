@@ -14,8 +14,6 @@ from latentseek_agents.errors import InputError
 if TYPE_CHECKING:
     from latentseek_agents.tools.steps import StepReport
 
-__all__ = ["verify"]
-
 _FILE_NAME = re.compile(r"[^\s=]*\.(?:txt|md|markdown|tex|json|jsonl|html)", re.IGNORECASE)
 _STYLES = {"ok": "green", "wrong": "bold red", "unverifiable": "yellow", "trivial": "dim"}
 _MEANING = {

@@ -1,0 +1,112 @@
+"""Run searches and report each step to watchers: what a person sees, a trace file, an HTML page."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from latentseek_agents.cli.process import fast_imports
+from latentseek_agents.cli.questions import Question
+from latentseek_agents.errors import LatentSeekError
+
+if TYPE_CHECKING:
+    from latentseek_agents.config import LatentSeekConfig
+    from latentseek_agents.engine.backbone import Backbone
+    from latentseek_agents.runnable import LatentSeekResult
+    from latentseek_agents.verdict import Verdict, Verifier
+
+
+class Watcher:
+    """Follows the searches of one command; the methods here do nothing. Use it as a context."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what was begun, also after an error."""
+
+    def on_question(self, index: int, question: Question) -> None:
+        """A search begins."""
+
+    def on_token(self, token: int) -> None:
+        """The policy has written a token."""
+
+    def on_verify(self) -> None:
+        """The verifier begins."""
+
+    def on_iteration(self, event: dict[str, Any]) -> None:
+        """An iteration has ended; ``create_refine_graph`` describes its event."""
+
+    def on_result(self, index: int, question: Question, result: "LatentSeekResult") -> None:
+        """A search has ended."""
+
+    def on_error(self, index: int, question: Question, error: Exception) -> None:
+        """A search has failed."""
+
+
+def make_search(
+    backbone: "Backbone", verifier: "Verifier", config: "LatentSeekConfig", watchers: Sequence[Watcher]
+) -> "Callable[[Question], LatentSeekResult]":
+    """A search that reports its tokens and iterations to watchers."""
+    with fast_imports():
+        from langchain_core.callbacks import BaseCallbackHandler
+
+        from latentseek_agents.runnable import LatentSeek
+
+    class Relay(BaseCallbackHandler):
+        # Called in this thread and in order; an error is raised and not only logged.
+        run_inline = True
+        raise_error = True
+
+        def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+            if name == "latentseek_iteration":
+                for watcher in watchers:
+                    watcher.on_iteration(data)
+
+    def on_token(token: int) -> None:
+        for watcher in watchers:
+            watcher.on_token(token)
+
+    def judge(question: str, solution: str, *, reference: str | None = None) -> "Verdict":
+        for watcher in watchers:
+            watcher.on_verify()
+        return verifier(question, solution, reference=reference)
+
+    seek = LatentSeek(backbone, verifier=judge, config=config, on_token=on_token)
+
+    def search(question: Question) -> "LatentSeekResult":
+        return seek.invoke(
+            {"question": question.text, "reference": question.reference}, {"callbacks": [Relay()]}
+        )
+
+    return search
+
+
+def search_all(
+    questions: Sequence[Question],
+    search: "Callable[[Question], LatentSeekResult]",
+    watchers: Sequence[Watcher],
+) -> tuple[int, int]:
+    """Search for the answer to each question; one that fails does not keep the others from an answer.
+
+    Args:
+        questions: What to solve.
+        search: From :func:`make_search`.
+        watchers: Those that take questions and results.
+
+    Returns:
+        How many answers were verified, and how many searches failed.
+    """
+    verified = failed = 0
+    for index, question in enumerate(questions):
+        for watcher in watchers:
+            watcher.on_question(index, question)
+        try:
+            result = search(question)
+        except LatentSeekError as error:
+            failed += 1
+            for watcher in watchers:
+                watcher.on_error(index, question, error)
+        else:
+            verified += result.passed is True
+            for watcher in watchers:
+                watcher.on_result(index, question, result)
+    return verified, failed
