@@ -1,11 +1,11 @@
-"""What tells one chat model from another in a cache: plain values, no weights, no addresses."""
+"""What distinguishes one chat model from another in a cache: plain values, no weights, no addresses."""
 
 import copyreg
 import hashlib
 import json
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,38 +14,39 @@ from latentseek_agents.engine.backbone import Backbone
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["described", "digest_of", "fingerprint"]
-
 _fingerprints: "weakref.WeakKeyDictionary[Backbone, str]" = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
 _DEEPEST = 50
 _MOST_OBJECTS = 10_000
-_LOCKS = type(threading.Lock()) | type(threading.RLock())
+_PLAIN = str | int | float | complex | bytes | None
+_BY_NAME = type | ModuleType | type(threading.Lock()) | type(threading.RLock())
 
 
 def fingerprint(backbone: Backbone) -> str:
     """A short name for the model's configuration, template and weights.
 
-    Of each weight a few values are looked at: enough to tell a fine-tuned model from the one it comes from.
+    It reads a few values of each weight: enough to distinguish a fine-tuned model from its base model.
 
     Args:
-        backbone: The model. What is found is kept as long as it lives.
+        backbone: The model. Its fingerprint is kept as long as it lives.
     """
-    with _lock:
-        known = _fingerprints.get(backbone)
-    if known is None:
-        known = _computed(backbone)
-        with _lock:
-            _fingerprints[backbone] = known
-    return known
+    if backbone not in _fingerprints:
+        config = getattr(backbone.model, "config", None)
+        settings = config.to_dict() if config is not None else {}
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        digest.update(str(getattr(backbone.tokenizer, "chat_template", None)).encode())
+        for parameter in backbone.model.parameters():
+            digest.update(_sample(parameter).numpy().tobytes())
+        _fingerprints[backbone] = digest.hexdigest()
+    return _fingerprints[backbone]
 
 
 def described(value: Any) -> dict[str, str]:
     """A verifier, or any setting: its class, and a digest of all that its behaviour can depend on.
 
-    A digest, because what is said of a chat model goes into every trace, and a verifier may hold a key. Two
-    values with one digest have the same class, the same state, private attributes too, and functions with the
-    same code, defaults and closures. What those find in their module is not looked at.
+    It is a digest because the parameters of a chat model go into every trace, and a verifier may hold a key.
+    Two values with one digest have the same class, the same state, private attributes too, and functions with
+    the same code, defaults and closures. What those find in their module is not read.
 
     Example:
         >>> from functools import partial
@@ -65,100 +66,68 @@ def digest_of(value: Any) -> str:
         >>> digest_of({"a": {1, 2}, "b": b"x"}) == digest_of({"b": b"x", "a": {2, 1}})
         True
     """
-    digester = _Digester()
-    digester.add(value)
-    return digester.hexdigest()
+    digest = hashlib.blake2b(digest_size=16)
+    for text in _walk(value, {}):
+        digest.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
-class _Digester:
-    """Feeds a graph of objects into a hash, each object once."""
+def _walk(value: Any, seen: dict[int, tuple[int, Any]], depth: int = 0) -> Iterator[str]:
+    """A graph of objects as texts, each object once.
 
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=8)
-        self._seen: dict[int, int] = {}
-        self._alive: list[Any] = []  # or an address would come to stand for something else
-        self._depth = 0
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-    def add(self, value: Any) -> None:
-        if value is None or isinstance(value, str | int | float | complex | bytes):
-            self._say(f"{type(value).__name__} {value!r}")
-        elif isinstance(value, Backbone):
-            self._say(f"Backbone {fingerprint(value)}")
-        elif isinstance(value, type | ModuleType | _LOCKS):
-            self._say(_name(value if isinstance(value, type) else type(value)))
-        elif id(value) in self._seen:
-            self._say(f"object {self._seen[id(value)]}")
-        elif self._depth >= _DEEPEST or len(self._seen) >= _MOST_OBJECTS:
-            self._say(_name(type(value)))
-        else:
-            self._seen[id(value)] = len(self._seen)
-            self._alive.append(value)
-            self._depth += 1
-            self._add_object(value)
-            self._depth -= 1
-
-    def _add_object(self, value: Any) -> None:
-        kind = _name(type(value))
-        if isinstance(value, CodeType):
-            self._say_all("code", value.co_code, value.co_names, value.co_consts)
-        elif isinstance(getattr(value, "__code__", None), CodeType):
-            cells = [_cell(cell) for cell in getattr(value, "__closure__", None) or ()]
-            owner = getattr(value, "__self__", None)
-            self._say_all(
-                _name(value), value.__code__, value.__defaults__, value.__kwdefaults__, cells, owner
-            )
-        elif hasattr(value, "__qualname__"):  # a function written in C
-            self._say_all(_name(value), getattr(value, "__self__", None))
-        elif isinstance(value, Mapping):
-            entries = sorted((digest_of(key), key) for key in value)
-            self._say_all(kind, [part for _, key in entries for part in (key, value[key])])
-        elif isinstance(value, list | tuple):
-            self._say_all(kind, *value)
-        elif isinstance(value, set | frozenset):
-            self._say_all(kind, *sorted(digest_of(entry) for entry in value))
-        elif hasattr(value, "untyped_storage"):  # a tensor
-            self._say_all(kind, *value.shape, _sample(value).numpy().tobytes())
-        else:
-            self._say_all(kind, *_state(value))
-
-    def _say_all(self, kind: str, *parts: Any) -> None:
-        self._say(f"{kind} of {len(parts)}")
+    Args:
+        value: Where to begin.
+        seen: By address, the number of each object and the object itself: while it lives, nothing else can
+            have its address.
+        depth: How many objects hold this one.
+    """
+    if isinstance(value, _PLAIN):
+        yield f"{type(value).__name__} {value!r}"
+    elif isinstance(value, Backbone):
+        yield f"Backbone {fingerprint(value)}"
+    elif isinstance(value, _BY_NAME):
+        yield _name(value if isinstance(value, type) else type(value))
+    elif id(value) in seen:
+        yield f"object {seen[id(value)][0]}"
+    elif depth >= _DEEPEST or len(seen) >= _MOST_OBJECTS:
+        yield _name(type(value))
+    else:
+        seen[id(value)] = (len(seen), value)
+        kind, parts = _taken_apart(value)
+        yield f"{kind} of {len(parts)}"
         for part in parts:
-            self.add(part)
-
-    def _say(self, text: str) -> None:
-        self._hash.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
+            yield from _walk(part, seen, depth + 1)
 
 
-def _state(value: Any) -> list[Any]:
-    """What an object is made of, by the protocol that copies and pickles use."""
+def _taken_apart(value: Any) -> tuple[str, list[Any]]:
+    """A name for the kind of an object, and the values that it is made of."""
+    kind = _name(type(value))
+    if isinstance(value, CodeType):
+        return "code", [value.co_code, value.co_names, value.co_consts]
+    code = getattr(value, "__code__", None)
+    owner = getattr(value, "__self__", None)
+    if isinstance(code, CodeType):
+        cells = [_cell(cell) for cell in getattr(value, "__closure__", None) or ()]
+        return _name(value), [code, value.__defaults__, value.__kwdefaults__, cells, owner]
+    if hasattr(value, "__qualname__"):  # a function written in C
+        return _name(value), [owner]
+    if isinstance(value, Mapping):
+        return kind, [part for key in sorted(value, key=digest_of) for part in (key, value[key])]
+    if isinstance(value, list | tuple):
+        return kind, list(value)
+    if isinstance(value, set | frozenset):
+        return kind, sorted(digest_of(entry) for entry in value)
+    if hasattr(value, "untyped_storage"):  # a tensor
+        return kind, [*value.shape, _sample(value).numpy().tobytes()]
+    # The protocol of copies and pickles.
     try:
         reduce = copyreg.dispatch_table.get(type(value))
         parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
-    except Exception:  # a class that does not want to be pickled may raise anything
-        return [getattr(value, "__dict__", None)]
+    except Exception:  # a class that refuses to be pickled may raise anything
+        return kind, [getattr(value, "__dict__", None)]
     if isinstance(parts, str):
-        return [parts]
-    entries = [None if part is None else list(part) for part in parts[3:5]]
-    return [*parts[:3], *entries]
-
-
-def _computed(backbone: Backbone) -> str:
-    import torch
-
-    digest = hashlib.blake2b(digest_size=8)
-    config = getattr(backbone.model, "config", None)
-    settings = config.to_dict() if config is not None else {}
-    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-    digest.update(str(getattr(backbone.tokenizer, "chat_template", None)).encode())
-    with torch.no_grad():
-        samples = [_sample(parameter) for parameter in backbone.model.parameters()]
-        if samples:
-            digest.update(torch.cat(samples).numpy().tobytes())
-    return digest.hexdigest()
+        return kind, [parts]
+    return kind, [*parts[:3], *(None if part is None else list(part) for part in parts[3:5])]
 
 
 def _name(value: Any) -> str:

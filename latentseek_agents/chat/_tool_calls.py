@@ -29,8 +29,6 @@ from typing import Any
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-__all__ = ["CALL_TOKENS", "ParsedReply", "certain_content", "new_call_id", "parse_tool_calls"]
-
 CALL_TOKENS = frozenset(
     {
         "<tool_call>",
@@ -46,15 +44,16 @@ CALL_TOKENS = frozenset(
 """Tokens that say that a call begins or ends, special or not: they must not be lost in decoding."""
 
 _OPENER = re.compile(
-    r"<tool_call>|<\|python_tag\|>|\[TOOL_CALLS\]|<function=(?P<function>[\w.-]+)>|<tools>"
-    r"|```[ \t]*\w*[ \t]*\n?"
+    r"(?P<hermes><tool_call>)|(?P<llama><\|python_tag\|>)|(?P<mistral>\[TOOL_CALLS\])"
+    r"|<function=(?P<function>[\w.-]+)>|(?P<tools><tools>)|(?P<fence>```[ \t]*\w*[ \t]*\n?)"
 )
 _UNFINISHED_FUNCTION = re.compile(r"<function=[\w.-]*$")
 _OPENER_WORDS = ("<tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "<function=", "<tools>", "```")
-_CLOSERS = {"<tool_call>": "</tool_call>", "<tools>": "</tools>", "```": "```"}
+_CLOSERS = {"hermes": "</tool_call>", "function": "</function>", "tools": "</tools>", "fence": "```"}
 _MISTRAL_CALL = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?:\[CALL_ID\][\w-]*\s*)?(?:\[ARGS\])?\s*(?=\{)")
 _LONGEST_SHOWN = 4000
 _ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
+_BARE_NAME = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"(?P<name>[^"\\]*)"')
 _NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"')
 _BETWEEN_CALLS = re.compile(r"[\s,;]*")
 _PROSE = re.compile(r"\s*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
@@ -128,7 +127,7 @@ def certain_content(text: str) -> int:
         return len(text[:start].rstrip())
     end = len(text)
     for opener in _OPENER.finditer(text, start):
-        if not opener[0].startswith("```") or text[opener.end() :].lstrip()[:1] in ("", "{", "["):
+        if not opener["fence"] or text[opener.end() :].lstrip()[:1] in ("", "{", "["):
             end = opener.start()
             break
     if unfinished := _UNFINISHED_FUNCTION.search(text, start):
@@ -149,7 +148,7 @@ def _after_thinking(text: str) -> int | None:
 
 
 class _CallError(ValueError):
-    """This is no call; the message says why."""
+    """The text is no call; the message says why."""
 
 
 class _Reader:
@@ -167,16 +166,14 @@ class _Reader:
         start = _after_thinking(self.text)
         if start is None:
             return ParsedReply(self.text)
-        position, shown = self._bare(start), 0
-        if position is None:
-            position = start
-        else:
+        position, shown = start, 0
+        if (end := self._bare(start)) is not None:
             self.content.append(self.text[:start])
-            shown = position
+            position = shown = end
         while opener := _OPENER.search(self.text, position):
-            end = self._from(opener)
+            end = self._call(opener)
             if end is None:  # no call: a fenced block is skipped as a whole
-                closing = self.text.find("```", opener.end()) if opener[0].startswith("```") else -1
+                closing = self.text.find("```", opener.end()) if opener["fence"] else -1
                 position = opener.end() if closing < 0 else closing + 3
                 continue
             self.content.append(self.text[shown : opener.start()])
@@ -188,30 +185,16 @@ class _Reader:
         content = "\n".join(part for part in parts if part)
         return ParsedReply(content, self.calls, self.invalid, self.text if self.unmarked else "")
 
-    def implicit(self, start: int) -> tuple[list[tuple[str, dict[str, Any]]], int] | None:
-        """Calls without a marker: JSON that names tools, from here on."""
-        try:
-            values, end = _json_values(self.text, start)
-            calls = [_as_call(value, complete=True) for value in values]
-        except _CallError:
-            return None
-        return (calls, end) if calls and calls[0][0] in self.tool_names else None
-
     def _bare(self, start: int) -> int | None:
-        """A reply that begins with JSON; its end if that is a call."""
-        begins = start + len(self.text[start:]) - len(self.text[start:].lstrip())
+        """Read a reply that begins with JSON; its end if that is a call."""
+        begins = len(self.text) - len(self.text[start:].lstrip())
         if self.text[begins : begins + 1] not in ("{", "["):
             return None
-        found = self.implicit(begins)
-        if found is not None:
-            self.unmarked = True
-            self._add(found[0])
-            return _AFTER_CALLS.match(self.text, found[1]).end()  # type: ignore[union-attr]
+        if (end := self._implicit(begins)) is not None:
+            return _end_of(_AFTER_CALLS, self.text, end)
         # The name of a tool where a call has it, and yet no call: one that went wrong, or an answer in JSON.
-        named = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"([^"\\]*)"').match(
-            self.text, begins
-        )
-        if named is None or named[1] not in self.tool_names:
+        named = _BARE_NAME.match(self.text, begins)
+        if named is None or named["name"] not in self.tool_names:
             return None
         try:
             values, _ = _json_values(self.text, begins)
@@ -223,35 +206,51 @@ class _Reader:
         self._refuse(self.text[begins:], reason)
         return len(self.text)
 
-    def _from(self, opener: re.Match[str]) -> int | None:
-        """Read what follows an opener; its end, or None if it is no call after all."""
-        word = opener[0]
-        if word == "[TOOL_CALLS]":
-            return self._mistral(opener)
-        if opener["function"]:
-            return self._function(opener)
-        if word.startswith("```") or word == "<tools>":
-            found = self.implicit(opener.end())
-            if found is None:
-                return None
-            self.unmarked = True
-            self._add(found[0])
-            return self._closed(found[1], _CLOSERS[word[:3] if word.startswith("```") else word])
-        closer = _CLOSERS.get(word, "")
+    def _implicit(self, start: int, closer: str = "") -> int | None:
+        """Read calls without a marker, which is JSON that names a tool; None if there are none."""
         try:
-            values, end = _json_values(self.text, opener.end())
+            values, end = _json_values(self.text, start)
+            calls = [_as_call(value, complete=True) for value in values]
             end = self._closed(end, closer)
-            if not closer:
-                end = _AFTER_CALLS.match(self.text, end).end()  # type: ignore[union-attr]
+        except _CallError:
+            return None
+        if calls[0][0] not in self.tool_names:
+            return None
+        self.unmarked = True
+        self.calls += [_new_call(*call) for call in calls]
+        return end
+
+    def _call(self, opener: re.Match[str]) -> int | None:
+        """Read what follows an opener; its end, or None if it is no call after all."""
+        kind, name, start = str(opener.lastgroup), opener["function"], opener.end()
+        closer = _CLOSERS.get(kind, "")
+        if kind in ("tools", "fence"):
+            return self._implicit(start, closer)
+        if kind == "mistral" and (named := _MISTRAL_CALL.match(self.text, start)):
+            name, start = named["name"], named.end()
+        try:
+            if name:
+                value, end = _json_value(self.text, start)
+                values = [{"name": name, "arguments": _arguments(value)}]
+            else:
+                values, end = _json_values(self.text, start)
+            end = self._closed(end, closer)
+            if kind == "llama":
+                end = _end_of(_AFTER_CALLS, self.text, end)
                 if self.text[end:].strip():
                     raise _CallError("something follows the JSON")
         except _CallError as error:
             end = self._end_of_region(opener.end(), closer)
-            if self._is_prose(self.text[opener.end() : end]):
+            if kind in ("hermes", "llama") and self._is_prose(self.text[opener.end() : end]):
                 return None
-            self._refuse(self.text[opener.start() : end], str(error))
+            self._refuse(self.text[opener.start() : end], str(error), name=name)
             return end
-        self._add_values(values)
+        for value in values:
+            # One value that is no call leaves the others what they are.
+            try:
+                self.calls.append(_new_call(*_as_call(value)))
+            except _CallError as error:
+                self._refuse(json.dumps(value, ensure_ascii=False), str(error))
         return end
 
     def _is_prose(self, region: str) -> bool:
@@ -259,42 +258,12 @@ class _Reader:
         words = _PROSE.match(region)
         return words is not None and words[1] not in self.tool_names
 
-    def _mistral(self, opener: re.Match[str]) -> int:
-        position = opener.end()
-        if self.text[position:].lstrip().startswith(("[", "{")):
-            try:
-                values, end = _json_values(self.text, position)
-                self._add_values(values)
-            except _CallError as error:
-                end = self._end_of_region(position, "")
-                self._refuse(self.text[opener.start() : end], str(error))
-            return end
-        named = _MISTRAL_CALL.match(self.text, position)
-        if named is None:
-            end = self._end_of_region(position, "")
-            self._refuse(self.text[opener.start() : end], "there is no call after the marker")
-            return end
-        try:
-            value, end = _json_value(self.text, named.end())
-            self._add([(named["name"], _arguments(value))])
-        except _CallError as error:
-            end = self._end_of_region(position, "")
-            self._refuse(self.text[opener.start() : end], str(error), name=named["name"])
-        return end
-
-    def _function(self, opener: re.Match[str]) -> int:
-        name = opener["function"]
-        try:
-            value, end = _json_value(self.text, opener.end())
-            end = self._closed(end, "</function>")
-            self._add([(name, _arguments(value))])
-        except _CallError as error:
-            end = self._end_of_region(opener.end(), "</function>")
-            self._refuse(self.text[opener.start() : end], str(error), name=name)
-        return end
-
     def _closed(self, end: int, closer: str) -> int:
-        """Where the region ends whose JSON ended here; a missing closer is forgiven, other text is not."""
+        """Where the region ends whose JSON ended here; a missing closer is forgiven, other text is not.
+
+        Raises:
+            _CallError: Text stands between the JSON and the closer.
+        """
         rest = self.text[end:]
         after = rest.lstrip()
         if closer and after.startswith(closer):
@@ -311,19 +280,8 @@ class _Reader:
         closing = self.text.find(closer, start) if closer else -1
         return closing + len(closer) if 0 <= closing < end else end
 
-    def _add(self, calls: list[tuple[str, dict[str, Any]]]) -> None:
-        self.calls += [tool_call(name=name, args=arguments, id=new_call_id()) for name, arguments in calls]
-
-    def _add_values(self, values: list[Any]) -> None:
-        """Several calls behind one marker; one that is no call leaves the others what they are."""
-        for value in values:
-            try:
-                self._add([_as_call(value)])
-            except _CallError as error:
-                self._refuse(json.dumps(value, ensure_ascii=False), str(error))
-
     def _refuse(self, raw: str, reason: str, *, name: str | None = None) -> None:
-        found = _NAME.search(raw)
+        named = _NAME.search(raw)
         # Adding up streamed chunks tries every shorter text as JSON: in quadratic time,
         shown = raw.strip()[:_LONGEST_SHOWN]
         if shown.startswith("{"):
@@ -331,7 +289,7 @@ class _Reader:
             shown = f"malformed: {shown}"
         self.invalid.append(
             invalid_tool_call(
-                name=name or (found["name"] if found else "") or None,
+                name=name or (named["name"] if named else "") or None,
                 args=shown,
                 id=new_call_id(),
                 error=f"this tool call cannot be read: {reason}",
@@ -339,12 +297,22 @@ class _Reader:
         )
 
 
+def _new_call(name: str, arguments: dict[str, Any]) -> ToolCall:
+    return tool_call(name=name, args=arguments, id=new_call_id())
+
+
+def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Where a pattern ends that may match nothing."""
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
+
+
 def _json_values(text: str, start: int) -> tuple[list[Any], int]:
     """One JSON object, a list of them, or several in a row; and where they end."""
     values: list[Any] = []
     position = end = start
     while True:
-        position = _BETWEEN_CALLS.match(text, position).end()  # type: ignore[union-attr]
+        position = _end_of(_BETWEEN_CALLS, text, position)
         if text[position : position + 1] not in ("{", "["):
             break
         value, position = _json_value(text, position)
