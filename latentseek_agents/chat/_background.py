@@ -1,74 +1,81 @@
-"""A turn in a thread of its own, and what it says, in order, in the thread or the event loop that listens."""
+"""A turn in a thread of its own, and what it produces, in order, in the caller's thread or event loop."""
 
 import asyncio
 import contextvars
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
+from langchain_core.messages import AIMessageChunk
+
+from latentseek_agents.chat._reply import Reply
 from latentseek_agents.chat._turn import Turn, TurnRequest
 from latentseek_agents.engine.cancellation import stopped_by
 
-__all__ = ["Piece", "apieces", "pieces"]
-
-Piece = tuple[Literal["text", "event", "reply"], Any]
-"""New content; an event of a search; and, last, the :class:`~latentseek_agents.chat._reply.Reply`."""
+Piece = AIMessageChunk | dict[str, Any] | Reply
+"""New text (the last with calls and costs), an event of a search, or the finished reply, which comes last."""
 
 
-def pieces(request: TurnRequest) -> Iterator[Piece]:
-    """What a turn says, as it says it. A listener that leaves stops the decoding within a token."""
-    said: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-    cancelled = _start(request, said.put)
+def pieces(request: TurnRequest) -> Generator[Piece]:
+    """The pieces of a turn as they come. Closing the generator stops the decoding within a token."""
+    received: queue.SimpleQueue[Piece | BaseException] = queue.SimpleQueue()
+    cancelled = _start(request, received.put)
     try:
-        while True:
-            kind, value = said.get()
-            if kind == "error":
-                raise value
-            yield kind, value  # type: ignore[misc]
-            if kind == "reply":
-                return
+        while not isinstance(piece := _unless_raised(received.get()), Reply):
+            yield piece
+        yield piece
     finally:
         cancelled.set()
 
 
-async def apieces(request: TurnRequest) -> AsyncIterator[Piece]:
+async def apieces(request: TurnRequest) -> AsyncGenerator[Piece]:
     """As :func:`pieces`; the event loop stays free, and a cancelled task stops the decoding as well."""
     loop = asyncio.get_running_loop()
-    said: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    received: asyncio.Queue[Piece | BaseException] = asyncio.Queue()
 
-    def put(item: tuple[str, Any]) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody listens
-            loop.call_soon_threadsafe(said.put_nowait, item)
+    def put(piece: Piece | BaseException) -> None:
+        with suppress(RuntimeError):  # the loop was closed
+            loop.call_soon_threadsafe(received.put_nowait, piece)
 
     cancelled = _start(request, put)
     try:
-        while True:
-            kind, value = await said.get()
-            if kind == "error":
-                raise value
-            yield kind, value  # type: ignore[misc]
-            if kind == "reply":
-                return
+        while not isinstance(piece := _unless_raised(await received.get()), Reply):
+            yield piece
+        yield piece
     finally:
         cancelled.set()
 
 
-def _start(request: TurnRequest, put: Callable[[tuple[str, Any]], None]) -> threading.Event:
-    turn = Turn(request, lambda text: put(("text", text)), lambda event: put(("event", event)))
+def _unless_raised(piece: Piece | BaseException) -> Piece:
+    if isinstance(piece, BaseException):
+        raise piece
+    return piece
+
+
+def _start(request: TurnRequest, put: Callable[[Piece | BaseException], None]) -> threading.Event:
+    """Begin the turn; setting the event that is returned stops it."""
+    shown: list[str] = []
+
+    def on_text(text: str) -> None:
+        shown.append(text)
+        put(AIMessageChunk(content=text))
+
+    turn = Turn(request, on_text, put)
 
     def work() -> None:
         try:
-            # A verifier may decode as well, and a request may wait for room: both end, too.
+            # A verifier may decode as well, and a request may wait for room: both stop, too.
             with stopped_by(turn.cancelled):
                 reply = turn.write()
-            put(("reply", reply))
-        except BaseException as error:  # raised again where it is listened to
-            put(("error", error))
+            put(reply.last_chunk("".join(shown)))
+            put(reply)
+        except BaseException as error:  # raised again by the generator
+            put(error)
 
     # A thread each, and no pool: a pool's size would bound how many replies share a forward pass.
-    # A verifier may look for its caller in the context (LangGraph's interrupt does).
+    # LangGraph's interrupt, which a verifier may call, reads the context of the caller.
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), name="latentseek-chat", daemon=True).start()
     return turn.cancelled

@@ -13,8 +13,6 @@ from latentseek_agents.errors import ConfigError, LatentSeekError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["JSONConstraint", "available"]
-
 # One way of writing each value: small models put down blanks without end where they may.
 _OPTIONS: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _tokenizers: "weakref.WeakKeyDictionary[Backbone, Any]" = weakref.WeakKeyDictionary()

@@ -9,7 +9,6 @@ from typing import Any
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
-    ChatMessage,
     FunctionMessage,
     HumanMessage,
     SystemMessage,
@@ -19,22 +18,18 @@ from langchain_core.messages import (
 from latentseek_agents.chat._tool_calls import parse_tool_calls
 from latentseek_agents.errors import InputError
 
-__all__ = [
-    "WRITTEN",
-    "TemplateMessage",
-    "as_plain_messages",
-    "as_template_messages",
-    "as_written",
-    "converted",
-    "one_call_per_message",
-    "tool_instructions",
-]
-
 TemplateMessage = dict[str, Any]
 
 WRITTEN = "latentseek_written"
 """Where a message keeps what the model wrote, if its calls are not in the form that the template asks for."""
 
+_ROLES = {
+    SystemMessage: "system",
+    HumanMessage: "user",
+    AIMessage: "assistant",
+    ToolMessage: "tool",
+    FunctionMessage: "tool",
+}
 _NO_TEXT = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "reasoning", "thinking"}
 )
@@ -67,7 +62,7 @@ def converted(messages: Sequence[BaseMessage]) -> list[TemplateMessage]:
 
 
 def as_template_messages(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
-    """What a template takes that knows tools. Neighbours of one role are joined, system first.
+    """What a template takes: system messages first and as one, neighbours of one role as one.
 
     Args:
         entries: From :func:`converted`.
@@ -79,7 +74,20 @@ def as_template_messages(entries: Sequence[TemplateMessage]) -> list[TemplateMes
         >>> as_template_messages(converted([HumanMessage("Hi!"), SystemMessage("Be kind.")]))
         [{'role': 'system', 'content': 'Be kind.'}, {'role': 'user', 'content': 'Hi!'}]
     """
-    return _joined([{key: part for key, part in entry.items() if key != WRITTEN} for entry in entries])
+    if not entries:
+        raise InputError("there are no messages; give at least one from the user")
+    rules = [entry["content"] for entry in entries if entry["role"] == "system"]
+    joined: list[TemplateMessage] = [{"role": "system", "content": "\n\n".join(rules)}] if rules else []
+    for entry in entries:
+        if entry["role"] == "system":
+            continue
+        last: TemplateMessage = joined[-1] if joined else {}
+        has_calls = "tool_calls" in entry or "tool_calls" in last
+        if last.get("role") == entry["role"] != "tool" and not has_calls:
+            last["content"] += f"\n\n{entry['content']}"
+        else:
+            joined.append({key: part for key, part in entry.items() if key != WRITTEN})
+    return joined
 
 
 def as_written(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
@@ -110,23 +118,22 @@ def as_plain_messages(
         InputError: There is no message.
     """
     plain: list[TemplateMessage] = []
-    if tools:
-        plain.append({"role": "system", "content": tool_instructions(tools)})
-    for given in as_written(entries):
-        entry = given
+    for entry in as_written(entries):
         if entry["role"] == "tool":
-            entry = {"role": "user", "content": f"<tool_response>\n{entry['content']}\n</tool_response>"}
-        elif calls := entry.pop("tool_calls", None):
-            written = [
-                f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
-                for call in calls
-            ]
-            entry["content"] = "\n".join([entry["content"], *written]).strip()
+            content = f"<tool_response>\n{entry['content']}\n</tool_response>"
+            plain.append({"role": "user", "content": content})
+            continue
+        calls = [
+            f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
+            for call in entry.pop("tool_calls", ())
+        ]
+        if calls:
+            entry["content"] = "\n".join([entry["content"], *calls]).strip()
         plain.append(entry)
-    # The caller's own rules come before the description of the tools.
-    own = [entry for entry in plain[1:] if entry["role"] == "system"] if tools else []
-    rest = [entry for entry in plain if not any(entry is rule for rule in own)]
-    return _joined([*own, *rest])
+    if tools:
+        # After the caller's own rules.
+        plain.append({"role": "system", "content": tool_instructions(tools)})
+    return as_template_messages(plain)
 
 
 def one_call_per_message(messages: Sequence[TemplateMessage]) -> list[TemplateMessage]:
@@ -139,45 +146,46 @@ def one_call_per_message(messages: Sequence[TemplateMessage]) -> list[TemplateMe
         >>> calls = [{"id": "1", "function": {"name": "a"}}, {"id": "2", "function": {"name": "b"}}]
         >>> results = [{"role": "tool", "tool_call_id": number} for number in ("1", "2")]
         >>> message = {"role": "assistant", "content": "", "tool_calls": calls}
-        >>> found = one_call_per_message([message, *results])
-        >>> [message["role"] for message in found]
+        >>> [message["role"] for message in one_call_per_message([message, *results])]
         ['assistant', 'tool', 'assistant', 'tool']
     """
-    found: list[TemplateMessage] = []
+    ordered: list[TemplateMessage] = []
     waiting: list[TemplateMessage] = []
     for message in messages:
         if message["role"] == "tool":
-            asked = next((entry for entry in waiting if _answers(message, entry)), None)
-            if asked is not None:
-                waiting.remove(asked)
-                found.append(asked)
-            found.append(message)
+            for entry in waiting:
+                if entry["tool_calls"][0]["id"] == message.get("tool_call_id"):
+                    waiting.remove(entry)
+                    ordered.append(entry)
+                    break
+            ordered.append(message)
             continue
-        found += waiting
-        calls = message.get("tool_calls") or []
-        waiting = [{**message, "tool_calls": [call]} for call in calls]
+        ordered += waiting
+        waiting = [{**message, "tool_calls": [call]} for call in message.get("tool_calls") or []]
         for entry in waiting[1:]:
             entry["content"] = ""
-        if not calls:
-            found.append(message)
-    return [*found, *waiting]
-
-
-def _answers(result: TemplateMessage, entry: TemplateMessage) -> bool:
-    return bool(result.get("tool_call_id") == entry["tool_calls"][0]["id"])
+        if not waiting:
+            ordered.append(message)
+    return [*ordered, *waiting]
 
 
 def _converted(message: BaseMessage) -> TemplateMessage:
-    content = _text(message)
-    if isinstance(message, SystemMessage):
-        return {"role": "system", "content": content}
-    if isinstance(message, HumanMessage):
-        return {"role": "user", "content": content}
+    role = next(
+        (role for kind, role in _ROLES.items() if isinstance(message, kind)), getattr(message, "role", None)
+    )
+    if role is None:
+        raise InputError(
+            f"a {type(message).__name__} has no place in a conversation; "
+            "use system, human, AI and tool messages"
+        )
+    entry: TemplateMessage = {"role": role, "content": _text(message)}
+    if isinstance(message, ToolMessage | FunctionMessage):
+        call_id = getattr(message, "tool_call_id", None)
+        entry |= {"name": message.name or "", "tool_call_id": _short_id(call_id)}
     if isinstance(message, AIMessage):
-        refused = [str(call["args"] or "") for call in message.invalid_tool_calls]
-        if refused:
-            content = "\n".join([content, *refused]).strip("\n")
-        entry: TemplateMessage = {"role": "assistant", "content": content}
+        if message.invalid_tool_calls:
+            refused = [str(call["args"] or "") for call in message.invalid_tool_calls]
+            entry["content"] = "\n".join([entry["content"], *refused]).strip("\n")
         if message.tool_calls:
             entry["tool_calls"] = [
                 {
@@ -189,27 +197,17 @@ def _converted(message: BaseMessage) -> TemplateMessage:
             ]
             if written := _written(message):
                 entry[WRITTEN] = written
-        return entry
-    if isinstance(message, ToolMessage):
-        call_id = _short_id(message.tool_call_id)
-        return {"role": "tool", "name": message.name or "", "content": content, "tool_call_id": call_id}
-    if isinstance(message, FunctionMessage):
-        return {"role": "tool", "name": message.name, "content": content, "tool_call_id": _short_id(None)}
-    if isinstance(message, ChatMessage):
-        return {"role": message.role, "content": content}
-    raise InputError(
-        f"a {type(message).__name__} has no place in a conversation; use system, human, AI and tool messages"
-    )
+    return entry
 
 
 def _written(message: AIMessage) -> str:
     """What the model wrote; "" if that is not known, or if the calls were changed since."""
     text = str(message.additional_kwargs.get(WRITTEN) or "")
-    found = parse_tool_calls(text, {call["name"] for call in message.tool_calls})
-    same = [(call["name"], call["args"]) for call in found.tool_calls] == [
-        (call["name"], call["args"]) for call in message.tool_calls
-    ]
-    return text if same and found.content == message.content and not found.invalid_tool_calls else ""
+    parsed = parse_tool_calls(text, {call["name"] for call in message.tool_calls})
+    written = [(call["name"], call["args"]) for call in parsed.tool_calls]
+    unchanged = written == [(call["name"], call["args"]) for call in message.tool_calls]
+    unchanged &= parsed.content == message.content and not parsed.invalid_tool_calls
+    return text if unchanged else ""
 
 
 def _text(message: BaseMessage) -> str:
@@ -229,24 +227,6 @@ def _text(message: BaseMessage) -> str:
                 "but this model reads text only; describe it in words"
             )
     return "\n".join(parts)
-
-
-def _joined(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
-    """System messages first and as one, neighbours of one role as one: some templates want it so."""
-    if not entries:
-        raise InputError("there are no messages; give at least one from the user")
-    rules = [entry["content"] for entry in entries if entry["role"] == "system"]
-    joined: list[TemplateMessage] = [{"role": "system", "content": "\n\n".join(rules)}] if rules else []
-    for entry in entries:
-        if entry["role"] == "system":
-            continue
-        last = joined[-1] if joined else None
-        plain = entry["role"] != "tool" and "tool_calls" not in entry
-        if last is not None and plain and last["role"] == entry["role"] and "tool_calls" not in last:
-            last["content"] += f"\n\n{entry['content']}"
-        else:
-            joined.append(dict(entry))
-    return joined
 
 
 def _short_id(call_id: str | None) -> str:

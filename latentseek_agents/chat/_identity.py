@@ -111,23 +111,30 @@ def _taken_apart(value: Any) -> tuple[str, list[Any]]:
         return _name(value), [code, value.__defaults__, value.__kwdefaults__, cells, owner]
     if hasattr(value, "__qualname__"):  # a function written in C
         return _name(value), [owner]
-    if isinstance(value, Mapping):
-        return kind, [part for key in sorted(value, key=digest_of) for part in (key, value[key])]
-    if isinstance(value, list | tuple):
-        return kind, list(value)
-    if isinstance(value, set | frozenset):
-        return kind, sorted(digest_of(entry) for entry in value)
     if hasattr(value, "untyped_storage"):  # a tensor
         return kind, [*value.shape, _sample(value).numpy().tobytes()]
-    # The protocol of copies and pickles.
+    match value:
+        case Mapping():
+            parts = [part for key in sorted(value, key=digest_of) for part in (key, value[key])]
+        case list() | tuple():
+            parts = list(value)
+        case set() | frozenset():
+            parts = sorted(digest_of(entry) for entry in value)
+        case _:
+            parts = _reduced(value)
+    return kind, parts
+
+
+def _reduced(value: Any) -> list[Any]:
+    """What an object is made of, by the protocol of copies and pickles."""
     try:
         reduce = copyreg.dispatch_table.get(type(value))
         parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
     except Exception:  # a class that refuses to be pickled may raise anything
-        return kind, [getattr(value, "__dict__", None)]
+        return [getattr(value, "__dict__", None)]
     if isinstance(parts, str):
-        return kind, [parts]
-    return kind, [*parts[:3], *(None if part is None else list(part) for part in parts[3:5])]
+        return [parts]
+    return [*parts[:3], *(None if part is None else list(part) for part in parts[3:5])]
 
 
 def _name(value: Any) -> str:

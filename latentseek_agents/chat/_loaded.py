@@ -7,8 +7,6 @@ from typing import Any
 
 from latentseek_agents.engine.backbone import Backbone
 
-__all__ = ["loaded_backbone"]
-
 _lock = threading.Lock()
 _alive: "weakref.WeakValueDictionary[str, Backbone]" = weakref.WeakValueDictionary()
 # Copies of a chat model that live for one call (configurable_fields makes such) must not each load it again.

@@ -1,23 +1,13 @@
-"""What callers ask for by keyword, brought into one form."""
+"""The keywords of a call, brought into one form each."""
 
+import json
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from latentseek_agents.chat._structured import json_rules
 from latentseek_agents.errors import ConfigError
-
-__all__ = [
-    "CALL_OPTIONS",
-    "check_call_options",
-    "forced_tools",
-    "normal_choice",
-    "openai_tools",
-    "reply_rules",
-    "reply_schema",
-]
 
 CALL_OPTIONS = frozenset(
     {
@@ -34,9 +24,9 @@ CALL_OPTIONS = frozenset(
         "tools",
     }
 )
-"""Keywords of one call. ``strict`` and ``parallel_tool_calls`` are taken and change nothing."""
+"""Keywords of one call. ``strict`` and ``parallel_tool_calls`` are accepted and change nothing."""
 
-
+_JSON_RULES = "Reply with one JSON object and nothing else: no explanation before or after it."
 _NUMBERS: dict[str, tuple[type, int]] = {
     "max_tokens": (Integral, 1),
     "seed": (Integral, 0),
@@ -45,7 +35,7 @@ _NUMBERS: dict[str, tuple[type, int]] = {
 
 
 def check_call_options(options: Mapping[str, Any]) -> None:
-    """Refuse what would otherwise be ignored without a word, or decoded into noise.
+    """Check the keywords of a call: none is ignored in silence, and none leads to decoding noise.
 
     Raises:
         ConfigError: There is no such option, or it is out of range.
@@ -65,8 +55,8 @@ def check_call_options(options: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name}={value!r}: it must be {what} of at least {least}")
 
 
-def reply_rules(response_format: Any) -> str:
-    """What the system message says about the form of the reply.
+def reply_form(response_format: Any) -> tuple[str, Mapping[str, Any] | None]:
+    """What the system message says about the form of a reply, and the JSON schema that it is to fit.
 
     Args:
         response_format: As in OpenAI's API; None and ``{"type": "text"}`` ask for nothing.
@@ -75,38 +65,29 @@ def reply_rules(response_format: Any) -> str:
         ConfigError: It is something else.
 
     Example:
-        >>> reply_rules({"type": "json_object"})
-        'Reply with one JSON object and nothing else: no explanation before or after it.'
+        >>> reply_form({"type": "json_object"})
+        ('Reply with one JSON object and nothing else: no explanation before or after it.', None)
+        >>> schema = {"name": "N", "schema": {"type": "integer"}}
+        >>> reply_form({"type": "json_schema", "json_schema": schema})[1]
+        {'type': 'integer'}
     """
     if response_format is None:
-        return ""
+        return "", None
     kind = response_format.get("type") if isinstance(response_format, Mapping) else None
-    if kind == "text":
-        return ""
-    if kind == "json_object":
-        return json_rules(None)
-    schema = response_format.get("json_schema") if kind == "json_schema" else None
-    if not isinstance(schema, Mapping):
+    schema = response_format.get("json_schema") if kind == "json_schema" else {}
+    if kind not in ("text", "json_object", "json_schema") or not isinstance(schema, Mapping):
         raise ConfigError(
             f"response_format={response_format!r} is not {{'type': 'text'}}, {{'type': 'json_object'}} or "
             "{'type': 'json_schema', 'json_schema': {...}}; for a class use with_structured_output"
         )
-    return json_rules(reply_schema(response_format))
-
-
-def reply_schema(response_format: Any) -> Mapping[str, Any] | None:
-    """The JSON schema that a reply is to have; None if there is none.
-
-    Example:
-        >>> reply_schema({"type": "json_schema", "json_schema": {"name": "N", "schema": {"type": "integer"}}})
-        {'type': 'integer'}
-    """
-    schema = response_format.get("json_schema") if isinstance(response_format, Mapping) else None
-    if not isinstance(schema, Mapping):
-        return None
     # OpenAI's API puts the schema beside its name.
     inner = schema.get("schema")
-    return inner if isinstance(inner, Mapping) and "type" not in schema else schema
+    if isinstance(inner, Mapping) and "type" not in schema:
+        schema = inner
+    if not schema:
+        return "" if kind == "text" else _JSON_RULES, None
+    text = json.dumps(schema, ensure_ascii=False)
+    return f"{_JSON_RULES} It must fit this JSON schema:\n{text}", schema
 
 
 def openai_tools(tools: Sequence[Any] | None) -> list[dict[str, Any]]:
@@ -148,23 +129,15 @@ def normal_choice(choice: Any, names: Sequence[str]) -> str:
         >>> normal_choice({"type": "any"}, ["add"]), normal_choice({"type": "tool", "name": "add"}, ["add"])
         ('any', 'add')
     """
+    words = {None: "auto", True: "any", False: "none", "required": "any"}
+    words |= {word: word for word in ("any", "auto", "none")}
     if isinstance(choice, Mapping):
+        # Anthropic's form has a type, and a name only where the type is "tool".
         function = choice.get("function", choice)
         name = function.get("name") if isinstance(function, Mapping) else None
-        # Anthropic's form has a type, and a name only where the type is "tool".
-        kind = choice.get("type") if choice.get("type") in ("any", "auto", "none") else "?"
-        choice = name if isinstance(name, str) else kind
+        choice = name if isinstance(name, str) else str(choice.get("type"))
     if choice in names:
         return str(choice)
-    words = {
-        None: "auto",
-        True: "any",
-        False: "none",
-        "required": "any",
-        "any": "any",
-        "auto": "auto",
-        "none": "none",
-    }
     if not isinstance(choice, str | bool | None) or choice not in words:
         raise ConfigError(
             f"tool_choice={choice!r} is neither 'auto', 'any' or 'none' nor a tool: {', '.join(names)}"

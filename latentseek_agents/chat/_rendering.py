@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langchain_core.messages import BaseMessage
+from jinja2 import TemplateError
+from langchain_core.messages import BaseMessage, SystemMessage
 
 from latentseek_agents.chat._history import (
     TemplateMessage,
@@ -18,8 +19,6 @@ from latentseek_agents.chat._history import (
 from latentseek_agents.engine._control_tokens import ContentGuard
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import InputError
-
-__all__ = ["CallFormat", "RenderedPrompt", "count_tokens", "render"]
 
 CallFormat = Literal["hermes", "llama", "mistral", "mistral_args", "own"]
 """How the chat template asks for calls. ``"own"``: in some other way."""
@@ -114,8 +113,6 @@ def count_tokens(backbone: Backbone, messages: Sequence[BaseMessage], tools: Seq
 def _rendered(
     backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool], rules: str
 ) -> RenderedPrompt:
-    from langchain_core.messages import SystemMessage
-
     entries = converted([*messages, SystemMessage(rules)] if rules else messages)
     tokenizer = backbone.tokenizer
     if not getattr(tokenizer, "chat_template", None):
@@ -142,11 +139,7 @@ def _is_about_tools(message: BaseMessage) -> bool:
 
 
 def _knows_tools(tokenizer: Any) -> bool:
-    """Whether the template says anything about tools that it is given."""
-    if not getattr(tokenizer, "chat_template", None):
-        return False
-    from jinja2 import TemplateError
-
+    """Whether the template writes anything about tools that it is given."""
     message = [{"role": "user", "content": "x"}]
     try:
         text = tokenizer.apply_chat_template(
@@ -185,8 +178,6 @@ def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Seque
 
 
 def _apply(backbone: Backbone, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
-    from jinja2 import TemplateError
-
     options: dict[str, Any] = {"tools": list(tools)} if tools else {}
     try:
         return str(

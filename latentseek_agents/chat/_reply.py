@@ -12,8 +12,6 @@ from latentseek_agents.chat._history import WRITTEN
 from latentseek_agents.chat._tool_calls import ParsedReply
 from latentseek_agents.verdict import Attempt
 
-__all__ = ["Reply", "iteration_metadata"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:

@@ -1,39 +1,22 @@
 """Structured output: from a message to the object that a schema describes, or an error that says why not."""
 
 import json
-from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any, Literal
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
-from pydantic import BaseModel, ValidationError
-from pydantic.v1 import BaseModel as BaseModelV1
-from pydantic.v1 import ValidationError as ValidationErrorV1
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from latentseek_agents.errors import LatentSeekError
 
-__all__ = ["Method", "ReplyError", "json_rules", "parser", "with_raw"]
-
 Method = Literal["function_calling", "json_mode", "json_schema"]
-
-_JSON_RULES = "Reply with one JSON object and nothing else: no explanation before or after it."
 
 
 class ReplyError(LatentSeekError, OutputParserException):
     """The model's reply does not hold what was asked for; the message says what it holds."""
-
-
-def json_rules(schema: Mapping[str, Any] | None) -> str:
-    """What to tell a model that is to reply in JSON.
-
-    Args:
-        schema: What the object has to fit, if that is to be said.
-    """
-    if not schema:
-        return _JSON_RULES
-    return f"{_JSON_RULES} It must fit this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
 
 
 def parser(schema: dict[str, Any] | type, method: Method) -> Runnable[Any, Any]:
@@ -54,11 +37,7 @@ def parser(schema: dict[str, Any] | type, method: Method) -> Runnable[Any, Any]:
 
 def with_raw(model: Runnable[Any, Any], parse: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """``{"raw": message, "parsed": object or None, "parsing_error": error or None}``."""
-
-    def both(values: dict[str, Any]) -> Any:
-        return parse.invoke(values["raw"])
-
-    assigned = RunnablePassthrough.assign(parsed=RunnableLambda(both), parsing_error=lambda _: None)
+    assigned = RunnablePassthrough.assign(parsed=itemgetter("raw") | parse, parsing_error=lambda _: None)
     failed: Runnable[Any, Any] = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=model) | assigned.with_fallbacks([failed], exception_key="parsing_error")
 
@@ -91,23 +70,23 @@ def _written(message: AIMessage) -> dict[str, Any]:
 
 
 def _fitted(values: dict[str, Any], schema: Any, message: AIMessage) -> Any:
-    try:
-        if isinstance(schema, type) and issubclass(schema, BaseModel):
-            return schema.model_validate(values)
-        if isinstance(schema, type) and issubclass(schema, BaseModelV1):
-            return schema.parse_obj(values)
-    except (ValidationError, ValidationErrorV1) as error:
-        raise _error(message, f"values that do not fit {schema.__name__} ({error}): {values}") from None
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        # Classes of pydantic.v1 have only the second method; both raise a kind of ValueError.
+        method = "model_validate" if hasattr(schema, "model_validate") else "parse_obj"
+        try:
+            return getattr(schema, method)(values)
+        except ValueError as error:
+            raise _error(message, f"values that do not fit {schema.__name__} ({error}): {values}") from None
     required = convert_to_json_schema(schema).get("required", [])
     if missing := [key for key in required if key not in values]:
         raise _error(message, f"an object without {', '.join(missing)}: {values}")
     return values
 
 
-def _error(message: AIMessage, found: str) -> ReplyError:
+def _error(message: AIMessage, content: str) -> ReplyError:
     hint = ""
     if message.response_metadata.get("finish_reason") == "length":
         hint = "; it was cut off, so raise max_tokens"
-    error = ReplyError(f"the model's reply holds {found}{hint}")
+    error = ReplyError(f"the model's reply holds {content}{hint}")
     error.llm_output = str(message.text)
     return error

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-__all__ = ["Detokenizer", "StopMatcher", "hidden_token_ids"]
-
 # An unfinished character is at most four tokens of one byte each; beyond some more, it is none.
 _MOST_HELD_TOKENS = 16
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"

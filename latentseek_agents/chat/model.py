@@ -1,6 +1,8 @@
 """A local Hugging Face model as a LangChain chat model, with a verified answer where a verifier is given."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -13,7 +15,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import ConfigDict, Field, ValidationError
 
-from latentseek_agents.chat._background import Piece, apieces, pieces
+from latentseek_agents.chat._background import apieces, pieces
 from latentseek_agents.chat._constraints import JSONConstraint, available
 from latentseek_agents.chat._events import Listeners, call_of, with_run_id
 from latentseek_agents.chat._identity import described, digest_of, fingerprint
@@ -23,8 +25,7 @@ from latentseek_agents.chat._options import (
     forced_tools,
     normal_choice,
     openai_tools,
-    reply_rules,
-    reply_schema,
+    reply_form,
 )
 from latentseek_agents.chat._rendering import count_tokens
 from latentseek_agents.chat._reply import Reply
@@ -138,17 +139,13 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        listeners, shown = Listeners(run_manager, self.callbacks), ""
-        said = pieces(self._request(messages, stop, kwargs))
-        try:
-            for kind, value in said:
-                if kind == "event":
-                    listeners.tell(value)
-                else:
-                    yield _chunk((kind, value), shown)
-                    shown += value if kind == "text" else ""
-        finally:
-            said.close()  # type: ignore[attr-defined]
+        listeners = Listeners(run_manager, self.callbacks)
+        with closing(pieces(self._request(messages, stop, kwargs))) as turn:
+            for piece in turn:
+                if isinstance(piece, AIMessageChunk):
+                    yield ChatGenerationChunk(message=piece)
+                elif isinstance(piece, dict):
+                    listeners.tell(piece)
 
     async def _agenerate(
         self,
@@ -158,16 +155,12 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         listeners = Listeners(run_manager, self.callbacks)
-        request = await self._arequest(messages, stop, kwargs)
-        said = apieces(request)
-        try:
-            async for kind, value in said:
-                if kind == "event":
-                    await listeners.atell(value)
-                elif kind == "reply":
-                    return _result(value)
-        finally:
-            await said.aclose()  # type: ignore[attr-defined]
+        async with aclosing(apieces(await self._arequest(messages, stop, kwargs))) as turn:
+            async for piece in turn:
+                if isinstance(piece, dict):
+                    await listeners.atell(piece)
+                elif isinstance(piece, Reply):
+                    return _result(piece)
         raise RuntimeError("the turn ended without a reply")
 
     async def _astream(
@@ -177,17 +170,13 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        listeners, shown = Listeners(run_manager, self.callbacks), ""
-        said = apieces(await self._arequest(messages, stop, kwargs))
-        try:
-            async for kind, value in said:
-                if kind == "event":
-                    await listeners.atell(value)
-                else:
-                    yield _chunk((kind, value), shown)
-                    shown += value if kind == "text" else ""
-        finally:
-            await said.aclose()  # type: ignore[attr-defined]
+        listeners = Listeners(run_manager, self.callbacks)
+        async with aclosing(apieces(await self._arequest(messages, stop, kwargs))) as turn:
+            async for piece in turn:
+                if isinstance(piece, AIMessageChunk):
+                    yield ChatGenerationChunk(message=piece)
+                elif isinstance(piece, dict):
+                    await listeners.atell(piece)
 
     def stream(
         self,
@@ -217,17 +206,15 @@ class ChatLatentSeek(BaseChatModel):
     ) -> AsyncIterator[AIMessageChunk]:
         """As :meth:`stream`; the event loop stays free."""
         config = with_run_id(config)
-        chunks: Any = super().astream(input, config, stop=stop, **kwargs)
-        try:
+        stream: Any = super().astream(input, config, stop=stop, **kwargs)
+        # Closed here and not when the garbage is collected: the decoding is to stop now.
+        async with aclosing(stream) as chunks:
             with call_of(config=config):
                 first = await anext(chunks, None)
             if first is not None:
                 yield first
                 async for chunk in chunks:
                     yield chunk
-        finally:
-            # Not when the garbage is collected: the decoding is to stop now.
-            await chunks.aclose()
 
     def _generate_with_cache(
         self,
@@ -256,8 +243,7 @@ class ChatLatentSeek(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        plain = self.config.model_dump(exclude={"prompt"})
-        found: dict[str, Any] = {
+        params: dict[str, Any] = {
             "model": self._model_name(),
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
@@ -267,13 +253,14 @@ class ChatLatentSeek(BaseChatModel):
             "max_seconds": self.config.max_seconds,
         }
         if self.backbone is not None:
-            found["weights"] = f"{fingerprint(self.backbone)} {self.backbone.dtype}"
+            params["weights"] = f"{fingerprint(self.backbone)} {self.backbone.dtype}"
         else:
             # Digests: a token for the hub may be among them.
-            found["model_options"] = {name: digest_of(value) for name, value in self.model_options.items()}
+            params["model_options"] = {name: digest_of(value) for name, value in self.model_options.items()}
         if self.verifier is not None:
-            found |= {"verifier": described(self.verifier), "search": plain}
-        return found
+            params["verifier"] = described(self.verifier)
+            params["search"] = self.config.model_dump(exclude={"prompt"})
+        return params
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
@@ -283,8 +270,7 @@ class ChatLatentSeek(BaseChatModel):
             ls_temperature=_given(kwargs.get("temperature"), self.temperature) or 0.0,
             ls_max_tokens=_given(kwargs.get("max_tokens"), self.max_tokens),
         )
-        given = [stop] if isinstance(stop, str) else stop
-        if stops := [*(self.stop or ()), *(given or ())]:
+        if stops := self._stops(stop):
             params["ls_stop"] = stops
         return params
 
@@ -367,11 +353,7 @@ class ChatLatentSeek(BaseChatModel):
         else:
             form: dict[str, Any] = {"type": "json_object"}
             if method == "json_schema":
-                form = {
-                    "type": "json_schema",
-                    "json_schema": convert_to_json_schema(schema),
-                    "strict": strict,
-                }
+                form = {"type": method, "json_schema": convert_to_json_schema(schema), "strict": strict}
             model = self.bind(response_format=form, ls_structured_output_format=about)
         parse = parser(schema, method)
         return with_raw(model, parse) if include_raw else model | parse
@@ -386,11 +368,12 @@ class ChatLatentSeek(BaseChatModel):
         names = [tool["function"]["name"] for tool in tools]
         choice = normal_choice(options.get("tool_choice"), names)
         backbone = self._loaded(options.get("model"))
-        form = options.get("response_format")
-        rules = reply_rules(form)
+        rules, schema = reply_form(options.get("response_format"))
         tools = [] if choice == "none" else tools
-        constraint = self._constraint(backbone, form, tools) if isinstance(form, Mapping) else None
-        stop = [stop] if isinstance(stop, str) else stop
+        constraint = None
+        if schema:
+            strict = options["response_format"].get("strict")
+            constraint = self._constraint(backbone, schema, strict=strict, has_tools=bool(tools))
         return TurnRequest(
             backbone=backbone,
             messages=messages,
@@ -398,7 +381,7 @@ class ChatLatentSeek(BaseChatModel):
             must_call=forced_tools(choice, names),
             rules=rules,
             constraint=constraint,
-            stop=[*(self.stop or ()), *(stop or ())],
+            stop=self._stops(stop),
             max_tokens=_given(options.get("max_tokens"), self.max_tokens),
             temperature=_given(options.get("temperature"), self.temperature),
             seed=_given(options.get("seed"), self._seed()),
@@ -410,21 +393,18 @@ class ChatLatentSeek(BaseChatModel):
         )
 
     def _constraint(
-        self, backbone: Backbone, form: Mapping[str, Any], tools: Sequence[Any]
+        self, backbone: Backbone, schema: Mapping[str, Any], *, strict: bool | None, has_tools: bool
     ) -> JSONConstraint | None:
-        """What a reply in this form is held to; None if it is only asked for it."""
-        schema, strict = reply_schema(form), form.get("strict")
-        if not schema or strict is False:
+        """What holds a reply to its schema; None if only the system message asks for it."""
+        if strict is False or not (strict or available()):
             return None
-        free = "verifier" if self.verifier is not None else "tools" if tools else None
-        if free is not None:
-            if strict:
-                raise ConfigError(
-                    f"a reply with a verifier or tools is not constrained; leave out strict or the {free}"
-                )
-            return None
-        if not strict and not available():
-            return None
+        if self.verifier is not None or has_tools:
+            if not strict:
+                return None
+            obstacle = "tools" if self.verifier is None else "verifier"
+            raise ConfigError(
+                f"a reply with a verifier or tools is not constrained; leave out strict or the {obstacle}"
+            )
         try:
             return JSONConstraint(backbone, schema)
         except ConfigError:
@@ -432,13 +412,14 @@ class ChatLatentSeek(BaseChatModel):
                 raise
         return None
 
+    def _stops(self, stop: str | list[str] | None) -> list[str]:
+        return [*(self.stop or ()), *([stop] if isinstance(stop, str) else stop or ())]
+
     async def _arequest(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> TurnRequest:
         if self.backbone is None or options.get("model"):
-            import asyncio
-
-            # It may have to be loaded first.
+            # The model may have to be loaded first.
             return await asyncio.to_thread(self._request, messages, stop, options)
         return self._request(messages, stop, options)
 
@@ -478,9 +459,3 @@ def _given(value: Any, default: Any) -> Any:
 
 def _result(reply: Reply) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=reply.message())])
-
-
-def _chunk(piece: Piece, shown: str) -> ChatGenerationChunk:
-    kind, value = piece
-    message = AIMessageChunk(content=value) if kind == "text" else value.last_chunk(shown)
-    return ChatGenerationChunk(message=message)
