@@ -18,7 +18,11 @@ ADD_LLAMA = '{"name": "add", "parameters": {"a": 1, "b": 2}}'
 
 # What is written; the content; the calls; how many are invalid.
 LINES = Path(__file__).with_name("tool_calls.jsonl").read_text(encoding="utf-8").splitlines()
-CASES: list[dict[str, Any]] = [json.loads(line) for line in LINES]
+NESTED = "<tool_call>" + '{"a":' * 5000
+CASES: list[dict[str, Any]] = [
+    *(json.loads(line) for line in LINES),
+    {"format": "hermes", "text": NESTED, "content": "", "calls": [], "invalid": 1},
+]
 cases = pytest.mark.parametrize("case", CASES, ids=[f"{case['format']}-{i}" for i, case in enumerate(CASES)])
 
 
