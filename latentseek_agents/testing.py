@@ -1,6 +1,6 @@
-"""Test doubles: a tiny random model made in memory, one that writes what it is told, a scripted verifier.
+"""Test doubles: a tiny random model made in memory, a model that writes a script, a scripted verifier.
 
-They let you test a graph that holds a latent search in milliseconds, with no download and no network.
+With them a graph that holds a latent search is tested in milliseconds, with no download and no network.
 
 Example:
     >>> backbone = tiny_backbone()
@@ -58,7 +58,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Phi3": {},
     "Granite": {"logits_scaling": 8.0, "embedding_multiplier": 2.0},
     "Cohere": {"logit_scale": 0.25},
-    "GPT2": {},
+    "GPT2": {"num_key_value_heads": 4},
 }
 """Architectures that :func:`tiny_model` can make, with what sets each apart."""
 
@@ -97,23 +97,15 @@ def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) ->
         ConfigError: The architecture is unknown.
     """
     import torch
-    import transformers
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}")
-    settings = _COMMON | ARCHITECTURES[architecture] | changes
-    if architecture == "GPT2":
-        renamed = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
-        renamed["max_position_embeddings"] = "n_positions"
-        own = ["vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "initializer_range"]
-        own += [key for key in changes if key not in renamed]
-        settings = {new: settings[old] for old, new in renamed.items()} | {key: settings[key] for key in own}
-    config_name = "Gemma3TextConfig" if architecture == "Gemma3" else f"{architecture}Config"
-    model_name = "GPT2LMHeadModel" if architecture == "GPT2" else f"{architecture}ForCausalLM"
-    config = getattr(transformers, config_name)(**settings)
+    model_type = "gemma3_text" if architecture == "Gemma3" else architecture.lower()
+    config = AutoConfig.for_model(model_type, **_COMMON | ARCHITECTURES[architecture] | changes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return getattr(transformers, model_name)(config).eval()
+        return AutoModelForCausalLM.from_config(config).eval()
 
 
 def tiny_backbone(
@@ -129,7 +121,7 @@ Script = Sequence[str] | Callable[[str], str]
 def scripted_backbone(
     script: Script, tokenizer: Any = None, *, delay: Callable[[], None] | None = None
 ) -> Backbone:
-    """A backbone that writes what it is told: to test tools, parsers and streams without a trained model.
+    """A backbone that writes a script: to test tools, parsers and streams without a trained model.
 
     Given tokens (the opening of a forced call) are kept, and the reply goes on after them if it begins so.
 
@@ -145,14 +137,15 @@ def scripted_backbone(
         >>> seek.invoke("What is 2 + 2?").text
         'The answer is 4.'
     """
-    return _ScriptedBackbone(script, tokenizer or tiny_tokenizer(), delay)
+    tokenizer = tokenizer or tiny_tokenizer()
+    # A window that a script and a description of many tools fit into, at a byte a token.
+    size = {"vocab_size": max(_COMMON["vocab_size"], len(tokenizer)), "max_position_embeddings": 65_536}
+    return _ScriptedBackbone(tiny_model(**size), tokenizer, script, delay)
 
 
 class _ScriptedBackbone(Backbone):
-    def __init__(self, script: Script, tokenizer: Any, delay: Callable[[], None] | None) -> None:
-        # A window that a script and a description of many tools fit into, at a byte a token.
-        size = {"vocab_size": max(_COMMON["vocab_size"], len(tokenizer)), "max_position_embeddings": 65_536}
-        super().__init__(tiny_model(**size), tokenizer, name="scripted")
+    def __init__(self, model: Any, tokenizer: Any, script: Script, delay: Callable[[], None] | None) -> None:
+        super().__init__(model, tokenizer, name="scripted")
         self._script = _ScriptedDecoder(self, script, delay)
 
     @property
@@ -166,7 +159,7 @@ class _ScriptedDecoder:
     def __init__(self, backbone: Backbone, script: Script, delay: Callable[[], None] | None) -> None:
         self.backbone = backbone
         self.script = script
-        self.delay = delay
+        self.delay = delay or _no_delay
         self.calls = 0
         self._lock = threading.Lock()
 
@@ -178,21 +171,20 @@ class _ScriptedDecoder:
 
         reply = self._reply(list(request.prompt_ids))
         tokens = list(self.backbone.tokenizer(reply, add_special_tokens=False)["input_ids"])
-        forced = list(request.forced_ids)
-        if tokens[: len(forced)] == forced:
-            tokens = tokens[len(forced) :]
-        written = list(forced)
+        written = list(request.forced_ids)
+        forced = len(written)
+        if tokens[:forced] == written:
+            tokens = tokens[forced:]
         finish_reason = "length"
         for token in [*tokens, max(self.backbone.eos_token_ids)][: request.max_new_tokens]:
-            if self.delay is not None:
-                self.delay()
+            self.delay()
             written.append(token)
             if request.on_token is not None:
                 request.on_token(token)
             if token in request.end_token_ids:
                 finish_reason = "stop"
                 break
-        added = len(written) - len(forced)
+        added = len(written) - forced
         return Completion(
             token_ids=written,
             hidden=torch.ones(added, self.backbone.hidden_size),
@@ -208,6 +200,10 @@ class _ScriptedDecoder:
             reply = self.script[min(self.calls, len(self.script) - 1)]
             self.calls += 1
         return reply
+
+
+def _no_delay() -> None:
+    """Wait for nothing."""
 
 
 class ScriptedVerifier:
