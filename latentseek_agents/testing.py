@@ -102,10 +102,11 @@ def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) ->
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}")
     model_type = "gemma3_text" if architecture == "Gemma3" else architecture.lower()
+    models: Any = AutoModelForCausalLM
     config = AutoConfig.for_model(model_type, **_COMMON | ARCHITECTURES[architecture] | changes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config).eval()
+        return models.from_config(config).eval()
 
 
 def tiny_backbone(

@@ -1,23 +1,21 @@
 """``latentseek demo``: a few questions, the embedded model, and what comes out, right or wrong."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from latentseek_agents.cli.display import SearchDisplay, busy, make_console, shown_answer
+from latentseek_agents.cli.display import SearchDisplay, busy, make_console
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import make_search
-from latentseek_agents.cli.text import one_line
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
-    from latentseek_agents.runnable import LatentSeekResult
+    from latentseek_agents.result import LatentSeekResult
 
 # Written before any of them was tried, and kept whatever came out.
 _QUESTIONS = (
@@ -84,15 +82,39 @@ def demo() -> None:
         backbone = load_backbone()
         verifier = make_verifier(["steps"], backbone)
     _introduce(console, config)
-    results: list[LatentSeekResult] = []
+    counts: Counter[str] = Counter()
     for number, question in enumerate(_QUESTIONS, start=1):
         console.print()
         console.print(Text(f"{number}. {question.text}", style="bold"), soft_wrap=True)
         with SearchDisplay(console, backbone.decode, config.max_iterations, show_text=True) as display:
             # Without its reference: neither the model nor the verifier is to see the answer.
-            results.append(make_search(backbone, verifier, config, [display])(Question(question.text)))
+            result = make_search(backbone, verifier, config, [display])(Question(question.text))
+        draft_is_right, is_right = _compare(console, result, str(question.reference))
+        passed = result.passed is True
+        counts.update(drafts=draft_is_right, finals=is_right, verified=passed, rightly=passed and is_right)
+    total = len(_QUESTIONS)
     console.print()
-    _conclude(console, results, time.monotonic() - began)
+    console.print(
+        f"Right: {counts['drafts']} of {total} drafts, {counts['finals']} of {total} final answers. "
+        f"Verified: {counts['verified']}, of which {counts['rightly']} right. "
+        f"{time.monotonic() - began:.0f} s in all."
+    )
+    console.print(
+        "This shows how a search runs and is no benchmark: a model of 135M parameters seldom finds the "
+        "answer, and a verifier that checks sums can accept right sums for a wrong plan."
+    )
+
+
+def _compare(console: Console, result: "LatentSeekResult", known: str) -> tuple[bool, bool]:
+    """Print whether the draft and the final answer are right, and return both."""
+    with fast_imports():
+        from latentseek_agents.tools.answers import answers_match
+    answers = (result.iterations[0].answer, result.answer)
+    draft, final = (answer is not None and answers_match(answer, known) for answer in answers)
+    words = [("right", "green") if is_right else ("wrong", "red") for is_right in (draft, final)]
+    line = Text.assemble(f"The answer is {known}: draft ", words[0], ", final answer ", words[1], ".")
+    console.print(line, soft_wrap=True)
+    return draft, final
 
 
 def _introduce(console: Console, config: "LatentSeekConfig") -> None:
@@ -106,42 +128,3 @@ def _introduce(console: Console, config: "LatentSeekConfig") -> None:
         f"Latent tokens that changed are {marked}.",
     )
     console.print(Text(" ".join(lines), style="dim"))
-
-
-def _conclude(console: Console, results: "Sequence[LatentSeekResult]", seconds: float) -> None:
-    with fast_imports():
-        from latentseek_agents.tools.answers import answers_match
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("question", "draft", "final", "known", "verified", "refined", "seconds"):
-        table.add_column(title, justify="right" if title in ("refined", "seconds") else "left")
-    drafts = finals = rightly = 0
-    for number, (question, result) in enumerate(zip(_QUESTIONS, results, strict=True), start=1):
-        known = str(question.reference)
-        answers = (result.iterations[0].answer, result.answer)
-        right = [answer is not None and answers_match(answer, known) for answer in answers]
-        drafts, finals = drafts + right[0], finals + right[1]
-        rightly += right[1] and result.passed is True
-        table.add_row(
-            f"{number}. {one_line(question.text, 18)}",
-            *(_judged_answer(answer, is_right) for answer, is_right in zip(answers, right, strict=True)),
-            known,
-            "yes" if result.passed else "no",
-            f"{len(result.iterations) - 1}x",
-            f"{result.usage.seconds:.1f}",
-        )
-    console.print(table)
-    console.print()
-    verified = sum(result.passed is True for result in results)
-    console.print(
-        f"Right: {drafts} of {len(results)} drafts, {finals} of {len(results)} final answers. "
-        f"Verified: {verified}, of which {rightly} right. {seconds:.0f} s in all."
-    )
-    console.print(
-        "This shows how a search runs and is no benchmark: a model of 135M parameters seldom finds the "
-        "answer, and a verifier that checks sums can accept right sums for a wrong plan."
-    )
-
-
-def _judged_answer(answer: str | None, is_right: bool) -> Text:
-    shown = Text(one_line(shown_answer(answer), 12), style="green" if is_right else "red")
-    return shown.append(" right" if is_right else " wrong" if answer is not None else "", style="dim")

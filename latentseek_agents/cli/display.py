@@ -17,7 +17,7 @@ from latentseek_agents.cli.search import Watcher
 from latentseek_agents.cli.text import one_line, plain
 
 if TYPE_CHECKING:
-    from latentseek_agents.runnable import LatentSeekResult
+    from latentseek_agents.result import LatentSeekResult
 
 _INDENT = 11
 _TAIL_TOKENS = 24

@@ -15,7 +15,7 @@ from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
 
 if TYPE_CHECKING:
-    from latentseek_agents.runnable import LatentSeekResult
+    from latentseek_agents.result import LatentSeekResult
 
 
 class Trace(Watcher):

@@ -3,8 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latentseek_agents.cli.process import read_input
@@ -45,77 +44,54 @@ def read_questions(source: str, reference: str | None = None) -> list[Question]:
         InputError: Nothing can be read, or what was read is no question; the message has the line.
     """
     if source == "-":
-        text = read_input(source)
-        whole = _json_object(text)
-        if whole is not None:
-            found = [_question(whole, "standard input")]
-        elif _LOOKS_LIKE_JSON.match(text):
-            found = _json_lines(text, "standard input")
-        else:
-            found = [Question(text.strip())]
+        questions = _from_text(read_input(source))
     elif source.lower().endswith(_JSON_LINES):
-        found = _json_lines(read_input(source), one_line(source))
+        questions = _from_json_lines(read_input(source), one_line(source))
     elif os.path.isfile(source):
         raise InputError(
             f"{one_line(source)} is a file, but not named .jsonl; "
             f"to ask what it holds: latentseek solve - < {one_line(source)}"
         )
     else:
-        found = [Question(source.strip())]
-    for question in found:
-        _check(question)
+        questions = [_checked(Question(source.strip()))]
     if reference is not None:
-        if len(found) > 1:
+        if len(questions) > 1:
             raise InputError('--reference is for one question; put "reference" into the lines of the file')
-        found = [Question(found[0].text, reference, found[0].place)]
-    return found
+        questions = [_checked(replace(questions[0], reference=reference))]
+    return questions
 
 
-def _check(question: Question) -> None:
-    if not question.text.strip():
-        raise InputError(f"{question.place} is empty; write what is to be solved")
+def _from_text(text: str) -> list[Question]:
+    """Standard input: one JSON object, JSON Lines, or a question in words."""
+    if not _LOOKS_LIKE_JSON.match(text):
+        return [_checked(Question(text.strip()))]
     try:
-        (question.text + (question.reference or "")).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{question.place} holds {error.object[error.start]!r}, which is no character; remove it"
-        ) from None
+        return [_question(json.loads(text), "standard input")]
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        return _from_json_lines(text, "standard input")
 
 
-def _json_lines(text: str, name: str) -> list[Question]:
+def _from_json_lines(text: str, name: str) -> list[Question]:
     questions, errors = [], []
-    for number, line in _lines(text):
+    # str.splitlines would also break at characters that JSON strings may hold as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            value = json.loads(line)
-            questions.append(_question(value, f"{name}, line {number}"))
+            questions.append(_question(json.loads(line), f"{name}, line {number}"))
         except InputError as error:
             errors.append(str(error))
         except (ValueError, RecursionError) as error:
-            reason = (
-                f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
-            )
-            errors.append(f"{name}, line {number} is not JSON: {reason}")
+            column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            errors.append(f"{name}, line {number} is not JSON: {getattr(error, 'msg', error)}{column}")
     if errors:
         more = f"; and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
         raise InputError("; ".join(errors[:_SHOWN_ERRORS]) + more)
     if not questions:
         raise InputError(f'{name} has no questions; it needs lines such as {{"question": "What is 2 + 2?"}}')
     return questions
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    # str.splitlines would also break at characters that JSON strings may hold as they are.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _question(value: Any, place: str) -> Question:
@@ -130,4 +106,16 @@ def _question(value: Any, place: str) -> Question:
     reference = value.get("reference", value.get("answer"))
     if isinstance(reference, bool) or not isinstance(reference, str | int | float | None):
         raise InputError(f"{place}: the reference must be text or a number, not {type(reference).__name__}")
-    return Question(text, None if reference is None else str(reference), place)
+    return _checked(Question(text, None if reference is None else str(reference), place))
+
+
+def _checked(question: Question) -> Question:
+    if not question.text.strip():
+        raise InputError(f"{question.place} is empty; write what is to be solved")
+    try:
+        (question.text + (question.reference or "")).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{question.place} holds {error.object[error.start]!r}, which is no character; remove it"
+        ) from None
+    return question

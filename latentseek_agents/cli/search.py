@@ -10,8 +10,8 @@ from latentseek_agents.errors import LatentSeekError
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.engine.backbone import Backbone
-    from latentseek_agents.runnable import LatentSeekResult
-    from latentseek_agents.verdict import Verdict, Verifier
+    from latentseek_agents.result import LatentSeekResult
+    from latentseek_agents.verdict import Verdict, VerifierLike
 
 
 class Watcher:
@@ -43,39 +43,31 @@ class Watcher:
 
 
 def make_search(
-    backbone: "Backbone", verifier: "Verifier", config: "LatentSeekConfig", watchers: Sequence[Watcher]
+    backbone: "Backbone", verifier: "VerifierLike", config: "LatentSeekConfig", watchers: Sequence[Watcher]
 ) -> "Callable[[Question], LatentSeekResult]":
     """A search that reports its tokens and iterations to watchers."""
     with fast_imports():
-        from langchain_core.callbacks import BaseCallbackHandler
-
-        from latentseek_agents.runnable import LatentSeek
-
-    class Relay(BaseCallbackHandler):
-        # Called in this thread and in order; an error is raised and not only logged.
-        run_inline = True
-        raise_error = True
-
-        def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
-            if name == "latentseek_iteration":
-                for watcher in watchers:
-                    watcher.on_iteration(data)
+        from latentseek_agents.loop import Search, draft, run
+        from latentseek_agents.result import LatentSeekResult
 
     def on_token(token: int) -> None:
         for watcher in watchers:
             watcher.on_token(token)
 
-    def judge(question: str, solution: str, *, reference: str | None = None) -> "Verdict":
+    def on_event(event: dict[str, Any]) -> None:
+        for watcher in watchers:
+            watcher.on_iteration(event)
+
+    def judge(question: str, solution: str, *, reference: str | None = None) -> "Verdict | float":
         for watcher in watchers:
             watcher.on_verify()
         return verifier(question, solution, reference=reference)
 
-    seek = LatentSeek(backbone, verifier=judge, config=config, on_token=on_token)
+    plan = Search(backbone, judge, config, on_token=on_token)
 
     def search(question: Question) -> "LatentSeekResult":
-        return seek.invoke(
-            {"question": question.text, "reference": question.reference}, {"callbacks": [Relay()]}
-        )
+        *_, state = run(plan, draft(plan, question.text, question.reference), on_event=on_event)
+        return LatentSeekResult.from_state(state, backbone=backbone)
 
     return search
 
