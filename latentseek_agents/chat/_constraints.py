@@ -72,21 +72,19 @@ class JSONConstraint:
 
 
 def _tokenizer_of(backbone: Backbone) -> Any:
-    """The tokenizer as llguidance wants it; making it takes about a second, so it is kept."""
+    """The tokenizer in llguidance's form, cached: the conversion takes about a second."""
     from llguidance.hf import from_tokenizer
 
     with _lock:
-        found = _tokenizers.get(backbone)
-        if found is None:
+        if backbone not in _tokenizers:
             size = max(int(backbone.model.get_input_embeddings().weight.shape[0]), len(backbone.tokenizer))
             try:
-                found = from_tokenizer(
+                _tokenizers[backbone] = from_tokenizer(
                     backbone.tokenizer, n_vocab=size, eos_token=sorted(backbone.eos_token_ids)
                 )
-            except Exception as error:  # any tokenizer's own format
+            except Exception as error:  # each tokenizer has a format of its own
                 kind = type(backbone.tokenizer).__name__
                 raise ConfigError(
                     f"replies cannot be constrained with a {kind}: {error}; use strict=False"
                 ) from error
-            _tokenizers[backbone] = found
-    return found
+        return _tokenizers[backbone]

@@ -21,7 +21,7 @@ from latentseek_agents.errors import InputError
 TemplateMessage = dict[str, Any]
 
 WRITTEN = "latentseek_written"
-"""Where a message keeps what the model wrote, if its calls are not in the form that the template asks for."""
+"""Key under which a message keeps the text of calls that the model wrote in a form of its own."""
 
 _ROLES = {
     SystemMessage: "system",
@@ -43,7 +43,7 @@ tool, answer in words. These are the tools, one a line:
 
 
 def tool_instructions(tools: Sequence[dict[str, Any]]) -> str:
-    """What to tell a model whose chat template says nothing about tools.
+    """A description of the tools for a model whose chat template ignores them.
 
     Args:
         tools: Each as in OpenAI's API: ``{"type": "function", "function": {...}}``.

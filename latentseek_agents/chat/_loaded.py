@@ -16,7 +16,7 @@ _last: list[Backbone] = []
 def loaded_backbone(name: str, options: Mapping[str, Any]) -> Backbone:
     """The model of this name; chat models with the same name and options share it.
 
-    The last one asked for stays loaded; others go when nobody uses them any more.
+    The last one stays loaded; the others are freed with the last chat model that uses them.
 
     Args:
         name: As for ``Backbone.from_pretrained``.

@@ -21,7 +21,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import InputError
 
 CallFormat = Literal["hermes", "llama", "mistral", "mistral_args", "own"]
-"""How the chat template asks for calls. ``"own"``: in some other way."""
+"""The form of calls that the chat template teaches. ``"own"``: another one."""
 
 Tool = dict[str, Any]
 
@@ -124,7 +124,7 @@ def _rendered(
     tools = [guard.guarded(tool) for tool in tools]
     involved = bool(tools) or any(_is_about_tools(message) for message in messages)
     call_format: CallFormat = "hermes"
-    rendered = _native(backbone, entries, tools) if involved and _knows_tools(tokenizer) else None
+    rendered = _native(backbone, entries, tools) if involved and _knows_tools(backbone) else None
     if rendered is not None:
         call_format = _call_format(tokenizer)
     else:
@@ -138,20 +138,15 @@ def _is_about_tools(message: BaseMessage) -> bool:
     return message.type in ("tool", "function") or bool(getattr(message, "tool_calls", None))
 
 
-def _knows_tools(tokenizer: Any) -> bool:
+def _knows_tools(backbone: Backbone) -> bool:
     """Whether the template writes anything about tools that it is given."""
-    message = [{"role": "user", "content": "x"}]
-    try:
-        text = tokenizer.apply_chat_template(
-            message, tools=[_PROBE], tokenize=False, add_generation_prompt=True
-        )
-    except TemplateError:
-        return False
-    return _PROBE["function"]["name"] in str(text)
+    with suppress(InputError):
+        return _PROBE["function"]["name"] in _apply(backbone, [{"role": "user", "content": "x"}], [_PROBE])
+    return False
 
 
 def _call_format(tokenizer: Any) -> CallFormat:
-    """How a template that knows tools wants calls, by the words it is made of."""
+    """The form of calls that a template with tools teaches, by the words in it."""
     if getattr(tokenizer, "response_template", None):
         return "own"
     template = str(tokenizer.get_chat_template(tools=[_PROBE]))
@@ -178,13 +173,9 @@ def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Seque
 
 
 def _apply(backbone: Backbone, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
-    options: dict[str, Any] = {"tools": list(tools)} if tools else {}
+    options: dict[str, Any] = {"tools": list(tools) or None, "tokenize": False, "add_generation_prompt": True}
     try:
-        return str(
-            backbone.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, **options
-            )
-        )
+        return str(backbone.tokenizer.apply_chat_template(messages, **options))
     except TemplateError as error:
         if messages[0]["role"] == "system" and len(messages) > 1 and messages[1]["role"] == "user":
             # Some templates know no system role; what it says then opens the first user message.

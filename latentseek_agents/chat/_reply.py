@@ -15,7 +15,7 @@ from latentseek_agents.verdict import Attempt
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What the model said, and what it cost.
+    """A finished reply and its costs.
 
     Args:
         parsed: Content and calls.
@@ -45,7 +45,7 @@ class Reply:
         )
 
     def last_chunk(self, shown: str) -> AIMessageChunk:
-        """What remains to be said after ``shown``, with calls, costs and metadata."""
+        """The rest of the content after ``shown``, with calls, costs and metadata."""
         calls = [
             (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
             for call in self.parsed.tool_calls
@@ -55,7 +55,7 @@ class Reply:
         ]
         content = self.parsed.content
         return AIMessageChunk(
-            # Never again what was shown, should the two ever differ.
+            # Nothing is shown twice, should the two ever differ.
             content=content[len(shown) :] if content.startswith(shown) else "",
             # Index 0 is the text's, wherever content becomes a list of blocks.
             tool_call_chunks=[
@@ -69,8 +69,8 @@ class Reply:
         )
 
     def _additional(self) -> dict[str, Any]:
-        said = {"reasoning_content": self.reasoning, WRITTEN: self.parsed.written}
-        return {name: text for name, text in said.items() if text}
+        texts = {"reasoning_content": self.reasoning, WRITTEN: self.parsed.written}
+        return {name: text for name, text in texts.items() if text}
 
     def _usage(self) -> UsageMetadata:
         usage = UsageMetadata(

@@ -16,7 +16,7 @@ Method = Literal["function_calling", "json_mode", "json_schema"]
 
 
 class ReplyError(LatentSeekError, OutputParserException):
-    """The model's reply does not hold what was asked for; the message says what it holds."""
+    """The model's reply does not fit the schema; the message says what it holds."""
 
 
 def parser(schema: dict[str, Any] | type, method: Method) -> Runnable[Any, Any]:

@@ -92,17 +92,17 @@ class StopMatcher:
         if self.stopped:
             return ""
         text = self._held + piece
-        found = [index for word in self._stop if (index := text.find(word)) >= 0]
-        if found:
+        ends = [index for word in self._stop if (index := text.find(word)) >= 0]
+        if ends:
             self.stopped = True
             self._held = ""
-            return text[: min(found)]
+            return text[: min(ends)]
         held = max((_overlap(text, word) for word in self._stop), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
 
     def finish(self) -> str:
-        """What was held back in vain."""
+        """The text that was held back, because it could have begun a stop sequence."""
         held, self._held = self._held, ""
         return held
 

@@ -13,8 +13,8 @@ an answer, so it is a call only if it names one of the tools.
 
 Example:
     >>> text = 'Sure.\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}'
-    >>> found = parse_tool_calls(text, {"add"})
-    >>> found.content, found.tool_calls[0]["name"], found.tool_calls[0]["args"]
+    >>> reply = parse_tool_calls(text, {"add"})
+    >>> reply.content, reply.tool_calls[0]["name"], reply.tool_calls[0]["args"]
     ('Sure.', 'add', {'a': 1})
 """
 
@@ -259,7 +259,7 @@ class _Reader:
         return words is not None and words[1] not in self.tool_names
 
     def _closed(self, end: int, closer: str) -> int:
-        """Where the region ends whose JSON ended here; a missing closer is forgiven, other text is not.
+        """Where the region ends whose JSON ended here; the closer may be missing.
 
         Raises:
             _CallError: Text stands between the JSON and the closer.

@@ -45,10 +45,10 @@ _METHODS = ("function_calling", "json_mode", "json_schema")
 class ChatLatentSeek(BaseChatModel):
     """A local model as a chat model: streaming, async, batches, tools, structured output; no server.
 
-    Without a verifier it writes plainly. With one, the message that ends a turn is refined: drafted, judged,
-    and written again from moved latents until it passes or the budget is spent. A message that calls a tool
-    is passed on as it was drafted. The conversation is the prompt; ``config.prompt`` is not used, so ask in
-    a system message for the form of answer that your verifier reads.
+    Without a verifier, a reply is decoded once. With one, the message that ends a turn is refined: drafted,
+    judged, and written again from moved latents until it passes or the budget is spent. A message that calls
+    a tool is returned as it was drafted. The conversation is the prompt and ``config.prompt`` is not used: a
+    system message must ask for the form of answer that the verifier reads.
 
     ``stream`` shows plain replies token by token. A refined one comes as one chunk, because a draft may be
     withdrawn; each iteration is announced by a custom event ``"latentseek_iteration"`` (in
@@ -56,11 +56,11 @@ class ChatLatentSeek(BaseChatModel):
     the beginning of a call waits until it is clear. Leaving a stream, or cancelling its task, stops the
     decoding within a token.
 
-    Calls are told from text after decoding, which is not constrained: a model can still write a broken call
-    (``invalid_tool_calls``). ``tool_choice="any"`` or a name does hold: the reply begins with the opening of
-    the call, so that the model can only write the rest, and it is not refined. Only where the chat template
-    wants calls in a form that is not read here (XML, or a response template of its own) is the opening left
-    to the model. Structured output with ``method="json_schema"`` is constrained to the schema, where the
+    Calls are parsed after decoding, which is not constrained: a model can write a broken call
+    (``invalid_tool_calls``). ``tool_choice="any"`` or a name is enforced: the reply begins with the opening
+    of the call, the model writes the rest, and the reply is not refined. One exception: where the chat
+    template has a form of calls that is not parsed here (XML, or a response template), the model writes the
+    opening as well. Structured output with ``method="json_schema"`` is constrained to the schema, where the
     extra ``structured`` is installed.
 
     Args:
@@ -120,7 +120,7 @@ class ChatLatentSeek(BaseChatModel):
                 "ChatLatentSeek(backbone=Backbone.embedded()) or ChatLatentSeek(model='Qwen/...')"
             )
 
-    # -- what LangChain asks for
+    # -- the interface of LangChain's chat models
 
     def _generate(
         self,
@@ -223,7 +223,7 @@ class ChatLatentSeek(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        # It may open a stream itself, where somebody listens, and does not tell that whose it is.
+        # Where a handler streams, LangChain opens a stream here and passes no run manager to it.
         with call_of(run_manager=run_manager):
             return super()._generate_with_cache(messages, stop, run_manager, **kwargs)
 
@@ -283,7 +283,7 @@ class ChatLatentSeek(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """What the prompt takes that is made of these messages; also if that is too long for the model."""
+        """The tokens of the prompt that these messages make, even if it is too long for the model."""
         return count_tokens(self._loaded(), messages, openai_tools(tools))
 
     # -- tools and structured output

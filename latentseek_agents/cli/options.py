@@ -11,8 +11,8 @@ def option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take dataclasses: Typer sees each of their fields as an option of its own.
 
     Args:
-        command: A function with parameters whose types are dataclasses. Their fields are annotated as Typer
-            wants options to be.
+        command: A function with parameters whose types are dataclasses. Their fields are annotated like the
+            parameters of a Typer command.
 
     Example:
         >>> from dataclasses import dataclass

@@ -29,7 +29,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def command() -> Iterator[None]:
-    """Run a command: errors made for users become one line and exit code 2, no traceback.
+    """Run a command: a ``LatentSeekError`` becomes one line and exit code 2 instead of a traceback.
 
     Raises:
         Exit: With code 2 on bad input, 3 where the memory does not suffice, and 130 when interrupted.
