@@ -34,6 +34,7 @@ from latentseek_agents.chat._turn import Turn, TurnRequest
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import BackboneError, ConfigError
+from latentseek_agents.verdict import VerifierLike
 
 __all__ = ["ChatLatentSeek"]
 
@@ -90,7 +91,7 @@ class ChatLatentSeek(BaseChatModel):
     backbone: Backbone | None = Field(default=None, exclude=True, repr=False)
     model: str | None = None
     model_options: dict[str, Any] = Field(default_factory=dict)
-    verifier: Callable[..., Any] | None = Field(default=None, exclude=True, repr=False)
+    verifier: VerifierLike | None = Field(default=None, exclude=True, repr=False)
     config: LatentSeekConfig = Field(default_factory=LatentSeekConfig)
     max_tokens: int = Field(default=512, ge=1)
     temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -322,9 +323,9 @@ class ChatLatentSeek(BaseChatModel):
     ) -> Runnable[LanguageModelInput, Any]:
         """This model, giving objects in place of messages.
 
-        A reply that misses the schema is an error, never a mended object. With ``"json_schema"`` and the
-        extra ``structured`` none does, because decoding is constrained to it; one that is cut off by
-        ``max_tokens`` is an error still.
+        A reply that does not fit the schema is an error and is never repaired. With ``"json_schema"`` and the
+        extra ``structured`` every reply fits, because decoding is constrained to the schema, except one that
+        is cut off by ``max_tokens``: that is an error.
 
         Args:
             schema: A pydantic class (instances come back), a ``TypedDict``, a JSON schema or a tool (dicts).

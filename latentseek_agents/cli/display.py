@@ -47,12 +47,12 @@ def verdict_text(passed: bool | None) -> Text:
 class SearchDisplay(Watcher):
     """Shows the search for one answer while it happens.
 
-    On a terminal the line at the bottom moves: what is written right now. What is finished is printed
-    above it and stays. Elsewhere only that is printed, as plain text.
+    On a terminal the line at the bottom shows what is being written, and finished iterations stay above it.
+    Elsewhere only finished iterations are printed, as plain text.
 
     Args:
-        console: Where to.
-        decode: Turns token ids into text.
+        console: Where to print.
+        decode: Token ids to text.
         max_iterations: The most refinements.
         show_text: Print the solution of every iteration, too.
     """
@@ -98,11 +98,13 @@ class SearchDisplay(Watcher):
     @override
     def on_iteration(self, event: dict[str, Any]) -> None:
         number = event["iteration"]
-        line = Text(f"{number:>2} " + ("draft   " if number == 0 else "refined "))
-        line.append_text(verdict_text(event["passed"]))
-        line.append(f"  score {event['score']:.3f}  answer ")
-        line.append(shown_answer(event["answer"]), style="bold")
-        line.append(f"  ({event['seconds'] - self._spent:.1f} s)", style="dim")
+        line = Text.assemble(
+            f"{number:>2} {'refined' if number else 'draft':<8}",
+            verdict_text(event["passed"]),
+            f"  score {event['score']:.3f}  answer ",
+            (shown_answer(event["answer"]), "bold"),
+            (f"  ({event['seconds'] - self._spent:.1f} s)", "dim"),
+        )
         self._print(line)
         if self.show_text:
             self._print(Text(one_line(event["text"], 400) or "(empty)", style="italic"), indent=True)
@@ -111,15 +113,12 @@ class SearchDisplay(Watcher):
         if event["finish_reason"] == "length":
             self._print(Text("cut off at the token limit", style="dim"), indent=True)
         if number > 0:
-            self._print(latents_text(event["latents"], event["changed"], self._marks), indent=True)
+            # Bold and underlined where that can be seen, in brackets where it cannot.
+            marks = ("", "") if self.console.is_terminal else ("[", "]")
+            self._print(latents_text(event["latents"], event["changed"], marks), indent=True)
         self._spent = event["seconds"]
         self._start_iteration(number + 1)
         self._ended = event["stop_reason"] is not None
-
-    @property
-    def _marks(self) -> tuple[str, str]:
-        # Bold and underlined where that can be seen, brackets where it cannot.
-        return ("", "") if self.console.is_terminal else ("[", "]")
 
     def _start_iteration(self, number: int) -> None:
         self._iteration = number
@@ -133,9 +132,9 @@ class SearchDisplay(Watcher):
         if self._ended:
             return Text()
         name = "draft" if self._iteration == 0 else f"refinement {self._iteration} of {self.max_iterations}"
-        doing = "verifying" if self._verifying else f"{len(self._tokens)} tokens"
+        activity = "verifying" if self._verifying else f"{len(self._tokens)} tokens"
         seconds = time.monotonic() - self._began
-        head = f"{name}: {doing}, {seconds:.0f} s"
+        head = f"{name}: {activity}, {seconds:.0f} s"
         room = self.console.width - len(head) - 6
         # The end of the text is what is new.
         tail = self._tail[-room:] if room > 10 and not self._verifying else ""
