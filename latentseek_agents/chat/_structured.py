@@ -55,18 +55,16 @@ def _called(message: AIMessage, name: str) -> dict[str, Any]:
 
 
 def _written(message: AIMessage) -> dict[str, Any]:
-    """The first whole JSON object in the text. A broken one is not mended: that would invent its end."""
+    """The first whole JSON object in the text. A broken one is not repaired: that would invent its end."""
     text = str(message.text).rpartition("</think>")[2]
-    decoder = json.JSONDecoder(strict=False)
     start = text.find("{")
-    if start >= 0:
-        try:
-            value, _ = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError) as error:
-            raise _error(message, f"JSON that is broken ({error}): {text[start:]!r}") from None
-        if isinstance(value, dict):
-            return value
-    raise _error(message, f"no JSON object, but {text!r}")
+    if start < 0:
+        raise _error(message, f"no JSON object, but {text!r}")
+    try:
+        values: dict[str, Any] = json.JSONDecoder(strict=False).raw_decode(text, start)[0]
+    except (ValueError, RecursionError) as error:
+        raise _error(message, f"JSON that is broken ({error}): {text[start:]!r}") from None
+    return values
 
 
 def _fitted(values: dict[str, Any], schema: Any, message: AIMessage) -> Any:
@@ -84,9 +82,8 @@ def _fitted(values: dict[str, Any], schema: Any, message: AIMessage) -> Any:
 
 
 def _error(message: AIMessage, content: str) -> ReplyError:
-    hint = ""
-    if message.response_metadata.get("finish_reason") == "length":
-        hint = "; it was cut off, so raise max_tokens"
+    is_cut = message.response_metadata.get("finish_reason") == "length"
+    hint = "; it was cut off, so raise max_tokens" if is_cut else ""
     error = ReplyError(f"the model's reply holds {content}{hint}")
     error.llm_output = str(message.text)
     return error

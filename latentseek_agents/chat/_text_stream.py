@@ -97,7 +97,7 @@ class StopMatcher:
             self.stopped = True
             self._held = ""
             return text[: min(ends)]
-        held = max((_overlap(text, word) for word in self._stop), default=0)
+        held = max((overlap(text, word) for word in self._stop), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
 
@@ -107,6 +107,6 @@ class StopMatcher:
         return held
 
 
-def _overlap(text: str, word: str) -> int:
+def overlap(text: str, word: str) -> int:
     """How many last characters of a text are the beginning of a word."""
     return next((n for n in range(min(len(text), len(word) - 1), 0, -1) if text.endswith(word[:n])), 0)

@@ -29,6 +29,8 @@ from typing import Any
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from latentseek_agents.chat._text_stream import overlap
+
 CALL_TOKENS = frozenset(
     {
         "<tool_call>",
@@ -132,10 +134,7 @@ def certain_content(text: str) -> int:
             break
     if unfinished := _UNFINISHED_FUNCTION.search(text, start):
         end = min(end, unfinished.start())
-    for word in _OPENER_WORDS:
-        for length in range(1, len(word)):
-            if text.endswith(word[:length]):
-                end = min(end, len(text) - length)
+    end = min(end, len(text) - max(overlap(text, word) for word in _OPENER_WORDS))
     return len(text[:end].rstrip())
 
 
