@@ -66,11 +66,10 @@ def _from_text(text: str) -> list[Question]:
     if not _LOOKS_LIKE_JSON.match(text):
         return [_checked(Question(text.strip()))]
     try:
-        return [_question(json.loads(text), "standard input")]
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return _from_json_lines(text, "standard input")
+    return [_question(value, "standard input")]
 
 
 def _from_json_lines(text: str, name: str) -> list[Question]:

@@ -36,9 +36,8 @@ def solve(
             help='A question, a file with a {"question": ...} per line, or - for standard input.',
         ),
     ],
+    *,
     model: ModelOptions,
-    search: SolveOptions,
-    output: OutputOptions,
     verifier: Annotated[
         str,
         typer.Option(
@@ -47,6 +46,8 @@ def solve(
         ),
     ] = "steps",
     reference: Annotated[str | None, typer.Option(help="The known answer to a single question.")] = None,
+    search: SolveOptions,
+    output: OutputOptions,
 ) -> None:
     """Answer a question, or many, and check the answers.
 
