@@ -20,7 +20,7 @@ from latentseek_agents.cli.settings import (
 from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
-    from latentseek_agents.evaluation.run import Shard
+    from latentseek_agents.evaluation.runs.plan import Shard
 
 __all__ = ["evaluate"]
 
@@ -94,7 +94,7 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
 
     latentseek report DIR shows what came out.
     """
-    from latentseek_agents.evaluation.problems import load_problems
+    from latentseek_agents.evaluation.runs.problems import load_problems
 
     prompts = _prompts(prompt)
     problems = [
@@ -105,12 +105,10 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
     part = _shard(shard)
     with fast_imports():
         from latentseek_agents.engine._decoding.decode import DecodingOptions
-        from latentseek_agents.evaluation.methods import method_names, require_temperature
-        from latentseek_agents.evaluation.ray_run import evaluate_with_ray
-        from latentseek_agents.evaluation.run import evaluate as run
-        from latentseek_agents.evaluation.trials import is_oracle
+        from latentseek_agents.evaluation import EvaluationPlan, evaluate_with_ray
+        from latentseek_agents.evaluation import evaluate as run
+        from latentseek_agents.evaluation.runs.method_names import MethodName, method_names
     methods = method_names(_names(method, "--method"))
-    require_temperature(temperature)  # now, and not when a model has been loaded
     given: dict[str, Any] = {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed}
     if preset not in (None, CONSISTENT):
         _only("data set", _names(data, "--data"), preset)
@@ -126,38 +124,36 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
         raise ConfigError("--ray shares the problems out by itself; leave --shard away")
     if ray is None and ray_cores is not None:
         raise ConfigError(f"--ray-cores {ray_cores} is for the actors of Ray; say how many with --ray")
-    named = ", ".join(f"{name} (oracle)" if is_oracle(name) else name for name in methods)
+    plan = EvaluationPlan(
+        problems=problems,
+        methods=methods,
+        config=config,
+        prompts=prompts,  # type: ignore[arg-type]
+        temperature=temperature,
+        batch=batch,
+    )
+    named = ", ".join(f"{name} (oracle)" if MethodName(name).oracle else name for name in methods)
     say(f"{len(problems)} problems, methods {named}; the results go to {out}")
     progress = EvaluationProgress(quiet=quiet)
     width = rows or max(batch, DecodingOptions.max_rows)
     load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=width)
-    options: dict[str, Any] = {
-        "methods": methods,
-        "out": out,
-        "config": config,
-        "prompts": prompts,
-        "temperature": temperature,
-        "batch": batch,
-        "on_outcome": progress.add,
-        "on_plan": progress.plan,
-    }
     with progress:
         if ray is not None:
-            evaluate_with_ray(load, problems, actors=ray, cores_per_actor=ray_cores, **options)
+            evaluate_with_ray(load, plan, out, actors=ray, cores_per_actor=ray_cores, listener=progress)
         else:
-            run(load(), problems, shard=part, on_attempt=progress.attempt, **options)
+            run(load(), plan, out, shard=part, listener=progress)
     for line in progress.lines():
         typer.echo(line)
 
 
 def _preset_reward(preset: str | None, methods: Sequence[str]) -> Literal["self", "psrm"]:
     """Which of the paper's tables; it has one for the oracle, and one for all else."""
-    from latentseek_agents.evaluation.trials import Series, is_oracle
+    from latentseek_agents.evaluation.runs.method_names import MethodName
 
-    searches = [name for name in methods if Series("", "", name, {}).searches]
+    searches = [name for name in map(MethodName, methods) if name.searches]
     if preset in (None, CONSISTENT) or not searches:
         return "self"
-    return _only("reward", ["psrm" if is_oracle(name) else "self" for name in searches], preset)
+    return _only("reward", ["psrm" if name.oracle else "self" for name in searches], preset)
 
 
 def _only(what: str, values: Sequence[_Value], preset: str | None) -> _Value:
@@ -185,7 +181,7 @@ def _prompts(value: str) -> list[str]:
 
 
 def _shard(value: str) -> "Shard":
-    from latentseek_agents.evaluation.run import Shard
+    from latentseek_agents.evaluation.runs.plan import Shard
 
     index, _, count = value.partition("/")
     if not (index.isdecimal() and count.isdecimal()):
