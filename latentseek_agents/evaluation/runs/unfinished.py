@@ -110,5 +110,5 @@ class UnfinishedSearch:
     def remove(self) -> None:
         """Remove the search, and what killed processes left half written of it."""
         self.path.unlink(missing_ok=True)
-        for partial in self.path.parent.glob(f"{self.path.stem}.*.partial"):
-            partial.unlink(missing_ok=True)
+        for half in self.path.parent.glob(f"{self.path.stem}.*.partial"):
+            half.unlink(missing_ok=True)
