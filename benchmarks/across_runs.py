@@ -66,9 +66,9 @@ class SameModel:
         for groups in self.groups():
             methods = {series.method for _, group in groups for series in group.methods}
             for method in sorted(methods, key=lambda name: MethodName(name).place):
-                found = [(run, group, group.find(method)) for run, group in groups]
-                shared = _shared([_trials(group) if one is None else one.trials for _, group, one in found])
-                rows += [(run, one.on(shared)) for run, _, one in found if one is not None and shared]
+                several = [(run, group, group.find(method)) for run, group in groups]
+                shared = _shared([_trials(group) if one is None else one.trials for _, group, one in several])
+                rows += [(run, one.on(shared)) for run, _, one in several if one is not None and shared]
         return rows
 
     def pairs(self) -> list[tuple[Run, Run, Pair]]:

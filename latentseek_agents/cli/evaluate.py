@@ -215,7 +215,7 @@ def _config(
     """The configuration; a preset of the paper is one of a data set, a prompt and a reward."""
     from latentseek_agents.evaluation.runs.method_names import MethodName
 
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "max_iterations": options.max_iterations,
         "max_new_tokens": options.max_new_tokens,
         "seed": options.seed,
@@ -224,11 +224,11 @@ def _config(
     reward: Literal["self", "psrm"] = "self"
     if preset not in (None, CONSISTENT):
         _only("data set", data, preset)
-        given["prompt"] = _only("prompt", prompts, preset)
+        values["prompt"] = _only("prompt", prompts, preset)
         oracles = [name.oracle for name in map(MethodName, methods) if name.searches]
         if oracles:  # the paper has a table for the oracle, and one for all else
             reward = _only("reward", ["psrm" if oracle else "self" for oracle in oracles], preset)
-    return search_config(given, settings=options.settings or (), preset=preset, model=model, reward=reward)
+    return search_config(values, settings=options.settings or (), preset=preset, model=model, reward=reward)
 
 
 def _only(what: str, values: Sequence[_Value], preset: str | None) -> _Value:

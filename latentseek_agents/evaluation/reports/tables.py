@@ -121,8 +121,8 @@ def paper_table(runs: Sequence[Run]) -> Table:
             cells = _method_cells(run, oracle, most)
             for row in sorted(cells, key=_row_place):
                 # A spreadsheet that takes the file for something else than UTF-8 would spoil the dash.
-                found = [cells[row].get(place, "").replace("–", " to ") for place in most]
-                rows.append((*head, _row_name(*row), str(oracle), *found))
+                accuracies = [cells[row].get(place, "").replace("–", " to ") for place in most]
+                rows.append((*head, _row_name(*row), str(oracle), *accuracies))
     places = [f"{dataset} {prompt}, n = {count}" for (dataset, prompt), count in most.items()]
     return Table("", ("model", "run", "method", "oracle", *places), rows, "", names=4)
 
@@ -138,8 +138,8 @@ def _accuracies(runs: Sequence[Run], oracle: bool) -> tuple[list[str], list[list
         for group in run.groups:
             _add_rivals(cells, group, oracle, most)
         for row in sorted(cells, key=_row_place):
-            found = [cells[row].get(place, NOTHING) for place in most]
-            rows.append([run.folder if one_model else run.name, _row_name(*row), *found])
+            accuracies = [cells[row].get(place, NOTHING) for place in most]
+            rows.append([run.folder if one_model else run.name, _row_name(*row), *accuracies])
     if any(" at the tokens of " in row[1] for row in rows):
         note += (
             " At the tokens of a search: the most samples that cost no more, and the fewest that cost no less"

@@ -73,10 +73,10 @@ def load_problems(data: str, *, limit: int | None = None, start: int = 0) -> lis
             f"--data {data!r} is neither a JSON Lines file (.jsonl) nor one of {', '.join(DATASETS)}"
         )
     end = None if limit is None else start + limit
-    found = [_problem(name, number, row) for number, row in enumerate(rows)][start:end]
-    if not found:
+    problems = [_problem(name, number, row) for number, row in enumerate(rows)][start:end]
+    if not problems:
         raise InputError(f"{data} has no problem from place {start} on")
-    return found
+    return problems
 
 
 def _from_file(path: Path) -> list[Any]:

@@ -1,6 +1,7 @@
 """A run's folder: what is written and read back, whatever was killed, copied or half written."""
 
 import errno
+import gzip
 import subprocess
 import sys
 import threading
@@ -79,6 +80,19 @@ def test_the_same_outcome_of_two_processes_counts_once(tmp_path):
         with RunFolder(tmp_path, {}, writer) as folder:
             folder.append(outcome_of(folder, 0))
     assert read_outcomes(tmp_path) == [outcome_of(folder, 0)]
+
+
+def test_complete_files_may_be_compressed(backbone, tmp_path):
+    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+    outcomes = read_outcomes(tmp_path)
+    plain = tmp_path / "attempts-0-of-1.jsonl"
+    with gzip.open(tmp_path / "attempts.jsonl.gz", "wb") as file:
+        file.write(plain.read_bytes())
+    plain.unlink()
+    assert read_outcomes(tmp_path) == outcomes
+    evaluate(backbone, PROBLEMS, methods=["cot", "sc:2"], out=tmp_path, config=CONFIG)
+    assert [one.key.method for one in read_outcomes(tmp_path)] == ["cot"] * 3 + ["sc:2"] * 3
+    assert len(plain.read_text().splitlines()) == 3
 
 
 def test_a_strange_line_is_named(tmp_path):
