@@ -115,31 +115,33 @@ def remarks(run: Run) -> list[str]:
     """What explains most of a method's results and is not the method itself, a sentence each."""
     lines = _code_remarks(run)
     for group in run.groups:
-        for series in group.methods:
-            name, count = f"{group.place}: {series.label}", series.questions
-            if 2 * series.count("unjudged") > count:
-                lines.append(
-                    f"{name}: {series.count('unjudged')} of {count} searches ended because the verifier "
-                    "could not judge; refine_unjudged=true goes on, and another verifier may judge"
-                )
-            if 2 * series.count("cut_off") > count:
-                lines.append(
-                    f"{name}: {series.count('cut_off')} of {count} answers ran into the limit of tokens; "
-                    "a larger max_new_tokens lets them end"
-                )
         for ended in group.endings:
-            name, count = f"{group.place}: {ended.series.label}", ended.series.questions
+            series, count = ended.series, ended.series.questions
+            unjudged, cut_off = series.count("unjudged"), series.count("cut_off")
             errors, stuck = ended.counts["error"], ended.counts["nothing to refine"]
-            if errors * _MANY >= count:
-                lines.append(
-                    f"{name}: {errors} of {count} questions ended in an error ({ended.error_names}); what a "
-                    "search had by then counts, and what could not be begun is wrong"
-                )
-            if ended.series.name.searches and stuck * _MANY >= count:
-                lines.append(
-                    f"{name}: {stuck} of {count} searches had nothing to refine, since the fraction of the "
-                    "draft is less than one latent; a larger fraction lets them search"
-                )
+            candidates = (
+                (
+                    2 * unjudged > count,
+                    f"{unjudged} of {count} searches ended because the verifier could not judge; "
+                    "refine_unjudged=true goes on, and another verifier may judge",
+                ),
+                (
+                    2 * cut_off > count,
+                    f"{cut_off} of {count} answers ran into the limit of tokens; a larger max_new_tokens "
+                    "lets them end",
+                ),
+                (
+                    errors * _MANY >= count,
+                    f"{errors} of {count} questions ended in an error ({ended.error_names}); what a search "
+                    "had by then counts, and what could not be begun is wrong",
+                ),
+                (
+                    series.name.searches and stuck * _MANY >= count,
+                    f"{stuck} of {count} searches had nothing to refine, since the fraction of the draft is "
+                    "less than one latent; a larger fraction lets them search",
+                ),
+            )
+            lines += [f"{group.place}: {series.label}: {text}" for applies, text in candidates if applies]
     return lines
 
 

@@ -4,7 +4,7 @@ Without the files, a run that was stopped would look like a smaller one that is 
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,14 +148,7 @@ def add_to_plan(folder: str | Path, writer: str, keys: Iterable[Key]) -> None:
     """
     target = Path(folder, f"plan-{writer}.json")
     planned = (_read(target) if target.exists() else set()).union(keys)
-    rows: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for key in sorted(planned):
-        rows[key.dataset, key.prompt, key.method].append(key.problem)
-    lines = [
-        json.dumps({"dataset": dataset, "prompt": prompt, "method": method, "problems": problems})
-        for (dataset, prompt, method), problems in rows.items()
-    ]
-    write_file(target, "[\n" + ",\n".join(lines) + "\n]\n")
+    write_file(target, json.dumps(sorted(planned)) + "\n")
 
 
 def read_plan(folder: str | Path) -> set[Key]:
@@ -169,10 +162,6 @@ def read_plan(folder: str | Path) -> set[Key]:
 
 def _read(file: Path) -> set[Key]:
     try:
-        return {
-            Key(row["dataset"], row["prompt"], row["method"], problem)
-            for row in json.loads(file.read_text(encoding="utf-8"))
-            for problem in row["problems"]
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        return {Key(*row) for row in json.loads(file.read_text(encoding="utf-8"))}
+    except (TypeError, ValueError) as error:
         raise InputError(f"{file} is not the plan of an evaluation: {error!r}") from None
