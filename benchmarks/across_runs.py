@@ -9,7 +9,7 @@ those of another, and set beside samples of another that were drawn in the same 
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -93,8 +93,10 @@ class SameModel:
                     continue
                 for series in one.searches:
                     shared = _shared([series.trials, pool.series.trials])
-                    if shared:
-                        yield run, series.on(shared), samples, pool.on(shared)
+                    methods = [one.on(shared) for one in other.methods]
+                    fewer = replace(other, methods=tuple(one for one in methods if one.trials)).pool
+                    if fewer is not None:
+                        yield run, series.on(shared), samples, fewer
 
 
 def compare_runs(runs: Sequence[Run]) -> list[SameModel]:

@@ -8,13 +8,13 @@ answer and ``sc`` does not, so the comparison that is fair to sampling is covera
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from latentseek_agents.evaluation import read_runs
 from latentseek_agents.evaluation.reports.analysis import Group, Run
 from latentseek_agents.evaluation.reports.equal_cost import EqualCost, equal_costs
 from latentseek_agents.evaluation.reports.samples import SamplePool
-from latentseek_agents.evaluation.reports.series import ORACLE, Series
+from latentseek_agents.evaluation.reports.series import ORACLE, Series, first_right
 from latentseek_agents.evaluation.reports.table import NOTHING, Cell, Table, accuracy
 from latentseek_agents.evaluation.reports.tables import (
     COSTS_NOTE,
@@ -117,8 +117,18 @@ def _shared(series: Series, pool: SamplePool | None) -> tuple[Series, _Levels]:
     levels = pool.levels(series.trials, SamplePool.coverage) if pool is not None else []
     if not levels:
         return series, {False: [], True: []}
-    stopping = [[samples.until_right() for samples in drawn] for drawn in levels]
+    stopping = [[_until_right(samples) for samples in drawn] for drawn in levels]
     return series.on(levels[0][0].trials), {False: levels, True: stopping}
+
+
+def _until_right(samples: Series) -> Series:
+    """The same samples, as if the first right one had been the last."""
+    trials = {}
+    for number, trial in samples.trials.items():
+        place = first_right(trial)
+        end = len(trial.attempts) if place is None else place + 1
+        trials[number] = replace(trial, attempts=trial.attempts[:end], chosen=place or 0)
+    return replace(samples, trials=trials)
 
 
 def _row(search: Series, levels: _Levels, iterations: int) -> Coverage:

@@ -1,6 +1,6 @@
 """What N stored samples tell of every smaller number: votes, best of n, coverage, what n costs."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -30,7 +30,6 @@ class SamplePool:
     """
 
     def __init__(self, *series: Series) -> None:
-        self._methods = series
         self._stored: dict[int, int] = {}
         trials: dict[int, Outcome] = {}
         for one in series:
@@ -43,10 +42,6 @@ class SamplePool:
         largest = max(series, key=lambda one: (one.name.samples, len(one.trials)))
         self.series = replace(largest, trials=dict(sorted(trials.items())))
         self.size = max(self._stored.values())
-
-    def on(self, questions: Collection[int]) -> "SamplePool":
-        """The same on some of the questions, at least one of which has samples."""
-        return SamplePool(*(one.on(questions) for one in self._methods))
 
     def levels(self, questions: Iterable[int], choose: Choose) -> list[list[Series]]:
         """1, 2, 3, ... samples of these questions, and then the same of those that have more.

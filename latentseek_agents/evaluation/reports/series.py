@@ -138,18 +138,7 @@ class Series:
 
     def covered(self) -> Self:
         """The same attempts, chosen with the known answer: the first that is right, if any is."""
-        return self._changed(self.variant, lambda trial: replace(trial, chosen=_first_right(trial) or 0))
-
-    def until_right(self) -> Self:
-        """The same attempts, as if the first right one had been the last."""
-
-        def stopped(trial: Outcome) -> Outcome:
-            place = _first_right(trial)
-            return (
-                trial if place is None else replace(trial, attempts=trial.attempts[: place + 1], chosen=place)
-            )
-
-        return self._changed(self.variant, stopped)
+        return self._changed(self.variant, lambda trial: replace(trial, chosen=first_right(trial) or 0))
 
     def _changed(self, variant: str, change: Callable[[Outcome], Outcome]) -> Self:
         trials = {number: change(trial) for number, trial in self.trials.items()}
@@ -161,7 +150,8 @@ def _kept(trial: Outcome, keep: Keep) -> Outcome:
     return replace(trial, chosen=best_attempt(attempts, keep).iteration)
 
 
-def _first_right(trial: Outcome) -> int | None:
+def first_right(trial: Outcome) -> int | None:
+    """The place of the first attempt that is right; None if none is."""
     return next((place for place, attempt in enumerate(trial.attempts) if attempt.right is True), None)
 
 

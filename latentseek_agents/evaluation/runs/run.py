@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from latentseek_agents.engine.backbone import Backbone
@@ -139,28 +138,19 @@ def evaluate(
         for task in tasks:
             if task.key in known:
                 unfinished.of(task.key, task.problem.digest).remove()
-        stop = threading.Event()
-
-        def work(task: Task) -> Outcome:
-            with stopped_by(stop):
-                return worker.perform(task, folder.fingerprint, unfinished, drawn)
 
         def keep(outcome: Outcome) -> None:
             folder.append(outcome)
             drawn.add(outcome)
             unfinished.of(outcome.key, outcome.digest).remove()
 
-        running: set[Future[Outcome]] = set()
-        rows = rows_of_tasks([task for task in tasks if task.key not in known])
-        with ThreadPoolExecutor(plan.batch, thread_name_prefix="evaluate") as pool:
-            try:
-                for outcome in _as_completed(pool, work, rows, plan.batch, running):
-                    keep(outcome)
-                    listener.on_outcome(outcome)
-            finally:
-                stop.set()  # on an error or Ctrl-C: running tasks end at their next token or verdict
-                pool.shutdown(cancel_futures=True)
-                _keep_finished(keep, running)
+        _work_off(
+            rows_of_tasks([task for task in tasks if task.key not in known]),
+            plan.batch,
+            lambda task: worker.perform(task, folder.fingerprint, unfinished, drawn),
+            keep,
+            listener,
+        )
 
 
 def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]:
@@ -183,46 +173,42 @@ def known_outcomes(tasks: Sequence[Task], out: str | Path) -> dict[Key, Outcome]
     return known
 
 
-def _keep_finished(keep: Callable[[Outcome], None], running: set[Future[Outcome]]) -> None:
-    """Keep what finished after an error; if that fails, the first error is the one that is raised."""
-    for future in running:
-        if future.cancelled() or future.exception() is not None:
-            continue
-        outcome = future.result()
-        try:
-            keep(outcome)
-        except InputError as error:
-            _log.warning("the outcome of problem %s is lost: %s", outcome.key.problem, error)
-
-
-def _as_completed(
-    pool: ThreadPoolExecutor,
-    work: Callable[[Task], Outcome],
+def _work_off(
     rows: Sequence[Sequence[Task]],
     batch: int,
-    running: set[Future[Outcome]],
-) -> Iterator[Outcome]:
-    """Outcomes as they come; ``running`` holds at most ``batch`` tasks that are not yielded yet.
+    perform: Callable[[Task], Outcome],
+    keep: Callable[[Outcome], None],
+    listener: Listener,
+) -> None:
+    """Do the tasks, ``batch`` rows at a time. The first error ends all work, and is raised.
 
-    The next task of a row starts when the caller has dealt with the outcome of the one before.
+    What is finished after it is kept, too: it was paid for.
     """
-    waiting = (iter(row) for row in rows)
-    row_of: dict[Future[Outcome], Iterator[Task]] = {}
+    stop, lock = threading.Event(), threading.Lock()
+    errors: list[BaseException] = []
 
-    def start(row: Iterator[Task] | None) -> None:
-        while row is not None:
-            task = next(row, None)
-            if task is not None:
-                future = pool.submit(work, task)
-                running.add(future)
-                row_of[future] = row
+    def work(row: Sequence[Task]) -> None:
+        for task in row:
+            if stop.is_set():
                 return
-            row = next(waiting, None)
+            try:
+                with stopped_by(stop):
+                    outcome = perform(task)
+                with lock:
+                    keep(outcome)
+                    if not errors:
+                        listener.on_outcome(outcome)
+            except BaseException as error:  # raised below, in the thread of the caller
+                if errors and isinstance(error, InputError):
+                    _log.warning("the outcome of problem %s is lost: %s", task.key.problem, error)
+                errors.append(error)
+                stop.set()
 
-    for row in islice(waiting, batch):
-        start(row)
-    while running:
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            running.remove(future)
-            yield future.result()
-            start(row_of.pop(future))
+    with ThreadPoolExecutor(batch, thread_name_prefix="evaluate") as pool:
+        try:
+            wait([pool.submit(work, row) for row in rows])
+        finally:
+            stop.set()  # after Ctrl-C, running tasks end at their next token or verdict
+            pool.shutdown(cancel_futures=True)
+    if errors:
+        raise errors[0]
