@@ -177,6 +177,8 @@ def clustered_share(hits: Sequence[int], totals: Sequence[int], confidence: floa
         return Interval(0.0, 1.0)
     beside = sum(total * total for total in totals) / attempts - 1
     cases = attempts / (1 + beside * _likeness(hits, totals))
+    if cases == attempts:
+        return wilson(sum(hits), attempts, confidence)
     # Wilson's formula, since scipy takes whole cases only.
     share, z = sum(hits) / attempts, float(norm.ppf((1 + confidence) / 2))
     weight = z * z / cases

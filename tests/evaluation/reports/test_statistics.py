@@ -209,8 +209,7 @@ def test_alike_attempts_never_tell_more_than_different_ones(cases: list[tuple[in
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_one_attempt_at_each_question_is_a_plain_share(hits: list[bool]):
-    interval, plain = clustered_share(hits, [1] * len(hits)), wilson(sum(hits), len(hits))
-    assert (interval.low, interval.high) == pytest.approx((plain.low, plain.high), abs=1e-12)
+    assert clustered_share(hits, [1] * len(hits)) == wilson(sum(hits), len(hits))
 
 
 def test_attempts_at_no_question_tell_nothing():
