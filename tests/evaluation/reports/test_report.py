@@ -352,6 +352,13 @@ def test_without_matplotlib_there_are_no_figures(tmp_path, monkeypatch):
     assert names == ["report.html", "report.md", "results.csv", "table.csv"]
 
 
+def test_without_scipy_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("latentseek_agents.cli.report_command.find_spec", lambda name: None)
+    result = invoke(write_run(tmp_path / "run", a_run(1)))
+    assert result.exit_code == 2
+    assert "latentseek-agents[eval]" in result.stderr
+
+
 def invoke(*arguments: object):
     return CliRunner().invoke(app, ["report", *map(str, arguments)], env={"COLUMNS": "100"})
 
