@@ -70,10 +70,7 @@ class _Curve:
 
 def can_draw() -> bool:
     """Whether matplotlib is installed."""
-    try:
-        return find_spec("matplotlib") is not None
-    except ValueError:  # it is imported, and blocked
-        return False
+    return find_spec("matplotlib") is not None
 
 
 def draw(run: Run) -> list[Drawing]:

@@ -353,7 +353,7 @@ def test_without_matplotlib_there_are_no_figures(tmp_path, monkeypatch):
 
 
 def test_without_scipy_the_error_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("latentseek_agents.cli.report_command.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     result = invoke(write_run(tmp_path / "run", a_run(1)))
     assert result.exit_code == 2
     assert "latentseek-agents[eval]" in result.stderr
