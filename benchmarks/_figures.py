@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
-from latentseek_agents.evaluation import statistics
+from latentseek_agents.evaluation.reports import statistics
 
 __all__ = [
     "Figure",

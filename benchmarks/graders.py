@@ -12,7 +12,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from latentseek_agents.evaluation.problems import load_problems
+from latentseek_agents.evaluation.runs.problems import load_problems
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 
 

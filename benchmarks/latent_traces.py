@@ -24,7 +24,7 @@ from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine.latents import Latents
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.search import draft, refine
-from latentseek_agents.evaluation.problems import load_problems
+from latentseek_agents.evaluation.runs.problems import load_problems
 from latentseek_agents.verdict import Attempt
 
 console = Console(width=110)

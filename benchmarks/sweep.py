@@ -26,10 +26,10 @@ from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine._decoding.decode import DecodingOptions
-from latentseek_agents.evaluation import Outcome, evaluate, read_outcomes
-from latentseek_agents.evaluation.problems import load_problems
-from latentseek_agents.evaluation.run import Shard
-from latentseek_agents.evaluation.statistics import wilson
+from latentseek_agents.evaluation import EvaluationPlan, Listener, Outcome, evaluate, read_outcomes
+from latentseek_agents.evaluation.reports.statistics import wilson
+from latentseek_agents.evaluation.runs.plan import Shard
+from latentseek_agents.evaluation.runs.problems import load_problems
 
 _SAMPLES = "samples"
 _STORED = Path(__file__).parent / "runs" / "sweep-0.5b-gsm8k"
@@ -117,9 +117,10 @@ def _run(arguments: argparse.Namespace, cells: Sequence[_Cell]) -> None:
     with Progress(console=Console(stderr=True)) as progress, ThreadPoolExecutor(len(cells)) as pool:
         bar = progress.add_task("questions", total=len(cells) * here)
 
-        def advance(_: Outcome) -> None:
-            with one_at_a_time:
-                progress.advance(bar)
+        class Advance(Listener):
+            def on_outcome(self, outcome: Outcome) -> None:
+                with one_at_a_time:
+                    progress.advance(bar)
 
         def run(cell: _Cell) -> None:
             config = LatentSeekConfig(
@@ -127,17 +128,14 @@ def _run(arguments: argparse.Namespace, cells: Sequence[_Cell]) -> None:
                 max_new_tokens=arguments.max_new_tokens,
                 **cell.settings,
             )
-            evaluate(
-                backbone,
-                problems,
+            plan = EvaluationPlan(
+                problems=problems,
                 methods=[cell.method],
-                out=arguments.out / cell.folder,
                 config=config,
                 # No more at once than fit into a pass: of what is begun, a kill loses an iteration each.
                 batch=max(1, arguments.rows // len(cells)),
-                shard=shard,
-                on_outcome=advance,
             )
+            evaluate(backbone, plan, arguments.out / cell.folder, shard=shard, listener=Advance())
 
         for done in [pool.submit(run, cell) for cell in cells]:
             done.result()

@@ -1,13 +1,14 @@
 """``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.cli.models import EMBEDDED, load_backbone
+from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.process import command, fast_imports, say
 from latentseek_agents.cli.settings import (
     CONSISTENT,
@@ -20,22 +21,23 @@ from latentseek_agents.cli.settings import (
 from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
-    from latentseek_agents.evaluation.run import Shard
+    from latentseek_agents.config import LatentSeekConfig
+    from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Shard
+    from latentseek_agents.evaluation.runs.problems import Problem
 
 __all__ = ["evaluate"]
 
 _Value = TypeVar("_Value", bound=str)
 
 
-@command()
-def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
+@dataclass(frozen=True)
+class DataOptions:
+    """Which problems, and for which methods and prompts."""
+
     data: Annotated[
         str,
         typer.Option(metavar="NAME|FILE.jsonl", help="Comma-separated: gsm8k, math500, aime24, or files."),
-    ],
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder of the run; one that is in it is continued.")
-    ],
+    ]
     method: Annotated[
         str,
         typer.Option(
@@ -44,42 +46,74 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
             "REWARD: self, self_logprob, steps, combined, combined_logprob, or psrm, which is told the known "
             "answer (an oracle)."
         ),
-    ] = "cot,sc,self",
+    ] = "cot,sc,self"
     prompt: Annotated[
         str, typer.Option(help="How to ask for the answer: boxed (\\boxed{}), json or both, comma-separated.")
-    ] = "boxed",
-    limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None,
-    start: Annotated[int, typer.Option(help="Number of the first problem, counted from 0.")] = 0,
+    ] = "boxed"
+    limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None
+    start: Annotated[int, typer.Option(help="Number of the first problem, counted from 0.")] = 0
+
+    @property
+    def names(self) -> list[str]:
+        """The data sets."""
+        return _names(self.data, "--data")
+
+    def problems(self) -> "list[Problem]":
+        """The problems of all data sets."""
+        from latentseek_agents.evaluation.runs.problems import load_problems
+
+        names = self.names
+        return [one for name in names for one in load_problems(name, limit=self.limit, start=self.start)]
+
+    def prompts(self) -> list[Any]:
+        """The prompts, which are known ones."""
+        prompts = _names(self.prompt, "--prompt")
+        for name in prompts:
+            if name not in ("boxed", "json"):
+                raise ConfigError(f"--prompt {name!r} is neither boxed nor json")
+        return prompts
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model."""
+
     model: Annotated[
         str | None, typer.Option(help=f"Hugging Face name, folder or GGUF file. [default: {EMBEDDED}]")
-    ] = None,
-    gguf_file: Annotated[str | None, typer.Option(help="GGUF file, within --model or by itself.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP),
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP),
-    ] = None,
-    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None,
-    temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
-    batch: Annotated[int, typer.Option(help="How many problems to work on at the same time.")] = 8,
+    ] = None
+    gguf_file: Annotated[str | None, typer.Option(help="GGUF file, within --model or by itself.")] = None
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None
+    device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None
+
+
+@dataclass(frozen=True)
+class SettingOptions:
+    """Settings of the search and of the samples."""
+
+    preset: Annotated[str | None, typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP)] = None
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None
+    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None
+    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None
+    temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """How the work is spread."""
+
+    batch: Annotated[int, typer.Option(help="How many problems to work on at the same time.")] = 8
     rows: Annotated[
         int | None,
         typer.Option(min=1, help="Most sequences in one forward pass. [default: --batch, at least 32]"),
-    ] = None,
+    ] = None
     shard: Annotated[
         str,
         typer.Option(metavar="I/N", help="Work on every N-th problem only, from the I-th, counted from 0."),
-    ] = "0/1",
+    ] = "0/1"
     ray: Annotated[
         int | None, typer.Option(metavar="N", help="Spread over N actors of Ray, each with a model.")
-    ] = None,
+    ] = None
     ray_cores: Annotated[
         int | None,
         typer.Option(
@@ -87,77 +121,114 @@ def evaluate(  # noqa: PLR0917 - Typer reads the options from the signature
             min=1,
             help="Cores of each actor of Ray. [default: a share of the cluster, within one machine]",
         ),
-    ] = None,
+    ] = None
+
+    def part(self) -> "Shard":
+        """This process's part of the problems, which Ray leaves whole."""
+        from latentseek_agents.evaluation.runs.plan import Shard
+
+        index, _, count = self.shard.partition("/")
+        if not (index.isdecimal() and count.isdecimal()):
+            raise ConfigError(
+                f"--shard {self.shard!r}: write it as 0/2, the part's number and how many there are"
+            )
+        if self.ray is not None and int(count) > 1:
+            raise ConfigError("--ray shares the problems out by itself; leave --shard away")
+        if self.ray is None and self.ray_cores is not None:
+            raise ConfigError(
+                f"--ray-cores {self.ray_cores} is for the actors of Ray; say how many with --ray"
+            )
+        return Shard(int(index), int(count))
+
+
+@command()
+@option_groups
+def evaluate(
+    data: DataOptions,
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder of the run; one that is in it is continued.")
+    ],
+    model: ModelOptions,
+    settings: SettingOptions,
+    process: ProcessOptions,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Run methods over problems with known answers.
 
     latentseek report DIR shows what came out.
     """
-    from latentseek_agents.evaluation.problems import load_problems
-
-    prompts = _prompts(prompt)
-    problems = [
-        problem
-        for name in _names(data, "--data")
-        for problem in load_problems(name, limit=limit, start=start)
-    ]
-    part = _shard(shard)
+    part = process.part()
     with fast_imports():
+        from latentseek_agents import evaluation
+        from latentseek_agents.cli.evaluation_progress import EvaluationProgress
         from latentseek_agents.engine._decoding.decode import DecodingOptions
-        from latentseek_agents.evaluation.methods import method_names, require_temperature
-        from latentseek_agents.evaluation.ray_run import evaluate_with_ray
-        from latentseek_agents.evaluation.run import evaluate as run
-        from latentseek_agents.evaluation.trials import is_oracle
-    methods = method_names(_names(method, "--method"))
-    require_temperature(temperature)  # now, and not when a model has been loaded
-    given: dict[str, Any] = {"max_iterations": max_iterations, "max_new_tokens": max_new_tokens, "seed": seed}
-    if preset not in (None, CONSISTENT):
-        _only("data set", _names(data, "--data"), preset)
-        given["prompt"] = _only("prompt", prompts, preset)
-    config = search_config(
-        given,
-        settings=setting or (),
-        preset=preset,
-        model=model,
-        reward=_preset_reward(preset, methods),
+        from latentseek_agents.evaluation.runs.method_names import MethodName
+    plan = _plan(data, model, settings, process)
+    named = ", ".join(f"{name} (oracle)" if MethodName(name).oracle else name for name in plan.methods)
+    say(f"{len(plan.problems)} problems, methods {named}; the results go to {out}")
+    rows = process.rows or max(process.batch, DecodingOptions.max_rows)
+    load = partial(
+        load_backbone,
+        model.model,
+        gguf_file=model.gguf_file,
+        dtype=model.dtype,
+        device=model.device,
+        rows=rows,
     )
-    if ray is not None and part.count > 1:
-        raise ConfigError("--ray shares the problems out by itself; leave --shard away")
-    if ray is None and ray_cores is not None:
-        raise ConfigError(f"--ray-cores {ray_cores} is for the actors of Ray; say how many with --ray")
-    named = ", ".join(f"{name} (oracle)" if is_oracle(name) else name for name in methods)
-    say(f"{len(problems)} problems, methods {named}; the results go to {out}")
     progress = EvaluationProgress(quiet=quiet)
-    width = rows or max(batch, DecodingOptions.max_rows)
-    load = partial(load_backbone, model, gguf_file=gguf_file, dtype=dtype, device=device, rows=width)
-    options: dict[str, Any] = {
-        "methods": methods,
-        "out": out,
-        "config": config,
-        "prompts": prompts,
-        "temperature": temperature,
-        "batch": batch,
-        "on_outcome": progress.add,
-        "on_plan": progress.plan,
-    }
     with progress:
-        if ray is not None:
-            evaluate_with_ray(load, problems, actors=ray, cores_per_actor=ray_cores, **options)
+        if process.ray is not None:
+            evaluation.evaluate_with_ray(
+                load, plan, out, actors=process.ray, cores_per_actor=process.ray_cores, listener=progress
+            )
         else:
-            run(load(), problems, shard=part, on_attempt=progress.attempt, **options)
+            evaluation.evaluate(load(), plan, out, shard=part, listener=progress)
     for line in progress.lines():
         typer.echo(line)
 
 
-def _preset_reward(preset: str | None, methods: Sequence[str]) -> Literal["self", "psrm"]:
-    """Which of the paper's tables; it has one for the oracle, and one for all else."""
-    from latentseek_agents.evaluation.trials import Series, is_oracle
+def _plan(
+    data: DataOptions, model: ModelOptions, settings: SettingOptions, process: ProcessOptions
+) -> "EvaluationPlan":
+    from latentseek_agents.evaluation import EvaluationPlan
+    from latentseek_agents.evaluation.runs.method_names import method_names
 
-    searches = [name for name in methods if Series("", "", name, {}).searches]
-    if preset in (None, CONSISTENT) or not searches:
-        return "self"
-    return _only("reward", ["psrm" if is_oracle(name) else "self" for name in searches], preset)
+    prompts = data.prompts()
+    methods = method_names(_names(data.method, "--method"))
+    return EvaluationPlan(
+        problems=data.problems(),
+        methods=methods,
+        config=_config(data.names, methods, prompts, model.model, settings),
+        prompts=prompts,
+        temperature=settings.temperature,
+        batch=process.batch,
+    )
+
+
+def _config(
+    data: Sequence[str],
+    methods: Sequence[str],
+    prompts: Sequence[str],
+    model: str | None,
+    options: SettingOptions,
+) -> "LatentSeekConfig":
+    """The configuration; a preset of the paper is one of a data set, a prompt and a reward."""
+    from latentseek_agents.evaluation.runs.method_names import MethodName
+
+    values: dict[str, Any] = {
+        "max_iterations": options.max_iterations,
+        "max_new_tokens": options.max_new_tokens,
+        "seed": options.seed,
+    }
+    preset = options.preset
+    reward: Literal["self", "psrm"] = "self"
+    if preset not in (None, CONSISTENT):
+        _only("data set", data, preset)
+        values["prompt"] = _only("prompt", prompts, preset)
+        oracles = [name.oracle for name in map(MethodName, methods) if name.searches]
+        if oracles:  # the paper has a table for the oracle, and one for all else
+            reward = _only("reward", ["psrm" if oracle else "self" for oracle in oracles], preset)
+    return search_config(values, settings=options.settings or (), preset=preset, model=model, reward=reward)
 
 
 def _only(what: str, values: Sequence[_Value], preset: str | None) -> _Value:
@@ -174,20 +245,3 @@ def _names(value: str, option: str) -> list[str]:
     if not names:
         raise ConfigError(f"{option} {value!r} names nothing")
     return names
-
-
-def _prompts(value: str) -> list[str]:
-    names = _names(value, "--prompt")
-    for name in names:
-        if name not in ("boxed", "json"):
-            raise ConfigError(f"--prompt {name!r} is neither boxed nor json")
-    return names
-
-
-def _shard(value: str) -> "Shard":
-    from latentseek_agents.evaluation.run import Shard
-
-    index, _, count = value.partition("/")
-    if not (index.isdecimal() and count.isdecimal()):
-        raise ConfigError(f"--shard {value!r}: write it as 0/2, the part's number and how many there are")
-    return Shard(int(index), int(count))

@@ -1,64 +1,56 @@
 """Evaluation: how often a method answers right, at what cost, with what certainty.
 
-``latentseek eval`` and ``latentseek report`` are made of this; see :mod:`latentseek_agents.evaluation.run`
-and :mod:`latentseek_agents.evaluation.report`.
+``latentseek eval`` fills a run's folder (:mod:`latentseek_agents.evaluation.runs`), ``latentseek report``
+shows what is in it (:mod:`latentseek_agents.evaluation.reports`).
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latentseek_agents.evaluation.analysis import RunAnalysis, analyse_run, analyse_runs
-    from latentseek_agents.evaluation.methods import METHODS, Method, make_method
-    from latentseek_agents.evaluation.problems import Problem, load_problems
-    from latentseek_agents.evaluation.ray_run import evaluate_with_ray
-    from latentseek_agents.evaluation.records import AttemptRecord, Outcome, RunFolder, read_outcomes
-    from latentseek_agents.evaluation.report import write_report
-    from latentseek_agents.evaluation.run import evaluate
+    from latentseek_agents.evaluation.reports.analysis import read_runs
+    from latentseek_agents.evaluation.reports.report import write_report
+    from latentseek_agents.evaluation.runs.folder import read_outcomes
+    from latentseek_agents.evaluation.runs.method_names import METHODS
+    from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Listener
+    from latentseek_agents.evaluation.runs.problems import Problem, load_problems
+    from latentseek_agents.evaluation.runs.ray_run import evaluate_with_ray
+    from latentseek_agents.evaluation.runs.records import AttemptRecord, Outcome
+    from latentseek_agents.evaluation.runs.run import evaluate
 
 __all__ = [
     "METHODS",
     "AttemptRecord",
-    "Method",
+    "EvaluationPlan",
+    "Listener",
     "Outcome",
     "Problem",
-    "RunAnalysis",
-    "RunFolder",
-    "analyse_run",
-    "analyse_runs",
     "evaluate",
     "evaluate_with_ray",
     "load_problems",
-    "make_method",
     "read_outcomes",
+    "read_runs",
     "write_report",
 ]
 
 _MODULES = {
-    "RunAnalysis": "analysis",
-    "analyse_run": "analysis",
-    "analyse_runs": "analysis",
-    "write_report": "report",
-    "METHODS": "methods",
-    "Method": "methods",
-    "make_method": "methods",
-    "Problem": "problems",
-    "load_problems": "problems",
-    "AttemptRecord": "records",
-    "Outcome": "records",
-    "RunFolder": "records",
-    "read_outcomes": "records",
-    "evaluate": "run",
-    "evaluate_with_ray": "ray_run",
+    "read_runs": "reports.analysis",
+    "write_report": "reports.report",
+    "read_outcomes": "runs.folder",
+    "METHODS": "runs.method_names",
+    "EvaluationPlan": "runs.plan",
+    "Problem": "runs.problems",
+    "load_problems": "runs.problems",
+    "evaluate_with_ray": "runs.ray_run",
+    "AttemptRecord": "runs.records",
+    "Outcome": "runs.records",
+    "Listener": "runs.plan",
+    "evaluate": "runs.run",
 }
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
+    """Load a public name when it is used: some of them import torch."""
     if name in _MODULES:
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -11,15 +11,10 @@ from latentseek_agents.cli import app
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
 from latentseek_agents.engine._decoding.packed_forward import RaggedModel
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import (
-    AttemptRecord,
-    Key,
-    Outcome,
-    read_outcomes,
-)
-from latentseek_agents.evaluation.run import Task
-from latentseek_agents.evaluation.run_file import read_settings
+from latentseek_agents.evaluation.runs.folder import read_outcomes, read_settings
+from latentseek_agents.evaluation.runs.plan import Task
+from latentseek_agents.evaluation.runs.problems import Problem
+from latentseek_agents.evaluation.runs.records import AttemptRecord, Key, Outcome
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
 RUN = CliRunner()
@@ -150,15 +145,17 @@ def test_a_log_gets_a_line_now_and_then(capsys):
     seconds = itertools.count(0.0, 12.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
     keys = [Key("sums", "boxed", "psrm", number) for number in range(6)]
-    drafts = [AttemptRecord(attempt=0, answer="1", right=right, policy_seconds=60) for right in (True, False)]
+    drafts = [AttemptRecord(attempt=0, answer="1", right=right) for right in (True, False)]
     outcomes = [
-        Outcome(key=key, run="x", seed=0, reference="1", attempts=(drafts[key.problem % 2],), chosen=0)
+        Outcome(
+            key=key, run="x", seed=0, reference="1", attempts=(drafts[key.problem % 2],), chosen=0, seconds=60
+        )
         for key in keys
     ]
     with progress:
-        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], outcomes[:1])
+        progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], outcomes[:1])
         for outcome in outcomes[1:]:
-            progress.add(outcome)
+            progress.on_outcome(outcome)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "1 of 6 answers were there already; 5 left to do"
     assert said[1:] == ["4 of 6 answers, about 0 min left; sums boxed psrm: 2 of 4 right (oracle)"]
@@ -174,15 +171,16 @@ def test_the_time_left_goes_by_method(capsys):
             run="x",
             seed=0,
             reference="1",
-            attempts=(AttemptRecord(attempt=0, answer="1", right=True, policy_seconds=cost),),
+            attempts=(AttemptRecord(attempt=0, answer="1", right=True),),
             chosen=0,
+            seconds=cost,
         )
         for key, cost in zip(keys, [100] * 4 + [1000] * 4, strict=True)
     ]
     with progress:
-        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
         for outcome in outcomes[:5]:
-            progress.add(outcome)
+            progress.on_outcome(outcome)
     said = [line.split("; ")[0] for line in capsys.readouterr().err.splitlines()]
     assert said[2] == "3 of 8 answers, more than 1 min left"  # psrm has not begun
     # 1400 s of work took 5 min; 3000 s are left.
@@ -195,10 +193,10 @@ def test_samples_that_were_taken_over_take_no_time(capsys):
     keys = [Key("sums", "boxed", "bon:3:steps", number) for number in range(9)]
     drawn = AttemptRecord(attempt=0, answer="1", right=True, policy_seconds=1000)
     with progress:
-        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
         for key, took in zip(keys[:5], (1000, 1000, 1, 1, 1), strict=True):
             made = Outcome(key=key, run="x", seed=0, reference="1", attempts=(drawn,), chosen=0, seconds=took)
-            progress.add(made)
+            progress.on_outcome(made)
     # 2003 s of work took 5 min; four more of 400 s are left.
     assert capsys.readouterr().err.splitlines()[-1].startswith("5 of 9 answers, about 4 min left")
 
@@ -209,10 +207,10 @@ def test_searches_under_way_are_signs_of_life(capsys):
     keys = [Key("sums", "boxed", "psrm", number) for number in range(3)]
     ended = AttemptRecord(attempt=0, answer="1", right=True)
     with progress:
-        progress.plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
-        progress.attempt(keys[0], 1)
-        progress.attempt(keys[1], 4)
-        progress.add(Outcome(key=keys[0], run="x", seed=0, reference="1", attempts=(ended,), chosen=0))
+        progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        progress.on_attempt(keys[0], 1)
+        progress.on_attempt(keys[1], 4)
+        progress.on_outcome(Outcome(key=keys[0], run="x", seed=0, reference="1", attempts=(ended,), chosen=0))
     assert capsys.readouterr().err.splitlines() == [
         "0 of 3 answers; 1 under way, 1.0 attempts each",
         "0 of 3 answers; 2 under way, 2.5 attempts each",

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from latentseek_agents.evaluation.ray_run import evaluate_with_ray
-from latentseek_agents.evaluation.records import read_outcomes
-from latentseek_agents.evaluation.run import evaluate
+from latentseek_agents.evaluation.runs.folder import read_outcomes
 from latentseek_agents.testing import tiny_backbone
-from tests.evaluation.test_run import CONFIG, METHODS, PROBLEMS, without_time
+from tests.evaluation.runs.test_run import CONFIG, METHODS, PROBLEMS, without_time
+from tests.support.evaluations import evaluate, evaluate_with_ray
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 CHILD = """
 import sys
 import ray
-from latentseek_agents.evaluation import evaluate_with_ray
 from latentseek_agents.testing import tiny_backbone
-from tests.evaluation.test_run import CONFIG, METHODS, PROBLEMS
+from tests.evaluation.runs.test_run import CONFIG, METHODS, PROBLEMS
+from tests.support.evaluations import evaluate_with_ray
 
 ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1")
 seen = []

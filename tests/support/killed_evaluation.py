@@ -16,11 +16,11 @@ from typing import Any
 
 from latentseek_agents import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.evaluation import records
-from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.records import read_outcomes
-from latentseek_agents.evaluation.run import evaluate
+from latentseek_agents.evaluation.runs import folder as folder_module
+from latentseek_agents.evaluation.runs.folder import read_outcomes
+from latentseek_agents.evaluation.runs.problems import Problem
 from tests.support.answering_backbone import ANSWERS, AnsweringBackbone
+from tests.support.evaluations import evaluate
 
 __all__ = ["CONFIG", "METHODS", "PROBLEMS", "run_to_its_end"]
 
@@ -96,7 +96,7 @@ def _main(folder: str, seeds: Sequence[str]) -> None:
             hooks: dict[str, Any] = {}
             if seed is not None:
                 death = _Death(random.Random(seed))  # noqa: S311 - no secret
-                records._write_whole = death.write
+                folder_module._write_whole = death.write
                 hooks = {"on_outcome": death.progress, "on_attempt": death.progress}
             run_to_its_end(backbone, folder, **hooks)
             os._exit(0)

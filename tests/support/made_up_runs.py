@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from latentseek_agents.evaluation.records import AttemptRecord, Key, Outcome
+from latentseek_agents.evaluation.runs.records import AttemptRecord, Key, Outcome
 
 __all__ = ["attempt", "outcome", "write_run"]
 
@@ -43,8 +43,8 @@ def outcome(
 def write_run(folder: Path, outcomes: Iterable[Outcome], **settings: Any) -> Path:
     """A run's folder with these outcomes, as outcomes of that run."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"run": "made-up", "schema": 1, "model": "made-up-model", "config": {}} | settings
+    values = {"run": "made-up", "schema": 2, "model": "made-up-model", "config": {}} | settings
     (folder / "run.json").write_text(json.dumps(values), encoding="utf-8")
-    lines = b"".join(replace(one, run=str(values["run"])).to_lines() for one in outcomes)
+    lines = b"".join(replace(one, run=str(values["run"])).to_line() for one in outcomes)
     (folder / "attempts-0-of-1.jsonl").write_bytes(lines)
     return folder

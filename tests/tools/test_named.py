@@ -4,9 +4,9 @@ import pytest
 
 from latentseek_agents import LatentSeekConfig
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.evaluation.methods import make_method
-from latentseek_agents.evaluation.problems import Problem
-from latentseek_agents.evaluation.trials import Series
+from latentseek_agents.evaluation.runs.method_names import MethodName
+from latentseek_agents.evaluation.runs.methods import Method
+from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.tools import SelfReward, StepVerifier
 from latentseek_agents.tools.combined import Combined
@@ -51,9 +51,9 @@ def test_an_unknown_name_is_told_with_those_there_are():
 def test_methods_of_evaluations_have_it_too(backbone, name, kind, reward):
     problem = Problem("sums", 0, "What is 1 + 1?", "2")
     config = LatentSeekConfig(max_new_tokens=8, max_iterations=1, fraction=0.5, refine_unjudged=True)
-    method = make_method(name, backbone)
-    series = Series("sums", "boxed", method.name, {})
-    assert (method.name, series.kind, series.reward) == (name, kind, reward)
+    method = Method(name, backbone)
+    parts = MethodName(method.name)
+    assert (method.name, parts.kind, parts.reward) == (name, kind, reward)
     judged = method.solve(problem, config).attempts
     assert len(judged) == 2
     assert all(attempt.checks and attempt.verifier_tokens for attempt in judged)

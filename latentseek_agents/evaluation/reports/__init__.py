@@ -1,0 +1,1 @@
+"""Reports: recorded runs as tables and figures."""

@@ -1,0 +1,1 @@
+"""Runs: methods over problems, recorded as JSON Lines."""

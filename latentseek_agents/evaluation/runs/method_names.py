@@ -1,0 +1,141 @@
+"""The names of the methods under comparison: the search with each reward, its control, and the baselines.
+
+| name | what it does |
+| --- | --- |
+| ``cot`` | one greedy chain of thought |
+| ``bon:N`` | N samples (3 by default), the one with the best verdict; ``bon:3:steps``: of another verifier |
+| ``sc:N`` | N samples, the answer that most give |
+| ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
+| ``self_logprob``, ``combined_logprob`` | the same, with the model's probabilities in place of its words |
+| ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
+| ``walk`` | the search in random directions, same step lengths; ``walk:psrm`` with another reward |
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from latentseek_agents.errors import ConfigError
+
+__all__ = ["METHODS"]
+
+METHODS = (
+    "cot",
+    "bon",
+    "sc",
+    "walk",
+    "self",
+    "self_logprob",
+    "steps",
+    "combined",
+    "combined_logprob",
+    "psrm",
+)
+"""The methods without arguments, in the order of the paper's table."""
+
+_REWARDS = METHODS[METHODS.index("self") :]
+_SAMPLED = ("bon", "sc")
+_MOST_ARGUMENTS = {"bon": 2, "sc": 1, "walk": 1}
+_DEFAULT_SAMPLES = 3  # the paper's N
+
+
+@dataclass(frozen=True)
+class MethodName:
+    """A method's name, taken apart; reports read names of any other methods, too.
+
+    Args:
+        text: For example ``"bon:3:steps"``, or ``"bon-2:steps"`` for the first two samples of it.
+
+    Example:
+        >>> name = MethodName("bon:3:psrm")
+        >>> name.kind, name.samples, name.reward, name.oracle, name.searches
+        ('bon', 3, 'psrm', True, False)
+    """
+
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """The method without its arguments."""
+        return re.split(r"[:@-]", self.text)[0]
+
+    @property
+    def samples(self) -> int:
+        """How many samples it draws; 0 where the name has no number."""
+        number = re.match(r"\w+[:@-]([0-9]+)(?::|$)", self.text)
+        return int(number[1]) if number else 0
+
+    @property
+    def reward(self) -> str | None:
+        """What judges its attempts, for example ``"steps"``; None where nothing does."""
+        if self.kind in ("cot", "sc", "pass"):
+            return None
+        named = [part for part in self.text.split(":")[1:] if not part.isdecimal()]
+        return named[0] if named else "combined" if self.kind in ("bon", "walk") else self.kind
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the method is told the known answer: never a result, only a ceiling."""
+        return self.kind == "pass" or "psrm" in self.text.split(":")
+
+    @property
+    def searches(self) -> bool:
+        """Whether its attempts are a draft and refinements of it."""
+        return self.kind not in (*_SAMPLED, "pass", "cot")
+
+    @property
+    def place(self) -> tuple[bool, int, int, str]:
+        """Where it stands in a table, as a key to sort by: oracles last."""
+        place = METHODS.index(self.kind) if self.kind in METHODS else len(METHODS)
+        return self.oracle, place, self.samples, self.text
+
+
+def method_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The full names of methods, each once.
+
+    Raises:
+        ConfigError: One is unknown.
+
+    Example:
+        >>> method_names(["cot", "sc", "sc:3", "walk"])
+        ('cot', 'sc:3', 'walk')
+    """
+    return tuple(dict.fromkeys(_full_name(name) for name in names))
+
+
+def require_temperature(temperature: float) -> None:
+    """Refuse a temperature that samples cannot have.
+
+    Raises:
+        ConfigError: It is no number from 0 on.
+    """
+    if not 0 <= temperature < math.inf:
+        raise ConfigError(f"temperature={temperature} of the samples: it must be 0 or more")
+
+
+def _full_name(name: str) -> str:
+    kind, *arguments = name.split(":")
+    if kind not in METHODS:
+        raise ConfigError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
+    most = _MOST_ARGUMENTS.get(kind, 0)
+    if len(arguments) > most:
+        raise ConfigError(f"--method {name!r}: {kind} takes {most or 'no'} argument{'s' * (most != 1)}")
+    parts = [kind]
+    if kind in _SAMPLED:
+        parts.append(str(_count(name, arguments.pop(0) if arguments else "")))
+    for reward in arguments:
+        if reward not in _REWARDS:
+            raise ConfigError(
+                f"--method {name!r}: {reward!r} is no reward; the rewards are {', '.join(_REWARDS)}"
+            )
+        parts += [reward] if reward != "combined" else []
+    return ":".join(parts)
+
+
+def _count(name: str, argument: str) -> int:
+    if not argument:
+        return _DEFAULT_SAMPLES
+    if not argument.isdecimal() or int(argument) < 1:
+        raise ConfigError(f"--method {name!r}: the number of samples must be 1 or more, not {argument!r}")
+    return int(argument)

@@ -1,0 +1,244 @@
+"""The methods under comparison, ready to run; :mod:`method_names` lists them."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import best_sample, majority
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cancellation import raise_if_cancelled
+from latentseek_agents.engine.sampling import sample
+from latentseek_agents.engine.search import prompt_token_ids
+from latentseek_agents.errors import NonFiniteError
+from latentseek_agents.evaluation.runs.method_names import MethodName, method_names, require_temperature
+from latentseek_agents.evaluation.runs.problems import Problem
+from latentseek_agents.evaluation.runs.records import AttemptRecord
+from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearch
+from latentseek_agents.loop import Search, draft, run
+from latentseek_agents.tools.answers import answers_agree, extract_answer
+from latentseek_agents.tools.named import named_verifier
+from latentseek_agents.verdict import Attempt, Usage
+
+__all__ = ["Method", "Work", "problem_seed"]
+
+_VERIFIERS = {
+    "self": ["self"],
+    "self_logprob": ["self_logprob"],
+    "steps": ["steps"],
+    "combined": ["steps", "self"],
+    "combined_logprob": ["steps", "self_logprob"],
+    "psrm": ["truth"],
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a method did on one problem.
+
+    Args:
+        attempts: At least one.
+        chosen: Position of the attempt that it returns.
+        stop_reason: Why it ended; None for methods that have no reason to stop.
+    """
+
+    attempts: tuple[AttemptRecord, ...]
+    chosen: int
+    stop_reason: str | None = None
+
+
+class Method:
+    """A way to answer questions; may be called from several threads.
+
+    Args:
+        name: For example ``"psrm"`` or ``"sc:11"``.
+        backbone: The frozen policy.
+        temperature: Of the samples of ``bon`` and ``sc``.
+
+    Attributes:
+        name: In full, for instance ``"sc:3"`` for ``"sc"``.
+        oracle: Whether it is told the known answer: never a result, only a ceiling.
+
+    Raises:
+        ConfigError: The name or its argument is unknown, or the temperature is no number from 0 on.
+
+    Example:
+        >>> from latentseek_agents.testing import tiny_backbone
+        >>> method = Method("sc:2", tiny_backbone())
+        >>> problem = Problem("made up", 0, "What is 1 + 1?", "2")
+        >>> work = method.solve(problem, LatentSeekConfig(max_new_tokens=4))
+        >>> method.name, len(work.attempts)
+        ('sc:2', 2)
+    """
+
+    def __init__(self, name: str, backbone: Backbone, *, temperature: float = 0.8) -> None:
+        require_temperature(temperature)
+        (self.name,) = method_names([name])
+        parts = MethodName(self.name)
+        self.oracle = parts.oracle
+        self._kind, self._samples = parts.kind, parts.samples
+        self._verifier = named_verifier(_VERIFIERS[parts.reward], backbone) if parts.reward else None
+        self._backbone = backbone
+        self._temperature = temperature
+
+    def solve(
+        self,
+        problem: Problem,
+        config: LatentSeekConfig,
+        unfinished: UnfinishedSearch | None = None,
+        drawn: Sequence[AttemptRecord] = (),
+    ) -> Work:
+        """Work on a problem.
+
+        Args:
+            problem: What to solve.
+            config: Settings, with the problem's own seed.
+            unfinished: Where a search is saved after each iteration, and resumed if it is there.
+            drawn: Samples that another method drew for this problem. If they are enough they are taken over
+                with their costs, and none are drawn.
+        """
+        if self._kind == "cot":
+            return Work(tuple(_draw(self._backbone, problem, config, count=1, temperature=0.0)), 0)
+        if self._samples:
+            samples = drawn[: self._samples]
+            if len(samples) < self._samples:
+                samples = _draw(self._backbone, problem, config, self._samples, self._temperature)
+            if self._verifier is None:
+                return _vote(samples)
+            return _best(Search(self._backbone, self._verifier, config), samples, problem)
+        if self._kind == "walk":
+            config = config.replace(direction="random")
+        return _searched(Search(self._backbone, self._verifier, config), problem, unfinished)
+
+
+def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | None) -> Work:
+    """A search; if its latents stop being finite it ends with the attempts that it has made."""
+    saved = None if unfinished is None else unfinished.load()
+    start, costs = saved or (draft(search, problem.question, problem.reference), [])
+    before = Usage.from_dict(start["usage"]) if saved else Usage()
+    state = start
+    failure: str | None = None
+    try:
+        for state in run(search, start):
+            usage = Usage.from_dict(state["usage"])
+            prompt = [] if costs else prompt_token_ids(search.backbone, problem.question, search.config)
+            cost, before = _charged(_difference(usage, before), len(prompt)), usage
+            if len(state["iterations"]) > len(costs):
+                costs.append(cost)
+            else:  # an attempt that was cut short does not count as one, but its cost does
+                costs[-1] += cost
+            if unfinished is not None and state["stop_reason"] is None:
+                unfinished.save(state, costs)
+    except NonFiniteError as error:
+        if not costs:
+            raise
+        failure = f"error: {type(error).__name__}"
+    attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
+    records = [
+        _record(attempt, problem, cost, samples=search.config.num_samples if attempt.iteration else 1)
+        for attempt, cost in zip(attempts, costs, strict=True)
+    ]
+    return Work(tuple(records), state["chosen"], failure or state["stop_reason"])
+
+
+def _vote(samples: Sequence[AttemptRecord]) -> Work:
+    """Self-consistency. What another method's verifier said of the samples is left out."""
+    records = tuple(_judged(record, _as_attempt(record), Usage()) for record in samples)
+    votes = majority([record.answer for record in records])
+    return Work(records, votes.index(max(votes)))
+
+
+def _best(judge: Search, samples: Sequence[AttemptRecord], problem: Problem) -> Work:
+    """Best-of-N."""
+    attempts, records = [], []
+    for record in samples:
+        raise_if_cancelled()
+        attempt, spent = judge.judge(problem.question, _as_attempt(record), problem.reference)
+        attempts.append(attempt)
+        records.append(_judged(record, attempt, spent))
+    return Work(tuple(records), attempts.index(best_sample(attempts)))
+
+
+def problem_seed(seed: int, problem: Problem) -> int:
+    """A seed of its own for each problem: the same draws for all would tie their results together."""
+    coordinates = f"{seed}/{problem.dataset}/{problem.number}"
+    return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
+
+
+def _draw(
+    backbone: Backbone, problem: Problem, config: LatentSeekConfig, count: int, temperature: float
+) -> list[AttemptRecord]:
+    deadline = None if config.max_seconds is None else time.monotonic() + config.max_seconds
+    drawn = sample(
+        backbone, problem.question, config, count=count, temperature=temperature, deadline=deadline
+    )
+    prompt = prompt_token_ids(backbone, problem.question, config)
+    costs = [_charged(cost, 0 if number else len(prompt)) for number, cost in enumerate(drawn.costs)]
+    return [
+        _record(replace(attempt, answer=extract_answer(attempt.text)), problem, cost)
+        for attempt, cost in zip(drawn.attempts, costs, strict=True)
+    ]
+
+
+def _judged(record: AttemptRecord, attempt: Attempt, spent: Usage) -> AttemptRecord:
+    """A sample with one method's verdict on it, or without any."""
+    return replace(
+        record,
+        score=attempt.score,
+        passed=attempt.passed,
+        checks=_checks(attempt),
+        verifier_tokens=spent.verifier_tokens,
+        verifier_forward_passes=spent.verifier_forward_passes,
+        verifier_computed_tokens=spent.verifier_computed_tokens,
+        verifier_seconds=spent.verifier_seconds,
+    )
+
+
+def _as_attempt(record: AttemptRecord) -> Attempt:
+    return Attempt(
+        iteration=record.attempt,
+        token_ids=[],
+        latent_token_ids=[],
+        changed=[],
+        text=record.text,
+        answer=record.answer,
+        finish_reason=record.finish_reason,
+    )
+
+
+def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:
+    right = False if attempt.answer is None else answers_agree(attempt.answer, problem.reference)
+    costs = {name: value for name, value in cost.to_dict().items() if "prompt" not in name}
+    return AttemptRecord(
+        attempt=attempt.iteration,
+        answer=attempt.answer,
+        right=right,
+        score=attempt.score,
+        passed=attempt.passed,
+        finish_reason=attempt.finish_reason,
+        changed=len(attempt.changed),
+        latents=len(attempt.latent_token_ids),
+        checks=_checks(attempt),
+        text=attempt.text,
+        samples=samples,
+        **costs,
+    )
+
+
+def _checks(attempt: Attempt) -> dict[str, bool | None] | None:
+    return {check["name"]: check["passed"] for check in attempt.checks} or None
+
+
+def _difference(after: Usage, before: Usage) -> Usage:
+    earlier = before.to_dict()
+    return Usage(**{name: value - earlier[name] for name, value in after.to_dict().items()})
+
+
+def _charged(cost: Usage, prompt_tokens: int) -> Usage:
+    """A cost with a whole prompt of so many tokens, or none, in place of what was read of the prompt."""
+    return replace(
+        cost,
+        policy_computed_tokens=cost.policy_computed_tokens - cost.policy_prompt_tokens + prompt_tokens,
+        policy_forward_passes=cost.policy_forward_passes - cost.policy_prompt_passes + (prompt_tokens > 0),
+    )

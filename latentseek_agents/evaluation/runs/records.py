@@ -1,0 +1,186 @@
+"""What an evaluation records: attempts, and the outcome of one method on one problem, a line of JSON each."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Self
+
+__all__ = ["AttemptRecord", "Key", "Outcome"]
+
+
+class Key(NamedTuple):
+    """What tells one outcome from another within a run.
+
+    Args:
+        dataset: Name of the data.
+        prompt: ``"boxed"`` or ``"json"``.
+        method: For example ``"sc:11"``.
+        problem: The problem's number in its data.
+    """
+
+    dataset: str
+    prompt: str
+    method: str
+    problem: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRecord:
+    """One attempt at one problem: an iteration of a search, or a sample of a baseline.
+
+    Args:
+        attempt: Its number; 0 is the draft, or the first sample.
+        answer: The final answer in its text; None if it states none.
+        right: Whether that is the known answer; None if the comparison could not be finished.
+        score: The verifier's, in [-1, 0]; None where no verifier was called.
+        passed: The verifier's decision; None where it could not judge or was not called.
+        finish_reason: ``"stop"``, ``"length"``, ``"seconds"``, or ``"error"`` for a problem that failed.
+        changed: How many tokens at the latents differ from the attempt before; 0 in baselines.
+        latents: How many latents there were.
+        policy_tokens: Tokens that the policy generated for it; 0 if it repeats an earlier attempt.
+        verifier_tokens: Tokens that its verdict cost.
+        policy_forward_passes: Forward passes of the policy. The whole prompt counts as one, of the first
+            attempt, whether or not it was cached.
+        verifier_forward_passes: Forward passes of the verdict.
+        policy_seconds: Wall-clock seconds, on a machine that other problems share.
+        verifier_seconds: The same for the verdict.
+        policy_computed_tokens: Tokens that went through the layers: generated ones, refused guesses (larger
+            batches make fewer guesses), and in the first attempt the whole prompt, cached or not.
+        verifier_computed_tokens: The same for the verdict.
+        samples: How many solutions were written of which this is the best; more than 1 if a search draws
+            several per iteration.
+        checks: The verdict's checks, name to passed.
+        text: The solution.
+    """
+
+    attempt: int
+    answer: str | None
+    right: bool | None
+    score: float | None = None
+    passed: bool | None = None
+    finish_reason: str = "stop"
+    changed: int = 0
+    latents: int = 0
+    policy_tokens: int = 0
+    verifier_tokens: int = 0
+    policy_forward_passes: float = 0.0
+    verifier_forward_passes: float = 0.0
+    policy_seconds: float = 0.0
+    verifier_seconds: float = 0.0
+    policy_computed_tokens: float = 0.0
+    verifier_computed_tokens: float = 0.0
+    samples: int = 1
+    checks: dict[str, bool | None] | None = None
+    text: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens of policy and verifier."""
+        return self.policy_tokens + self.verifier_tokens
+
+    @property
+    def forward_passes(self) -> float:
+        """Forward passes of policy and verifier."""
+        return self.policy_forward_passes + self.verifier_forward_passes
+
+    @property
+    def computed_tokens(self) -> float:
+        """Tokens through the layers, of policy and verifier."""
+        return self.policy_computed_tokens + self.verifier_computed_tokens
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of policy and verifier."""
+        return self.policy_seconds + self.verifier_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One method's work on one problem.
+
+    Args:
+        key: Data, prompt, method, problem.
+        run: Fingerprint of the run's settings, as in its ``run.json``.
+        seed: Seed of its sampling.
+        reference: The known answer.
+        attempts: In their order, at least one; the first is the draft or the first sample.
+        chosen: Position in ``attempts`` of the one that the method returns.
+        stop_reason: Why it ended; None for methods that have no reason to stop.
+        digest: Of question and known answer.
+        seconds: Wall clock of the call that ended it, without the work of earlier processes or of another
+            method whose samples were taken over.
+        code: Fingerprint of the code that ended it; None if its sources could not be read.
+    """
+
+    key: Key
+    run: str
+    seed: int
+    reference: str
+    attempts: tuple[AttemptRecord, ...]
+    chosen: int
+    stop_reason: str | None = None
+    digest: str = ""
+    seconds: float = 0.0
+    code: str | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is right; one whose comparison could not be finished is not."""
+        return self.attempts[self.chosen].right is True
+
+    @property
+    def ungraded(self) -> bool:
+        """Whether it is not known if the answer is right."""
+        return self.attempts[self.chosen].right is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the problem could not be worked on."""
+        return self.attempts[0].finish_reason == "error"
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the answer ran into the limit of tokens or seconds."""
+        return self.attempts[self.chosen].finish_reason in ("length", "seconds")
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether it ended because the verifier could not judge."""
+        return self.stop_reason == "unjudged"
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations followed the draft."""
+        return self.attempts[-1].attempt
+
+    @property
+    def question(self) -> tuple[str, str]:
+        """What tells two questions of the same number apart."""
+        return self.reference, self.digest
+
+    def to_line(self) -> bytes:
+        r"""The outcome and its attempts as one line of JSON.
+
+        Example:
+            >>> attempt = AttemptRecord(attempt=0, answer="2", right=True)
+            >>> outcome = Outcome(key=Key("sums", "boxed", "cot", 0), run="", seed=0, reference="2",
+            ...                   attempts=(attempt,), chosen=0)
+            >>> Outcome.from_line(outcome.to_line()) == outcome
+            True
+        """
+        values = {**self.key._asdict(), **asdict(self)}
+        del values["key"]
+        return json.dumps(values).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """Inverse of :meth:`to_line`.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: There is a field too many, or the line is no object.
+            ValueError: The line is no JSON.
+        """
+        values: dict[str, Any] = json.loads(line)
+        key = Key(*(values.pop(name) for name in Key._fields))
+        attempts = tuple(AttemptRecord(**attempt) for attempt in values.pop("attempts"))
+        return cls(key=key, attempts=attempts, **values)
