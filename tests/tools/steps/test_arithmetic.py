@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latentseek_agents.tools._exact import Evaluation
 from latentseek_agents.tools._steps.arithmetic import (
     Binary,
-    Evaluation,
     Literal,
     Percent,
     Reading,
