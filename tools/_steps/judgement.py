@@ -251,67 +251,63 @@ class _Equation:
     # -- doubts ----------------------------------------------------------------------------------------
 
     def doubt(self, *, loose: bool) -> str:
-        """Why the two sides, which differ, may be equal after all, in words, or ""."""
+        """The first reason why the two sides, which differ, may be equal after all; "" if there is none."""
         comparison = self.comparison
         if comparison.left.doubt or comparison.right.doubt:
             return comparison.left.doubt or comparison.right.doubt
         if comparison.disputed:
             return "the text does not claim it"
-        return self.doubt_units() or self.doubt_values(loose=loose) or self.doubt_notation()
+        doubts = self.doubts_of_units() | self.doubts_of_values(loose=loose) | self.doubts_of_notation()
+        return next((reason for reason, applies in doubts.items() if applies), "")
 
-    def doubt_units(self) -> str:
-        if _mixes_units(self.left) or _mixes_units(self.right):
-            return "units of different sizes are added"
-        units = [*self.left.units, *self.right.units]
-        if not UNREAD_SCALES.isdisjoint(units):
-            return "a word such as dozen may multiply"
-        if not _CLOCK.isdisjoint(units):
-            return "it may be about times of the day"
-        if not self.conversions():
-            return ""
-        if any("^" in unit for unit in units):
-            return "areas or volumes may be converted"
-        unsaid = self.one.value and may_convert(units, abs(Fraction(self.other.value) / self.one.value))
-        return "units may be converted unsaid" if unsaid else ""
+    def doubts_of_units(self) -> dict[str, bool]:
+        units = {*self.left.units, *self.right.units}
+        converts = bool(self.conversions())
+        ratio = abs(Fraction(self.other.value) / self.one.value) if self.one.value else Fraction(0)
+        return {
+            "units of different sizes are added": _mixes_units(self.left) or _mixes_units(self.right),
+            "a word such as dozen may multiply": not UNREAD_SCALES.isdisjoint(units),
+            "it may be about times of the day": not _CLOCK.isdisjoint(units),
+            "areas or volumes may be converted": converts and any("^" in unit for unit in units),
+            "units may be converted unsaid": converts and ratio != 0 and may_convert(units, ratio),
+        }
 
-    def doubt_values(self, *, loose: bool) -> str:
-        one, other = self.one.value, self.other.value
-        gap = abs(Fraction(one) - other)
-        if loose and gap * 10 <= abs(Fraction(one)):
-            return "the text says it is approximate"
-        if one == -other and one < 0:
-            return "only the sign differs"
-        slack = _decimal_slack(self.left, one) + _decimal_slack(self.right, other)
-        if self.left.operators and self.right.operators and gap <= slack:
-            return "the decimal operands may be rounded"
+    def doubts_of_values(self, *, loose: bool) -> dict[str, bool]:
+        one, other = Fraction(self.one.value), Fraction(self.other.value)
+        gap = abs(one - other)
+        both = self.left.operators > 0 and self.right.operators > 0
         literals = (*self.left.literals, *self.right.literals)
-        grouped = {item.value: item.value * 1000 for item in literals if item.places == 3}
-        reading = Reading(replacements=grouped)  # 1.000 + 500 = 1.500
-        first, second = evaluate(self.left.node, reading), evaluate(self.right.node, reading)
-        thousands = grouped and first is not None and second is not None and same_value(first, second)
-        return "dots may separate thousands" if thousands else ""
+        grouped = {item.value: item.value * 1000 for item in literals if item.places == 3}  # 1.000 + 500
+        values = [evaluate(side.node, Reading(replacements=grouped)) for side in (self.left, self.right)]
+        first, second = values if grouped else (None, None)
+        return {
+            "the text says it is approximate": loose and gap * 10 <= abs(one),
+            "only the sign differs": one == -other and one < 0,
+            "the decimal operands may be rounded": both
+            and gap <= _decimal_slack(self.left, one) + _decimal_slack(self.right, other),
+            "dots may separate thousands": first is not None
+            and second is not None
+            and same_value(first, second),
+        }
 
-    def doubt_notation(self) -> str:
-        left, right, side = self.left, self.right, self.comparison.left
-        if left.operators == 0 and right.operators == 0:
-            if not self.comparison.continues:
-                return "two numbers side by side may be a label or a conversion"
-            if _dimension(left) != _dimension(right):
-                return "it may convert units"
-        if self.is_formula():
-            return "the letters may be variables"
+    def doubts_of_notation(self) -> dict[str, bool]:
+        left, right, side, continues = self.left, self.right, self.comparison.left, self.comparison.continues
+        bare = left.operators == 0 and right.operators == 0
         tokens = side.tokens[side.start : side.stop]
         nested = any(token.kind == "open" for token in tokens)
-        if not nested and _left_to_right(left.node) == self.other.value:
-            return "it holds if read from left to right"
-        if self.is_behind_dash():
-            return "the dash before it may be a minus"
-        if _has_dash_before(side, self.other):
-            return "the minus may be a dash"
-        tokens = side.tokens[side.start : self.comparison.right.stop]
-        degrees = any(token.kind == "degree" for token in tokens)
-        radians = degrees and any(token.text == "\\pi" for token in tokens)
-        return "degrees may be turned into radians" if radians else ""
+        behind = side.tokens[side.stop : self.comparison.right.stop]
+        kinds = {token.kind for token in (*tokens, *behind)}
+        texts = {token.text for token in (*tokens, *behind)}
+        return {
+            "two numbers side by side may be a label or a conversion": bare and not continues,
+            "it may convert units": bare and _dimension(left) != _dimension(right),
+            "the letters may be variables": self.is_formula(),
+            "it holds if read from left to right": not nested
+            and _left_to_right(left.node) == self.other.value,
+            "the dash before it may be a minus": self.is_behind_dash(),
+            "the minus may be a dash": _has_dash_before(side, self.other),
+            "degrees may be turned into radians": "degree" in kinds and "\\pi" in texts,
+        }
 
     def is_formula(self) -> bool:
         """Whether what looks like short units may be letters of a formula: 1/2 bh = 1/2 (6)(4)."""
@@ -510,8 +506,8 @@ def _has_dash_before(side: Side, other: Evaluation) -> bool:
         token = side.tokens[index]
         if token.text == "-" and not token.tight and side.tokens[index - 1].kind == "word":
             parse = parse_at(side.tokens, index + 1, side.stop)
-            if parse is not None and parse.end == side.stop and parse.operators:
-                result = evaluate(parse.node)
-                if result is not None and same_value(result, other):
-                    return True
+            whole = parse is not None and parse.end == side.stop and parse.operators > 0
+            result = evaluate(parse.node) if parse is not None and whole else None
+            if result is not None and same_value(result, other):
+                return True
     return False

@@ -122,9 +122,7 @@ def parse_at(
     Returns:
         What was read, or None if no expression starts there.
     """
-    parser = _Parser(tokens, start, end, letters)
-    parser.tight_fractions = tight_fractions
-    parser.to_the_end = to_the_end
+    parser = _Parser(tokens, start, end, letters, tight_fractions=tight_fractions, to_the_end=to_the_end)
     try:
         parser.skip_fillers()
         parser.parse.node = parser.sum()
@@ -142,23 +140,28 @@ def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:
     return token.kind in ("number", "open", "command") or token.text == "√"
 
 
+@dataclass(slots=True)
 class _Parser:
     """A place in the tokens, and the grammar: one method for each level of precedence."""
 
-    def __init__(self, tokens: list[Token], start: int, end: int, letters: frozenset[str]) -> None:
-        self.tokens = tokens
-        self.index = start
-        self.end = end
-        self.letters = letters
-        self.tight_fractions = False
-        self.to_the_end = False
-        self.depth = 0
-        self.parse = Parse(Literal(0), start)
+    tokens: list[Token]
+    index: int
+    end: int
+    letters: frozenset[str]
+    tight_fractions: bool
+    to_the_end: bool
+    depth: int = 0
+    parse: Parse = field(default_factory=lambda: Parse(Literal(0), 0))
 
     def peek(self, ahead: int = 0) -> Token:
         """The token that comes next, or one further on."""
         index = self.index + ahead
         return self.tokens[index] if index < self.end else END
+
+    def take(self) -> Token:
+        """Move behind the token that comes next."""
+        self.index += 1
+        return self.peek(-1)
 
     # -- the grammar -----------------------------------------------------------------------------------
 
@@ -256,23 +259,20 @@ class _Parser:
     def primary(self) -> Node:
         """A number, a variable, a group, a root or a LaTeX command."""
         self.descend()
-        token = self.peek()
+        token = self.take()
         if token.kind == "number":
             node = self.number(token)
         elif token.kind == "open":
-            node = self.group()
+            node = self.group(token)
         elif token.kind == "command":
             node = self.command(token)
         elif token.kind == "currency":
             self.parse.has_currency = True
-            self.index += 1
             node = self.factor()
         elif token.text == "√":
-            self.index += 1
             self.parse.operators += 1
             node = Unary("√", self.primary())
         elif token.kind == "letter" and token.text in self.letters:
-            self.index += 1
             self.parse.letters.add(token.text)
             node = Variable(token.text)
         else:
@@ -281,77 +281,66 @@ class _Parser:
         return node
 
     def literal(self, value: Number, places: int) -> Literal:
-        """Note a number, and move behind its token."""
+        """Note a number."""
         literal = Literal(value, places)
         self.parse.literals.append(literal)
         return literal
 
     def number(self, token: Token) -> Node:
         r"""A number; ``1 1/2`` and ``1\frac{1}{2}`` are a whole number and a proper fraction."""
-        before = token_at(self.tokens, self.index - 1)
+        before = token_at(self.tokens, self.index - 2)
         named = token.tight and before.kind in ("letter", "word") and before.text not in "xX"
         if named and before.text.lower() not in WORD_OPERATORS:
             raise UnreadableError  # a name such as "x2"
         literal = self.literal(token.value, token.places)
-        self.index += 1
         top, slash, bottom = self.peek(), self.peek(1), self.peek(2)
-        if isinstance(token.value, Fraction):
-            return literal
-        if top.text == "\\frac":
-            return Binary("+", literal, self.command(top))
-        if top.kind != "number":
+        if isinstance(token.value, int) and top.text == "\\frac":
+            return Binary("+", literal, self.command(self.take()))
+        if isinstance(token.value, Fraction) or top.kind != "number":
             return literal
         if isinstance(top.value, Fraction):
             if top.places != -1 or not 0 < top.value < 1:
                 return literal
-            self.index += 1  # "1½"
-            return Literal(token.value + top.value, -1)
+            return Literal(token.value + self.take().value, -1)  # "1½"
         tight = slash.text == "/" and slash.tight and bottom.tight and not top.tight
         proper = isinstance(bottom.value, int) and 0 < top.value < bottom.value
-        if bottom.kind != "number" or not (tight and proper):
-            return literal
-        self.index += 3
-        mixed = Literal(token.value + Fraction(top.value) / bottom.value, -1)
-        self.parse.literals[-1] = mixed
-        return mixed
+        if bottom.kind == "number" and tight and proper:
+            self.index += 3
+            literal = Literal(token.value + Fraction(top.value) / bottom.value, -1)
+            self.parse.literals[-1] = literal
+        return literal
 
-    def group(self) -> Node:
-        """An expression in parentheses or braces."""
-        closer = _CLOSERS[self.peek().text]
-        self.index += 1
+    def group(self, opener: Token) -> Node:
+        """An expression in parentheses or braces, behind the first of them."""
         node = self.sum()
-        if self.peek().kind != "close" or self.peek().text != closer:
+        closer = self.take()
+        if closer.kind != "close" or closer.text != _CLOSERS[opener.text]:
             raise UnreadableError
-        self.index += 1
         return node
 
     def argument(self) -> Node:
         """A LaTeX argument: a group or one digit."""
-        token = self.peek()
+        token = self.take()
         if token.text == "{":
-            return self.group()
+            return self.group(token)
         if token.kind == "number" and len(token.text) == 1:
-            self.index += 1
             return self.literal(token.value, 0)
         raise UnreadableError
 
     def command(self, token: Token) -> Node:
-        """A LaTeX command with its arguments."""
-        self.index += 1
+        """A LaTeX command with its arguments, behind its name."""
         if token.text == "\\pi":
             return Variable("pi")
         self.parse.operators += 1
         following = self.peek()
         if token.text == "\\sqrt":
             if following.text == "[":
-                order = self.group()
-                return Binary("root", order, self.argument())
+                return Binary("root", self.group(self.take()), self.argument())
             return Unary("√", self.argument())
         operator = "/" if token.text == "\\frac" else "choose"
         two_digits = following.kind == "number" and following.text.isdigit() and len(following.text) == 2
         if two_digits and operator == "/":  # "\\frac12" is one half
-            self.index += 1
-            top, bottom = (self.literal(int(digit), 0) for digit in following.text)
+            top, bottom = (self.literal(int(digit), 0) for digit in self.take().text)
             return Binary("/", top, bottom)
         return Binary(operator, self.argument(), self.argument())
 

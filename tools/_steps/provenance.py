@@ -35,7 +35,6 @@ _SCALES = {**SCALES, "hundred": 100, "dozen": 12}
 _MAX_QUESTION = 8000
 _MAX_GIVEN = 100
 _MAX_NEAR = 20
-_MAX_STRANGERS = 40
 _MAX_PROBES = 4000
 _ENTROPY = SystemRandom()
 
@@ -145,11 +144,11 @@ class Ledger:
         self.given = given
         self.rounding = rounding
         self.results: list[Result] = []
-        self.strangers: list[Number] = []
-        """The operands that come from nowhere."""
+        self.stranger: Number | None = None
+        """The first operand that comes from nowhere."""
         self.seen: set[int] = set()
         """The numbers of the question that some result depends on."""
-        self._places: dict[Number, list[int]] = {}
+        self._showing: dict[Number, list[Result]] = {}
         self._owners: dict[Number, list[int]] = {}
         for number, values in enumerate([*given, *(frozenset({value}) for value in spare)]):
             for value in values:
@@ -256,12 +255,11 @@ class Ledger:
         )
 
     def _add(self, result: Result) -> None:
-        index = len(self.results)
         self.results.append(result)
         for value in {result.value, result.value * 100} if result.percent else {result.value}:
-            places = self._places.setdefault(value, [])
-            if len(places) < _MAX_NEAR:
-                places.append(index)
+            showing = self._showing.setdefault(value, [])
+            if len(showing) < _MAX_NEAR:
+                showing.append(result)
         if result.derived:
             self.seen.update(result.shifts)
 
@@ -272,31 +270,21 @@ class Ledger:
 
     def _sources(self, parse: Parse, *, strict: bool) -> dict[Number, Shifts] | None:
         """What each operand of a side depends on; None if one comes from nowhere."""
-        sources: dict[Number, Shifts] = {}
-        complete = True
-        for literal in parse.literals:
-            if literal.value in sources:
-                continue
-            shifts = self._source(literal)
-            if shifts is not None:
-                sources[literal.value] = shifts
-                continue
-            complete = False
-            if strict and len(self.strangers) < _MAX_STRANGERS:
-                self.strangers.append(literal.value)
-        return sources if complete else None
+        sources = {literal.value: self._source(literal) for literal in parse.literals}
+        strangers = [value for value, shifts in sources.items() if shifts is None]
+        if strict and strangers and self.stranger is None:
+            self.stranger = strangers[0]
+        return None if strangers else {value: shifts or {} for value, shifts in sources.items()}
 
     def _source(self, literal: Literal) -> Shifts | None:
         """What an operand depends on; None if it comes from nowhere."""
         value = literal.value
-        places = self._places.get(value)
-        if places is None and (literal.places > 0 or self.rounding):
-            near = enumerate(self.results[-_MAX_NEAR:], start=max(0, len(self.results) - _MAX_NEAR))
-            places = [index for index, result in near if self._rounds(result.exact, literal)]
+        results = self._showing.get(value)
+        if results is None and (literal.places > 0 or self.rounding):
+            results = [result for result in self.results[-_MAX_NEAR:] if self._rounds(result.exact, literal)]
         shifts: Shifts = {}
         grounded = False
-        for index in places or ():
-            result = self.results[index]
+        for result in results or ():
             result.used = True
             if result.sound:
                 grounded = True

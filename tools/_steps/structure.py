@@ -185,9 +185,9 @@ def _consumed(ledger: Ledger, answer: FinalAnswer) -> Signal:
 def _grounded(ledger: Ledger, question: str | None) -> Signal:
     if question is None or not ledger.results:
         return Signal("grounded", None, "there is nothing to compare with")
-    if not ledger.strangers:
+    if ledger.stranger is None:
         return Signal("grounded", 1.0, "every operand comes from the question or an earlier result")
-    return Signal("grounded", 0.0, f"{show(ledger.strangers[0])} comes from nowhere")
+    return Signal("grounded", 0.0, f"{show(ledger.stranger)} comes from nowhere")
 
 
 def _plausible(question: str | None, answer: FinalAnswer) -> Signal:
