@@ -33,17 +33,6 @@ _DENIALS = frozenset(("not", "isn't", "doesn't", "don't", "never", "cannot", "ca
 _CROSSES = frozenset("✗✘❌")
 _STRANGE_SIGNS = frozenset(("_", "|", "\\pmod", "\\mod", "\\bmod", "\\mid"))
 # Where these stand, numbers or operators may have a meaning of their own: 7 + 1 = 10 in base 8.
-_OTHER_MEANINGS = (
-    "base",
-    "binary",
-    "octal",
-    "hexadecimal",
-    "modul",
-    "a clock",
-    "let ",
-    "define",
-    "operation",
-)
 _OTHER_MEANING = re.compile(
     r"\bin\s{1,3}base\b|\bbase[- ]?(?:\d|two\b|three\b|five\b|eight\b|twelve\b|sixteen\b)|\b(?:binary|octal|"
     r"hexadecimal|modul[oa]r?)\b|\bon\s{1,3}a\s{1,3}clock\b"
@@ -110,7 +99,8 @@ def find_comparisons(text: str) -> list[Comparison]:
     Returns:
         What stands around each ``=`` and ``≈``, whether it can be read or not; 400 at most.
     """
-    strange = "numbers or signs may have another meaning here" if _is_redefined(text) else ""
+    redefined = _OTHER_MEANING.search(fold(text.lower()))
+    strange = "numbers or signs may have another meaning here" if redefined else ""
     return list(islice(_comparisons(tokenize(text), strange), _MAX_EQUATIONS))
 
 
@@ -289,13 +279,6 @@ class _Clause:
         behind = self.tokens[stop : min(self.last, stop + _DISPUTE_REACH)]
         supposed = any(token.word in HYPOTHETICAL for token in before)
         return supposed or any(token.word in DISPUTED for token in behind)
-
-
-def _is_redefined(text: str) -> bool:
-    lowered = text.lower()
-    if not any(word in lowered for word in _OTHER_MEANINGS):
-        return False
-    return _OTHER_MEANING.search(fold(lowered) if len(lowered) == len(text) else lowered) is not None
 
 
 def _variables(tokens: list[Token]) -> frozenset[str]:

@@ -77,19 +77,16 @@ def _may_repeat(text: str) -> bool:
 
 def _read(stated: str) -> FinalAnswer | None:
     """One number with its unit, or None for anything more or less than that."""
-    if len(stated) > _LONGEST:
-        return None
     tokens = tokenize(digits_for_words(stated) if stated[:1].isalpha() else stated)
     start = _start(tokens)
-    if start is None or sum(token.kind == "number" for token in tokens) > _MOST_NUMBERS:
+    numbers = sum(token.kind == "number" for token in tokens)
+    if start is None or numbers > _MOST_NUMBERS or len(stated) > _LONGEST:
         return None
     parse = parse_at(tokens, start, len(tokens))
     if parse is None or parse.letters or parse.end != len(tokens) or not _DOUBTS.isdisjoint(parse.units):
         return None
     result = evaluate(parse.node)
-    if result is None:
-        return None
-    return FinalAnswer(Fraction(result.value), parse.node, percent=parse.has_percent)
+    return result and FinalAnswer(Fraction(result.value), parse.node, percent=parse.has_percent)
 
 
 def _start(tokens: Sequence[Token]) -> int | None:

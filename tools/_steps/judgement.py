@@ -97,11 +97,6 @@ def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
         except RecursionError:  # the caller's own stack may be nearly full
             outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
         outcomes.append(outcome)
-        right = comparison.right.parse
-        if outcome.status == "rounded" and outcome.value is not None and right and not right.operators:
-            shown = evaluate(right.node)
-            if shown is not None:
-                rounded[shown.value] = outcome.value
     return outcomes
 
 
@@ -122,7 +117,8 @@ def without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome
     return credited
 
 
-def _compare(comparison: Comparison, rounded: Mapping[Number, Number]) -> Outcome:
+def _compare(comparison: Comparison, rounded: dict[Number, Number]) -> Outcome:
+    """Judge one equation, and note its result if it is shown rounded."""
     sides = comparison.parses
     if sides is None:
         return Outcome("unverifiable", None, "one side could not be read as arithmetic")
@@ -134,7 +130,10 @@ def _compare(comparison: Comparison, rounded: Mapping[Number, Number]) -> Outcom
     one, other = evaluate(left.node), evaluate(right.node)
     if one is None or other is None:
         return Outcome("unverifiable", None, "a side is undefined or too large to compute")
-    return _Equation(comparison, left, right, one, other).judge(rounded)
+    outcome = _Equation(comparison, left, right, one, other).judge(rounded)
+    if outcome.status == "rounded" and outcome.value is not None and not right.operators:
+        rounded[other.value] = outcome.value
+    return outcome
 
 
 def show(value: Number) -> str:

@@ -108,14 +108,12 @@ def _is_answer(ledger: Ledger, answer: FinalAnswer, result: Result) -> bool:
     value = answer.value
     if value is None:
         return False
-    if value == result.value:
-        return True
+    # "50" for 50%, and "56%" for 56
     hundredth, whole = (result.value, value) if result.percent else (value, result.value)
-    if result.percent != answer.percent and whole == hundredth * 100:  # "50" for 50%, and "56%" for 56
-        return True
-    if value.denominator == 1 and not ledger.rounding:
-        return False
-    return rounds_to(result.exact, value, answer.node, whole=ledger.rounding)
+    converted = result.percent != answer.percent and whole == hundredth * 100
+    may_round = value.denominator != 1 or ledger.rounding
+    rounded = may_round and rounds_to(result.exact, value, answer.node, whole=ledger.rounding)
+    return value == result.value or converted or rounded
 
 
 # -- the signals ---------------------------------------------------------------------------------------

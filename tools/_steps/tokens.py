@@ -105,6 +105,9 @@ _SCANNER = re.compile(
 
 _LIST_MARKER = re.compile(r"(?:[ \t]{0,20}(?:[-*•+>](?=[ \t])|\(?\d{1,2}[.)](?=[ \t])|#{1,6}(?=[ \t]))){1,3}")
 
+# Bars at both ends, set off by blanks.
+_TABLE_ROW = re.compile(r"^[^\S\n]*\|(?= ).* \|[^\S\n]*$", re.MULTILINE)
+
 # Signs with one meaning, folded to one spelling. Only one character may stand for one character.
 _SIGNS = str.maketrans(
     {
@@ -242,8 +245,8 @@ class _Scan:
         self.tokens: list[Token] = []
         self.braces: list[bool] = []  # for each open brace: does it show up as a token?
         self.wrapper_end = -1  # a brace here belongs to the wrapper command before it
-        self.line_end = 0  # of the line that was last looked at for a table
-        self.table = False
+        rows = (range(*row.span()) for row in _TABLE_ROW.finditer(text))
+        self.cell_bars = {index for row in rows for index in row if text[index] == "|"}
         self.start = self.position = 0  # of the match: its first character, and after its last one
         self.tight = False
         self.skip_list_marker()
@@ -327,7 +330,7 @@ class _Scan:
             operand = before.isdigit() or before in ")!"
             if "!" in (before, after):  # a double factorial, or delight
                 kind = "opaque" if operand else "break"
-            elif not operand or (after.isspace() and _is_prose(behind)):
+            elif not operand or (after.isspace() and (behind.lstrip()[:1] or "A").isalpha()):
                 kind = "break"
         elif piece == "-" and before.isdigit() and len(behind) > 1 and behind[:2].isalpha():
             return  # "6-piece" is a number with its unit
@@ -338,26 +341,10 @@ class _Scan:
             self.add("operator", "-")
         elif piece == "¢":
             self.add("word", "cents")
-        elif piece in "\"'“”‘’`" or (piece == "|" and self.in_table()):
+        elif piece in "\"'“”‘’`" or self.start in self.cell_bars:
             self.add("break", piece)
         else:
             self.add("opaque", piece)
-
-    def in_table(self) -> bool:
-        """Whether the line is a row of a Markdown table: bars at both ends, set off by blanks."""
-        if self.start >= self.line_end:
-            end = self.text.find("\n", self.start)
-            self.line_end = len(self.text) if end < 0 else end
-            row = self.text[self.start : self.line_end].rstrip()
-            begun = self.text[self.text.rfind("\n", 0, self.start) + 1 : self.start].strip() == ""
-            self.table = begun and row.startswith("| ") and row.endswith(" |")
-        return self.table
-
-
-def _is_prose(text: str) -> bool:
-    """Whether a text starts with a letter, or has nothing but white space."""
-    follower = text.lstrip()[:1]
-    return not follower or follower.isalpha()
 
 
 def _join(tokens: list[Token]) -> list[Token]:
