@@ -16,6 +16,7 @@ Example:
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 _MAX_BITS = 8192
@@ -67,6 +68,7 @@ def power(base: Number, exponent: Number) -> Evaluation:
     return Evaluation(simplest(Fraction(base) ** exponent))
 
 
+@lru_cache(maxsize=256)  # a text is read in several ways, with the same roots in each
 def root(radicand: Number, degree: int) -> Evaluation:
     """The real root, exact where it is rational."""
     if not 1 <= degree <= _MAX_DEGREE:
@@ -106,7 +108,9 @@ def _whole_root(number: int, degree: int) -> int:
         return math.isqrt(number)
     if number < 2:
         return number
-    guess = 1 << -(-number.bit_length() // degree)
+    shift = max(0, number.bit_length() - 900) // degree  # what is left fits a float
+    leading = float(number >> (shift * degree))
+    guess = (int(leading ** (1 / degree) * (1 + 1e-12)) + 2) << shift
     while True:  # Newton's method from above: every step lowers the guess
         better = ((degree - 1) * guess + number // guess ** (degree - 1)) // degree
         if better >= guess:

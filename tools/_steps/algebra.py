@@ -8,7 +8,7 @@ Example:
     >>> from latentseek_agents.tools._steps.judgement import judge
     >>> comparisons = find_comparisons("2x + 3 = 13, so x = 4. And (x + 1)^2 = x^2 + 2x + 1.")
     >>> [outcome.status for outcome in judge_algebra(comparisons, judge(comparisons))]
-    ['unverifiable', 'wrong', 'ok']
+    ['ok', 'wrong', 'ok']
 """
 
 from collections.abc import Mapping, Sequence

@@ -182,7 +182,7 @@ class _Evaluator:
     def _power(self, base: Number, exponent: Number) -> Number:
         fractional = exponent.denominator != 1
         if base == 0 >= exponent or (fractional and (base < 0 or exponent.denominator > _MAX_DEGREE)):
-            raise ArithmeticError("no power that everybody agrees on")
+            raise ArithmeticError("the power is undefined, or too fine a root")
         value, exact = power(base, exponent)
         self.exact = self.exact and exact
         return value

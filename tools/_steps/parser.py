@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from latentseek_agents.tools._exact import Number
+from latentseek_agents.tools._number_words import SCALES
 from latentseek_agents.tools._steps.arithmetic import (
     Binary,
     Literal,
@@ -31,7 +32,6 @@ from latentseek_agents.tools._words import (
     BREAK_WORDS,
     FILLERS,
     FUNCTIONS,
-    SCALES,
     SHORT_UNITS,
     WORD_OPERATORS,
 )

@@ -19,12 +19,13 @@ from random import SystemRandom
 from types import MappingProxyType
 
 from latentseek_agents.tools._exact import Evaluation, Number
+from latentseek_agents.tools._number_words import SCALES
 from latentseek_agents.tools._steps.arithmetic import Binary, Literal, Node, Reading, Variable, evaluate
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to
 from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.tokens import Token, token_at, tokenize
-from latentseek_agents.tools._words import NUMBER_WORDS, SCALES, SHARE_WORDS
+from latentseek_agents.tools._words import NUMBER_WORDS, SHARE_WORDS
 
 # Numbers that need no source: small counts, clock and calendar, measures, percent, powers of ten.
 _CONSTANTS = frozenset(
@@ -346,8 +347,8 @@ def _is_rounded_away(comparison: Comparison, exact: Number, shown: Number) -> bo
     if exact == shown or shown.denominator != 1:
         return False
     approximate = any(side.parse and side.parse.approximate for side in (comparison.left, comparison.right))
-    said = comparison.sign == "≈" or approximate
-    return exact.denominator == 1 if said else abs(Fraction(exact) - shown) < 1
+    announced = comparison.sign == "≈" or approximate
+    return exact.denominator == 1 if announced else abs(Fraction(exact) - shown) < 1
 
 
 def _result_side(left: Parse, right: Parse) -> Parse | None:

@@ -85,8 +85,8 @@ def _hidden_until(text: str, match: re.Match[str]) -> int:
     """Where what a mark hides ends; where the mark itself ends if it hides nothing else."""
     end = match.end()
     if match["comment"] is not None:
-        found = text.find("-->", end)
-        return len(text) if found < 0 else found + 3
+        comment_end = text.find("-->", end)
+        return len(text) if comment_end < 0 else comment_end + 3
     if match["phantom"] is not None:
         return _closed(text, end, _BRACES)
     if match["iffalse"] is not None:
