@@ -28,7 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 from latentseek_agents.tools import StepVerifier, answers_match, check_steps
-from latentseek_agents.tools._steps.parser import calculate
+from latentseek_agents.tools._steps import calculate
 from latentseek_agents.tools.steps import DEFAULT_WEIGHTS, StepReport
 
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Numbers in words: one table for whoever reads them."""
+"""Numbers in words: the tables, and a reader for the number at the beginning of a text."""
 
 import re
 

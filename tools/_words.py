@@ -3,28 +3,7 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
-from latentseek_agents.tools._number_words import CARDINALS, SCALES, SHARES
-
-__all__ = [
-    "APPROXIMATORS",
-    "BREAK_WORDS",
-    "DISPUTED",
-    "FILLERS",
-    "FUNCTIONS",
-    "HEDGES",
-    "HYPOTHETICAL",
-    "LABELS",
-    "LEAD_INS",
-    "NUMBER_WORDS",
-    "RETRACTIONS",
-    "SCALES",
-    "SHARE_WORDS",
-    "SHORT_UNITS",
-    "UNREAD_SCALES",
-    "WORD_OPERATORS",
-    "conversion_factors",
-    "may_convert",
-]
+from latentseek_agents.tools._number_words import CARDINALS, SHARES
 
 
 def _words(text: str) -> frozenset[str]:
@@ -66,24 +45,24 @@ SHORT_UNITS = _words(
     tb GB MB KB TB m2 sq cc kw kW hz px pt pc qt cl dl mph kph rs cm2 st"""
 )
 
-# A number behind these is a name, not a quantity.
+# A number behind one of these is a name, not a quantity.
 LABELS = _words(
     """step day part case week year month question problem section chapter page line equation example
     option round level grade phase stage number no game test item figure table"""
 )
 
-# Nor does who writes these right before it.
+# One of these right before an equation means that the text supposes or denies it.
 HYPOTHETICAL = _words("""not if suppose assume assuming imagine instead unless whether never isn't than""")
 
-# Whoever starts the next sentence or clause with these may take back what stands before.
+# The next sentence or clause may take an equation back if it starts with one of these.
 RETRACTIONS = _words("no wait oops nope impossible wrong incorrect false hmm sorry contradiction")
 
-# Whoever writes these beside an equation does not claim it.
+# One of these beside an equation means that the text does not claim it.
 DISPUTED = _words(
     """wrong incorrect false mistake mistaken mistakenly impossible invalid untrue error contradiction"""
 )
 
-# Nor does an answer with these beside its number say which one it is.
+# An answer with one of these beside its number does not say which number it is.
 HEDGES = _words(
     """no none nothing neither nor or either anything except but excluding maybe perhaps possibly probably
     presumably unknown unclear unsure uncertain guess guessing any other another something everything cannot

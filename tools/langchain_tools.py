@@ -32,8 +32,8 @@ from latentseek_agents.tools._answers.exact import exact_value
 from latentseek_agents.tools._answers.expression import ExpressionError, Node, parse_expression
 from latentseek_agents.tools._answers.notation import LONGEST_ANSWER, plain_notation
 from latentseek_agents.tools._answers.quantities import unit_of
-from latentseek_agents.tools._steps.parser import calculate as calculate_in_words
-from latentseek_agents.tools._steps.tokens import tokenize
+from latentseek_agents.tools._steps import calculate as calculate_in_words
+from latentseek_agents.tools._steps import tokenize
 from latentseek_agents.tools._symbolic.sandbox import SandboxError, shared_sandbox
 from latentseek_agents.tools._words import WORD_OPERATORS
 from latentseek_agents.tools.answers import answers_agree, extract_answer

@@ -31,13 +31,20 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.tools._steps.algebra import check_algebra
-from latentseek_agents.tools._steps.arithmetic import evaluate
-from latentseek_agents.tools._steps.comparison import HOLDS, Outcome, Status, compare
-from latentseek_agents.tools._steps.equations import Comparison, find_comparisons
-from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
-from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, Number
-from latentseek_agents.tools._steps.visible_text import visible_text
+from latentseek_agents.tools._exact import Number
+from latentseek_agents.tools._steps import (
+    HOLDS,
+    MAX_CHARACTERS,
+    Block,
+    Signal,
+    Status,
+    find_comparisons,
+    judge,
+    judge_algebra,
+    structure_of,
+    visible_text,
+    without_credit,
+)
 from latentseek_agents.verdict import DEFAULT_THRESHOLD, Check, Verdict, reward_threshold
 
 __all__ = [
@@ -81,7 +88,7 @@ class Equation:
     Args:
         text: The equation as it stands in the text.
         status: ``ok``, ``rounded``, ``converted``, ``running`` (these hold), ``trivial``, ``wrong`` or
-            ``unverifiable``; see :data:`latentseek_agents.tools._steps.comparison.Status`.
+            ``unverifiable``; see ``Status`` in ``tools/_steps/judgement.py``.
         span: Offsets of its first character and after its last one in the text.
         value: The exact value of its computed side, if there is one.
         reason: Why, in words.
@@ -102,7 +109,8 @@ class StepReport:
         verdict: ``wrong`` if an equation is refuted, ``ok`` if one holds and none is refuted, else
             ``unverifiable``.
         equations: All equations in the order of the text, links of a chain one by one.
-        signals: How the steps hang together; see :mod:`latentseek_agents.tools._steps.structure`.
+        signals: How the steps hang together; ``arithmetic``, ``linked``, ``coverage``, ``consumed``,
+            ``grounded`` and ``plausible``.
         blocks: What a pass must not be given with, the weightiest first.
         truncated: The text was too long to be read to its end.
     """
@@ -164,59 +172,19 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     """
     seen = visible_text(text[:MAX_CHARACTERS])
     comparisons = find_comparisons(seen)
-    outcomes = _judge(comparisons)
+    outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons)))
     equations = [
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
         for c, o in zip(comparisons, outcomes, strict=True)
     ]
-    statuses = {outcome.status for outcome in outcomes}
-    verdict: Literal["ok", "wrong", "unverifiable"] = "unverifiable"
-    if "wrong" in statuses:
-        verdict = "wrong"
-    elif statuses.intersection(HOLDS):
-        verdict = "ok"
-    structure = structure_of(seen, question, comparisons, outcomes)
-    blocks = list(structure.blocks)
+    wrong = any(outcome.status == "wrong" for outcome in outcomes)
+    holds = any(outcome.status in HOLDS for outcome in outcomes)
+    signals, blocks = structure_of(seen, question, comparisons, outcomes)
     truncated = len(text) > MAX_CHARACTERS
     if truncated:
         blocks.insert(0, Block("length", "the solution is too long to be read to its end"))
-    return StepReport(verdict, equations, structure.signals, blocks, truncated=truncated)
-
-
-def _judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
-    rounded: dict[Number, Number] = {}
-    outcomes: list[Outcome] = []
-    for comparison in comparisons:
-        try:
-            outcome = compare(comparison, rounded)
-        except RecursionError:  # the caller's own stack may be nearly full
-            outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
-        outcomes.append(outcome)
-        right = comparison.right.parse
-        if outcome.status == "rounded" and outcome.value is not None and right is not None:
-            shown = evaluate(right.node) if right.operators == 0 else None
-            if shown is not None:
-                rounded[shown.value] = outcome.value
-    outcomes = check_algebra(comparisons, outcomes)
-    return _without_credit(comparisons, outcomes)
-
-
-def _without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Take the credit from what holds but shows nothing: repeats and disputed equations."""
-    seen: set[tuple[str, ...]] = set()
-    settled: list[Outcome] = []
-    for comparison, outcome in zip(comparisons, outcomes, strict=True):
-        kept = outcome
-        if outcome.status in HOLDS:
-            tokens = comparison.left.tokens[comparison.left.start : comparison.right.stop]
-            key = tuple(token.text for token in tokens)
-            if comparison.disputed:
-                kept = Outcome("unverifiable", outcome.value, "the text does not claim it")
-            elif key in seen:
-                kept = Outcome("trivial", outcome.value, "it repeats an earlier step")
-            seen.add(key)
-        settled.append(kept)
-    return settled
+    verdict: Literal["ok", "wrong", "unverifiable"] = "wrong" if wrong else "ok" if holds else "unverifiable"
+    return StepReport(verdict, equations, signals, blocks, truncated=truncated)
 
 
 class StepVerifier:

@@ -1,0 +1,41 @@
+"""The machinery of the step checker: exact arithmetic on what a text says, without a model.
+
+The way of a solution, one module each::
+
+    text ─ visible_text ─▶ tokens ─ parser ─▶ equations ─ judgement, algebra ─▶ provenance ─▶ structure
+           what is seen    pieces   expressions            does each hold?      do they lead to the answer?
+
+Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
+door for users.
+
+Example:
+    >>> comparisons = find_comparisons("She has 48/2 = 24 pens, and 24 + 48 = 73.")
+    >>> [outcome.status for outcome in judge(comparisons)]
+    ['ok', 'wrong']
+    >>> calculate("(1 + 2) * 1/4")
+    Fraction(3, 4)
+"""
+
+from latentseek_agents.tools._steps.algebra import judge_algebra
+from latentseek_agents.tools._steps.equations import find_comparisons
+from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
+from latentseek_agents.tools._steps.parser import calculate
+from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
+from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, tokenize
+from latentseek_agents.tools._steps.visible_text import visible_text
+
+__all__ = [
+    "HOLDS",
+    "MAX_CHARACTERS",
+    "Block",
+    "Signal",
+    "Status",
+    "calculate",
+    "find_comparisons",
+    "judge",
+    "judge_algebra",
+    "structure_of",
+    "tokenize",
+    "visible_text",
+    "without_credit",
+]

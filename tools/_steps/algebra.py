@@ -1,20 +1,27 @@
-"""Check equations with letters: identities, solutions of stated equations, substituted values.
+"""Equations with letters to findings: identities, solutions of stated equations, substituted values.
 
 Everything is done by exact evaluation at rational points; nothing is transformed symbolically. A
 polynomial of degree 2 or less is known from three of its values, and two more confirm the degree.
+
+Example:
+    >>> from latentseek_agents.tools._steps.equations import find_comparisons
+    >>> from latentseek_agents.tools._steps.judgement import judge
+    >>> comparisons = find_comparisons("2x + 3 = 13, so x = 4. And (x + 1)^2 = x^2 + 2x + 1.")
+    >>> [outcome.status for outcome in judge_algebra(comparisons, judge(comparisons))]
+    ['ok', 'wrong', 'ok']
 """
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from random import SystemRandom
+from typing import NamedTuple
 
-from latentseek_agents.tools._steps.arithmetic import Evaluation, Reading, Variable, evaluate, same_value
-from latentseek_agents.tools._steps.comparison import Outcome, rounds_to, show
+from latentseek_agents.tools._exact import Evaluation, Number
+from latentseek_agents.tools._steps.arithmetic import Reading, Variable, evaluate, same_value
 from latentseek_agents.tools._steps.equations import Comparison
-from latentseek_agents.tools._steps.tokens import Number
+from latentseek_agents.tools._steps.judgement import Outcome, rounds_to, show
+from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._words import HYPOTHETICAL
-
-__all__ = ["check_algebra"]
 
 _MAX_LETTERS = 6
 _MAX_STATEMENTS = 60
@@ -27,72 +34,7 @@ _ENTROPY = SystemRandom()
 _SAMPLES = (Fraction(1), Fraction(2), Fraction(3), Fraction(5), Fraction(7, 3))
 
 
-def _random_point() -> Fraction:
-    """An arbitrary point, drawn anew: what agrees at a few of them agrees everywhere."""
-    return Fraction(_ENTROPY.randrange(-(10**6), 10**6), _ENTROPY.randrange(500, 3000))
-
-
-class _Statement:
-    """One readable equation with letters."""
-
-    def __init__(self, index: int, comparison: Comparison) -> None:
-        self.index = index
-        self.comparison = comparison
-        left, right = comparison.left.parse, comparison.right.parse
-        if left is None or right is None:
-            raise ValueError("a statement needs two readable sides")
-        self.left, self.right = left, right
-        self.letters = left.letters | right.letters
-
-    def assignment(self) -> tuple[str, Evaluation] | None:
-        """The letter and its value in ``x = 5`` or ``5 = x``."""
-        for side, other in ((self.left, self.right), (self.right, self.left)):
-            if isinstance(side.node, Variable) and side.node.name != "pi" and not other.letters:
-                value = evaluate(other.node)
-                return None if value is None else (side.node.name, value)
-        return None
-
-    def is_given(self) -> bool:
-        """Whether the text supposes it instead of concluding it."""
-        side = self.comparison.left
-        words = side.tokens[max(0, side.start - 3) : side.start]
-        stop = self.comparison.right.stop
-        if stop < len(side.tokens) and side.tokens[stop].text == ":" and self.assignment() is not None:
-            return True  # "x = 5: 2x + 3 = 13, too big"
-        return any(token.kind == "word" and token.text.lower() in _GIVEN_WORDS for token in words)
-
-    def sides_at(self, values: Mapping[str, Number]) -> tuple[Evaluation, Evaluation] | None:
-        reading = Reading(variables=values)
-        left, right = evaluate(self.left.node, reading), evaluate(self.right.node, reading)
-        return None if left is None or right is None else (left, right)
-
-    def holds_at(self, values: Mapping[str, Number]) -> bool | None:
-        sides = self.sides_at(values)
-        return None if sides is None else same_value(*sides)
-
-    def is_identity(self) -> bool:
-        names = sorted(self.letters)
-        return all(self.holds_at({name: _random_point() for name in names}) for _ in range(_TRIALS))
-
-    def polynomial(self, letter: str) -> tuple[Fraction, Fraction, Fraction] | None:
-        """Coefficients (of x², x, 1) of left minus right, or None if that is no such polynomial."""
-        heights: list[Fraction] = []
-        for point in _SAMPLES:
-            sides = self.sides_at({letter: point})
-            if sides is None or not (sides[0].exact and sides[1].exact):
-                return None
-            heights.append(Fraction(sides[0].value) - sides[1].value)
-        one, two, three = heights[:3]
-        square = (three - 2 * two + one) / 2
-        slope = two - one - 3 * square
-        constant = one - slope - square
-        for point, height in zip(_SAMPLES[3:], heights[3:], strict=True):
-            if square * point * point + slope * point + constant != height:
-                return None
-        return square, slope, constant
-
-
-def check_algebra(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def judge_algebra(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Judge the equations with letters that plain arithmetic left open.
 
     Args:
@@ -103,80 +45,166 @@ def check_algebra(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
         The outcomes with those of readable equations with letters replaced.
     """
     settled = list(outcomes)
-    statements = [_Statement(i, c) for i, c in enumerate(comparisons) if _is_readable(c)][:_MAX_STATEMENTS]
-    open_: list[_Statement] = []
-    for statement in statements:
+    readable = [
+        _Statement(index, comparison, *comparison.parses)
+        for index, comparison in enumerate(comparisons)
+        if comparison.parses is not None and _is_algebra(comparison, *comparison.parses)
+    ]
+    statements: list[_Statement] = []
+    for statement in readable[:_MAX_STATEMENTS]:
         if statement.left.node == statement.right.node:
             settled[statement.index] = Outcome("trivial", None, "both sides are the same", general=True)
         elif statement.is_identity():
             settled[statement.index] = Outcome("ok", None, "an identity", general=True)
         else:
-            open_.append(statement)
-    values = _assigned(open_)
+            statements.append(statement)
+    values = _concluded(statements)
     for letter in sorted(values):
-        own = [statement for statement in open_ if statement.letters == {letter}]
-        _check_letter(letter, own, values[letter], settled)
-    _substitute(open_, values, settled)
+        own = [statement for statement in statements if statement.letters == {letter}]
+        _follow_letter(letter, own, settled, single=len(values[letter]) == 1)
+    _substitute(statements, values, settled)
     return settled
 
 
-def _is_readable(comparison: Comparison) -> bool:
-    left, right = comparison.left, comparison.right
-    if left.parse is None or right.parse is None or comparison.sign != "=" or comparison.disputed:
-        return False
-    letters = left.parse.letters | right.parse.letters
-    if not 0 < len(letters) <= _MAX_LETTERS or left.doubt or right.doubt:
-        return False
-    return not (left.parse.has_percent or right.parse.has_percent)
+def _is_algebra(comparison: Comparison, left: Parse, right: Parse) -> bool:
+    doubtful = comparison.disputed or comparison.left.doubt or comparison.right.doubt
+    percent = left.has_percent or right.has_percent
+    return (
+        0 < len(left.letters | right.letters) <= _MAX_LETTERS
+        and comparison.sign == "="
+        and not doubtful
+        and not percent
+    )
 
 
-def _assigned(statements: Sequence[_Statement]) -> dict[str, list[Number]]:
+class _Polynomial(NamedTuple):
+    """Coefficients of the left side minus the right one."""
+
+    square: Fraction
+    slope: Fraction
+    constant: Fraction
+
+    @property
+    def is_flat(self) -> bool:
+        return not (self.square or self.slope)
+
+    def at(self, value: Number) -> Fraction:
+        return self.square * value * value + self.slope * value + self.constant
+
+    def vanishes_near(self, value: Number, distance: Fraction) -> bool:
+        """Whether a root lies about as near to a value as ``distance``."""
+        return abs(self.at(value)) <= abs(2 * self.square * value + self.slope) * distance
+
+
+class _Statement:
+    """One readable equation with letters."""
+
+    def __init__(self, index: int, comparison: Comparison, left: Parse, right: Parse) -> None:
+        self.index = index
+        self.comparison = comparison
+        self.left, self.right = left, right
+        self.letters = left.letters | right.letters
+        self.assignment = _assignment(left, right) or _assignment(right, left)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the text supposes it instead of concluding it."""
+        side, stop = self.comparison.left, self.comparison.right.stop
+        if stop < len(side.tokens) and side.tokens[stop].text == ":" and self.assignment is not None:
+            return True  # "x = 5: 2x + 3 = 13, too big"
+        return any(token.word in _GIVEN_WORDS for token in side.tokens[max(0, side.start - 3) : side.start])
+
+    def sides_at(self, values: Mapping[str, Number]) -> tuple[Evaluation, Evaluation] | None:
+        reading = Reading(variables=values)
+        left, right = evaluate(self.left.node, reading), evaluate(self.right.node, reading)
+        return None if left is None or right is None else (left, right)
+
+    def holds_at(self, values: Mapping[str, Number]) -> bool:
+        sides = self.sides_at(values)
+        return sides is not None and same_value(*sides)
+
+    def is_identity(self) -> bool:
+        """Whether it holds at points drawn anew: what agrees at a few of them agrees everywhere."""
+        return all(self.holds_at({name: _random() for name in self.letters}) for _ in range(_TRIALS))
+
+    def polynomial(self, letter: str) -> _Polynomial | None:
+        """Left minus right as a polynomial of degree 2 at most, or None if it is none."""
+        heights: list[Fraction] = []
+        for point in _SAMPLES:
+            sides = self.sides_at({letter: point})
+            if sides is None or not (sides[0].exact and sides[1].exact):
+                return None
+            heights.append(Fraction(sides[0].value) - sides[1].value)
+        one, two, three = heights[:3]
+        square = (three - 2 * two + one) / 2
+        slope = two - one - 3 * square
+        polynomial = _Polynomial(square, slope, one - slope - square)
+        confirmed = all(polynomial.at(x) == y for x, y in zip(_SAMPLES[3:], heights[3:], strict=True))
+        return polynomial if confirmed else None
+
+
+def _random() -> Fraction:
+    return Fraction(_ENTROPY.randrange(-(10**6), 10**6), _ENTROPY.randrange(500, 3000))
+
+
+def _assignment(side: Parse, other: Parse) -> tuple[str, Number] | None:
+    """The letter and its value in ``x = 5``."""
+    if not isinstance(side.node, Variable) or side.node.name == "pi" or other.letters:
+        return None
+    value = evaluate(other.node)
+    return None if value is None else (side.node.name, value.value)
+
+
+def _concluded(statements: Sequence[_Statement]) -> dict[str, list[Number]]:
     """The values that the text concludes for each letter, without repeats."""
     values: dict[str, list[Number]] = {}
     for statement in statements:
-        found = statement.assignment()
-        if (
-            found is not None
-            and not statement.is_given()
-            and found[1].value not in values.setdefault(found[0], [])
-        ):
-            values[found[0]].append(found[1].value)
+        if statement.assignment is not None and not statement.is_given:
+            letter, value = statement.assignment
+            if value not in values.setdefault(letter, []):
+                values[letter].append(value)
     return values
 
 
-def _check_letter(
-    letter: str, statements: Sequence[_Statement], values: Sequence[Number], settled: list[Outcome]
+def _follow_letter(
+    letter: str, statements: Sequence[_Statement], settled: list[Outcome], *, single: bool
 ) -> None:
-    """Follow the statements about one letter in order: each must keep a solution of the first."""
+    """Follow the statements about one letter in order: each must keep a solution of the first.
+
+    Args:
+        letter: The letter.
+        statements: The statements about it alone.
+        settled: Where the outcomes are noted.
+        single: The text concludes one value; only then can one be refuted.
+    """
     statements = _without_trials(letter, statements)
-    equations = [s for s in statements if s.assignment() is None]
-    if not equations:
-        return
+    polynomials = (s.polynomial(letter) for s in statements if s.assignment is None)
     # Without a constant it is a simplification gone wrong or right, and says nothing about the letter.
-    first = next((p for s in equations if (p := s.polynomial(letter)) is None or p[2] != 0), None)
-    if first is None or _is_flat(first):
+    first = next((p for p in polynomials if p is None or p.constant != 0), None)
+    if first is None or first.is_flat:
         return
-    single = len(values) == 1
-    refuted = False
     for statement in statements:
-        if statement.is_given():
+        if statement.is_given:
             continue
-        found = statement.assignment()
-        if found is not None:
-            fits = _solves(first, found[1].value) or _rounds_to_solution(first, statement, found[1].value)
-            told = f"{letter} = {show(found[1].value)}"
+        if statement.assignment is not None:
+            value = statement.assignment[1]
+            fits = first.at(value) == 0 or _rounds_to_solution(first, statement, value)
+            subject = f"{letter} = {show(value)}"
         else:
             polynomial = statement.polynomial(letter)
-            if polynomial is None or _is_flat(polynomial) or polynomial[2] == 0:
+            if polynomial is None or polynomial.is_flat or polynomial.constant == 0:
                 continue
             fits = _share_solution(first, polynomial)
-            told = "it"
-        if fits and not refuted:
-            settled[statement.index] = Outcome("ok", None, f"{told} agrees with the equations stated before")
-        elif not fits and single and not refuted:
-            refuted = True
-            solution = _solution_text(letter, first)
-            settled[statement.index] = Outcome("wrong", None, f"{told} does not follow: {solution}")
+            subject = "it"
+        if fits:
+            reason = f"{subject} agrees with the equations stated before"
+            settled[statement.index] = Outcome("ok", None, reason)
+        elif single:
+            solution = "it does not solve the equation before"
+            if first.square == 0:
+                solution = f"the equation before gives {letter} = {show(-first.constant / first.slope)}"
+            settled[statement.index] = Outcome("wrong", None, f"{subject} does not follow: {solution}")
+            return
 
 
 def _without_trials(letter: str, statements: Sequence[_Statement]) -> list[_Statement]:
@@ -184,69 +212,39 @@ def _without_trials(letter: str, statements: Sequence[_Statement]) -> list[_Stat
     kept: list[_Statement] = []
     trial: Number | None = None
     for statement in statements:
-        found = statement.assignment()
-        if found is not None:
-            trial = found[1].value if statement.is_given() else None
+        if statement.assignment is not None:
+            trial = statement.assignment[1] if statement.is_given else None
         elif trial is not None and statement.holds_at({letter: trial}):
             continue
         kept.append(statement)
     return kept
 
 
-def _is_flat(polynomial: tuple[Fraction, Fraction, Fraction]) -> bool:
-    return not (polynomial[0] or polynomial[1])
-
-
-def _solves(polynomial: tuple[Fraction, Fraction, Fraction], value: Number) -> bool:
-    square, slope, constant = polynomial
-    return square * value * value + slope * value + constant == 0
-
-
-def _rounds_to_solution(
-    polynomial: tuple[Fraction, Fraction, Fraction], statement: _Statement, value: Number
-) -> bool:
-    square, slope, constant = polynomial
+def _rounds_to_solution(polynomial: _Polynomial, statement: _Statement, value: Number) -> bool:
+    if polynomial.square != 0:
+        return polynomial.vanishes_near(value, Fraction(1, 100))
     shown = statement.right if isinstance(statement.left.node, Variable) else statement.left
-    if square != 0:  # irrational solutions: near enough that the rest vanishes at that point
-        width = abs(2 * square * value + slope) * Fraction(1, 100)
-        return abs(square * value * value + slope * value + constant) <= width
-    root = -constant / slope
+    root = -polynomial.constant / polynomial.slope
     if shown.operators:
         return abs(root - value) <= abs(root) / 1000
-    return rounds_to(root, value, shown.node, loose=False)
+    return rounds_to(root, value, shown.node)
 
 
-def _share_solution(
-    first: tuple[Fraction, Fraction, Fraction], other: tuple[Fraction, Fraction, Fraction]
-) -> bool:
-    if other[0] == 0:
-        root = -other[2] / other[1]
-        return _solves(first, root) or _is_near_root(first, root)
-    if first[0] == 0:
-        return _solves(other, -first[2] / first[1])
-    # Two quadratics: the same up to a factor, or doubtful enough not to be refuted.
-    return True
-
-
-def _is_near_root(polynomial: tuple[Fraction, Fraction, Fraction], value: Fraction) -> bool:
-    """Whether rounded coefficients explain the distance from a solution."""
-    square, slope, constant = polynomial
-    width = abs(2 * square * value + slope) * max(abs(value), Fraction(1, 10)) / 1000
-    return abs(square * value * value + slope * value + constant) <= width
-
-
-def _solution_text(letter: str, polynomial: tuple[Fraction, Fraction, Fraction]) -> str:
-    square, slope, constant = polynomial
-    if square == 0:
-        return f"the equation before gives {letter} = {show(-constant / slope)}"
-    return "it does not solve the equation before"
+def _share_solution(first: _Polynomial, other: _Polynomial) -> bool:
+    if other.square == 0:
+        root = -other.constant / other.slope
+        # Rounded coefficients may explain the distance.
+        return first.vanishes_near(root, max(abs(root), Fraction(1, 10)) / 1000)
+    if first.square == 0:
+        return other.at(-first.constant / first.slope) == 0
+    return True  # two quadratics: the same up to a factor, or doubtful enough not to be refuted
 
 
 def _substitute(
     statements: Sequence[_Statement], values: Mapping[str, Sequence[Number]], settled: list[Outcome]
 ) -> None:
     """Put values into equations of several letters; a failure is only reported, never a refutation."""
-    known = {letter: found[0] for letter, found in values.items() if len(found) == 1}
+    known = {letter: concluded[0] for letter, concluded in values.items() if len(concluded) == 1}
     for statement in statements:
         if len(statement.letters) < 2 or not statement.letters <= known.keys():
             continue

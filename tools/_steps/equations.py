@@ -1,16 +1,20 @@
-"""Find the equations in a solution: which tokens stand left and right of each relation sign.
+"""Tokens to equations: which tokens stand left and right of each relation sign.
 
 Prose surrounds equations. Left of a sign the longest readable suffix counts, right of it the longest
 readable prefix. Where the neighbourhood suggests that something was missed, the side carries a doubt.
+
+Example:
+    >>> [(c.start, c.end) for c in find_comparisons("She has 48/2 = 24 pens.")]
+    [(8, 22)]
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from latentseek_agents.tools._steps.parser import parse_at
-from latentseek_agents.tools._steps.reader import Parse, is_operand_start
-from latentseek_agents.tools._steps.tokens import Token, fold, tokenize
+from latentseek_agents.tools._steps.parser import Parse, is_operand_start, parse_at
+from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
 from latentseek_agents.tools._words import (
     DISPUTED,
     HYPOTHETICAL,
@@ -20,29 +24,15 @@ from latentseek_agents.tools._words import (
     conversion_factors,
 )
 
-__all__ = ["MAX_EQUATIONS", "Comparison", "Side", "find_comparisons"]
-
-MAX_EQUATIONS = 400
-"""Relation signs that are looked at; the rest of the text is not read."""
-
+_MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160
 _MAX_STARTS = 16
 _DISPUTE_REACH = 5
 _DENIAL_REACH = 12
 _DENIALS = frozenset(("not", "isn't", "doesn't", "don't", "never", "cannot", "can't"))
 _CROSSES = frozenset("✗✘❌")
+_STRANGE_SIGNS = frozenset(("_", "|", "\\pmod", "\\mod", "\\bmod", "\\mid"))
 # Where these stand, numbers or operators may have a meaning of their own: 7 + 1 = 10 in base 8.
-_OTHER_MEANINGS = (
-    "base",
-    "binary",
-    "octal",
-    "hexadecimal",
-    "modul",
-    "a clock",
-    "let ",
-    "define",
-    "operation",
-)
 _OTHER_MEANING = re.compile(
     r"\bin\s{1,3}base\b|\bbase[- ]?(?:\d|two\b|three\b|five\b|eight\b|twelve\b|sixteen\b)|\b(?:binary|octal|"
     r"hexadecimal|modul[oa]r?)\b|\bon\s{1,3}a\s{1,3}clock\b"
@@ -93,6 +83,12 @@ class Comparison:
     labelled: bool = False
     disputed: bool = False
 
+    @property
+    def parses(self) -> tuple[Parse, Parse] | None:
+        """Both sides as read; None if one of them cannot be read."""
+        left, right = self.left.parse, self.right.parse
+        return None if left is None or right is None else (left, right)
+
 
 def find_comparisons(text: str) -> list[Comparison]:
     """The equations of a text in order, links of a chain ``a = b = c`` one by one.
@@ -101,241 +97,188 @@ def find_comparisons(text: str) -> list[Comparison]:
         text: A solution; plain text, Markdown or LaTeX.
 
     Returns:
-        What stands around each ``=`` and ``≈``, whether it can be read or not.
-
-    Example:
-        >>> [(c.start, c.end) for c in find_comparisons("She has 48/2 = 24 pens.")]
-        [(8, 22)]
+        What stands around each ``=`` and ``≈``, whether it can be read or not; 400 at most.
     """
-    tokens = tokenize(text)
+    redefined = _OTHER_MEANING.search(fold(text.lower()))
+    strange = "numbers or signs may have another meaning here" if redefined else ""
+    return list(islice(_comparisons(tokenize(text), strange), _MAX_EQUATIONS))
+
+
+def _comparisons(tokens: list[Token], strange: str) -> Iterator[Comparison]:
     letters = _variables(tokens)
-    strange = "numbers or signs may have another meaning here" if _is_redefined(text) else ""
-    found: list[Comparison] = []
-    for first, last in _clauses(tokens):
-        found.extend(_clause_comparisons(tokens, first, last, letters, strange))
-        if len(found) >= MAX_EQUATIONS:
-            break
-    del found[MAX_EQUATIONS:]
-    return found
-
-
-def _clauses(tokens: list[Token]) -> Iterator[tuple[int, int]]:
     first = 0
-    for index, token in enumerate(tokens):
-        if token.kind in ("break", "comma"):
-            if index > first:
-                yield first, index
+    for index, token in enumerate([*tokens, END]):
+        if token.kind in ("break", "comma", "end"):
+            yield from _Clause(tokens, first, index, letters).comparisons(strange)
             first = index + 1
-    if first < len(tokens):
-        yield first, len(tokens)
 
 
-def _clause_comparisons(
-    tokens: list[Token], first: int, last: int, letters: frozenset[str], strange: str
-) -> Iterator[Comparison]:
-    signs = [index for index in range(first, last) if tokens[index].kind == "relation"]
-    if not signs:
-        return
-    strange = strange or _is_strange(tokens, first, last)
-    edges = [first - 1, *signs, last]
-    previous: Side | None = None
-    for number, sign in enumerate(signs):
-        if len(edges) > MAX_EQUATIONS and number >= MAX_EQUATIONS:
-            return
-        if tokens[sign].text not in ("=", "≈"):
-            previous = None
-            continue
-        whole = previous is not None and previous.parse is not None and previous.stop == sign
-        left = (
-            previous
-            if whole and previous is not None
-            else _left_side(tokens, edges[number] + 1, sign, letters)
-        )
-        right = _right_side(tokens, sign + 1, edges[number + 2], last, letters)
-        left.doubt = left.doubt or strange or _doubt_claim(tokens, left.start, sign, first, last)
-        if left.stop > left.start and right.stop > right.start:
-            yield Comparison(
-                left=left,
-                sign=tokens[sign].text,
-                right=right,
-                start=tokens[left.start].start,
-                end=tokens[right.stop - 1].end,
-                continues=whole,
-                labelled=left.start > first and tokens[left.start - 1].kind in ("word", "letter", "opaque"),
-                disputed=_is_disputed(tokens, left.start, right.stop, first, last),
+@dataclass(slots=True)
+class _Clause:
+    """The tokens from ``first`` up to ``last``, between two breaks or commas."""
+
+    tokens: list[Token]
+    first: int
+    last: int
+    letters: frozenset[str]
+
+    def comparisons(self, strange: str) -> Iterator[Comparison]:
+        """The equations of the clause; ``strange`` is a doubt about all of them, or ""."""
+        tokens = self.tokens
+        signs = [index for index in range(self.first, self.last) if tokens[index].kind == "relation"]
+        edges = [self.first - 1, *signs, self.last]
+        strange = strange or (self.strange_notation() if signs else "")
+        previous: Side | None = None
+        for number, sign in enumerate(signs[:_MAX_EQUATIONS]):
+            if tokens[sign].text not in ("=", "≈"):
+                previous = None
+                continue
+            chained = previous if previous and previous.parse and previous.stop == sign else None
+            left = chained or self.left_side(edges[number] + 1, sign)
+            right = self.right_side(sign + 1, edges[number + 2])
+            left.doubt = left.doubt or strange or self.doubt_claim(left.start, sign)
+            previous = right
+            if left.stop > left.start and right.stop > right.start:
+                before = token_at(tokens, left.start - 1) if left.start > self.first else END
+                yield Comparison(
+                    left=left,
+                    sign=tokens[sign].text,
+                    right=right,
+                    start=tokens[left.start].start,
+                    end=tokens[right.stop - 1].end,
+                    continues=chained is not None,
+                    labelled=before.kind in ("word", "letter", "opaque"),
+                    disputed=self.is_disputed(left.start, right.stop),
+                )
+
+    # -- the sides -------------------------------------------------------------------------------------
+
+    def left_side(self, first: int, sign: int) -> Side:
+        """The longest readable expression that ends at the sign."""
+        lowest = max(first, sign - _MAX_SIDE_TOKENS)
+        starts = [index for index in range(lowest, sign) if self.can_start(index, first, sign)]
+        for start in starts[-_MAX_STARTS:]:
+            parse = parse_at(self.tokens, start, sign, letters=self.letters, to_the_end=True)
+            if parse is not None and parse.end == sign:
+                doubt = parse.doubt or self.doubt_before(start, first)
+                return Side(self.tokens, start, sign, parse, doubt)
+        return Side(self.tokens, starts[-1] if starts else lowest, sign, None)
+
+    def right_side(self, first: int, edge: int) -> Side:
+        """The longest readable expression that starts at the sign."""
+        stop = min(edge, first + _MAX_SIDE_TOKENS)
+        parse = parse_at(self.tokens, first, stop, letters=self.letters)
+        if parse is None:
+            return Side(self.tokens, first, stop, None)
+        doubt = parse.doubt or self.doubt_after(parse.end, edge)
+        return Side(self.tokens, first, parse.end, parse, doubt)
+
+    def can_start(self, index: int, first: int, sign: int) -> bool:
+        """Whether a left side may start at a token."""
+        token, follower = self.tokens[index], token_at(self.tokens, index + 1, sign)
+        before = self.tokens[index - 1] if index > first else END
+        if token.kind == "operator":
+            # A sign stands tight before its operand; a spaced minus has a left operand that went unread.
+            if token.text != "-" or not follower.tight:
+                return False
+            if before is not END and (token.tight or before.kind not in ("word", "opaque")):
+                return False
+            return is_operand_start(self.tokens, index + 1, sign) or follower.text in self.letters
+        variable = token.kind == "letter" and token.text in self.letters
+        if not variable and not is_operand_start(self.tokens, index, sign):
+            return False
+        if before.kind == "letter":
+            return before.text not in self.letters
+        return before.kind in ("end", "word", "opaque", "relation", "open")
+
+    # -- doubts ----------------------------------------------------------------------------------------
+
+    def doubt_before(self, start: int, first: int) -> str:
+        """What was missed before a side that starts at ``start``, and could have started at ``first``."""
+        before, second = token_at(self.tokens, start - 1), token_at(self.tokens, start - 2)
+        if start == first:
+            if before.text == ":" and not before.tight and second.kind == "number":
+                return "the colon before it may divide"
+            comma = before.kind == "comma" and before.tight and self.tokens[first].tight
+            return "a comma splits the number" if comma and second.kind == "number" else ""
+        if before.kind in ("opaque", "letter"):
+            return "" if before.text in ("a", "A", "I") else "something unread stands before it"
+        if before.kind != "word":
+            return ""
+        if before.word in LABELS:
+            return "the number may be a label"
+        nearest = self.tokens[max(first, start - 5) : start][::-1]
+        stopper = next((token for token in nearest if token.kind != "word"), END)
+        return "an operation before it could not be read" if stopper.kind == "operator" else ""
+
+    def doubt_after(self, index: int, edge: int) -> str:
+        """What was missed behind a side that ends before ``index``, and could have gone on to ``edge``."""
+        tokens, last = self.tokens, self.last
+        token, follower = token_at(tokens, index), token_at(tokens, index + 1)
+        if index == edge:
+            split = edge == last and token.kind == "comma" and token.tight
+            return (
+                "a comma splits the number" if split and follower.kind == "number" and follower.tight else ""
             )
-        previous = right
-
-
-def _left_side(tokens: list[Token], first: int, sign: int, letters: frozenset[str]) -> Side:
-    """The longest readable expression that ends at the sign."""
-    lowest = max(first, sign - _MAX_SIDE_TOKENS)
-    starts = [index for index in range(lowest, sign) if _can_start(tokens, index, first, sign, letters)]
-    for start in starts[-_MAX_STARTS:]:
-        parse = parse_at(tokens, start, sign, letters=letters, to_the_end=True)
-        if parse is not None and parse.end == sign:
-            doubt = parse.doubt or _doubt_before(tokens, start, first)
-            return Side(tokens, start, sign, parse, doubt)
-    return Side(tokens, starts[-1] if starts else lowest, sign, None)
-
-
-def _right_side(tokens: list[Token], first: int, edge: int, last: int, letters: frozenset[str]) -> Side:
-    """The longest readable expression that starts at the sign."""
-    parse = parse_at(tokens, first, min(edge, first + _MAX_SIDE_TOKENS), letters=letters)
-    if parse is None:
-        return Side(tokens, first, min(edge, first + _MAX_SIDE_TOKENS), None)
-    doubt = parse.doubt or (_doubt_after(tokens, parse.end, edge, last) if parse.end < edge else "")
-    if parse.end == edge == last:
-        doubt = doubt or _doubt_at_clause_end(tokens, last)
-    return Side(tokens, first, parse.end, parse, doubt)
-
-
-def _can_start(tokens: list[Token], index: int, first: int, sign: int, letters: frozenset[str]) -> bool:
-    token = tokens[index]
-    before = tokens[index - 1] if index > first else None
-    if token.kind == "operator":
-        # A sign stands tight before its operand; a spaced minus has a left operand that went unread.
-        if token.text != "-" or index + 1 >= sign or not tokens[index + 1].tight:
-            return False
-        if before is not None and (token.tight or before.kind not in ("word", "opaque")):
-            return False
-        return is_operand_start(tokens, index + 1, sign) or tokens[index + 1].text in letters
-    if not (is_operand_start(tokens, index, sign) or (token.kind == "letter" and token.text in letters)):
-        return False
-    if before is None:
-        return True
-    if before.kind == "currency":  # it belongs to this operand
-        return False
-    return before.kind in ("word", "opaque", "relation", "open") or (
-        before.kind == "letter" and before.text not in letters
-    )
-
-
-def _doubt_before(tokens: list[Token], start: int, first: int) -> str:
-    if start == first:
-        ratio = first > 1 and tokens[first - 1].text == ":" and not tokens[first - 1].tight
-        if ratio and tokens[first - 2].kind == "number":
-            return "the colon before it may divide"
-        comma = first > 1 and tokens[first - 1].kind == "comma" and tokens[first - 1].tight
-        split = comma and tokens[first].tight and tokens[first - 2].kind == "number"
-        return "a comma splits the number" if split else ""
-    before = tokens[start - 1]
-    if before.kind in ("opaque", "letter"):
-        return "" if before.text in ("a", "A", "I") else "something unread stands before it"
-    if before.kind != "word":
+        follower = token_at(tokens, index + 1, last)
+        if token.kind == "number":
+            return self.doubt_number(tokens[index - 1], follower)
+        if token.word == "remainder":
+            return "a remainder follows"
+        if token.kind == "operator":
+            dash = token.text == "-" and not token.tight and follower.kind not in ("letter", "opaque", "open")
+            return "" if dash else "an operation after it could not be read"
+        unread = token.kind in ("opaque", "command", "open") and token.tight
+        if (unread or token.kind == "letter") and token.text not in ("a", "I"):
+            return "something unread follows"
+        alone = token_at(tokens, index + 2, edge).kind not in ("operator", "currency")
+        if token.word in ("and", "or", "to") and edge == last and alone:
+            return "a second quantity follows" if follower.kind in ("number", "currency") else ""
         return ""
-    if before.text.lower() in LABELS:
-        return "the number may be a label"
-    for index in range(start - 1, max(first, start - 5) - 1, -1):
-        if tokens[index].kind == "operator":
-            return "an operation before it could not be read"
-        if tokens[index].kind != "word":
-            break
-    return ""
 
+    def doubt_number(self, before: Token, follower: Token) -> str:
+        """Whether a number behind a quantity belongs to it: "50 000", "1 hour 30 minutes"."""
+        if before.kind in ("number", "currency"):
+            attribute = follower.kind == "word" and follower.tight  # "16 4-packs"
+            return "" if attribute else "another number follows directly"
+        if follower.kind != "word" or before.kind != "word":
+            return "another number follows"
+        converts = conversion_factors([before.word, follower.word], currency=False)
+        return "a second unit follows" if converts else ""
 
-def _doubt_after(tokens: list[Token], index: int, edge: int, last: int) -> str:
-    token = tokens[index]
-    if token.kind == "number":
-        return _doubt_number(tokens, index, last)
-    if token.kind == "word" and token.text.lower() in ("remainder", "r"):
-        return "a remainder follows"
-    if token.kind == "operator":
-        followed = index + 1 < last and tokens[index + 1].kind in ("letter", "opaque", "open")
-        dash = token.text == "-" and not token.tight and not followed
-        return "" if dash else "an operation after it could not be read"
-    if token.kind in ("opaque", "letter", "command") and (token.tight or token.kind == "letter"):
-        return "" if token.text in ("a", "I") else "something unread follows"
-    if token.kind == "open" and token.tight:
-        return "something unread follows"
-    if token.kind == "word" and token.text.lower() in ("and", "or", "to") and index + 1 < edge:
-        follower = tokens[index + 1]
-        alone = index + 2 >= edge or tokens[index + 2].kind not in ("operator", "currency")
-        if edge == last and follower.kind in ("number", "currency") and alone:
-            return "a second quantity follows"
-    return ""
-
-
-def _doubt_number(tokens: list[Token], index: int, last: int) -> str:
-    """Whether a number behind a quantity belongs to it: "50 000", "1 hour 30 minutes"."""
-    follower = tokens[index + 1] if index + 1 < last else None
-    if tokens[index - 1].kind in ("number", "currency"):
-        attribute = follower is not None and follower.kind == "word" and follower.tight  # "16 4-packs"
-        return "" if attribute else "another number follows directly"
-    if follower is None or follower.kind != "word" or tokens[index - 1].kind != "word":
-        return "another number follows"
-    units = [tokens[index - 1].text.lower(), follower.text.lower()]
-    return "a second unit follows" if conversion_factors(units, currency=False) else ""
-
-
-def _doubt_at_clause_end(tokens: list[Token], last: int) -> str:
-    if last + 1 < len(tokens) and tokens[last].kind == "comma" and tokens[last].tight:
-        follower = tokens[last + 1]
-        if follower.kind == "number" and follower.tight:
-            return "a comma splits the number"
-    return ""
-
-
-def _is_strange(tokens: list[Token], first: int, last: int) -> str:
-    """Notation that gives numbers another meaning: other bases, remainders, evaluation bars."""
-    for index in range(first, last):
-        token = tokens[index]
-        if token.kind == "opaque" and token.text in (
-            "_",
-            "|",
-            "\\pmod",
-            "\\mod",
-            "\\bmod",
-            "\\equiv",
-            "\\mid",
-        ):
-            return "the notation is not plain arithmetic"
-        if token.text in ("≡", "\\equiv") or (token.kind == "word" and token.text.lower() == "mod"):
-            return "the numbers are remainders"
-    return ""
-
-
-def _is_disputed(tokens: list[Token], start: int, stop: int, first: int, last: int) -> bool:
-    for index in range(max(first, start - 2), start):
-        if tokens[index].kind == "word" and tokens[index].text.lower() in HYPOTHETICAL:
-            return True
-    for index in range(stop, min(last, stop + _DISPUTE_REACH)):
-        if tokens[index].kind == "word" and tokens[index].text.lower() in DISPUTED:
-            return True
-    return False
-
-
-def _doubt_claim(tokens: list[Token], start: int, sign: int, first: int, last: int) -> str:
-    """Whether the text may ask, deny or take back what it says."""
-    for index in range(max(first, start - _DENIAL_REACH), start):
-        if tokens[index].kind == "word" and tokens[index].text.lower() in DISPUTED:
+    def doubt_claim(self, start: int, sign: int) -> str:
+        """Whether the text may ask, deny or take back what it says."""
+        tokens, last = self.tokens, self.last
+        if any(token.word in DISPUTED for token in tokens[max(self.first, start - _DENIAL_REACH) : start]):
             return "the text calls something wrong"
-    for index in range(sign, min(last, sign + _MAX_SIDE_TOKENS)):
-        token = tokens[index]
-        if token.kind == "opaque" and not _CROSSES.isdisjoint(token.text):
-            return "it is crossed"
-        if token.kind == "word" and token.text.lower() in _DENIALS:
-            if index + 1 == last or tokens[index + 1].kind not in ("number", "currency"):
+        for index in range(sign, min(last, sign + _MAX_SIDE_TOKENS)):
+            token, follower = tokens[index], token_at(tokens, index + 1, last)
+            if token.kind == "opaque" and not _CROSSES.isdisjoint(token.text):
+                return "it is crossed"
+            if token.word in _DENIALS and follower.kind not in ("number", "currency"):
                 return "the text may deny it"
-        elif token.text == "-" and index + 1 < last and tokens[index + 1].text.lower() in RETRACTIONS:
-            return "the text may take it back"
-    if last == len(tokens):
+            if token.text == "-" and follower.text.lower() in RETRACTIONS:
+                return "the text may take it back"
+        if token_at(tokens, last).text == "?":
+            return "the text may ask for it"
+        behind = (token for token in tokens[last : last + 4] if token.kind not in ("break", "comma"))
+        return "the text may take it back" if next(behind, END).word in RETRACTIONS else ""
+
+    def strange_notation(self) -> str:
+        """Whether notation gives the numbers another meaning: indices, bars, remainders."""
+        for token in self.tokens[self.first : self.last]:
+            if token.kind == "opaque" and token.text in _STRANGE_SIGNS:
+                return "the notation is not plain arithmetic"
+            if token.text in ("≡", "\\equiv") or token.word == "mod":
+                return "the numbers are remainders"
         return ""
-    if tokens[last].text == "?":
-        return "the text may ask for it"
-    following = next(
-        (token for token in tokens[last : last + 4] if token.kind not in ("break", "comma")), None
-    )
-    if following is not None and following.kind == "word" and following.text.lower() in RETRACTIONS:
-        return "the text may take it back"
-    return ""
 
-
-def _is_redefined(text: str) -> bool:
-    lowered = text.lower()
-    if not any(word in lowered for word in _OTHER_MEANINGS):
-        return False
-    return _OTHER_MEANING.search(fold(lowered) if len(lowered) == len(text) else lowered) is not None
+    def is_disputed(self, start: int, stop: int) -> bool:
+        """Whether the text supposes the equation, or calls it wrong."""
+        before = self.tokens[max(self.first, start - 2) : start]
+        behind = self.tokens[stop : min(self.last, stop + _DISPUTE_REACH)]
+        supposed = any(token.word in HYPOTHETICAL for token in before)
+        return supposed or any(token.word in DISPUTED for token in behind)
 
 
 def _variables(tokens: list[Token]) -> frozenset[str]:
@@ -345,34 +288,20 @@ def _variables(tokens: list[Token]) -> frozenset[str]:
     for index, token in enumerate(tokens):
         if token.kind != "letter" or token.text in letters:
             continue
-        if _is_function(tokens, index):
-            functions.add(token.text)
-            continue
-        before = tokens[index - 1] if index else None
-        after = tokens[index + 1] if index + 1 < len(tokens) else None
-        if after is not None and after.kind in ("word", "opaque"):
-            continue
-        behind_operand = before is not None and (
-            before.kind in ("number", "percent", "word") or before.text in (")", "}", "]")
-        )
-        if token.text in "xX" and behind_operand and is_operand_start(tokens, index + 1, len(tokens)):
-            continue
-        if before is not None and before.kind == "number":
-            if token.text not in SHORT_UNITS and token.tight:
-                letters.add(token.text)
-            continue
-        follows_math = before is not None and before.kind in ("operator", "relation", "open")
-        leads_math = after is not None and (
-            after.kind in ("relation", "close") or (after.kind == "operator" and after.text != "!")
-        )
-        declared = before is not None and before.text.lower() in ("let", "for", "variable")
-        if follows_math or leads_math or (declared and token.text not in "aAI"):
+        before, after = token_at(tokens, index - 1), token_at(tokens, index + 1)
+        if after.text == "(" and after.tight and (token.text in "fgh" or token.text.isupper()):
+            functions.add(token.text)  # f(x) and P(A); n(n + 1) is a product
+        elif after.kind not in ("word", "opaque") and _is_variable(token, before, after, tokens, index):
             letters.add(token.text)
     return frozenset(letters - functions)
 
 
-def _is_function(tokens: list[Token], index: int) -> bool:
-    """Whether a letter is applied, as in f(x) and P(A); n(n + 1) is a product."""
-    if index + 1 >= len(tokens) or tokens[index + 1].text != "(" or not tokens[index + 1].tight:
+def _is_variable(token: Token, before: Token, after: Token, tokens: list[Token], index: int) -> bool:
+    behind_operand = before.kind in ("number", "percent", "word") or before.text in (")", "}", "]")
+    if token.text in "xX" and behind_operand and is_operand_start(tokens, index + 1, len(tokens)):
         return False
-    return tokens[index].text in "fgh" or tokens[index].text.isupper()
+    if before.kind == "number":
+        return token.text not in SHORT_UNITS and token.tight
+    leads = after.kind in ("relation", "close") or (after.kind == "operator" and after.text != "!")
+    declared = before.text.lower() in ("let", "for", "variable") and token.text not in "aAI"
+    return leads or declared or before.kind in ("operator", "relation", "open")

@@ -1,11 +1,21 @@
-"""Recursive descent from tokens to expressions.
+"""Tokens to expressions: recursive descent with an eye for the words between the numbers.
 
-The parser reads the longest expression that starts at a token. It never looks back, and gives up instead
-of guessing.
+:func:`parse_at` reads the longest expression that starts at a token, with the units and fillers in it. It
+never looks back, and gives up instead of guessing. What makes a reading doubtful is noted in the
+:class:`Parse`.
+
+Example:
+    >>> tokens = tokenize("3 boxes * 4 pens each are sold")
+    >>> parse = parse_at(tokens, 0, len(tokens))
+    >>> parse.end, parse.units
+    (6, ['boxes', 'pens', 'each'])
 """
 
+from dataclasses import dataclass, field
 from fractions import Fraction
 
+from latentseek_agents.tools._exact import Number
+from latentseek_agents.tools._number_words import SCALES
 from latentseek_agents.tools._steps.arithmetic import (
     Binary,
     Literal,
@@ -16,14 +26,55 @@ from latentseek_agents.tools._steps.arithmetic import (
     Variable,
     evaluate,
 )
-from latentseek_agents.tools._steps.reader import Parse, Reader, UnreadableError, is_operand_start
-from latentseek_agents.tools._steps.tokens import Number, Token, tokenize
-from latentseek_agents.tools._words import SCALES, WORD_OPERATORS
+from latentseek_agents.tools._steps.tokens import END, Token, token_at, tokenize
+from latentseek_agents.tools._words import (
+    APPROXIMATORS,
+    BREAK_WORDS,
+    FILLERS,
+    FUNCTIONS,
+    SHORT_UNITS,
+    WORD_OPERATORS,
+)
 
-__all__ = ["MAX_DEPTH", "calculate", "parse_at"]
+_MAX_DEPTH = 48
+_MAX_FILLERS = 4
+_MAX_UNIT_WORDS = 8
+_MAX_CLAUSE_WORDS = 12
+_SURE_UNIT_WORDS = 6
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
-MAX_DEPTH = 48
-"""Deepest nesting that is read."""
+
+class UnreadableError(Exception):
+    """No expression here."""
+
+
+@dataclass(slots=True)
+class Parse:
+    """An expression that was read.
+
+    Args:
+        node: The expression.
+        end: Index of the first token after it and its units.
+        units: The unit words, in lower case.
+        operators: How many operations it has.
+        literals: The numbers in it, in order.
+        has_percent: A percent sign or the word stands in it.
+        has_currency: A currency sign stands in it.
+        letters: The variables in it.
+        doubt: Why the reading may be wrong, or "".
+        approximate: A word such as "about" stands before a number.
+    """
+
+    node: Node
+    end: int
+    units: list[str] = field(default_factory=list)
+    operators: int = 0
+    literals: list[Literal] = field(default_factory=list)
+    has_percent: bool = False
+    has_currency: bool = False
+    letters: set[str] = field(default_factory=set)
+    doubt: str = ""
+    approximate: bool = False
 
 
 def calculate(text: str) -> Number | None:
@@ -70,277 +121,362 @@ def parse_at(
 
     Returns:
         What was read, or None if no expression starts there.
-
-    Example:
-        >>> tokens = tokenize("3 boxes * 4 pens each are sold")
-        >>> parse = parse_at(tokens, 0, len(tokens))
-        >>> parse.end, parse.units
-        (6, ['boxes', 'pens', 'each'])
     """
-    parser = _Parser(tokens, start, end, letters, to_the_end=to_the_end)
-    parser.tight_fractions = tight_fractions
+    parser = _Parser(tokens, start, end, letters, tight_fractions=tight_fractions, to_the_end=to_the_end)
     try:
         parser.skip_fillers()
-        node = parser.sum()
+        parser.parse.node = parser.sum()
     except (UnreadableError, RecursionError):
         return None
-    parse = parser.parse
-    parse.node, parse.end = node, parser.index
-    return parse
+    parser.parse.end = parser.index
+    return parser.parse
 
 
-class _Parser(Reader):
-    """The grammar, one method for each level of precedence."""
+def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:
+    """Whether an operand can start at a token."""
+    token, follower = token_at(tokens, index, end), token_at(tokens, index + 1, end)
+    if token.kind == "currency":
+        return follower.kind in ("number", "open", "command") or (follower.text == "-" and follower.tight)
+    return token.kind in ("number", "open", "command") or token.text == "√"
 
-    tight_fractions = False
-    depth = 0
+
+@dataclass(slots=True)
+class _Parser:
+    """A place in the tokens, and the grammar: one method for each level of precedence."""
+
+    tokens: list[Token]
+    index: int
+    end: int
+    letters: frozenset[str]
+    tight_fractions: bool
+    to_the_end: bool
+    depth: int = 0
+    parse: Parse = field(default_factory=lambda: Parse(Literal(0), 0))
+
+    def peek(self, ahead: int = 0) -> Token:
+        """The token that comes next, or one further on."""
+        index = self.index + ahead
+        return self.tokens[index] if index < self.end else END
+
+    def take(self) -> Token:
+        """Move behind the token that comes next."""
+        self.index += 1
+        return self.peek(-1)
+
+    # -- the grammar -----------------------------------------------------------------------------------
 
     def sum(self) -> Node:
         """Terms with + and - between them."""
         node = self.product()
-        while True:
-            operator, width = self.operator()
-            if operator not in ("+", "-") or not self.operand_follows(width):
-                break
-            self.index += width
-            self.skip_fillers()
-            self.parse.operators += 1
+        while operator := self.take_operator("+", "-"):
             node = Binary(operator, node, self.product())
         return node
 
     def product(self) -> Node:
+        """Factors with a sign between them, or side by side."""
         node = self.factor()
         while True:
-            operator, width = self.operator()
-            if operator in ("*", "/", "of") and self.operand_follows(width):
-                if operator == "of" and not self._is_share(node):
-                    break
-                loose = not self.tokens[self.index].tight
-                self.index += width
-                self.skip_fillers()
-                self.parse.operators += 1
+            loose = not self.peek().tight
+            if operator := self.take_operator("*", "/", "of" if self.is_share(node) else "*"):
                 right = self.factor()
                 if operator == "/" and loose and self.tight_fractions:
-                    right = self._tight_fraction(right)
+                    right = self.tight_fraction(right)
                 node = Binary("*" if operator == "of" else operator, node, right)
-            elif not operator and self._implied_product():
-                group = self._attempt_group()
-                if group is None:
-                    break
-                self.parse.operators += 1
+            elif not self.operator()[0] and self.is_implied_product() and (group := self.attempt_factor()):
                 node = Binary("*", node, group)
             else:
-                break
-        return node
+                return node
 
-    def _is_share(self, node: Node) -> bool:
+    def is_share(self, node: Node) -> bool:
         """Whether "of" after this means "times": after a percentage or a fraction."""
         before = self.tokens[self.index - 1]
         if isinstance(node, Percent):
-            return before.kind == "percent" or before.text.lower() == "percent"
+            return before.kind == "percent" or before.word == "percent"
         if before.kind == "word" or self.parse.has_currency:
             return False  # "$1.50 each for a total of 4 * 1.5"
         return (isinstance(node, Binary) and node.operator == "/") or (
             isinstance(node, Literal) and isinstance(node.value, Fraction)
         )
 
-    def _tight_fraction(self, numerator: Node) -> Node:
+    def tight_fraction(self, numerator: Node) -> Node:
+        """The fraction that starts with a number, if it is written without spaces."""
         slash, denominator = self.peek(), self.peek(1)
-        if slash is None or denominator is None or slash.text != "/" or denominator.kind != "number":
-            return numerator
-        if not (slash.tight and denominator.tight):
+        if slash.text != "/" or denominator.kind != "number" or not (slash.tight and denominator.tight):
             return numerator
         self.index += 1
         return Binary("/", numerator, self.factor())
 
-    def _implied_product(self) -> bool:
+    def is_implied_product(self) -> bool:
+        """Whether what comes next multiplies without a sign: "2(4)", but not "8 pens (4 each)"."""
         token = self.peek()
-        if token is None:
-            return False
-        if token.kind == "letter":
-            return token.text in self.letters and not self._after_unit()
         if token.kind == "command":
             return True
-        # "8 pens (4 each)" explains; "2(4)" multiplies.
-        return token.kind == "open" and token.text != "[" and not self._after_unit()
+        factor = token.text in self.letters if token.kind == "letter" else token.text in ("(", "{")
+        return factor and self.tokens[self.index - 1].kind != "word"
 
-    def _after_unit(self) -> bool:
-        return self.tokens[self.index - 1].kind == "word"
-
-    def _attempt_group(self) -> Node | None:
+    def attempt_factor(self) -> Node | None:
         """The next factor of an implied product; what cannot be read is left as an aside."""
-        saved = self.index, self.depth, self.parse.operators, len(self.parse.literals), self.parse.doubt
-        loose = self.tokens[self.index].kind == "open" and not self.tokens[self.index].tight
+        parse = self.parse
+        saved = self.index, self.depth, parse.operators, len(parse.literals), parse.doubt
+        loose = self.peek().kind == "open" and not self.peek().tight
         try:
             node = self.factor()
         except UnreadableError:
-            self.index, self.depth, self.parse.operators, count, self.parse.doubt = saved
-            del self.parse.literals[count:]
+            self.index, self.depth, parse.operators, count, parse.doubt = saved
+            del parse.literals[count:]
             return None
+        parse.operators += 1
         if loose:
-            self.parse.doubt = self.parse.doubt or "a number beside a parenthesis"
+            parse.doubt = parse.doubt or "a number beside a parenthesis"
         return node
 
     def factor(self) -> Node:
+        """A power with signs before it."""
         negative = False
-        token = self.peek()
-        while token is not None and token.kind == "operator" and token.text in "+-":
+        while (token := self.peek()).kind == "operator" and token.text in "+-":
             negative ^= token.text == "-"
             self.index += 1
-            token = self.peek()
         node = self.power()
         return Sign(node) if negative else node
 
     def power(self) -> Node:
+        """A base, with its exponent if there is one."""
         base = self.suffixed(self.primary())
-        token = self.peek()
-        if token is None or token.text != "^" or token.kind != "operator":
+        if self.peek().text != "^":
             return base
         self.index += 1
         self.parse.operators += 1
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise UnreadableError
+        self.descend()
         exponent = self.factor()  # right to left: 2^3^2 is 2^9
         self.depth -= 1
         return self.suffixed(Binary("^", base, exponent))
 
-    def primary(self) -> Node:
+    def descend(self) -> None:
         self.depth += 1
-        token = self.peek()
-        if token is None or self.depth > MAX_DEPTH:
+        if self.depth > _MAX_DEPTH:
             raise UnreadableError
-        node = self._primary(token)
+
+    def primary(self) -> Node:
+        """A number, a variable, a group, a root or a LaTeX command."""
+        self.descend()
+        token = self.take()
+        if token.kind == "number":
+            node = self.number(token)
+        elif token.kind == "open":
+            node = self.group(token)
+        elif token.kind == "command":
+            node = self.command(token)
+        elif token.kind == "currency":
+            self.parse.has_currency = True
+            node = self.factor()
+        elif token.text == "√":
+            self.parse.operators += 1
+            node = Unary("√", self.primary())
+        elif token.kind == "letter" and token.text in self.letters:
+            self.parse.letters.add(token.text)
+            node = Variable(token.text)
+        else:
+            raise UnreadableError
         self.depth -= 1
         return node
 
-    def _primary(self, token: Token) -> Node:
-        if token.kind == "currency":
-            self.parse.has_currency = True
-            self.index += 1
-            return self.factor()
-        if token.kind == "number":
-            return self._number(token)
-        if token.kind == "open":
-            return self._group(")" if token.text == "(" else "]" if token.text == "[" else "}")
-        if token.kind == "command":
-            return self._command(token)
-        if token.text == "√" and token.kind == "operator":
-            self.index += 1
-            self.parse.operators += 1
-            return Unary("√", self.primary())
-        if token.kind == "letter" and token.text in self.letters:
-            self.index += 1
-            self.parse.letters.add(token.text)
-            return Variable(token.text)
-        raise UnreadableError
-
-    def _number(self, token: Token) -> Node:
-        if self.index and token.tight and self.tokens[self.index - 1].kind in ("letter", "word"):
-            previous = self.tokens[self.index - 1]
-            if previous.text not in "xX" and previous.text.lower() not in WORD_OPERATORS:
-                raise UnreadableError  # a name such as "x2"
-        self.index += 1
-        literal = Literal(token.value, token.places)
+    def literal(self, value: Number, places: int) -> Literal:
+        """Note a number."""
+        literal = Literal(value, places)
         self.parse.literals.append(literal)
-        return self._mixed(literal) if isinstance(token.value, int) else literal
+        return literal
 
-    def _mixed(self, whole: Literal) -> Node:
-        r"""``1 1/2`` and ``1\frac{1}{2}``: a whole number and a proper fraction beside it."""
-        top = self.peek()
-        if top is None:
-            return whole
-        if top.kind == "command" and top.text == "\\frac":
-            return Binary("+", whole, self._command(top))
-        if (
-            top.kind == "number"
-            and top.places == -1
-            and 0 < top.value < 1
-            and isinstance(top.value, Fraction)
-        ):
-            self.index += 1
-            return Literal(whole.value + top.value, -1)
-        slash, bottom = self.peek(1), self.peek(2)
-        if (
-            slash is None
-            or bottom is None
-            or top.kind != "number"
-            or slash.text != "/"
-            or bottom.kind != "number"
-        ):
-            return whole
-        proper = isinstance(top.value, int) and isinstance(bottom.value, int) and 0 < top.value < bottom.value
-        if not proper or not slash.tight or not bottom.tight or top.tight:
-            return whole
-        self.index += 3
-        value = Literal(whole.value + Fraction(top.value, bottom.value), -1)
-        self.parse.literals[-1] = value
-        return value
+    def number(self, token: Token) -> Node:
+        r"""A number; ``1 1/2`` and ``1\frac{1}{2}`` are a whole number and a proper fraction."""
+        before = token_at(self.tokens, self.index - 2)
+        named = token.tight and before.kind in ("letter", "word") and before.text not in "xX"
+        if named and before.text.lower() not in WORD_OPERATORS:
+            raise UnreadableError  # a name such as "x2"
+        literal = self.literal(token.value, token.places)
+        top, slash, bottom = self.peek(), self.peek(1), self.peek(2)
+        if isinstance(token.value, int) and top.text == "\\frac":
+            return Binary("+", literal, self.command(self.take()))
+        if isinstance(token.value, Fraction) or top.kind != "number":
+            return literal
+        if isinstance(top.value, Fraction):
+            if top.places != -1 or not 0 < top.value < 1:
+                return literal
+            return Literal(token.value + self.take().value, -1)  # "1½"
+        tight = slash.text == "/" and slash.tight and bottom.tight and not top.tight
+        proper = isinstance(bottom.value, int) and 0 < top.value < bottom.value
+        if bottom.kind == "number" and tight and proper:
+            self.index += 3
+            literal = Literal(token.value + Fraction(top.value) / bottom.value, -1)
+            self.parse.literals[-1] = literal
+        return literal
 
-    def _group(self, closer: str) -> Node:
-        self.index += 1
+    def group(self, opener: Token) -> Node:
+        """An expression in parentheses or braces, behind the first of them."""
         node = self.sum()
-        token = self.peek()
-        if token is None or token.kind != "close" or token.text != closer:
+        closer = self.take()
+        if closer.kind != "close" or closer.text != _CLOSERS[opener.text]:
             raise UnreadableError
-        self.index += 1
         return node
 
-    def _argument(self) -> Node:
-        r"""A LaTeX argument: a group, or one digit of a number as in ``\frac12``."""
-        token = self.peek()
-        if token is not None and token.kind == "open" and token.text == "{":
-            return self._group("}")
-        if token is not None and token.kind == "number" and len(token.text) == 1:
-            self.index += 1
-            self.parse.literals.append(Literal(token.value, 0))
-            return Literal(token.value, 0)
-        if token is not None and token.kind == "number" and token.text.isdigit() and len(token.text) == 2:
-            following = self.tokens[self.index - 1]
-            if following.text == "\\frac":  # "\frac12" is one half
-                return Literal(-1, -2)
+    def argument(self) -> Node:
+        """A LaTeX argument: a group or one digit."""
+        token = self.take()
+        if token.text == "{":
+            return self.group(token)
+        if token.kind == "number" and len(token.text) == 1:
+            return self.literal(token.value, 0)
         raise UnreadableError
 
-    def _command(self, token: Token) -> Node:
-        self.index += 1
+    def command(self, token: Token) -> Node:
+        """A LaTeX command with its arguments, behind its name."""
         if token.text == "\\pi":
             return Variable("pi")
         self.parse.operators += 1
+        following = self.peek()
         if token.text == "\\sqrt":
-            degree = self.peek()
-            if degree is not None and degree.text == "[":
-                order = self._group("]")
-                return Binary("root", order, self._argument())
-            return Unary("√", self._argument())
-        left = self._argument()
-        if left == Literal(-1, -2):
-            digits = self.tokens[self.index]
-            self.index += 1
-            pair = [Literal(int(digit), 0) for digit in digits.text]
-            self.parse.literals.extend(pair)
-            return Binary("/" if token.text == "\\frac" else "choose", pair[0], pair[1])
-        return Binary("/" if token.text == "\\frac" else "choose", left, self._argument())
+            if following.text == "[":
+                return Binary("root", self.group(self.take()), self.argument())
+            return Unary("√", self.argument())
+        operator = "/" if token.text == "\\frac" else "choose"
+        two_digits = following.kind == "number" and following.text.isdigit() and len(following.text) == 2
+        if two_digits and operator == "/":  # "\\frac12" is one half
+            top, bottom = (self.literal(int(digit), 0) for digit in self.take().text)
+            return Binary("/", top, bottom)
+        return Binary(operator, self.argument(), self.argument())
 
     def suffixed(self, node: Node) -> Node:
         """Read factorials, percent signs, scales and units behind an operand."""
         while True:
             token = self.peek()
-            if token is None:
-                return node
-            if token.kind == "operator" and token.text == "!":
+            if token.text == "!" and token.kind == "operator":
                 self.index += 1
                 self.parse.operators += 1
                 node = Unary("!", node)
-            elif token.kind == "percent" or (token.kind == "word" and token.text.lower() == "percent"):
+            elif token.kind == "percent" or token.word == "percent":
                 self.index += 1
                 self.parse.has_percent = True
                 node = Percent(node)
-            elif token.kind == "degree":
+            elif token.kind == "degree" or (
+                # the closing delimiter of LaTeX
+                token.kind == "currency" and not is_operand_start(self.tokens, self.index, self.end)
+            ):
                 self.index += 1
-            elif token.kind == "currency" and not is_operand_start(self.tokens, self.index, self.end):
-                self.index += 1  # the closing delimiter of LaTeX
-            elif token.kind == "word" and token.text.lower() in SCALES:
+            elif token.word in SCALES:
                 self.index += 1
-                node = Binary("*", node, Literal(SCALES[token.text.lower()], -1))
+                node = Binary("*", node, Literal(SCALES[token.word], -1))
             elif not self.unit():
                 return node
+
+    # -- what the words between the numbers are --------------------------------------------------------
+
+    def take_operator(self, *operators: str) -> str:
+        """Move behind one of some binary operators if its operand follows; "" if it does not."""
+        operator, width = self.operator()
+        if operator not in operators or not self.operand_follows(width):
+            return ""
+        self.index += width
+        self.skip_fillers()
+        self.parse.operators += 1
+        return operator
+
+    def operator(self) -> tuple[str, int]:
+        """The binary operator that comes next, and how many tokens spell it; ("", 0) if none."""
+        token = self.peek()
+        if token.kind == "operator" and token.text in "+-*/^":
+            return token.text, 1
+        if token.kind == "letter" and token.text in "xX" and self.is_times_sign():
+            return "*", 1
+        if token.word in WORD_OPERATORS:
+            return WORD_OPERATORS[token.word], 1
+        if token.word == "divided" and self.peek(1).text == "by":
+            return "/", 2
+        if token.word == "of" and self.operand_follows(1):
+            return "of", 1
+        return "", 0
+
+    def operand_follows(self, ahead: int) -> bool:
+        """Whether an operand starts a number of tokens ahead, a few fillers before it allowed."""
+        for _ in range(_MAX_FILLERS):
+            if self.peek(ahead).word not in FILLERS:
+                break
+            ahead += 1
+        if self.peek(ahead).text in ("-", "+"):
+            ahead += 1
+        token = self.peek(ahead)
+        variable = token.kind == "letter" and token.text in self.letters
+        return variable or is_operand_start(self.tokens, self.index + ahead, self.end)
+
+    def is_times_sign(self) -> bool:
+        """Whether the letter x that comes next multiplies."""
+        token, follower = self.peek(), self.peek(1)
+        # "2x (3 + 4)" is a product with the variable x; "2 x (3 + 4)" and "2x3" are not.
+        product = token.tight == follower.tight and follower.kind == "number"
+        return (token.text not in self.letters or product) and self.operand_follows(1)
+
+    def skip_fillers(self) -> None:
+        """Pass over words between an operator and its operand, as in "+ another 3"."""
+        for _ in range(_MAX_FILLERS):
+            word = self.peek().word
+            if word in APPROXIMATORS:
+                self.parse.approximate = True
+            elif word in FILLERS:
+                self.parse.doubt = self.parse.doubt or f'the word "{word}" before a number'
+            else:
+                return
+            self.index += 1
+
+    def unit(self) -> bool:
+        """Read a run of unit words; False if there is none."""
+        first = self.index
+        words = 0
+        while words < _MAX_UNIT_WORDS and (width := self.unit_width()):
+            self.index += width
+            words += 1
+        clause = self.clause_width()
+        self.index += clause
+        if clause or (words > _SURE_UNIT_WORDS and self.operator()[0]):
+            self.parse.doubt = self.parse.doubt or "many words between the numbers"
+        units = self.parse.units
+        for token in self.tokens[first : self.index]:
+            if token.kind == "word" or (token.kind == "letter" and token.text in SHORT_UNITS):
+                units.append(token.text.lower())
+            elif token.kind == "number" and units:
+                units[-1] += f"^{token.text}"
+        return self.index > first
+
+    def clause_width(self) -> int:
+        """How many words a clause behind a unit takes, as in "pens that he gave away + 3"."""
+        for ahead in range(_MAX_CLAUSE_WORDS):
+            token = self.peek(ahead)
+            if token is END:
+                return ahead if self.to_the_end and self.parse.operators else 0
+            if token.kind == "operator" and ahead and token.text in "+-*/" and not token.tight:
+                return ahead if self.operand_follows(ahead + 1) else 0
+            if token.kind != "word":
+                return 0
+        return 0
+
+    def unit_width(self) -> int:
+        """How many tokens the next unit word takes; 0 if none comes."""
+        token, follower = self.peek(), self.peek(1)
+        if token.text == "/" and follower.kind in ("word", "letter"):
+            return 0 if follower.text.lower() in BREAK_WORDS or follower.text in self.letters else 2
+        if token.text == "(" and follower.kind == "word" and self.peek(2).text == ")":
+            return 3  # "5 (pens)"
+        if token.kind == "letter":
+            if token.text in self.letters or (token.text in "xX" and self.is_times_sign()):
+                return 0
+            if token.text not in SHORT_UNITS and token.tight:
+                return 0
+        elif token.kind != "word" or token.word in BREAK_WORDS or token.word in FUNCTIONS:
+            return 0
+        else:
+            operator, width = self.operator()
+            if operator and self.operand_follows(width):
+                return 0
+        if follower.text == "^" and self.peek(2).text in ("2", "3"):
+            return 3  # "cm^2"
+        short = token.kind == "word" and token.tight and len(token.text) < 3 and token.word not in SHORT_UNITS
+        if short and self.tokens[self.index - 1].kind == "number":
+            raise UnreadableError  # letters that belong to the number, as in "3ab"
+        return 1

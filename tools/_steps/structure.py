@@ -1,4 +1,4 @@
-"""Soft signals: how well the steps of a solution hang together with its question and its answer.
+"""Findings to signals: how well the steps of a solution hang together with its question and its answer.
 
 None of them proves anything. Each is a share in [0, 1], or None where it cannot be told, and each can
 cost only its own small part of a score. What must not be outvoted is a :class:`Block`.
@@ -8,13 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from latentseek_agents.tools._steps.comparison import HOLDS, Outcome, rounds_to, show
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.final_answer import FinalAnswer, final_answer
-from latentseek_agents.tools._steps.provenance import Ledger, Result, read_ledger
-from latentseek_agents.tools._steps.question_numbers import given_numbers
-
-__all__ = ["Block", "Signal", "Structure", "structure_of"]
+from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, show
+from latentseek_agents.tools._steps.provenance import Ledger, Result, given_numbers
 
 _CREDIT = {"ok": 1.0, "rounded": 0.4, "converted": 1.0, "running": 0.8}
 # Questions whose answer must be rounded, or may be.
@@ -62,23 +59,10 @@ class Block:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """How a solution hangs together.
-
-    Args:
-        signals: The soft signals, always in the same order.
-        blocks: What stands in the way of a pass, the weightiest first.
-    """
-
-    signals: Sequence[Signal]
-    blocks: Sequence[Block]
-
-
 def structure_of(
     text: str, question: str | None, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
-) -> Structure:
-    """The structure of a solution.
+) -> tuple[list[Signal], list[Block]]:
+    """How a solution hangs together.
 
     Args:
         text: The solution, without what a reader would not see.
@@ -87,11 +71,12 @@ def structure_of(
         outcomes: What was found about each.
 
     Returns:
-        The soft signals and the blocks.
+        The soft signals, always in the same order, and what stands in the way of a pass, the weightiest
+        first.
     """
-    asked = question or ""
-    ledger = Ledger(*given_numbers(asked), rounding=bool(_ROUNDING.search(asked)))
-    read_ledger(ledger, comparisons, outcomes)
+    given, spare = given_numbers(question or "")
+    ledger = Ledger(given, spare, rounding=bool(_ROUNDING.search(question or "")))
+    ledger.read(comparisons, outcomes)
     answer = final_answer(text)
     grounded, plausible = _grounded(ledger, question), _plausible(question, answer)
     signals = [
@@ -102,7 +87,7 @@ def structure_of(
         grounded,
         plausible,
     ]
-    return Structure(signals, list(_blocks(answer, outcomes, grounded, plausible)))
+    return signals, list(_blocks(answer, outcomes, grounded, plausible))
 
 
 def _blocks(
@@ -123,15 +108,12 @@ def _is_answer(ledger: Ledger, answer: FinalAnswer, result: Result) -> bool:
     value = answer.value
     if value is None:
         return False
-    if value == result.value:
-        return True
-    if result.percent != answer.percent:  # "50" for 50%, and "56%" for 56
-        one, other = (value, result.value) if result.percent else (result.value, value)
-        if one == other * 100:
-            return True
-    if value.denominator == 1 and not ledger.rounding:
-        return False
-    return rounds_to(result.exact, value, answer.node, loose=False, whole=ledger.rounding)
+    # "50" for 50%, and "56%" for 56
+    hundredth, whole = (result.value, value) if result.percent else (value, result.value)
+    converted = result.percent != answer.percent and whole == hundredth * 100
+    may_round = value.denominator != 1 or ledger.rounding
+    rounded = may_round and rounds_to(result.exact, value, answer.node, whole=ledger.rounding)
+    return value == result.value or converted or rounded
 
 
 # -- the signals ---------------------------------------------------------------------------------------
@@ -201,9 +183,9 @@ def _consumed(ledger: Ledger, answer: FinalAnswer) -> Signal:
 def _grounded(ledger: Ledger, question: str | None) -> Signal:
     if question is None or not ledger.results:
         return Signal("grounded", None, "there is nothing to compare with")
-    if not ledger.strangers:
+    if ledger.stranger is None:
         return Signal("grounded", 1.0, "every operand comes from the question or an earlier result")
-    return Signal("grounded", 0.0, f"{show(ledger.strangers[0])} comes from nowhere")
+    return Signal("grounded", 0.0, f"{show(ledger.stranger)} comes from nowhere")
 
 
 def _plausible(question: str | None, answer: FinalAnswer) -> Signal:

@@ -1,26 +1,26 @@
-"""Cut mathematical prose into tokens that remember where they stood.
+"""Text to tokens: cut prose with mathematics in it into pieces that remember where they stood.
 
 Plain text, Markdown and LaTeX go through one left-to-right scan whose patterns cannot backtrack over
 more than a few characters, so the time is linear in the text. Look-alikes (full-width digits, Unicode
 operators) are folded one character to one character: every offset stays an offset into the original.
+
+Example:
+    >>> [token.text for token in tokenize("so 1,200 / 4 = $300")]
+    ['so', '1200', '/', '4', '=', '$', '300']
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
-__all__ = ["MAX_CHARACTERS", "MAX_DIGITS", "Kind", "Number", "Token", "fold", "tokenize"]
+from latentseek_agents.tools._exact import Number, simplest
 
 MAX_CHARACTERS = 20_000
 """Text beyond this is not read; solutions are a tenth of it."""
 
-MAX_DIGITS = 256
-"""Longer numerals are not read as numbers."""
-
-Number = int | Fraction
-"""Exact values: whole numbers stay ``int`` because that is several times faster."""
+_MAX_DIGITS = 256
 
 Kind = Literal[
     "number",
@@ -37,6 +37,7 @@ Kind = Literal[
     "comma",
     "break",
     "opaque",
+    "end",
 ]
 
 
@@ -61,6 +62,15 @@ class Token(NamedTuple):
     value: Number = 0
     places: int = -1
 
+    @property
+    def word(self) -> str:
+        """A word in lower case; "" for any other token."""
+        return self.text.lower() if self.kind == "word" else ""
+
+
+END = Token("end", "", -1, -1, tight=False)
+"""What stands before the first token and after the last one."""
+
 
 _SCANNER = re.compile(
     r"""
@@ -68,7 +78,7 @@ _SCANNER = re.compile(
     (?:
     (?P<word>LETTER{2,}(?:['’-]LETTER+)*(?:(?<=s)['’])?|LETTER(?:['’-]LETTER{2,}|['’]s(?!LETTER))+)
   | (?P<newline>\n)
-  | (?P<annotation><<[^<>\n]{0,200}>>)
+  | (?P<silent><<[^<>\n]{0,200}>>|&)
   | (?P<relation>\\(?:approx|simeq|cong|leq?|geq?|neq?|ne|lt|gt|equiv|sim)(?![A-Za-z])
       | ~=|===?|=>|->|-->|<=|>=|(?<=\s)!=|[=≈≅≃≡≠<>≤≥→⇒∴])
   | (?P<opaque>\d+(?::\d+)+(?!\d)|\d{4}-\d\d-\d\d(?!\d)|\d+(?:\.\d+){2,}
@@ -76,18 +86,17 @@ _SCANNER = re.compile(
       |\d{1,3}(?:['’]\d{3})+(?!\d)|\d+\.\(\d+\)|[✓✔✗✘❌✅]+)
   | (?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\!,\\!|,\\!|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
       (?:[eE][+-]?\d{1,3}(?![\dA-Za-z.]))?)
-  | (?P<environment>\\(?:begin|end)\{[^{}\n]{0,30}\})
+  | (?P<break>[.;:?—]|\$\$|\\(?:begin|end)\{[^{}\n]{0,30}\})
   | (?P<degree>\^\s?\\circ(?![A-Za-z])|\^\s?\{\s?\\circ\s?\}|\\degree(?![A-Za-z])|°)
-  | (?P<command>\\[A-Za-z]+\*?|\\.)
+  | (?P<command>\\[A-Za-z]+\*?|\\.|π)
   | (?P<superscript>[⁰¹²³⁴⁵⁶⁷⁸⁹]+)
   | (?P<fraction>[¼-¾⅐-⅞])
   | (?P<letter>LETTER)
   | (?P<operator>\*\*|[-+*/^!√])
   | (?P<bracket>[()\[\]{}])
-  | (?P<currency>\$\$?|[€£¥])
+  | (?P<currency>[$€£¥])
   | (?P<percent>%)
   | (?P<comma>,)
-  | (?P<break>[.;:?\n&—])
   | (?P<other>.)
     )
     """.replace("LETTER", "[^\\W\\d_⁰¹²³⁴⁵⁶⁷⁸⁹¼-¾⅐-⅞]"),
@@ -95,6 +104,9 @@ _SCANNER = re.compile(
 )
 
 _LIST_MARKER = re.compile(r"(?:[ \t]{0,20}(?:[-*•+>](?=[ \t])|\(?\d{1,2}[.)](?=[ \t])|#{1,6}(?=[ \t]))){1,3}")
+
+# Bars at both ends, set off by blanks.
+_TABLE_ROW = re.compile(r"^[^\S\n]*\|(?= ).* \|[^\S\n]*$", re.MULTILINE)
 
 # Signs with one meaning, folded to one spelling. Only one character may stand for one character.
 _SIGNS = str.maketrans(
@@ -142,7 +154,6 @@ _RELATIONS = {
     "===": "=",
 }
 _ARROWS = {"=>", "->", "-->", "→", "⇒", "∴"}
-_OPERATOR_COMMANDS = {"\\times": "*", "\\cdot": "*", "\\div": "/", "\\ast": "*", "\\surd": "√"}
 _BREAK_COMMANDS = {
     "\\implies", "\\Rightarrow", "\\rightarrow", "\\to", "\\therefore", "\\iff", "\\quad", "\\qquad",
     "\\Longrightarrow", "\\Leftrightarrow", "\\longrightarrow", "\\item", "\\newline",
@@ -158,7 +169,13 @@ _WRAPPERS = {
     "\\text", "\\textbf", "\\textit", "\\textrm", "\\mathrm", "\\mathbf", "\\mathit", "\\mbox", "\\boxed",
     "\\fbox", "\\bold", "\\boldsymbol", "\\underline", "\\emph", "\\rm", "\\bf", "\\textsf", "\\ensuremath",
 }  # fmt: skip
-_COMMANDS: dict[str, tuple[Kind, str]] = {
+_COMMANDS: dict[str, tuple[Kind, str]] = {command: ("break", command) for command in _BREAK_COMMANDS} | {
+    "\\times": ("operator", "*"),
+    "\\cdot": ("operator", "*"),
+    "\\ast": ("operator", "*"),
+    "\\div": ("operator", "/"),
+    "\\surd": ("operator", "√"),
+    "π": ("command", "\\pi"),
     "\\frac": ("command", "\\frac"),
     "\\dfrac": ("command", "\\frac"),
     "\\tfrac": ("command", "\\frac"),
@@ -172,6 +189,7 @@ _COMMANDS: dict[str, tuple[Kind, str]] = {
     "\\$": ("currency", "$"),
     "\\%": ("percent", "%"),
 }
+_PLAIN_KINDS = {"word", "opaque", "break", "degree", "letter", "currency", "percent", "comma"}
 _LINE_ENDS = ("\n", "\\\\", "\\]", "\\[", "$$", ".")
 
 
@@ -210,238 +228,147 @@ def tokenize(text: str) -> list[Token]:
 
     Returns:
         The tokens. Line ends and sentence ends are ``break`` tokens.
-
-    Example:
-        >>> [token.text for token in tokenize("so 1,200 / 4 = $300")]
-        ['so', '1200', '/', '4', '=', '$', '300']
     """
     return _join(_Scan(fold(text[:MAX_CHARACTERS])).tokens)
 
 
+def token_at(tokens: Sequence[Token], index: int, end: int | None = None) -> Token:
+    """The token at an index; :data:`END` before the first token and from index ``end`` on."""
+    return tokens[index] if 0 <= index < (len(tokens) if end is None else end) else END
+
+
 class _Scan:
-    """One pass over a text. Each kind of match has a method of its name."""
+    """One pass over a text. Each kind of match that needs more than a token has a method of its name."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens: list[Token] = []
         self.braces: list[bool] = []  # for each open brace: does it show up as a token?
         self.wrapper_end = -1  # a brace here belongs to the wrapper command before it
-        self.position = 0
-        self.line_end = 0  # of the line that was last looked at for a table
-        self.table = False
-        self.skip_list_marker(0)
-        add = self.tokens.append
-        match = _SCANNER.match(text, self.position)
-        while match is not None:
+        rows = (range(*row.span()) for row in _TABLE_ROW.finditer(text))
+        self.cell_bars = {index for row in rows for index in row if text[index] == "|"}
+        self.start = self.position = 0  # of the match: its first character, and after its last one
+        self.tight = False
+        self.skip_list_marker()
+        while match := _SCANNER.match(text, self.position):
             kind = match.lastgroup or "other"
-            start, self.position = match.span(kind)
-            tight = start == match.start()
-            if kind == "word":  # most of what comes
-                add(Token("word", match.group(kind), start, self.position, tight))
+            self.start, self.position = match.span(kind)
+            self.tight = self.start == match.start()
+            if kind in _PLAIN_KINDS:
+                self.add(cast(Kind, kind), match.group(kind))
             else:
-                _HANDLERS[kind](self, match.group(kind), start, tight)
-            match = _SCANNER.match(text, self.position)
+                getattr(self, kind)(match.group(kind))
 
-    def add(self, kind: Kind, piece: str, start: int, tight: bool) -> None:
-        self.tokens.append(Token(kind, piece, start, self.position, tight))
+    def add(self, kind: Kind, piece: str, value: Number = 0, places: int = -1) -> None:
+        self.tokens.append(Token(kind, piece, self.start, self.position, self.tight, value, places))
 
-    def skip_list_marker(self, position: int) -> None:
-        marker = _LIST_MARKER.match(self.text, position)
-        self.position = marker.end() if marker else position
-        if marker:  # a dash stays visible: it may have been a minus
-            self.tokens.append(Token("break", marker.group().strip(), position, self.position, tight=False))
+    def silent(self, piece: str) -> None:
+        """Leave no token: calculator annotations, and the alignment mark of LaTeX."""
 
-    def in_table(self, position: int) -> bool:
-        """Whether a line is a row of a Markdown table: bars at both ends, set off by blanks."""
-        if position >= self.line_end:
-            end = self.text.find("\n", position)
-            self.line_end = len(self.text) if end < 0 else end
-            row = self.text[position : self.line_end].rstrip()
-            begun = self.text[self.text.rfind("\n", 0, position) + 1 : position].strip() == ""
-            self.table = begun and row.startswith("| ") and row.endswith(" |")
-        return self.table
+    def newline(self, piece: str) -> None:
+        self.add("break", piece)
+        self.skip_list_marker()
 
-    def newline(self, piece: str, start: int, tight: bool) -> None:
-        self.add("break", piece, start, tight)
-        self.skip_list_marker(self.position)
+    def skip_list_marker(self) -> None:
+        if marker := _LIST_MARKER.match(self.text, self.position):
+            self.start, self.position = marker.span()
+            self.tight = False
+            self.add("break", marker.group().strip())  # a dash stays visible: it may have been a minus
 
-    def skip(self, piece: str, start: int, tight: bool) -> None:
-        """Leave no token: calculator annotations."""
+    def relation(self, piece: str) -> None:
+        self.add("break" if piece in _ARROWS else "relation", _RELATIONS.get(piece, piece))
 
-    def relation(self, piece: str, start: int, tight: bool) -> None:
-        self.add("break" if piece in _ARROWS else "relation", _RELATIONS.get(piece, piece), start, tight)
+    def number(self, piece: str) -> None:
+        if len(piece) > _MAX_DIGITS:
+            self.add("opaque", piece[:20])
+            return
+        plain = re.sub(r"[^0-9.eE+-]", "", piece)
+        places = -1 if "e" in plain.lower() else len(plain.partition(".")[2])
+        value = int(plain) if plain.isdigit() else simplest(Fraction(plain))
+        self.add("number", plain, value, places)
 
-    def opaque(self, piece: str, start: int, tight: bool) -> None:
-        self.add("opaque", piece, start, tight)
+    def superscript(self, piece: str) -> None:
+        self.tokens.append(Token("operator", "^", self.start, self.start, self.tight))
+        self.number(piece.translate(_SUPERSCRIPTS))
 
-    def number(self, piece: str, start: int, tight: bool) -> None:
-        self.tokens.append(_number(piece, start, self.position, tight))
+    def fraction(self, piece: str) -> None:
+        self.add("number", piece, Fraction(unicodedata.numeric(piece)).limit_denominator(100))
 
-    def separator(self, piece: str, start: int, tight: bool) -> None:
-        if piece != "&":  # the alignment mark of LaTeX
-            self.add("break", piece, start, tight)
-
-    def degree(self, piece: str, start: int, tight: bool) -> None:
-        self.add("degree", piece, start, tight)
-
-    def percent(self, piece: str, start: int, tight: bool) -> None:
-        self.add("percent", piece, start, tight)
-
-    def comma(self, piece: str, start: int, tight: bool) -> None:
-        self.add("comma", piece, start, tight)
-
-    def letter(self, piece: str, start: int, tight: bool) -> None:
-        if piece == "π":
-            self.add("command", "\\pi", start, tight)
-        else:
-            self.add("letter", piece, start, tight)
-
-    def currency(self, piece: str, start: int, tight: bool) -> None:
-        self.add("break" if piece == "$$" else "currency", piece, start, tight)
-
-    def superscript(self, piece: str, start: int, tight: bool) -> None:
-        self.tokens.append(Token("operator", "^", start, start, tight))
-        self.tokens.append(_number(piece.translate(_SUPERSCRIPTS), start, self.position, tight))
-
-    def fraction(self, piece: str, start: int, tight: bool) -> None:
-        value = Fraction(unicodedata.numeric(piece)).limit_denominator(100)
-        self.tokens.append(Token("number", piece, start, self.position, tight, value, -1))
-
-    def bracket(self, piece: str, start: int, tight: bool) -> None:
+    def bracket(self, piece: str) -> None:
         if piece == "{":
-            visible = start != self.wrapper_end
+            visible = self.start != self.wrapper_end
             self.braces.append(visible)
             if visible:
-                self.add("open", piece, start, tight)
+                self.add("open", piece)
         elif piece != "}":
-            self.add("open" if piece in "([" else "close", piece, start, tight)
+            self.add("open" if piece in "([" else "close", piece)
         elif not self.braces:
-            self.add("opaque", piece, start, tight)
+            self.add("opaque", piece)
         elif self.braces.pop():
-            self.add("close", piece, start, tight)
+            self.add("close", piece)
 
-    def command(self, piece: str, start: int, tight: bool) -> None:
+    def command(self, piece: str) -> None:
         if piece in _WRAPPERS:
-            after = self.position
-            while self.text[after : after + 1] == " ":
-                after += 1
-            self.wrapper_end = after
+            behind = self.text[self.position :]
+            self.wrapper_end = self.position + len(behind) - len(behind.lstrip(" "))
         elif piece not in _SILENT_COMMANDS:
-            kind, spelling = _command(piece)
-            self.add(kind, spelling, start, tight)
+            self.add(*_COMMANDS.get(piece, ("opaque", piece)))
 
-    def operator(self, piece: str, start: int, tight: bool) -> None:
-        before = self.text[start - 1] if start else "\n"
-        after = self.text[self.position] if self.position < len(self.text) else "\n"
-        if piece == "!" and (before == "!" or after == "!"):  # a double factorial, or delight
-            self.add("opaque" if before.isdigit() or before in ")!" else "break", piece, start, tight)
-        elif piece == "**":
+    def operator(self, piece: str) -> None:
+        before = self.text[self.start - 1 : self.start] or "\n"
+        behind = self.text[self.position : self.position + 20]
+        after = behind[:1] or "\n"
+        kind: Kind = "operator"
+        if piece == "**":
             # A power has operands on both sides; anything else is Markdown for bold.
             tight_power = (before.isalnum() or before in ")]}") and (after.isalnum() or after in "(-$")
             if tight_power or (before == " " and after == " "):
-                self.add("operator", "^", start, tight)
-        elif piece == "!":
+                self.add("operator", "^")
+            return
+        if piece == "!":
             # A factorial stands tight behind its operand and is no end of a sentence.
             operand = before.isdigit() or before in ")!"
-            sentence = after.isspace() and _next_is_prose(self.text, self.position)
-            self.add("operator" if operand and not sentence else "break", piece, start, tight)
-        elif not (piece == "-" and before.isdigit() and _is_word(self.text, self.position)):
-            # ("6-piece" is a number with its unit)
-            self.add("operator", piece, start, tight)
+            if "!" in (before, after):  # a double factorial, or delight
+                kind = "opaque" if operand else "break"
+            elif not operand or (after.isspace() and (behind.lstrip()[:1] or "A").isalpha()):
+                kind = "break"
+        elif piece == "-" and before.isdigit() and len(behind) > 1 and behind[:2].isalpha():
+            return  # "6-piece" is a number with its unit
+        self.add(kind, piece)
 
-    def other(self, piece: str, start: int, tight: bool) -> None:
+    def other(self, piece: str) -> None:
         if piece == "–":
-            self.add("operator", "-", start, tight)
+            self.add("operator", "-")
         elif piece == "¢":
-            self.add("word", "cents", start, tight)
-        elif piece == "|" and self.in_table(start):
-            self.add("break", piece, start, tight)
+            self.add("word", "cents")
+        elif piece in "\"'“”‘’`" or self.start in self.cell_bars:
+            self.add("break", piece)
         else:
-            self.add("break" if piece in "\"'“”‘’`" else "opaque", piece, start, tight)
-
-
-_HANDLERS: dict[str, Callable[[_Scan, str, int, bool], None]] = {
-    "newline": _Scan.newline,
-    "annotation": _Scan.skip,
-    "relation": _Scan.relation,
-    "opaque": _Scan.opaque,
-    "number": _Scan.number,
-    "environment": _Scan.separator,
-    "degree": _Scan.degree,
-    "command": _Scan.command,
-    "superscript": _Scan.superscript,
-    "fraction": _Scan.fraction,
-    "letter": _Scan.letter,
-    "operator": _Scan.operator,
-    "bracket": _Scan.bracket,
-    "currency": _Scan.currency,
-    "percent": _Scan.percent,
-    "comma": _Scan.comma,
-    "break": _Scan.separator,
-    "other": _Scan.other,
-}
-
-
-def _number(piece: str, start: int, end: int, tight: bool) -> Token:
-    if len(piece) > MAX_DIGITS:
-        return Token("opaque", piece[:20], start, end, tight)
-    if piece.isdigit():
-        return Token("number", piece, start, end, tight, int(piece), 0)
-    plain = re.sub(r"[^0-9.eE+-]", "", piece)
-    whole, _, decimals = plain.partition(".")
-    if "e" in plain or "E" in plain:
-        return Token("number", plain, start, end, tight, _tidy(Fraction(plain)), -1)
-    value = Fraction(int(whole + decimals or "0"), 10 ** len(decimals))
-    return Token("number", plain, start, end, tight, _tidy(value), len(decimals))
-
-
-def _tidy(value: Fraction) -> Number:
-    return value.numerator if value.denominator == 1 else value
-
-
-def _is_word(text: str, position: int) -> bool:
-    return text[position : position + 2].isalpha() and len(text) > position + 1
-
-
-def _next_is_prose(text: str, position: int) -> bool:
-    """Whether what follows white space starts a sentence or ends the text."""
-    for index in range(position, min(position + 20, len(text))):
-        if not text[index].isspace():
-            return text[index].isalpha()
-    return True
-
-
-def _command(piece: str) -> tuple[Kind, str]:
-    if piece in _OPERATOR_COMMANDS:
-        return "operator", _OPERATOR_COMMANDS[piece]
-    if piece in _BREAK_COMMANDS:
-        return "break", piece
-    return _COMMANDS.get(piece, ("opaque", piece))
+            self.add("opaque", piece)
 
 
 def _join(tokens: list[Token]) -> list[Token]:
     """Put together what several tokens spell: "is equal to", and equations that go on after a line end."""
     joined: list[Token] = []
     for token in tokens:
-        kind, text = token.kind, token.text
-        if kind == "word":
-            if text == "equals":
-                joined.append(token._replace(kind="relation", text="="))
-                continue
-            if (
-                text == "to"
-                and len(joined) > 1
-                and joined[-1].text == "equal"
-                and joined[-2].text in ("is", "are")
-            ):
-                joined[-2:] = [Token("relation", "=", joined[-2].start, token.end, joined[-2].tight)]
-                continue
-        elif kind == "relation":
+        before = joined[-1] if joined else END
+        if token.text == "equals":
+            joined.append(token._replace(kind="relation", text="="))
+            continue
+        if (
+            token.text == "to"
+            and before.text == "equal"
+            and token_at(joined, len(joined) - 2).text in ("is", "are")
+        ):
+            verb = joined[-2]
+            joined[-2:] = [Token("relation", "=", verb.start, token.end, verb.tight)]
+            continue
+        if token.kind == "relation":
             while joined and joined[-1].text in _LINE_ENDS:
                 joined.pop()
-        elif kind == "operator" and text in "+*/" and joined and joined[-1].text == ".":
+        elif token.kind == "operator" and token.text in "+*/" and before.text == ".":
             joined.pop()  # an abbreviated unit: "3 oz. * 2"
-        elif text == "\n" and joined and joined[-1].kind == "relation":
+        elif token.text == "\n" and before.kind == "relation":
             continue
         joined.append(token)
     return joined

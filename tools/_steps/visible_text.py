@@ -1,13 +1,17 @@
-"""What a reader of the rendered text sees: hidden passages, tags and invisible characters are blanked.
+r"""Text to what a reader of the rendered text sees: hidden passages, tags and invisible signs are blanked.
 
 A reward that counts what nobody sees invites solutions that hide their steps. Blanks take the place of
 what is removed, so every offset stays an offset into the original text.
+
+Example:
+    >>> visible_text(r"3 + 4 = <b>7</b> \phantom{2 + 2 = 4}.")
+    '3 + 4 =    7                        .'
+    >>> visible_text("4\u200b5 = 9")
+    ' 45 = 9'
 """
 
 import re
 import unicodedata
-
-__all__ = ["visible_text"]
 
 _SEEN_COLORS = re.compile(
     "red|blue|green|black|orange|purple|brown|gr[ae]y|teal|violet|magenta|cyan|maroon|navy|olive",
@@ -33,7 +37,7 @@ _EMPTY_TAGS = frozenset(["br", "hr", "img", "input", "col", "wbr", "link", "meta
 _UNSEEN_TAGS = frozenset(
     ["script", "style", "template", "title", "head", "noscript", "textarea", "option", "datalist", "dialog"]
 )
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BRACES = re.compile(r"\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 _NEXT_COLOR = re.compile(r"\\(?:normalcolor|color(?![A-Za-z]))")
 _CONDITION_END = re.compile(r"\\(?:fi(?![A-Za-z])|end\{comment\})")
 _ENTITIES = {
@@ -42,12 +46,11 @@ _ENTITIES = {
     "&#61;": "=", "&#8203;": "", "&#173;": "",
 }  # fmt: skip
 _ENTITY = re.compile("|".join(map(re.escape, _ENTITIES)))
-_UNUSUAL = re.compile(r"[^\t\n\r -~]")
 _WORD = re.compile(r"\S+")
 
 
 def visible_text(text: str) -> str:
-    r"""A text with everything blanked that a reader would not see, or would see as mere decoration.
+    """A text with everything blanked that a reader would not see, or would see as mere decoration.
 
     Args:
         text: Plain text, Markdown, HTML or LaTeX.
@@ -55,33 +58,19 @@ def visible_text(text: str) -> str:
     Returns:
         A text of the same length. Comments, phantoms, white or styled passages, link definitions and the
         tags themselves become blanks; invisible characters move in front of the word they stand in.
-
-    Example:
-        >>> visible_text(r"3 + 4 = <b>7</b> \phantom{2 + 2 = 4}.")
-        '3 + 4 =    7                        .'
-        >>> visible_text("4\u200b5 = 9")
-        ' 45 = 9'
     """
-    if "<" in text or "\\" in text or "]" in text:
-        text = _without_hidden(text)
-    if "&" in text:
-        text = _ENTITY.sub(lambda match: _ENTITIES[match.group()].rjust(len(match.group())), text)
-    if "`" in text:
-        text = text.replace("`", " ")
-    if _UNUSUAL.search(text):
-        text = _without_invisible(text)
-    return text
+    text = _without_hidden(text)
+    shown = _ENTITY.sub(lambda match: _ENTITIES[match.group()].rjust(len(match.group())), text)
+    return _without_invisible(shown.replace("`", " "))
 
 
 def _without_hidden(text: str) -> str:
     pieces: list[str] = []
     position = 0
-    match = _HIDING.search(text)
-    while match is not None:
+    while match := _HIDING.search(text, position):
         pieces.append(text[position : match.start()])
         position = _hidden_until(text, match)
         pieces.append(_blank(text[match.start() : position], match))
-        match = _HIDING.search(text, position)
     pieces.append(text[position:])
     return "".join(pieces)
 
@@ -89,17 +78,17 @@ def _without_hidden(text: str) -> str:
 def _blank(hidden: str, match: re.Match[str]) -> str:
     if (match["tag"] or "").lower() == "sup" and len(hidden) == match.end() - match.start():
         return "^".rjust(len(hidden))
-    return "".join("\n" if sign == "\n" else " " for sign in hidden)
+    return re.sub(r"[^\n]", " ", hidden)
 
 
 def _hidden_until(text: str, match: re.Match[str]) -> int:
     """Where what a mark hides ends; where the mark itself ends if it hides nothing else."""
     end = match.end()
     if match["comment"] is not None:
-        found = text.find("-->", end)
-        return len(text) if found < 0 else found + 3
+        comment_end = text.find("-->", end)
+        return len(text) if comment_end < 0 else comment_end + 3
     if match["phantom"] is not None:
-        return _group_end(text, end)
+        return _closed(text, end, _BRACES)
     if match["iffalse"] is not None:
         closing = _CONDITION_END.search(text, end)
         return closing.end() if closing else len(text)
@@ -107,29 +96,21 @@ def _hidden_until(text: str, match: re.Match[str]) -> int:
         if match["model"] is None and _SEEN_COLORS.fullmatch(match["color"].strip()):
             return end - bool(match["group"])
         if match["group"]:
-            return _group_end(text, end)
+            return _closed(text, end, _BRACES)
         other = _NEXT_COLOR.search(text, end)
         return other.start() if other and not match["text"] else len(text)
     tag = (match["tag"] or "").lower()
     if tag and (tag in _UNSEEN_TAGS or _STYLED.search(match["attributes"])):
-        return end if tag in _EMPTY_TAGS else _element_end(text, tag, end)
+        tags = re.compile(rf"(?P<close></{tag}\b[^<>]*+>)|(?P<open><{tag}\b[^<>]*+>)", re.IGNORECASE)
+        return end if tag in _EMPTY_TAGS else _closed(text, end, tags)
     return end
 
 
-def _group_end(text: str, start: int) -> int:
-    """The place behind the brace that closes a group; the end of the text if nothing closes it."""
+def _closed(text: str, start: int, brackets: re.Pattern[str]) -> int:
+    """The place behind the bracket that closes a group; the end of the text if nothing closes it."""
     depth = 1
-    for match in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match.group(), 0)
-        if not depth:
-            return match.end()
-    return len(text)
-
-
-def _element_end(text: str, tag: str, start: int) -> int:
-    depth = 1
-    for match in re.compile(rf"<(/?){tag}\b[^<>]*+>", re.IGNORECASE).finditer(text, start):
-        depth += -1 if match.group(1) else 1
+    for match in brackets.finditer(text, start):
+        depth += bool(match["open"]) - bool(match["close"])
         if not depth:
             return match.end()
     return len(text)
