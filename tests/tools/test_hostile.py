@@ -11,7 +11,7 @@ import pytest
 
 from latentseek_agents.tools import StepVerifier, answers_match, check_steps, extract_answer
 from latentseek_agents.tools._answers.expression import parse_expression
-from latentseek_agents.tools._symbolic.sandbox import Sandbox, SandboxError
+from latentseek_agents.tools._symbolic import Sandbox, SandboxError
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 
 MARKER = "verifiers_were_hacked"

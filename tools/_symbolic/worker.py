@@ -1,24 +1,25 @@
 """The child process that calculates with what a model wrote; ``sandbox.py`` starts it.
 
-It runs as a script, alone, and imports nothing of this package. It reads frames (four bytes of length, then
-JSON) from its input and answers each with one frame. What it gets are trees of numbers, symbols and named
-operations; it never sees text that it would have to parse, and it builds every value from the tree itself.
+It runs as a script, alone, and imports nothing of this package. It reads requests in JSON from its connection
+and replies to each in JSON. The requests hold trees of numbers, symbols and named operations, never text that
+would have to be parsed; every value is built from the tree itself.
 """
 
-import importlib.util
+import contextlib
+import importlib
 import json
 import math
-import os
 import random
-import struct
 import sys
 from collections.abc import Callable
 from fractions import Fraction
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
     # The parent's search path: an isolated interpreter may not know where the libraries are.
-    sys.path.extend(path for path in json.loads(sys.argv[1]) if path not in sys.path)
+    sys.path.extend(path for path in json.loads(sys.argv[2]) if path not in sys.path)
 
 import mpmath  # type: ignore[import-untyped]
 
@@ -40,37 +41,15 @@ class UndefinedError(ValueError):
 
 
 def main() -> None:
-    """Say that all is loaded, then answer requests until the input ends."""
-    requests, replies = os.dup(0), os.dup(1)
-    # Whatever a library prints must not end up between the frames.
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nothing, standard)
-    os.close(nothing)
+    """Say that all is loaded, then answer requests until the parent closes the connection."""
     sys.setrecursionlimit(5000)
     _limit_memory()
-    _write(replies, {"id": 0, "result": "ready"})
-    while (frame := _read(requests, 4)) is not None:
-        body = _read(requests, struct.unpack(">I", frame)[0])
-        if body is None:
-            return
-        _limit_processor_time()
-        _write(replies, _answer(json.loads(body)))
-
-
-def _write(descriptor: int, reply: dict[str, Any]) -> None:
-    frame = json.dumps(reply).encode()
-    os.write(descriptor, struct.pack(">I", len(frame)) + frame)
-
-
-def _read(descriptor: int, size: int) -> bytes | None:
-    chunks = b""
-    while len(chunks) < size:
-        chunk = os.read(descriptor, size - len(chunks))
-        if not chunk:
-            return None
-        chunks += chunk
-    return chunks
+    with Connection(int(sys.argv[1])) as connection, contextlib.suppress(EOFError, OSError):
+        connection.send_bytes(b'{"result": "ready"}')
+        while True:
+            request = json.loads(connection.recv_bytes())
+            _limit_processor_time()
+            connection.send_bytes(json.dumps(_reply(request)).encode())
 
 
 def _limit_memory() -> None:
@@ -95,13 +74,12 @@ def _limit_processor_time() -> None:
         return
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _reply(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        result = OPERATIONS[request["operation"]](*request["arguments"])
-        return {"id": request["id"], "result": result}
+        return {"result": OPERATIONS[request["operation"]](*request["arguments"])}
     except Exception as error:
-        # Anything at all may go wrong with hostile input, and the caller must hear of it.
-        return {"id": request["id"], "error": f"{type(error).__name__}: {error}"[:500]}
+        # Anything at all may go wrong with hostile input; the parent raises it as an error of its own.
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
 
 
 def equal(left: Tree, right: Tree) -> bool:
@@ -340,37 +318,21 @@ def _alternates(tree: Tree) -> bool:
     return any(_alternates(part) for part in tree if isinstance(part, list))
 
 
-_loaded: list[Any] = []
-
-
-def load_solver() -> bool:
-    """Load SymPy, which takes half a second; True if it was not loaded yet."""
-    if _loaded:
-        return False
-    # By its place: an isolated interpreter does not search the folder of its script.
-    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "solver.py")
-    spec = importlib.util.spec_from_file_location("symbolic_solver", place)
-    if spec is None or spec.loader is None:
-        raise ImportError(place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    _loaded.append(module)
-    return True
-
-
-def solve(equations: list[Any], unknowns: list[str]) -> dict[str, Any]:
-    """Solve equations; see ``solver.py``."""
-    load_solver()
-    result: dict[str, Any] = _loaded[0].solve(equations, unknowns)
-    return result
+def load_solver() -> Any:
+    """The module that solves equations; SymPy takes half a second to load, so it is loaded on first use."""
+    # An isolated interpreter does not search the folder of its script.
+    folder = str(Path(__file__).resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("solver")
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "equal": equal,
     "proportion": proportion,
     "real_values": real_values,
-    "load_solver": load_solver,
-    "solve": solve,
+    "load_solver": lambda: bool(load_solver()),
+    "solve": lambda equations, unknowns: load_solver().solve(equations, unknowns),
     "ping": lambda: "pong",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from latentseek_agents.tools import Combined, GroundTruth, answers_match
-from latentseek_agents.tools._symbolic.sandbox import CalculationError, Sandbox, SandboxTimeoutError
+from latentseek_agents.tools._symbolic import CalculationError, Sandbox, SandboxTimeoutError
 from latentseek_agents.tools.answers import answers_agree
 from latentseek_agents.tools.langchain_tools import check_answer
 
