@@ -84,7 +84,7 @@ def root(radicand: Number, degree: int) -> Evaluation:
 
 
 def factorial(number: Number) -> int:
-    """n! of a whole number."""
+    """N! of a whole number."""
     return math.factorial(whole(number, _MAX_FACTORIAL))
 
 

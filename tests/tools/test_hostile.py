@@ -148,7 +148,7 @@ def test_answers_are_not_equal_if_their_worker_dies_twice(monkeypatch: pytest.Mo
         monkeypatch.setattr("latentseek_agents.tools._answers.equivalence.shared_sandbox", lambda: sandbox)
         ask = sandbox._ask_once
 
-        def ask_a_dead_one(request: dict[str, object], deadline: float) -> object:
+        def ask_a_dead_one(request: bytes, deadline: float) -> object:
             for worker in sandbox._idle:
                 os.kill(worker.process_id, signal.SIGKILL)
                 worker._process.wait()

@@ -23,9 +23,9 @@ _SCRIPT = Path(__file__).resolve().with_name("worker.py")
 # The buffer of an idle worker's socket takes this much at once, so that a write to it cannot block.
 _LONGEST_REQUEST = 60_000
 _LONGEST_REPLY = 1 << 20
-# How long a request waits for a worker to start, and the age at which a worker is known never to start. It takes
-# a fifth of a second where nothing else runs.
+# How long a request waits for a worker to start, which takes a fifth of a second where nothing else runs.
 _SECONDS_TO_START = 5.0
+# A worker that has not started by this age is replaced.
 _LONGEST_START = 30.0
 _MOST_SHARED_WORKERS = 8
 
@@ -98,7 +98,7 @@ class Sandbox:
         try:
             return self._ask_once(request, deadline)
         except _WorkerDiedError:
-            # It was killed from outside, or by this request: try once more, with a worker that has done nothing yet.
+            # Something else or this request killed it: try once more, with a new worker.
             return self._ask_once(request, deadline, fresh=True)
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class Sandbox:
         self._start_empty()
 
     def _start_empty(self) -> None:
-        # A worker is started only while none is idle. So idle and running ones together are never more than places.
+        # A worker is started only while none is idle, so there are never more workers than places.
         self._places = threading.Semaphore(self._workers)
         self._idle: list[_Worker] = []
         self._running: set[_Worker] = set()
@@ -135,8 +135,8 @@ class Sandbox:
             except (CalculationError, _StillStartingError):
                 self._give_back(worker)
                 raise
-            except BaseException:
-                if self._give_back(worker, keep=False):
+            except BaseException as error:
+                if self._give_back(worker, keep=False) and not isinstance(error, _WorkerDiedError):
                     # Another worker starts in the background, so that the next request need not wait for it.
                     with contextlib.suppress(SandboxError):
                         self._idle.insert(0, _Worker())
@@ -147,16 +147,14 @@ class Sandbox:
             places.release()
 
     def _take(self, *, fresh: bool) -> "_Worker":
-        """A worker for one request; ``fresh``: one that has done nothing yet."""
-        while self._idle:
-            with contextlib.suppress(IndexError):
+        """A worker for one request; ``fresh``: a new one, because what killed another may have killed all."""
+        with contextlib.suppress(IndexError):
+            while True:
                 worker = self._idle.pop()
-                if worker.alive and not (fresh and worker.used):
+                if worker.alive and not fresh:
                     self._running.add(worker)
                     return worker
                 worker.close()
-                if fresh:
-                    break
         closings = self._closings
         worker = _Worker()
         if closings != self._closings:
@@ -180,7 +178,6 @@ class _Worker:
     """One child process; used by one thread at a time."""
 
     def __init__(self) -> None:
-        self.used = False
         self._born = time.monotonic()
         self._ready = False
         self._connection, inner = Pipe()
@@ -212,7 +209,6 @@ class _Worker:
         """The result of a request; the time until the libraries are loaded is added to its deadline."""
         if not self._ready:
             deadline += self._wait_until_ready()
-        self.used = True
         try:
             self._connection.send_bytes(request)
         except OSError as error:

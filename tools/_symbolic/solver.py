@@ -5,13 +5,12 @@ format, within limits set before anything is computed, and SymPy sees symbols of
 of it write Python code with the names that it is given.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import sympy
-
-__all__ = ["SolverError", "solve"]
 
 Tree = list[Any]
 Equation = tuple[Tree, Tree]
@@ -246,19 +245,7 @@ def _described(value: sympy.Expr, names: Mapping[sympy.Symbol, sympy.Symbol]) ->
 def _written(value: sympy.Expr) -> str | None:
     if max((abs(each.p).bit_length() for each in value.atoms(sympy.Rational)), default=0) > MOST_BITS:
         return None
-    words = str(value).replace("**", "^")
-    return "".join("i" if part == "I" else part for part in _parts(words))
-
-
-def _parts(words: str) -> list[str]:
-    """A text cut into runs of letters and single other characters."""
-    parts: list[str] = []
-    for character in words:
-        if parts and character.isalpha() and parts[-1][-1].isalpha():
-            parts[-1] += character
-        else:
-            parts.append(character)
-    return parts
+    return re.sub(r"(?<![^\W\d_])I(?![^\W\d_])", "i", str(value).replace("**", "^"))
 
 
 def _decimal(value: sympy.Expr) -> str:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from latentseek_agents.tools._answers.equivalence import equivalent
+from latentseek_agents.tools._answers.equivalence import agreement
 from tests.support.equivalence_cases import cases
 
 EQUAL = {
@@ -231,14 +231,14 @@ DIFFERENT = {
 
 @pytest.mark.parametrize(("first", "second"), cases(EQUAL))
 def test_equal(first: str, second: str) -> None:
-    assert equivalent(first, second)
-    assert equivalent(second, first)
+    assert agreement(first, second) is True
+    assert agreement(second, first) is True
 
 
 @pytest.mark.parametrize(("first", "second"), cases(DIFFERENT))
 def test_different(first: str, second: str) -> None:
-    assert not equivalent(first, second)
-    assert not equivalent(second, first)
+    assert agreement(first, second) is not True
+    assert agreement(second, first) is not True
 
 
 @pytest.mark.parametrize(
@@ -281,8 +281,8 @@ def test_different(first: str, second: str) -> None:
 )
 def test_hostile_answers_are_answered_in_time(hostile: str) -> None:
     start = time.monotonic()
-    assert not equivalent(hostile, "5")
-    assert not equivalent("x+1", hostile)
-    equivalent(hostile, hostile + " ")
-    equivalent(hostile, "1+" + hostile)
+    assert agreement(hostile, "5") is not True
+    assert agreement("x+1", hostile) is not True
+    agreement(hostile, hostile + " ")
+    agreement(hostile, "1+" + hostile)
     assert time.monotonic() - start < 4.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from latentseek_agents.tools._answers.equivalence import equivalent
+from latentseek_agents.tools._answers.equivalence import agreement
 from tests.support.equivalence_cases import cases
 
 EQUAL = {
@@ -293,11 +293,11 @@ DIFFERENT = {
 
 @pytest.mark.parametrize(("first", "second"), cases(EQUAL))
 def test_equal(first: str, second: str) -> None:
-    assert equivalent(first, second)
-    assert equivalent(second, first)
+    assert agreement(first, second) is True
+    assert agreement(second, first) is True
 
 
 @pytest.mark.parametrize(("first", "second"), cases(DIFFERENT))
 def test_different(first: str, second: str) -> None:
-    assert not equivalent(first, second)
-    assert not equivalent(second, first)
+    assert agreement(first, second) is not True
+    assert agreement(second, first) is not True
