@@ -10,7 +10,7 @@ Example:
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -78,6 +78,7 @@ _MOST_NODES = 2000
 _LONGEST_NUMBER = 400
 _LONGEST_WORD = 6
 _PLAIN_NAMES = sorted((*FUNCTIONS, "pi", "infinity", "infty", "inf"), key=len, reverse=True)
+_NAME_OR_LETTER = re.compile("|".join((*_PLAIN_NAMES, ".")))
 _GROUPED = r"(?P<grouped>\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?![ ]?\d)(?:\.\d+)?)|"
 _SYNTAX = r"""
     (?P<repeating>\d*\.\d*(?:\\(?:overline|bar|dot|dots)\s*(?:\{\s*\d+\s*\}|\d)|\(\d+\))|\d*\.\d+(?:\.\.\.|\\ldots))
@@ -128,19 +129,17 @@ class Node:
 
     def symbols(self) -> frozenset[str]:
         """The names of the free symbols."""
-        if self.kind == "symbol":
-            return frozenset((self.name,))
-        return frozenset().union(*(arg.symbols() for arg in self.args))
+        return frozenset(node.name for node in self.nodes() if node.kind == "symbol")
 
     def has(self, kind: str, name: str = "") -> bool:
         """Whether a node of this kind (and name, if given) stands anywhere in the tree."""
-        if self.kind == kind and name in ("", self.name):
-            return True
-        return any(arg.has(kind, name) for arg in self.args)
+        return any(node.kind == kind and name in ("", node.name) for node in self.nodes())
 
-    def size(self) -> int:
-        """How many nodes the tree has."""
-        return 1 + sum(arg.size() for arg in self.args)
+    def nodes(self) -> Iterator["Node"]:
+        """The node itself and all below it."""
+        yield self
+        for arg in self.args:
+            yield from arg.nodes()
 
     def mapped(self, change: Callable[["Node"], "Node"]) -> "Node":
         """The tree with every node changed, from the leaves up."""
@@ -181,7 +180,7 @@ def repeated(operation: str, body: Node, letter: str, ends: tuple[Node, Node]) -
     if any(end.kind != "number" or end.value.denominator != 1 for end in ends):
         raise ExpressionError("the ends of a sum must be integers")
     low, high = int(ends[0].value), int(ends[1].value)
-    if high < low or (high - low + 1) * body.size() > _MOST_NODES:
+    if high < low or (high - low + 1) * sum(1 for _ in body.nodes()) > _MOST_NODES:
         raise ExpressionError("a sum has no terms, or too many")
 
     def at(index: int) -> Node:
@@ -266,11 +265,9 @@ def split_words(tokens: Iterable[Token]) -> list[Token]:
             continue
         if len(token.text) > _LONGEST_WORD and token.text not in _PLAIN_NAMES:
             raise ExpressionError(f"{token.text!r} is a word")
-        rest, start = token.text, token.start
-        while rest:
-            name = next((name for name in _PLAIN_NAMES if rest.startswith(name)), rest[0])
-            result.append(Token("word", name, start, token.spaced and start == token.start))
-            rest, start = rest[len(name) :], start + len(name)
+        for name in _NAME_OR_LETTER.finditer(token.text):
+            spaced = token.spaced and name.start() == 0
+            result.append(Token("word", name[0], token.start + name.start(), spaced))
     return result
 
 

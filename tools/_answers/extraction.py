@@ -171,18 +171,14 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
     opened: list[int] = []
     closed: list[tuple[int, int]] = []
     for match in _BRACES.finditer(text):
-        brace = match.group()
-        if brace == "}":
-            start = opened.pop() if opened else -1
-            if start >= 0:
-                closed.append((start, match.start()))
-        elif brace == "{":
-            opened.append(-1)
-        elif brace.endswith("{") and len(brace) > 2:
-            opened.append(match.end())
+        brace = match[0]
+        if brace == "}" and opened:
+            closed.append((opened.pop(), match.start()))
+        elif brace.endswith("{") and brace != "\\{":
+            # Braces that are no box are marked by a place before the text.
+            opened.append(-1 if brace == "{" else match.end())
     for start, end in sorted(closed, reverse=True):
-        content = _tidy(text[start:end])
-        if content:
+        if start >= 0 and (content := _tidy(text[start:end])):
             yield start, content
 
 

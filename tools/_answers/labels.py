@@ -111,10 +111,11 @@ def assigned(relation: Relation) -> tuple[Value, Value] | None:
     if set(relation.signs) != {"="}:
         return None
     sides = relation.sides
-    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
+    directions = ((sides[0], sides[-1]), (sides[-1], sides[0]))
+    for label, value in directions:
         if _is_label(label) and not _shares_symbols(label, value):
             return label, value
-    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
+    for label, value in directions:
         if _is_compound_label(label) and isinstance(value, Scalar) and not value.node.symbols():
             return label, value
     return None

@@ -238,15 +238,16 @@ class _UnitReader:
         self.temperature: Unit | None = None
 
     def read(self, token: re.Match[str]) -> bool:
-        written = token.group()
-        if token.group(1):
-            return self.raise_last(int(token.group(1)))
+        """Take one token; False if it does not belong to a unit."""
+        written = token[0]
+        if token[1]:
+            return self.raise_last(int(token[1]))
         if written in ("/", "per"):
             self.sign = -1
             return True
-        if written in ("*", "\\cdot", "-", ".", "(", ")", ","):
-            return True
-        return written[0].isalpha() and self.word(written)
+        return written in ("*", "\\cdot", "-", ".", "(", ")", ",") or (
+            written[0].isalpha() and self.word(written)
+        )
 
     def word(self, written: str) -> bool:
         word = written.casefold()
@@ -287,9 +288,9 @@ class _UnitReader:
     def unit(self) -> Unit:
         if self.temperature:
             return self.temperature
-        if (speed := self.powers.pop("speed", 0)) != 0:
-            self.powers["length"] = self.powers.get("length", 0) + speed
-            self.powers["time"] = self.powers.get("time", 0) - speed
+        speed = self.powers.pop("speed", 0)
+        for name, power in (("length", speed), ("time", -speed)):
+            self.powers[name] = self.powers.get(name, 0) + power
         dimension = tuple(sorted((name, power) for name, power in self.powers.items() if power))
         nouns = frozenset(self.nouns) if not dimension else frozenset()
         return Unit(self.factor, dimension, nouns, self.scale, price=self.price)

@@ -13,7 +13,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -176,22 +176,16 @@ def _value(tree: Tree, point: dict[str, Fraction], digits: int) -> Any:
 
 def _evaluate(tree: Tree, point: dict[str, Fraction]) -> Any:
     kind, *rest = tree
-    if kind == "number":
-        value = Fraction(rest[0])
-        return mpmath.mpf(value.numerator) / value.denominator
-    if kind == "symbol":
-        value = point[rest[0]]
+    if kind in ("number", "symbol"):
+        value = Fraction(rest[0]) if kind == "number" else point[rest[0]]
         return mpmath.mpf(value.numerator) / value.denominator
     if kind == "constant":
         return {"pi": +mpmath.pi, "e": +mpmath.e, "i": mpmath.mpc(0, 1)}[rest[0]]
-    if kind == "power":
-        return _checked(_power(_evaluate(rest[0], point), _evaluate(rest[1], point), _rational(rest[1])))
-    if kind == "root":
-        return _checked(_root(_evaluate(rest[0], point), _evaluate(rest[1], point), _rational(rest[1])))
-    if kind == "call":
-        name, *args = rest
-        return _checked(FUNCTIONS[name](*(_evaluate(arg, point) for arg in args)))
-    return _checked(ARITHMETIC[kind](*(_evaluate(arg, point) for arg in rest)))
+    name, args = (rest[0], rest[1:]) if kind == "call" else ("", rest)
+    values = [_evaluate(arg, point) for arg in args]
+    if kind in ("power", "root"):
+        return _checked((_power if kind == "power" else _root)(*values, _rational(args[1])))
+    return _checked((FUNCTIONS[name] if kind == "call" else ARITHMETIC[kind])(*values))
 
 
 def _checked(value: Any) -> Any:
@@ -217,17 +211,12 @@ def _rational(tree: Tree) -> Fraction | None:
 def _power(base: Any, exponent: Any, exact: Fraction | None) -> Any:
     if base and mpmath.mag(exponent) + max(mpmath.mag(mpmath.log(base) or 1), 0) > 20:
         raise UndefinedError("the power is too large")
-    if (
-        exact is not None
-        and exact.denominator % 2
-        and exact.denominator > 1
-        and not base.imag
-        and base.real < 0
-    ):
-        size = (-base.real) ** exponent
-        return -size if exact.numerator % 2 else size
-    if exact is not None and exact.denominator == 1:
-        return base ** int(exact)
+    if exact is not None:
+        if exact.denominator == 1:
+            return base ** int(exact)
+        if exact.denominator % 2 and not base.imag and base.real < 0:
+            size = (-base.real) ** exponent
+            return -size if exact.numerator % 2 else size
     if not base and exponent.real <= 0:
         raise UndefinedError("zero to a power that is not positive")
     return base**exponent
@@ -290,25 +279,29 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 }
 
 
+def _parts(tree: Tree) -> Iterator[Tree]:
+    """The tree itself and all trees below it."""
+    yield tree
+    for part in tree:
+        if isinstance(part, list):
+            yield from _parts(part)
+
+
 def _symbols(tree: Tree) -> set[str]:
-    if tree[0] == "symbol":
-        return {tree[1]}
-    return set().union(*(_symbols(part) for part in tree if isinstance(part, list)))
+    return {part[1] for part in _parts(tree) if part[0] == "symbol"}
 
 
 def _uses(tree: Tree, constant: str) -> bool:
-    if tree[0] == "constant":
-        return bool(tree[1] == constant)
-    return any(_uses(part, constant) for part in tree if isinstance(part, list))
+    return ["constant", constant] in _parts(tree)
 
 
 def _alternates(tree: Tree) -> bool:
     """Whether the expression has what is meant for integers alone: (-1)^n, cos(n pi)."""
-    if tree[0] == "power" and tree[1][0] == "negate" and _symbols(tree[2]):
-        return True
-    if tree[0] == "call" and tree[1] in ("sin", "cos", "factorial", "binomial"):
-        return True
-    return any(_alternates(part) for part in tree if isinstance(part, list))
+    return any(
+        (part[0] == "power" and part[1][0] == "negate" and _symbols(part[2]))
+        or (part[0] == "call" and part[1] in ("sin", "cos", "factorial", "binomial"))
+        for part in _parts(tree)
+    )
 
 
 def load_solver() -> Any:
