@@ -2,7 +2,7 @@
 
 Values are ``int`` and :class:`fractions.Fraction`. Every operation raises ``ArithmeticError`` where its
 result is undefined or larger than the limits, before anything large is computed, so no input makes one
-slow. Roots that are irrational are carried to 60 digits, and :class:`Evaluation` says that they are not exact.
+slow. Irrational roots are carried to 60 digits; :class:`Evaluation` says that they are not exact.
 
 Example:
     >>> power(Fraction(4, 9), Fraction(1, 2))
@@ -84,7 +84,7 @@ def root(radicand: Number, degree: int) -> Evaluation:
 
 
 def factorial(number: Number) -> int:
-    """N! of a whole number."""
+    """The factorial of a whole number."""
     return math.factorial(whole(number, _MAX_FACTORIAL))
 
 

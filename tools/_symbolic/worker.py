@@ -184,7 +184,8 @@ def _evaluate(tree: Tree, point: dict[str, Fraction]) -> Any:
     name, args = (rest[0], rest[1:]) if kind == "call" else ("", rest)
     values = [_evaluate(arg, point) for arg in args]
     if kind in ("power", "root"):
-        return _checked((_power if kind == "power" else _root)(*values, _rational(args[1])))
+        function: Callable[..., Any] = _power if kind == "power" else _root
+        return _checked(function(*values, _rational(args[1])))
     return _checked((FUNCTIONS[name] if kind == "call" else ARITHMETIC[kind])(*values))
 
 

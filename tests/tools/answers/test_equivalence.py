@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,12 @@ LINES = Path(__file__).with_name("equivalence_cases.jsonl").read_text(encoding="
 CASES = [json.loads(line) for line in LINES]
 
 
-def name(case: dict[str, str]) -> str:
+def name(case: dict[str, Any]) -> str:
     return f"{case['class']}: {case['first']} ~ {case['second']}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_equivalence(case: dict[str, str]) -> None:
+def test_equivalence(case: dict[str, Any]) -> None:
     assert (agreement(case["first"], case["second"]) is True) == case["equal"]
     assert (agreement(case["second"], case["first"]) is True) == case["equal"]
 
