@@ -148,7 +148,7 @@ MATH_TOOLS: list[BaseTool] = [check_math_steps, check_answer, solve_equation, ca
 """All of them, to give to an agent: ``create_agent(model, MATH_TOOLS)``."""
 
 for _each in MATH_TOOLS:
-    # A model that leaves an argument out is told so, like one that gives a bad one.
+    # A missing argument is an error message for the model, like a bad one.
     _each.handle_validation_error = _explained
 
 

@@ -111,7 +111,7 @@ class Comparison:
 
     Attributes:
         named_base: Whether the right answer names a base, so that the other need not repeat it.
-        undecided: Whether the worker was asked in vain, so that values not shown to be equal may be equal.
+        undecided: Whether the worker failed to reply, so that values not shown to be equal may be equal.
     """
 
     def __init__(self, deadline: float) -> None:

@@ -541,10 +541,10 @@ def _fits(node: Node, token: Token, unit: Unit, words: str) -> bool:
 
 def _product(tokens: list[Token]) -> Scalar | None:
     """The tokens as an expression in which short runs of letters are products."""
-    for index, token in enumerate(tokens):
-        if token.kind != "word" or token.text in FUNCTIONS or len(token.text) < 2:
-            continue
-        apart = token.spaced or (index + 1 < len(tokens) and tokens[index + 1].spaced)
-        if len(token.text) > 4 or (len(token.text) > 2 and apart) or token.text.casefold() in _NO_PRODUCTS:
-            return None
+    for token, following in zip(tokens, (*tokens[1:], None), strict=True):
+        if token.kind == "word" and token.text not in FUNCTIONS and len(token.text) > 1:
+            apart = token.spaced or (following is not None and following.spaced)
+            longest = 2 if apart else 4
+            if len(token.text) > longest or token.text.casefold() in _NO_PRODUCTS:
+                return None
     return _expression(tokens)

@@ -96,6 +96,6 @@ def test_too_many_callers_for_the_time(sandbox: Sandbox, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(sandbox, "ask", hurried)
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        said = list(pool.map(lambda _: answers_agree(ROOT, SAME), range(200)))
-    assert False not in said
-    assert said.count(True) > 1
+        outcomes = list(pool.map(lambda _: answers_agree(ROOT, SAME), range(200)))
+    assert False not in outcomes
+    assert outcomes.count(True) > 1
