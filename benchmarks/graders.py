@@ -33,12 +33,12 @@ def main(files: list[str]) -> int:
                 json.dumps({"Thinking Process": "so it follows", "Final Answer": known}),
             )
             for form, text in enumerate(texts):
-                found = extract_answer(text)
-                same = found is not None and answers_agree(found, known) is True
+                answer = extract_answer(text)
+                same = answer is not None and answers_agree(answer, known) is True
                 right[form] += same
                 if not same:
                     wrong += 1
-                    print(f"{problem.dataset} {problem.number}: {known!r} was read as {found!r}")
+                    print(f"{problem.dataset} {problem.number}: {known!r} was read as {answer!r}")
         table.add_row(file, *(f"{count} of {len(problems)}" for count in right))
     Console().print(table)
     return int(wrong > 0)

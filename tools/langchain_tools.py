@@ -15,7 +15,8 @@ Example:
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -23,19 +24,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import ValidationError
 
-from latentseek_agents.tools._answers.equation_solver import (
-    EquationError,
-    describe_solutions,
-    solve_equations,
-)
-from latentseek_agents.tools._answers.exact import exact_value
-from latentseek_agents.tools._answers.expression import ExpressionError, Node, parse_expression
-from latentseek_agents.tools._answers.notation import LONGEST_ANSWER, plain_notation
-from latentseek_agents.tools._answers.quantities import unit_of
-from latentseek_agents.tools._steps import calculate as calculate_in_words
-from latentseek_agents.tools._steps import tokenize
-from latentseek_agents.tools._symbolic.sandbox import SandboxError, shared_sandbox
-from latentseek_agents.tools._words import WORD_OPERATORS
+from latentseek_agents.tools._calculation import NoResultError, short, solve
+from latentseek_agents.tools._calculation import calculate as value_of
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.steps import StepReport, check_steps
 
@@ -43,7 +33,6 @@ __all__ = ["MATH_TOOLS", "calculate", "check_answer", "check_math_steps", "solve
 
 _MOST_SHOWN = 5
 _LONGEST_EXACT = 60
-_WORDS_OF_OPERATORS = frozenset(WORD_OPERATORS) | {"x", "of", "by", "divided", "multiplied", "the"}
 _RELATIONS = {
     True: ("Right", "is equal to"),
     False: ("Wrong", "is not shown to be equal to"),
@@ -53,16 +42,7 @@ _RELATIONS = {
 Result = tuple[str, dict[str, Any]]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PREFIXED = re.compile(r"(?<![\w.])0([xXbBoO])([0-9A-Fa-f]{1,60})(?![\w.])")
-_BASES = {"x": 16, "b": 2, "o": 8}
-_BETWEEN_NUMBERS = re.compile(r"[\d)] ?\\?% ?[\d(]")
-_INSTRUCTION = re.compile(
-    r"(?<![a-z])(?:round(?:ed|s)?|nearest|truncated?|approximately|squared?|cubed?|half|twice|doubled?|mean|"
-    r"average|remainder|quotient)(?![a-z])",
-    re.IGNORECASE,
-)
-_CURRENCIES = re.compile("[$€£¥₹¢]")
-_PRODUCT = re.compile(r"[*×·]|\\times|\\cdot|\btimes\b|(?<=[\w)]) x (?=[\d(])")
+_TWELVE_DIGITS = Context(prec=12, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class _MathTool(StructuredTool):
@@ -119,7 +99,7 @@ def check_answer(answer: str, reference: str) -> Result:
         return _failed("there is no answer to compare")
     matches = answers_agree(shown, right)
     verdict, relation = _RELATIONS[matches]
-    words = f"{verdict}: {_short(shown)} {relation} {_short(right)}."
+    words = f"{verdict}: {short(shown)} {relation} {short(right)}."
     return words, {"matches": matches, "answer": shown, "reference": right}
 
 
@@ -132,10 +112,10 @@ def solve_equation(equations: str, unknowns: str = "") -> Result:
         unknowns: The letters to solve for, separated by commas; empty for all letters.
     """
     try:
-        found = solve_equations(_clean(equations), _clean(unknowns))
-    except EquationError as error:
+        result = solve(_clean(equations), _clean(unknowns))
+    except NoResultError as error:
         return _failed(str(error))
-    return describe_solutions(found), found
+    return _words_of_solutions(result), result
 
 
 @_math_tool
@@ -146,30 +126,14 @@ def calculate(expression: str) -> Result:
         expression: Numbers with + - * / ^ and parentheses, fractions, percent, roots and functions; plain
             text or LaTeX, such as (48 + 24) / 3 or 15% of 80.
     """
-    text = _PREFIXED.sub(_in_decimal, _clean(expression).strip().rstrip("=? "))
-    if reason := _unfit(text):
-        return _failed(reason)
-    value, tree = _exact(text)
-    if value is not None:
-        return _words_of_value(value), {
-            "value": str(value),
-            "decimal": _decimal(value),
-            "exact": True,
-        }
-    if tree is None:
-        return _failed(f"{_short(text)} cannot be read as a calculation")
-    if _divides_by_zero(tree):
-        return _failed(f"{_short(text)} has no value: it divides by zero")
-    if letters := sorted(tree.symbols()):
-        return _failed(f"the expression holds letters ({', '.join(letters)}); give numbers only")
     try:
-        decimal = shared_sandbox().ask("real_values", [tree.to_wire()])[0]
-    except SandboxError:
-        return _failed(f"{_short(text)} could not be calculated: it is too large or too slow")
-    if decimal is None:
-        return _failed(f"{_short(text)} has no real value, or one that is too large")
-    shown = _trimmed(decimal)
-    return f"about {shown}", {"value": None, "decimal": shown, "exact": False}
+        value = value_of(_clean(expression))
+    except NoResultError as error:
+        return _failed(str(error))
+    decimal = _decimal(value)
+    if isinstance(value, Fraction):
+        return _words_of_value(value, decimal), {"value": str(value), "decimal": decimal, "exact": True}
+    return f"about {decimal}", {"value": None, "decimal": decimal, "exact": False}
 
 
 def _explained(error: Any) -> str:
@@ -184,7 +148,7 @@ MATH_TOOLS: list[BaseTool] = [check_math_steps, check_answer, solve_equation, ca
 """All of them, to give to an agent: ``create_agent(model, MATH_TOOLS)``."""
 
 for _each in MATH_TOOLS:
-    # A model that leaves an argument out is told so, like one that gives a bad one.
+    # A missing argument is an error message for the model, like a bad one.
     _each.handle_validation_error = _explained
 
 
@@ -192,117 +156,53 @@ def _failed(reason: str) -> Result:
     return f"Error: {reason}.", {"error": reason}
 
 
-# A sign at the end of a sentence is dropped in prose, but a call that was cut short must not be guessed at.
-_UNFINISHED = re.compile(r"(?:[-+*/^×÷·−]|\\times|\\cdot|\\div)\s*$")
-
-
-def _unfit(text: str) -> str:
-    """Why a text is nothing to calculate; "" if it may be."""
-    if not text:
-        return "there is nothing to calculate"
-    if len(text) > LONGEST_ANSWER:
-        return f"the expression has {len(text)} characters; give at most {LONGEST_ANSWER}"
-    if word := _INSTRUCTION.search(text):
-        return f"{word.group()!r} is not understood; give numbers, operators and functions alone"
-    units = _units(text)
-    doubts = {
-        "the expression ends with an operator; give what follows it": _UNFINISHED.search(text),
-        "give one expression without an equals sign; solve_equation solves equations": "=" in text,
-        "a % between two numbers is unclear; write 10 mod 3 for a remainder, 10% * 3 for a share": (
-            _BETWEEN_NUMBERS.search(text)
-        ),
-        "a product of quantities has a unit of its own; give the numbers without their units": (
-            len(units) > 1 and _PRODUCT.search(text)
-        ),
-        "the amounts are of different currencies; convert them first": (
-            len(set(_CURRENCIES.findall(text))) > 1
-        ),
-    }
-    return next((reason for reason, doubtful in doubts.items() if doubtful), "")
-
-
 def _clean(text: str) -> str:
     """Without halves of characters, which no message can carry."""
     return _SURROGATE.sub("\ufffd", text)
 
 
-def _in_decimal(match: re.Match[str]) -> str:
-    """0x10 is 16, and no product."""
-    base = _BASES[match[1].lower()]
-    return str(int(match[2], base)) if all(int(digit, 16) < base for digit in match[2]) else match.group()
-
-
-def _units(text: str) -> list[str]:
-    """Every unit of measure in a text that stands behind a number."""
-    names = re.findall(r"\d ?([A-Za-z]{1,12})(?![A-Za-z(])", text[:LONGEST_ANSWER])
-    known = [name for name in names if (unit := unit_of(name)) is not None and unit.dimension]
-    return [name for name in known if name not in ("x", "e", "E")]
-
-
-def _divides_by_zero(tree: Node) -> bool:
-    if tree.kind == "divide" and exact_value(tree.args[1]) == 0:
-        return True
-    return any(map(_divides_by_zero, tree.args))
-
-
-def _exact(text: str) -> tuple[Fraction | None, Node | None]:
-    """The exact value, and the expression if it can be read."""
-    try:
-        tree: Node | None = parse_expression(plain_notation(text))
-    except ExpressionError:
-        tree = None
-    value = None if tree is None else exact_value(tree)
-    if value is None and (tree is None or tree.symbols()) and not _mixes_units(text):
-        # Words and units: "15% of 80", "12 x 3", "$4 * 3 pens".
-        found = calculate_in_words(text)
-        value = None if found is None else Fraction(found)
-    return value, tree
-
-
-def _mixes_units(text: str) -> bool:
-    """Whether the numbers may be of different units, as in "3 km + 5 m"."""
-    words = {token.text.lower().rstrip("s") for token in tokenize(text) if token.kind in ("word", "letter")}
-    return len(words - _WORDS_OF_OPERATORS) > 1
-
-
-def _words_of_value(value: Fraction) -> str:
+def _words_of_value(value: Fraction, decimal: str) -> str:
     if len(str(value)) > _LONGEST_EXACT:
-        return f"about {_decimal(value)}"
+        return f"about {decimal}"
     if value.denominator == 1:
         return str(value)
-    decimal = _decimal(value)
     return f"{value} ({'' if Fraction(decimal) == value else 'about '}{decimal})"
 
 
-def _trimmed(decimal: str) -> str:
-    """A decimal of the worker with twelve digits; its exponent may be beyond those of a float."""
-    mantissa, _, exponent = decimal.partition("e")
-    if abs(int(exponent or 0)) > 300:
-        return f"{mantissa[:13]}e{exponent}"
-    return _decimal(Fraction(decimal))
-
-
-def _decimal(value: Fraction) -> str:
+def _decimal(value: Fraction | Decimal) -> str:
     """Twelve significant digits, from exact integers: a float could overflow."""
-    if value.denominator == 1 and abs(value) < 10**15:
-        return str(value)
-    if not value:
-        return "0"
-    digits = 12
-    exponent = len(str(abs(value.numerator))) - len(str(value.denominator))
-    exponent -= abs(value) < Fraction(10) ** exponent
-    mantissa = round(abs(value) / Fraction(10) ** (exponent - digits + 1))
-    if mantissa == 10**digits:
-        mantissa, exponent = mantissa // 10, exponent + 1
-    sign = "-" if value < 0 else ""
-    if -6 <= exponent < 15:
-        shown = str(mantissa).rjust(digits - exponent, "0") if exponent < 0 else str(mantissa)
-        point = len(shown) - digits + 1 + exponent
-        shown = shown.ljust(point, "0")
-        text = f"{shown[:point]}.{shown[point:]}".rstrip("0").rstrip(".")
-        return sign + text
-    head = f"{str(mantissa)[0]}.{str(mantissa)[1:]}".rstrip("0").rstrip(".")
-    return f"{sign}{head}e{exponent:+d}"
+    if value == (whole := int(value)) and abs(whole) < 10**15:
+        return str(whole)
+    if isinstance(value, Fraction):
+        value = _TWELVE_DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
+    digits = _TWELVE_DIGITS.plus(value).normalize(_TWELVE_DIGITS)
+    return f"{digits:f}" if -6 <= digits.adjusted() < 15 else f"{digits:e}"
+
+
+def _words_of_solutions(result: Mapping[str, Any]) -> str:
+    if result["kind"] == "all":
+        unless = " for which no denominator is zero" if result["restricted"] else ""
+        return f"Every value of {', '.join(result['unknowns'])}{unless} is a solution."
+    if result["kind"] == "none":
+        return "There is no solution." if result["field"] == "complex" else "There is no real solution."
+    solutions: dict[bool, list[str]] = {False: [], True: []}
+    for solution in result["solutions"]:
+        not_real = any(value["real"] is False for value in solution.values())
+        solutions[not_real].append(", ".join(f"{name} = {_value(value)}" for name, value in solution.items()))
+    words = " or ".join(solutions[False]) or "There is no real solution"
+    if solutions[True]:
+        words += f"; not real: {' or '.join(solutions[True])}"
+    if result["kind"] == "family":
+        free = [name for name in result["unknowns"] if any(name not in each for each in result["solutions"])]
+        words += f", for every value of {', '.join(free)}" if free else ", with values that stay free"
+    return words
+
+
+def _value(value: Mapping[str, Any]) -> str:
+    exact, decimal = value["exact"], value["decimal"]
+    if exact is None:
+        return f"about {decimal}"
+    return exact if decimal is None or decimal == exact or value["real"] is False else f"{exact} ({decimal})"
 
 
 def _words_of_report(report: StepReport) -> str:
@@ -314,13 +214,8 @@ def _words_of_report(report: StepReport) -> str:
         held = sum(equation.status not in ("wrong", "unverifiable") for equation in report.equations)
         return f"No error found: {held} of {total} equations were checked and hold.{cut}"
     refuted = report.refuted
-    listed = "; ".join(f"{_short(each.text)} ({each.reason})" for each in refuted[:_MOST_SHOWN])
+    listed = "; ".join(f"{short(each.text)} ({each.reason})" for each in refuted[:_MOST_SHOWN])
     more = f"; and {len(refuted) - _MOST_SHOWN} more" if len(refuted) > _MOST_SHOWN else ""
     verb = "is" if len(refuted) == 1 else "are"
     of = "equation" if total == 1 else "equations"
     return f"Wrong. {len(refuted)} of {total} {of} {verb} refuted: {listed}{more}.{cut}"
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 100 else text[:99] + "…"

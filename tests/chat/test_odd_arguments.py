@@ -7,8 +7,13 @@ import pytest
 
 from latentseek_agents.tools import GroundTruth, answers_match
 from latentseek_agents.tools._answers.exact import exact_value
-from latentseek_agents.tools._answers.expression import ExpressionError, Node, number, parse_expression
-from latentseek_agents.tools._answers.expression_tokens import ARGUMENTS
+from latentseek_agents.tools._answers.expression import (
+    ARGUMENTS,
+    ExpressionError,
+    Node,
+    number,
+    parse_expression,
+)
 from latentseek_agents.tools.langchain_tools import calculate, check_answer, solve_equation
 
 NAMES = sorted(ARGUMENTS)

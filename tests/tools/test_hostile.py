@@ -11,7 +11,7 @@ import pytest
 
 from latentseek_agents.tools import StepVerifier, answers_match, check_steps, extract_answer
 from latentseek_agents.tools._answers.expression import parse_expression
-from latentseek_agents.tools._symbolic.sandbox import Sandbox, SandboxError
+from latentseek_agents.tools._symbolic import Sandbox, SandboxError
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 
 MARKER = "verifiers_were_hacked"
@@ -148,7 +148,7 @@ def test_answers_are_not_equal_if_their_worker_dies_twice(monkeypatch: pytest.Mo
         monkeypatch.setattr("latentseek_agents.tools._answers.equivalence.shared_sandbox", lambda: sandbox)
         ask = sandbox._ask_once
 
-        def ask_a_dead_one(request: dict[str, object], deadline: float) -> object:
+        def ask_a_dead_one(request: bytes, deadline: float) -> object:
             for worker in sandbox._idle:
                 os.kill(worker.process_id, signal.SIGKILL)
                 worker._process.wait()

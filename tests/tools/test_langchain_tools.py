@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
-from latentseek_agents.tools._symbolic.sandbox import shared_sandbox
+from latentseek_agents.tools._symbolic import shared_sandbox
 from latentseek_agents.tools.langchain_tools import (
     MATH_TOOLS,
     calculate,

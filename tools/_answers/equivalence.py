@@ -6,36 +6,32 @@ numbers) goes to the worker process. Where it has no time, no memory or no proce
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple, TypeVar
 
 from latentseek_agents.tools._answers.exact import exact_value
-from latentseek_agents.tools._answers.expression import Node, number
+from latentseek_agents.tools._answers.expression import Node, number, subtracted
 from latentseek_agents.tools._answers.labels import assigned, difference, flipped, same_label
 from latentseek_agents.tools._answers.moments import Moment, same_moment
 from latentseek_agents.tools._answers.notation import LONGEST_ANSWER, plain_notation
-from latentseek_agents.tools._answers.quantities import CURRENCIES, same_dimension
-from latentseek_agents.tools._answers.ranges import Range, complement, merged, union_of, variables
+from latentseek_agents.tools._answers.quantities import CURRENCIES, Scalar, same_dimension
+from latentseek_agents.tools._answers.ranges import Reals, complement, reals_of, union, variables
 from latentseek_agents.tools._answers.reader import read_answer
-from latentseek_agents.tools._answers.scalars import Scalar
 from latentseek_agents.tools._answers.values import (
+    Combination,
     Congruence,
-    Difference,
     Group,
-    Intersection,
     Interval,
     Matrix,
     Piecewise,
     Ratio,
     Relation,
-    Union,
     Value,
     Words,
 )
-from latentseek_agents.tools._symbolic.sandbox import CalculationError, SandboxError, shared_sandbox
-
-__all__ = ["Comparison", "agreement", "equivalent"]
+from latentseek_agents.tools._symbolic import CalculationError, SandboxError, shared_sandbox
 
 _CHOICE = re.compile(r"\W*([A-Ja-j])\W*")
 # "(A) and (B)" are two choices, and no text of the first.
@@ -46,18 +42,6 @@ _CHOICE_WITH_TEXT = re.compile(
 _NAMED_BASE = re.compile(r"_|\bbase\b|\b0[xbo]", re.IGNORECASE)
 # What the worker says if it is not the expression that is to blame.
 _NO_ROOM = ("MemoryError", "RecursionError", "the request has")
-
-
-def equivalent(first: str, second: str, *, seconds: float = 1.8) -> bool:
-    r"""Whether two answers are shown to mean the same; like :func:`agreement`, but unknown is False.
-
-    Example:
-        >>> equivalent(r"\frac{\pi}{2}", r"0.5\pi")
-        True
-        >>> equivalent("[2, 5)", "(2, 5)")
-        False
-    """
-    return agreement(first, second, seconds=seconds) is True
 
 
 def agreement(first: str, second: str, *, seconds: float = 1.8) -> bool | None:
@@ -99,10 +83,8 @@ def _equal(comparison: "Comparison", first: str, second: str) -> bool:
     if not all(plain):
         return False
     comparison.named_base = bool(_NAMED_BASE.search(plain[1]))
-    for one in readings[0]:
-        for other in readings[1]:
-            if comparison.equal(one, other):
-                return True
+    if comparison.any_equal(*readings):
+        return True
     return _same_choice(*plain) or _same_choice(*reversed(plain)) or _same_text(comparison, *plain)
 
 
@@ -111,10 +93,8 @@ def _same_text(comparison: "Comparison", first: str, second: str) -> bool:
     choices = [_CHOICE_WITH_TEXT.fullmatch(text[:2000]) for text in (first, second)]
     if bool(choices[0]) is bool(choices[1]):
         return False
-    one, other = (
-        choice[3] if choice else text for choice, text in zip(choices, (first, second), strict=True)
-    )
-    return any(comparison.equal(a, b) for a in read_answer(one) for b in read_answer(other))
+    texts = [choice[3] if choice else text for choice, text in zip(choices, (first, second), strict=True)]
+    return comparison.any_equal(*map(read_answer, texts))
 
 
 def _same_choice(short: str, long: str) -> bool:
@@ -131,13 +111,21 @@ class Comparison:
 
     Attributes:
         named_base: Whether the right answer names a base, so that the other need not repeat it.
-        undecided: Whether the worker was asked in vain, so that values not shown to be equal may be equal.
+        undecided: Whether the worker failed to reply, so that values not shown to be equal may be equal.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.named_base = True
         self.undecided = False
+
+    def any_equal(self, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        """Whether any reading of one answer is shown to be equal to any of another."""
+        return any(self.equal(one, other) for one in first for other in second)
+
+    def all_equal(self, first: Sequence[Value], second: Sequence[Value]) -> bool:
+        """Whether two sequences are shown to be equal, item by item."""
+        return len(first) == len(second) and all(map(self.equal, first, second))
 
     def equal(self, first: Value, second: Value) -> bool:
         """Whether two values are shown to be equal."""
@@ -154,13 +142,13 @@ class Comparison:
     def structures(self, first: Value, second: Value) -> bool:
         """Compare values made of others, where the two may be of different types."""
         sets = (first, second)
-        if any(isinstance(value, (Union, Intersection, Difference)) for value in sets):
+        if any(isinstance(value, Combination) for value in sets):
             # Beside a union, a set of points is a set of numbers, too.
-            sets = (Union((first,)), Union((second,)))
-        ranges = [union_of(value, self.real_values) for value in sets]
-        if ranges[0] is not None and ranges[1] is not None:
+            sets = (Combination("union", (first,)), Combination("union", (second,)))
+        reals = [reals_of(value, self.real_values) for value in sets]
+        if reals[0] is not None and reals[1] is not None:
             letters = variables(first), variables(second)
-            return ranges[0] == ranges[1] and (not all(letters) or letters[0] == letters[1])
+            return reals[0] == reals[1] and (not all(letters) or letters[0] == letters[1])
         if isinstance(first, Congruence) or isinstance(second, Congruence):
             return self.congruences(first, second)
         if isinstance(first, Relation) or isinstance(second, Relation):
@@ -178,11 +166,11 @@ class Comparison:
             return closed and self.nodes(first.low, second.low) and self.nodes(first.high, second.high)
         if isinstance(first, Piecewise) and isinstance(second, Piecewise):
             return self.piecewise(first, second)
-        if isinstance(first, (Union, Intersection)) and type(first) is type(second):
-            return self.unordered(first.parts, second.parts)
-        if isinstance(first, Difference) and isinstance(second, Difference):
-            return self.equal(first.parts[0], second.parts[0]) and self.unordered(
-                first.parts[1:], second.parts[1:]
+        if isinstance(first, Combination) and isinstance(second, Combination) and first.kind == second.kind:
+            # Only what a difference takes away is without order.
+            ordered = first.kind == "difference"
+            return self.all_equal(first.parts[:ordered], second.parts[:ordered]) and self.unordered(
+                first.parts[ordered:], second.parts[ordered:]
             )
         return False
 
@@ -209,14 +197,11 @@ class Comparison:
 
     def prices(self, first: Scalar, second: Scalar) -> bool:
         """Whether one is a price for something, and the other the same price that does not say for what."""
-        longer, shorter = first, second
-        if len(longer.unit.dimension) < len(shorter.unit.dimension):
-            longer, shorter = shorter, longer
+        shorter, longer = sorted((first, second), key=lambda scalar: len(scalar.unit.dimension))
         if len(shorter.unit.dimension) != 1 or len(longer.unit.dimension) == 1:
             return False
-        if shorter.unit.dimension[0][0] not in CURRENCIES:
-            return False
-        if shorter.unit.dimension[0] not in longer.unit.dimension:
+        measure = shorter.unit.dimension[0]
+        if measure[0] not in CURRENCIES or measure not in longer.unit.dimension:
             return False
         return self.nodes(_price(longer), _price(shorter))
 
@@ -266,9 +251,9 @@ class Comparison:
             return values[0] == values[1]
         if first.has("constant", "infinity") or second.has("constant", "infinity"):
             return _infinite_sign(first) == _infinite_sign(second) != 0
-        variants = [(first, second)]
-        if _has_plain_logarithm(first) or _has_plain_logarithm(second):
-            variants.append((first.mapped(_to_natural), second.mapped(_to_natural)))
+        # A logarithm without a base is decimal or natural.
+        natural = first.mapped(_to_natural), second.mapped(_to_natural)
+        variants = dict.fromkeys(((first, second), natural))
         return any(self.ask("equal", one.to_wire(), other.to_wire()) is True for one, other in variants)
 
     def ask(self, operation: str, *arguments: object) -> object:
@@ -289,32 +274,30 @@ class Comparison:
     def real_values(self, nodes: Sequence[Node]) -> list[Fraction | None]:
         """The values of constant expressions, to 40 digits where they are irrational."""
         values = [exact_value(node) for node in nodes]
-        open_ones = [index for index, value in enumerate(values) if value is None]
-        if open_ones and not any(nodes[index].symbols() for index in open_ones):
-            found = self.ask("real_values", [nodes[index].to_wire() for index in open_ones])
-            if isinstance(found, list):
-                for index, decimal in zip(open_ones, found, strict=False):
-                    values[index] = None if decimal is None else Fraction(str(decimal)[:200])
+        irrational = [index for index, value in enumerate(values) if value is None]
+        if irrational and not any(nodes[index].symbols() for index in irrational):
+            decimals = self.ask("real_values", [nodes[index].to_wire() for index in irrational])
+            for index, decimal in zip(
+                irrational, decimals if isinstance(decimals, list) else (), strict=False
+            ):
+                values[index] = None if decimal is None else Fraction(str(decimal)[:200])
         return values
 
     def matrices(self, first: Matrix, second: Matrix) -> bool:
         """Compare entry by entry."""
-        shapes = [(len(matrix.rows), len(matrix.rows[0])) for matrix in (first, second)]
-        if shapes[0] != shapes[1]:
-            return False
-        pairs = zip(first.rows, second.rows, strict=True)
-        return all(self.nodes(a, b) for row, other in pairs for a, b in zip(row, other, strict=True))
+        cells = [[cell for row in matrix.rows for cell in row] for matrix in (first, second)]
+        same_shape = list(map(len, first.rows)) == list(map(len, second.rows))
+        return same_shape and all(map(self.nodes, *cells))
 
     def ratios(self, first: Value, second: Value) -> bool:
         """Compare ratios; a ratio of two numbers is also their quotient."""
         if isinstance(first, Ratio) and isinstance(second, Ratio):
             if len(first.parts) != len(second.parts):
                 return False
-            crossed = [
-                (Node("multiply", (a, second.parts[0])), Node("multiply", (b, first.parts[0])))
+            return all(
+                self.nodes(Node("multiply", (a, second.parts[0])), Node("multiply", (b, first.parts[0])))
                 for a, b in zip(first.parts[1:], second.parts[1:], strict=True)
-            ]
-            return all(self.nodes(a, b) for a, b in crossed)
+            )
         ratio, other = (first, second) if isinstance(first, Ratio) else (second, first)
         if not (isinstance(ratio, Ratio) and isinstance(other, Scalar) and len(ratio.parts) == 2):
             return False
@@ -329,17 +312,12 @@ class Comparison:
             return self.unordered(first.items, second.items)
         if first.kind != second.kind:
             return self.assigned_tuple(first, second) or self.assigned_tuple(second, first)
-        if len(first.items) != len(second.items):
-            return False
-        return all(self.equal(a, b) for a, b in zip(first.items, second.items, strict=True))
+        return self.all_equal(first.items, second.items)
 
     def assigned_tuple(self, named: Group, bare: Group) -> bool:
         """Whether "x = 2, y = 3" is the tuple (2, 3)."""
-        if bare.kind != "tuple" or len(named.items) != len(bare.items):
-            return False
-        if not all(isinstance(item, Relation) for item in named.items):
-            return False
-        return all(self.equal(a, b) for a, b in zip(named.items, bare.items, strict=True))
+        relations = all(isinstance(item, Relation) for item in named.items)
+        return relations and bare.kind == "tuple" and self.all_equal(named.items, bare.items)
 
     def distinct(self, items: Sequence[Value]) -> list[Value]:
         """The items without repetitions."""
@@ -351,15 +329,7 @@ class Comparison:
 
     def unordered(self, first: Sequence[Value], second: Sequence[Value]) -> bool:
         """Whether the items can be paired."""
-        if len(first) != len(second):
-            return False
-        rest = list(second)
-        for item in first:
-            found = next((index for index, other in enumerate(rest) if self.equal(item, other)), None)
-            if found is None:
-                return False
-            del rest[found]
-        return True
+        return _pairable(first, second, self.equal)
 
     def relations(self, first: Value, second: Value) -> bool:
         """Compare equations and inequalities; "x = 5" is also 5."""
@@ -387,7 +357,7 @@ class Comparison:
             moduli = exact_value(first.modulus), exact_value(second.modulus)
             if None in moduli or moduli[0] != moduli[1] or not moduli[0]:
                 return False
-            apart = exact_value(Node("add", (first.residue, Node("negate", (second.residue,)))))
+            apart = exact_value(subtracted(first.residue, second.residue))
             return apart is not None and apart % moduli[0] == 0
         congruence, other = (first, second) if isinstance(first, Congruence) else (second, first)
         if not isinstance(congruence, Congruence) or congruence.label or not isinstance(other, Scalar):
@@ -396,34 +366,28 @@ class Comparison:
 
     def piecewise(self, first: Piecewise, second: Piecewise) -> bool:
         """Compare functions by cases, in whatever order the cases are."""
-        if len(first.cases) != len(second.cases):
-            return False
-        rest = list(zip(second.cases, self.conditions(second), strict=True))
-        for case, condition in zip(first.cases, self.conditions(first), strict=True):
-            for index, (other, other_condition) in enumerate(rest):
-                if not self.equal(case[0], other[0]):
-                    continue
-                if condition is not None and other_condition is not None:
-                    same = condition == other_condition
-                elif case[1] is None or other[1] is None:
-                    same = case[1] is other[1]
-                else:
-                    same = self.equal(case[1], other[1])
-                if same:
-                    del rest[index]
-                    break
-            else:
-                return False
-        return True
+        return _pairable(self.cases(first), self.cases(second), self.same_case)
 
-    def conditions(self, value: Piecewise) -> list[tuple[Range, ...] | None]:
-        """The conditions of the cases as ranges; what stands for all other cases included."""
-        found = [None if c is None else union_of(c, self.real_values) for _, c in value.cases]
-        open_ones = [index for index, (_, c) in enumerate(value.cases) if c is None]
-        known = [part for part in found if part is not None]
-        if len(open_ones) == 1 and len(known) == len(found) - 1:
-            found[open_ones[0]] = complement(merged([one for part in known for one in part]))
-        return found
+    def same_case(self, first: "_Case", second: "_Case") -> bool:
+        if not self.equal(first.value, second.value):
+            return False
+        if first.reals is not None and second.reals is not None:
+            return first.reals == second.reals
+        if first.condition is None or second.condition is None:
+            return first.condition is second.condition
+        return self.equal(first.condition, second.condition)
+
+    def cases(self, function: Piecewise) -> list["_Case"]:
+        """The cases, with their conditions as sets where these are known."""
+        cases = [
+            _Case(value, condition, None if condition is None else reals_of(condition, self.real_values))
+            for value, condition in function.cases
+        ]
+        known = [case.reals for case in cases if case.reals is not None]
+        others = [index for index, case in enumerate(cases) if case.condition is None]
+        if len(others) == 1 and len(known) == len(cases) - 1:
+            cases[others[0]] = cases[others[0]]._replace(reals=complement(union(known)))
+        return cases
 
     def two_relations(self, first: Relation, second: Relation) -> bool:
         """Compare two relations, by their assigned values or as a whole."""
@@ -432,11 +396,9 @@ class Comparison:
             if same_label(one[0], other[0]):
                 return self.equal(one[1], other[1])
             return self.proportional(first, second)
-        if first.signs == second.signs and len(first.sides) == len(second.sides) > 2:
-            return all(self.equal(a, b) for a, b in zip(first.sides, second.sides, strict=True))
-        turned = flipped(first)
-        if turned.signs == second.signs and len(first.sides) == len(second.sides) > 2:
-            return all(self.equal(a, b) for a, b in zip(turned.sides, second.sides, strict=True))
+        for turned in (first, flipped(first)):
+            if turned.signs == second.signs and len(first.sides) == len(second.sides) > 2:
+                return self.all_equal(turned.sides, second.sides)
         return self.proportional(first, second)
 
     def proportional(self, first: Relation, second: Relation) -> bool:
@@ -451,10 +413,33 @@ class Comparison:
         return factor == 1 or (factor == -1 and sign in ("=", "!="))
 
 
+class _Case(NamedTuple):
+    """A case of a function: its value, its condition (None for all others), and that as a set of numbers."""
+
+    value: Value
+    condition: Value | None
+    reals: Reals | None
+
+
+_Item = TypeVar("_Item")
+
+
+def _pairable(first: Sequence[_Item], second: Sequence[_Item], equal: Callable[[_Item, _Item], bool]) -> bool:
+    """Whether every item of one sequence has a partner of its own in the other."""
+    if len(first) != len(second):
+        return False
+    rest = list(second)
+    for item in first:
+        index = next((index for index, other in enumerate(rest) if equal(item, other)), None)
+        if index is None:
+            return False
+        del rest[index]
+    return True
+
+
 def _scaled(scalar: Scalar) -> Node:
-    return (
-        scalar.node if scalar.unit.scale == 1 else Node("multiply", (scalar.node, number(scalar.unit.scale)))
-    )
+    scale = scalar.unit.scale
+    return scalar.node if scale == 1 else Node("multiply", (scalar.node, number(scale)))
 
 
 def _price(scalar: Scalar) -> Node:
@@ -472,12 +457,6 @@ def _infinite_sign(node: Node) -> int:
     if node.kind == "negate":
         return -_infinite_sign(node.args[0])
     return 1 if node == Node("constant", name="infinity") else 0
-
-
-def _has_plain_logarithm(node: Node) -> bool:
-    if node.kind == "call" and node.name == "log" and len(node.args) == 1:
-        return True
-    return any(_has_plain_logarithm(arg) for arg in node.args)
 
 
 def _to_natural(node: Node) -> Node:

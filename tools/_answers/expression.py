@@ -3,33 +3,307 @@ r"""Read an expression, LaTeX or plain, into a small tree.
 The grammar knows what answers are made of: numbers of every notation, mixed numbers, fractions, roots,
 powers, functions, ±, degrees and percent. Nothing is evaluated here, and every size is bounded before the
 tree is built, so that hostile text costs no more than honest text.
+
+Example:
+    >>> parse_expression(r"1\frac{4}{5}").value
+    Fraction(9, 5)
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from latentseek_agents.tools._answers.expression_tokens import (
-    ARGUMENTS,
-    FUNCTIONS,
-    Token,
-    split_words,
-    tokenize,
+_OF_ONE_NUMBER = (
+    "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh ln exp sqrt abs floor ceil "
+    "ceiling sgn det"
 )
-from latentseek_agents.tools._answers.expression_tree import ExpressionError, Node, number, repeated
-
-__all__ = ["ExpressionError", "Node", "number", "parse_expression", "parse_tokens"]
-
+# How many arguments a function has, at least and at most. A lone "max 5" is a limit and no function.
+ARGUMENTS = {
+    **dict.fromkeys(_OF_ONE_NUMBER.split(), (1, 1)),
+    **dict.fromkeys(("log", "lg"), (1, 2)),
+    **dict.fromkeys(("gcd", "lcm", "min", "max"), (2, 64)),
+}
+FUNCTIONS = frozenset(ARGUMENTS)
 DEEPEST = 48
 MOST_TOKENS = 600
 _CONSTANTS = {"pi": "pi", "e": "e", "i": "i", "infty": "infinity", "infinity": "infinity", "inf": "infinity"}
-_GREEK_LETTERS = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi "
-    "psi omega Delta Gamma Lambda Sigma Phi Psi Omega Theta ell"
+_GREEK = frozenset(
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "chi",
+        "psi",
+        "omega",
+        "Delta",
+        "Gamma",
+        "Lambda",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+        "Theta",
+        "ell",
+    ]
 )
-_GREEK = frozenset(_GREEK_LETTERS.split())
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_SIGNS = ("+", "-", "\\pm", "\\mp")
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+# What encloses an expression: how it is closed, and the function that it stands for.
+_ENCLOSED = {opening: (closing, "") for opening, closing in _BRACKETS.items()} | {
+    "|": ("|", "abs"),
+    "\\lfloor": ("\\rfloor", "floor"),
+    "\\lceil": ("\\rceil", "ceil"),
+}
 _RENAMED_FUNCTIONS = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log", "ceiling": "ceil"}
 _INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+_MOST_NODES = 2000
+_LONGEST_NUMBER = 400
+_LONGEST_WORD = 6
+_PLAIN_NAMES = sorted((*FUNCTIONS, "pi", "infinity", "infty", "inf"), key=len, reverse=True)
+_NAME_OR_LETTER = re.compile("|".join((*_PLAIN_NAMES, ".")))
+_GROUPED = r"(?P<grouped>\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d{1,3}(?:[ ]\d{3})+(?![ ]?\d)(?:\.\d+)?)|"
+_SYNTAX = r"""
+    (?P<repeating>\d*\.\d*(?:\\(?:overline|bar|dot|dots)\s*(?:\{\s*\d+\s*\}|\d)|\(\d+\))|\d*\.\d+(?:\.\.\.|\\ldots))
+  | GROUPED
+    (?P<scientific>(?:\d+(?:\.\d*)?|\.\d+)[eE][+-]?\d+(?![\d.]))
+  | (?P<number>\d+(?:\.\d+)?|\.\d+)
+  | (?P<command>\\[a-zA-Z]+)
+  | (?P<word>[^\W\d_]+)
+  | (?P<operator>\\[{}]|\\\\|\*\*|<=|>=|!=|==|->|\.\.\.|''|[^\s])
+"""
+_TOKEN = re.compile(_SYNTAX.replace("GROUPED", _GROUPED), re.VERBOSE)
+_UNGROUPED_TOKEN = re.compile(_SYNTAX.replace("GROUPED", ""), re.VERBOSE)
+
+
+class ExpressionError(ValueError):
+    """A text is no expression of the grammar, or is larger than the limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of an expression.
+
+    Args:
+        kind: ``number``, ``symbol``, ``constant``, ``add``, ``multiply``, ``divide``, ``power``, ``root``,
+            ``negate``, ``call``, ``plus_minus``, ``percent`` or ``degree``.
+        args: The nodes below it.
+        name: The name of a symbol, constant or function; the sign of a ``plus_minus``.
+        value: The value of a number.
+
+    Example:
+        >>> Node("multiply", (number(2), Node("symbol", name="x"))).to_wire()
+        ['multiply', ['number', '2'], ['symbol', 'x']]
+    """
+
+    kind: str
+    args: tuple["Node", ...] = ()
+    name: str = ""
+    value: Fraction = Fraction(0)
+
+    def to_wire(self) -> list[Any]:
+        """The tree as nested lists, for the worker."""
+        if self.kind == "number":
+            return ["number", str(self.value)]
+        if self.kind in ("symbol", "constant"):
+            return [self.kind, self.name]
+        head = [self.kind, self.name] if self.kind in ("call", "plus_minus") else [self.kind]
+        return [*head, *(arg.to_wire() for arg in self.args)]
+
+    def symbols(self) -> frozenset[str]:
+        """The names of the free symbols."""
+        return frozenset(node.name for node in self.nodes() if node.kind == "symbol")
+
+    def has(self, kind: str, name: str = "") -> bool:
+        """Whether a node of this kind (and name, if given) stands anywhere in the tree."""
+        return any(node.kind == kind and name in ("", node.name) for node in self.nodes())
+
+    def nodes(self) -> Iterator["Node"]:
+        """The node itself and all below it."""
+        yield self
+        for arg in self.args:
+            yield from arg.nodes()
+
+    def mapped(self, change: Callable[["Node"], "Node"]) -> "Node":
+        """The tree with every node changed, from the leaves up."""
+        return change(Node(self.kind, tuple(arg.mapped(change) for arg in self.args), self.name, self.value))
+
+
+def number(value: Fraction | int) -> Node:
+    """A number as a node."""
+    return Node("number", value=Fraction(value))
+
+
+def negated(node: Node) -> Node:
+    """The expression with the opposite sign."""
+    return Node("negate", (node,))
+
+
+def subtracted(left: Node, right: Node) -> Node:
+    """The left expression minus the right one."""
+    return Node("add", (left, negated(right)))
+
+
+def repeated(operation: str, body: Node, letter: str, ends: tuple[Node, Node]) -> Node:
+    """A sum or product of few terms, in which a letter runs from one integer to another.
+
+    Args:
+        operation: ``add`` or ``multiply``.
+        body: The term.
+        letter: The name of the running letter.
+        ends: The first and the last integer.
+
+    Raises:
+        ExpressionError: The ends are no integers, or there are no terms, or too many.
+
+    Example:
+        >>> repeated("add", Node("symbol", name="k"), "k", (number(3), number(4))).to_wire()
+        ['add', ['number', '3'], ['number', '4']]
+    """
+    if any(end.kind != "number" or end.value.denominator != 1 for end in ends):
+        raise ExpressionError("the ends of a sum must be integers")
+    low, high = int(ends[0].value), int(ends[1].value)
+    if high < low or (high - low + 1) * sum(1 for _ in body.nodes()) > _MOST_NODES:
+        raise ExpressionError("a sum has no terms, or too many")
+
+    def at(index: int) -> Node:
+        return body.mapped(lambda part: number(index) if part.name == letter and not part.args else part)
+
+    terms = [at(index) for index in range(low, high + 1)]
+    while len(terms) > 1:
+        # By halves, so that the tree stays flat.
+        pairs = [tuple(terms[place : place + 2]) for place in range(0, len(terms), 2)]
+        terms = [Node(operation, pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return terms[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token.
+
+    Args:
+        kind: ``number``, ``command``, ``word`` or ``operator``.
+        text: As written.
+        start: Its place in the text.
+        spaced: Whether a blank stands before it.
+        value: The value of a number.
+    """
+
+    kind: str
+    text: str
+    start: int
+    spaced: bool
+    value: Fraction = Fraction(0)
+
+    @property
+    def end(self) -> int:
+        """The place after its last character."""
+        return self.start + len(self.text)
+
+    def split(self) -> tuple["Token", "Token"]:
+        r"""The first digit and the rest, as in ``\frac12``."""
+        head, rest = self.text[0], self.text[1:]
+        return (
+            Token("number", head, self.start, self.spaced, Fraction(head)),
+            Token("number", rest, self.start + 1, spaced=False, value=Fraction(rest)),
+        )
+
+
+def tokenize(text: str, *, grouped: bool = True) -> list[Token]:
+    r"""The tokens of a text.
+
+    Args:
+        text: In plain notation.
+        grouped: Read ``1,234`` as one number; else as two.
+
+    Example:
+        >>> [token.text for token in tokenize(r"2\pi + 0.5ab")]
+        ['2', '\\pi', '+', '0.5', 'ab']
+    """
+    tokens = []
+    for match in (_TOKEN if grouped else _UNGROUPED_TOKEN).finditer(text):
+        kind, written, start = str(match.lastgroup), match.group(), match.start()
+        spaced = start > 0 and text[start - 1].isspace()
+        if kind in ("word", "command", "operator"):
+            tokens.append(Token(kind, written, start, spaced))
+        else:
+            tokens.append(Token("number", written, start, spaced, _value(kind, written)))
+    return tokens
+
+
+def split_words(tokens: Iterable[Token]) -> list[Token]:
+    """The tokens with runs of letters cut into function names, constants and single letters.
+
+    Raises:
+        ValueError: A run is too long to be a product of letters.
+
+    Example:
+        >>> [token.text for token in split_words(tokenize("2ab + sinx"))]
+        ['2', 'a', 'b', '+', 'sin', 'x']
+    """
+    result: list[Token] = []
+    for token in tokens:
+        if token.kind != "word" or len(token.text) == 1:
+            result.append(token)
+            continue
+        if len(token.text) > _LONGEST_WORD and token.text not in _PLAIN_NAMES:
+            raise ExpressionError(f"{token.text!r} is a word")
+        for name in _NAME_OR_LETTER.finditer(token.text):
+            spaced = token.spaced and name.start() == 0
+            result.append(Token("word", name[0], token.start + name.start(), spaced))
+    return result
+
+
+def _value(kind: str, written: str) -> Fraction:
+    if len(written) > _LONGEST_NUMBER:
+        raise ExpressionError(f"a number of {len(written)} characters is too long")
+    if kind == "repeating":
+        return _repeating(written)
+    if kind == "scientific" and abs(int(re.split("[eE]", written)[1])) > _LONGEST_NUMBER:
+        raise ExpressionError(f"the exponent of {written} is too large")
+    return Fraction(written.replace(",", "").replace(" ", ""))
+
+
+def _repeating(written: str) -> Fraction:
+    r"""The value of ``0.1\overline{6}``, ``0.1(6)`` or ``0.1666...``."""
+    whole, _, decimals = written.partition(".")
+    if decimals.endswith(("...", "\\ldots")):
+        shown = decimals.removesuffix("...").removesuffix("\\ldots")
+        fixed, period = _period(shown)
+    else:
+        fixed, period = re.findall(r"\A\d*|\d+", decimals)[:2]
+    start = Fraction(int((whole or "0") + fixed), 10 ** len(fixed))
+    return start + Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed))
+
+
+def _period(shown: str) -> tuple[str, str]:
+    """The digits before the period and the period, if the digits shown repeat at least twice."""
+    for length in range(1, len(shown) // 2 + 1):
+        period = shown[-length:]
+        repeats = 1
+        while shown.endswith(period * (repeats + 1)):
+            repeats += 1
+        if repeats >= (3 if length == 1 and len(shown) > 2 else 2):
+            fixed = shown[: len(shown) - repeats * length]
+            return fixed, period
+    raise ExpressionError(f"no digits repeat in 0.{shown}...")
 
 
 def parse_expression(text: str) -> Node:
@@ -39,14 +313,10 @@ def parse_expression(text: str) -> Node:
         ExpressionError: The text is no expression, or too large.
 
     Example:
-        >>> parse_expression(r"1\frac{4}{5}").value
-        Fraction(9, 5)
+        >>> parse_expression(r"\frac12 x").to_wire()
+        ['multiply', ['divide', ['number', '1'], ['number', '2']], ['symbol', 'x']]
     """
-    try:
-        tokens = tokenize(text)
-    except ValueError as error:
-        raise ExpressionError(str(error)) from None
-    return parse_tokens(tokens)
+    return parse_tokens(tokenize(text))
 
 
 def parse_tokens(tokens: Sequence[Token]) -> Node:
@@ -55,12 +325,9 @@ def parse_tokens(tokens: Sequence[Token]) -> Node:
         raise ExpressionError("the expression is empty")
     if len(tokens) > MOST_TOKENS:
         raise ExpressionError(f"the expression has {len(tokens)} tokens, more than {MOST_TOKENS}")
-    try:
-        parser = _Parser(split_words(tokens))
-    except ValueError as error:
-        raise ExpressionError(str(error)) from None
+    parser = _Parser(split_words(tokens))
     tree = parser.sum()
-    if parser.at < len(parser.tokens):
+    if parser.peek():
         raise ExpressionError(f"{parser.peek()!r} is unexpected")
     return tree
 
@@ -72,6 +339,7 @@ class _Parser:
         self.tokens = tokens
         self.at = 0
         self.depth = 0
+        # How many bars of absolute values are open at this level of brackets.
         self.bars = 0
 
     def peek(self, ahead: int = 0) -> str:
@@ -82,38 +350,43 @@ class _Parser:
         index = self.at + ahead
         return self.tokens[index].kind if index < len(self.tokens) else "end"
 
-    def expect(self, text: str) -> None:
-        if self.peek() != text:
-            raise ExpressionError(f"{text!r} expected, got {self.peek()!r}")
+    def take(self) -> str:
         self.at += 1
+        return self.peek(-1)
+
+    def accept(self, *texts: str) -> bool:
+        """Take the next token if it is one of these."""
+        accepted = self.peek() in texts
+        self.at += accepted
+        return accepted
+
+    def expect(self, text: str) -> None:
+        if not self.accept(text):
+            raise ExpressionError(f"{text!r} expected, got {self.peek()!r}")
 
     def sum(self) -> Node:
         self.depth += 1
         if self.depth > DEEPEST:
             raise ExpressionError("the expression is nested too deeply")
         left = self.product()
-        while (operator := self.peek()) in ("+", "-", "\\pm", "\\mp"):
+        while (operator := self.peek()) in _SIGNS:
             self.at += 1
             right = self.product()
             if operator in ("\\pm", "\\mp"):
                 left = Node("plus_minus", (left, right), operator[1:])
             else:
-                left = Node("add", (left, Node("negate", (right,)) if operator == "-" else right))
+                left = Node("add", (left, negated(right) if operator == "-" else right))
         self.depth -= 1
         return left
 
     def product(self) -> Node:
         left = self.signed()
         while True:
-            operator = self.peek()
-            if operator in ("*", "\\cdot", "\\times"):
-                self.at += 1
+            if self.accept("*", "\\cdot", "\\times"):
                 left = Node("multiply", (left, self.signed()))
-            elif operator == "/":
-                self.at += 1
+            elif self.accept("/"):
                 left = Node("divide", (left, self.denominator()))
-            elif operator == "\\bmod":
-                self.at += 1
+            elif self.accept("\\bmod"):
                 left = Node("call", (left, self.signed()), "mod")
             elif self.starts_factor():
                 left = Node("multiply", (left, self.power()))
@@ -124,23 +397,22 @@ class _Parser:
         """What a slash divides by; letters written without a gap, as in ``a/bc``, belong together."""
         node = self.signed()
         while (
-            node.kind in ("symbol", "multiply") and self.kind() == "word" and not self.tokens[self.at].spaced
+            node.kind in ("symbol", "multiply")
+            and self.kind() == "word"
+            and not self.tokens[self.at].spaced
+            and self.peek() not in FUNCTIONS
         ):
-            if self.peek() in FUNCTIONS:
-                break
             node = Node("multiply", (node, self.power()))
         return node
 
     def signed(self) -> Node:
-        signs = 0
-        sign = ""
-        while self.peek() in ("+", "-", "\\pm", "\\mp"):
-            signs += self.peek() == "-"
-            sign = self.peek()[1:] or sign
+        negative, both = False, ""
+        while (sign := self.peek()) in _SIGNS:
+            negative ^= sign == "-"
+            both = sign[1:] or both
             self.at += 1
-        node = self.power()
-        node = Node("negate", (node,)) if signs % 2 else node
-        return Node("plus_minus", (number(0), node), sign) if sign else node
+        node = negated(self.power()) if negative else self.power()
+        return Node("plus_minus", (number(0), node), both) if both else node
 
     def starts_factor(self) -> bool:
         kind, text = self.kind(), self.peek()
@@ -150,26 +422,18 @@ class _Parser:
         if text == "|":
             return self.bars == 0
         return (
-            kind == "word"
-            or text in ("(", "[", "{", "√", "\\lfloor", "\\lceil")
-            or (kind == "command" and (text[1:] in _CONSTANTS or text[1:] in _GREEK or text[1:] in _ATOMS))
-            or (kind == "command" and text[1:] in FUNCTIONS)
+            kind == "word" or text in _ENCLOSED or text == "√" or (kind == "command" and text[1:] in _NAMES)
         )
 
     def power(self) -> Node:
         base = self.postfix(self.atom())
-        while self.peek() in ("^", "**"):
-            self.at += 1
+        while self.accept("^", "**"):
             base = self.postfix(Node("power", (base, self.exponent())))
         return base
 
     def exponent(self) -> Node:
-        if self.peek() == "{":
-            node = self.group()
-        elif self.peek() in ("-", "+"):
-            negative = self.peek() == "-"
-            self.at += 1
-            node = Node("negate", (self.exponent(),)) if negative else self.exponent()
+        if self.peek() in ("-", "+"):
+            node = negated(self.exponent()) if self.take() == "-" else self.exponent()
         else:
             node = self.atom()
         # 2^3^2 is 2^(3^2).
@@ -180,12 +444,9 @@ class _Parser:
 
     def postfix(self, node: Node) -> Node:
         while True:
-            if self.peek() == "!":
-                double = self.peek(1) == "!"
-                self.at += 1 + double
-                node = Node("call", (node,), "double_factorial" if double else "factorial")
-            elif self.peek() == "%":
-                self.at += 1
+            if self.accept("!"):
+                node = Node("call", (node,), "double_factorial" if self.accept("!") else "factorial")
+            elif self.accept("%"):
                 node = Node("percent", (node,))
             elif self.peek() == "^" and self.peek(1) == "\\circ":
                 self.at += 2
@@ -197,134 +458,93 @@ class _Parser:
         """Degrees with the minutes and seconds of arc that follow, as one number of degrees."""
         for mark, share in (("'", 60), ("''", 3600)):
             if self.kind() == "number" and self.peek(1) == mark:
-                part = number(self.tokens[self.at].value / share)
-                degrees = Node("add", (degrees, part))
+                degrees = Node("add", (degrees, number(self.tokens[self.at].value / share)))
                 self.at += 2
         return degrees
 
     def atom(self) -> Node:
         kind, text = self.kind(), self.peek()
+        if text in _ENCLOSED:
+            return self.enclosed(text)
         if kind == "number":
             return self.numeral()
-        if kind == "word":
-            return self.word()
-        if text in _CLOSING:
-            return self.group()
-        if text == "|":
-            return self.bars_group()
-        if text.startswith("\\") or text == "√":
-            return self.command()
-        raise ExpressionError(f"{text!r} is unexpected")
+        self.at += 1
+        name = text.removeprefix("\\")
+        if text == "√" or (kind == "command" and name in _ATOMS):
+            return _ATOMS[name](self)
+        if kind in ("word", "command"):
+            if name in FUNCTIONS:
+                return self.function(name)
+            if name in _CONSTANTS:
+                return Node("constant", name=_CONSTANTS[name])
+            if kind == "word" or name in _GREEK:
+                return self.symbol(name)
+        raise ExpressionError(f"{text!r} is {'unknown' if text.startswith(chr(92)) else 'unexpected'}")
 
     def numeral(self) -> Node:
         token = self.tokens[self.at]
         self.at += 1
-        whole = token.value
-        if whole.denominator == 1 and token.text.isdigit() and (part := self.fraction_of_mixed()):
-            return number(whole + part)
-        return number(whole)
+        return number(token.value + (self.fraction_of_mixed() if token.text.isdigit() else 0))
 
-    def fraction_of_mixed(self) -> Fraction | None:
+    def fraction_of_mixed(self) -> Fraction:
         r"""The proper fraction right behind an integer: ``1\frac45`` or ``1 4/5``; consumes it."""
-        if self.peek() == "\\frac":
-            mark = self.at
-            self.at += 1
-            parts = [self.digit_argument(), self.digit_argument()]
-            if all(part is not None for part in parts) and 0 < (parts[0] or 0) < (parts[1] or 0):
-                return Fraction(parts[0] or 0, parts[1] or 1)
-            self.at = mark
-        elif self.kind() == "number" and self.peek(1) == "/" and self.kind(2) == "number":
-            top, bottom = self.tokens[self.at], self.tokens[self.at + 2]
-            if top.text.isdigit() and bottom.text.isdigit() and 0 < top.value < bottom.value:
-                self.at += 3
-                return top.value / bottom.value
-        return None
+        start = self.at
+        if self.accept("\\frac"):
+            top, bottom = self.digit_argument(), self.digit_argument()
+        else:
+            top, bottom = self.digits(), self.digits() if self.accept("/") else 0
+        if 0 < top < bottom:
+            return Fraction(top, bottom)
+        self.at = start
+        return Fraction(0)
 
-    def digit_argument(self) -> int | None:
-        braced = self.peek() == "{"
-        self.at += braced
-        if not braced:
-            self.split_digits()
-        value = int(self.peek()) if self.kind() == "number" and self.peek().isdigit() else None
-        self.at += 1
-        if braced:
-            value = value if self.peek() == "}" else None
-            self.at += 1
-        return value
+    def digits(self) -> int:
+        """An integer, or 0 for anything else."""
+        text = self.take()
+        return int(text) if text.isdecimal() else 0
 
-    def word(self) -> Node:
-        token = self.tokens[self.at]
-        self.at += 1
-        if token.text in FUNCTIONS:
-            return self.function(token.text)
-        if token.text in _CONSTANTS:
-            return Node("constant", name=_CONSTANTS[token.text])
-        return self.symbol(token.text)
+    def digit_argument(self) -> int:
+        if self.accept("{"):
+            value = self.digits()
+            return value if self.accept("}") else 0
+        self.split_digits()
+        return self.digits()
 
     def symbol(self, name: str) -> Node:
-        while self.peek() == "_":
-            self.at += 1
+        while self.accept("_"):
             name += "_" + self.subscript()
-        while self.peek() == "'":
-            self.at += 1
+        while self.accept("'"):
             name += "'"
         return Node("symbol", name=name)
 
     def subscript(self) -> str:
         if self.peek() != "{":
-            self.at += 1
-            return self.peek(-1)
+            return self.take()
         start, level = self.at, 0
         while self.at < len(self.tokens):
-            level += {"{": 1, "}": -1}.get(self.peek(), 0)
-            self.at += 1
+            level += {"{": 1, "}": -1}.get(self.take(), 0)
             if level == 0:
                 return "".join(token.text for token in self.tokens[start + 1 : self.at - 1])
         raise ExpressionError("a subscript is not closed")
 
-    def group(self) -> Node:
-        opening = self.peek()
+    def enclosed(self, opening: str) -> Node:
+        """An expression in brackets, or between the signs that take its absolute value or round it."""
         self.at += 1
-        bars, self.bars = self.bars, 0
+        closing, function = _ENCLOSED[opening]
+        bars, self.bars = self.bars, self.bars + 1 if opening == "|" else 0
         node = self.sum()
         self.bars = bars
-        self.expect(_CLOSING[opening])
-        return node
-
-    def bars_group(self) -> Node:
-        self.at += 1
-        self.bars += 1
-        node = self.sum()
-        self.bars -= 1
-        self.expect("|")
-        return Node("call", (node,), "abs")
-
-    def command(self) -> Node:
-        name = self.peek().removeprefix("\\")
-        if name in _ATOMS:
-            self.at += 1
-            return _ATOMS[name](self)
-        if name in FUNCTIONS:
-            self.at += 1
-            return self.function(name)
-        if name in _CONSTANTS:
-            self.at += 1
-            return Node("constant", name=_CONSTANTS[name])
-        if name in _GREEK:
-            self.at += 1
-            return self.symbol(name)
-        raise ExpressionError(f"{self.peek()!r} is unknown")
+        self.expect(closing)
+        return Node("call", (node,), function) if function else node
 
     def argument(self) -> Node:
         """The argument of a LaTeX command: a group in braces, or one digit or letter."""
-        if self.peek() == "{":
-            return self.group()
         self.split_digits()
         return self.atom()
 
     def split_digits(self) -> None:
         r"""Part the first digit from the others: LaTeX reads ``\frac12`` as a half."""
-        if self.kind() == "number" and len(self.peek()) > 1 and self.peek().isdigit():
+        if len(self.peek()) > 1 and self.peek().isdigit():
             self.tokens[self.at : self.at + 1] = self.tokens[self.at].split()
 
     def fraction(self) -> Node:
@@ -338,81 +558,57 @@ class _Parser:
         operation = "add" if self.peek(-1) == "\\sum" else "multiply"
         self.expect("_")
         self.expect("{")
-        letter = self.peek()
-        self.at += 1
+        letter = self.take()
         self.expect("=")
         low = self.sum()
         self.expect("}")
         self.expect("^")
         high = self.argument()
-        body = self.product()
-        return repeated(operation, body, letter, (low, high))
+        return repeated(operation, self.product(), letter, (low, high))
 
-    def square_root(self) -> Node:
-        degree = number(2)
-        if self.peek() == "[":
-            degree = self.group()
+    def root(self) -> Node:
+        degree = self.enclosed("[") if self.peek() == "[" else number(2)
         return Node("root", (self.argument(), degree))
 
     def plain_root(self) -> Node:
-        return Node("root", (self.group() if self.peek() in _CLOSING else self.atom(), number(2)))
-
-    def floor(self) -> Node:
-        node = self.sum()
-        self.expect("\\rfloor")
-        return Node("call", (node,), "floor")
-
-    def ceiling(self) -> Node:
-        node = self.sum()
-        self.expect("\\rceil")
-        return Node("call", (node,), "ceil")
+        return Node("root", (self.atom(), number(2)))
 
     def function(self, name: str) -> Node:
         if name == "sqrt":
             return self.plain_root()
-        base = self.base_of_logarithm() if name in ("log", "lg") else None
+        base = [self.argument()] if name in ("log", "lg") and self.accept("_") else []
         exponent = None
         if self.peek() == "^" and self.peek(1) != "\\circ":
             self.at += 1
             exponent = self.exponent()
-        args = self.function_arguments()
-        if exponent is not None and name in _INVERSES and _is_minus_one(exponent):
+        args = [*self.function_arguments(), *base]
+        if name in _INVERSES and exponent == negated(number(1)):
             name, exponent = _INVERSES[name], None
-        args = [*args, base] if base is not None else args
         fewest, most = ARGUMENTS[name]
         if not fewest <= len(args) <= most:
             raise ExpressionError(f"{name} has {len(args)} arguments")
         node = Node("call", tuple(args), _RENAMED_FUNCTIONS.get(name, name))
         return node if exponent is None else Node("power", (node, exponent))
 
-    def base_of_logarithm(self) -> Node | None:
-        if self.peek() != "_":
-            return None
-        self.at += 1
-        return self.argument()
-
     def function_arguments(self) -> list[Node]:
-        if self.peek() in _CLOSING:
-            opening = self.peek()
-            self.at += 1
+        if self.peek() in _BRACKETS:
+            closing = _BRACKETS[self.take()]
             bars, self.bars = self.bars, 0
             args = [self.sum()]
-            while self.peek() == ",":
-                self.at += 1
+            while self.accept(","):
                 args.append(self.sum())
             self.bars = bars
-            self.expect(_CLOSING[opening])
+            self.expect(closing)
             return args
         # sin 2x y stops at a sign, an operator, a bracket or the next function.
-        negative = self.peek() == "-"
-        self.at += negative
+        negative = self.accept("-")
         node = self.power()
         while self.starts_factor() and self.peek() not in ("(", "|", "[") and not self.at_function():
             node = Node("multiply", (node, self.power()))
         if self.peek() == "/" and self.kind(1) == "number":
             self.at += 1
             node = Node("divide", (node, self.power()))
-        return [Node("negate", (node,)) if negative else node]
+        return [negated(node) if negative else node]
 
     def at_function(self) -> bool:
         return self.peek().removeprefix("\\") in FUNCTIONS and self.peek() != "sqrt"
@@ -421,14 +617,9 @@ class _Parser:
 _ATOMS: dict[str, Callable[[_Parser], Node]] = {
     "frac": _Parser.fraction,
     "binom": _Parser.binomial,
-    "sqrt": _Parser.square_root,
+    "sqrt": _Parser.root,
     "√": _Parser.plain_root,
-    "lfloor": _Parser.floor,
-    "lceil": _Parser.ceiling,
     "sum": _Parser.repeated,
     "prod": _Parser.repeated,
 }
-
-
-def _is_minus_one(node: Node) -> bool:
-    return node.kind == "negate" and node.args[0].kind == "number" and node.args[0].value == 1
+_NAMES = frozenset((*_ATOMS, *FUNCTIONS, *_CONSTANTS, *_GREEK))

@@ -3,16 +3,31 @@
 import re
 import unicodedata
 
-from latentseek_agents.tools._answers.expression import Node, number
-from latentseek_agents.tools._answers.scalars import Scalar
+from latentseek_agents.tools._answers.expression import Node, negated, number, subtracted
+from latentseek_agents.tools._answers.quantities import Scalar
+from latentseek_agents.tools._answers.ranges import FLIPPED
 from latentseek_agents.tools._answers.values import Group, Relation, Value, Words
 from latentseek_agents.tools._answers.wordings import NO_LABELS
 
-__all__ = ["assigned", "difference", "flipped", "same_label"]
-
-_SILENT_NAMES = "of answer result value solution final total it there this that in to so"
 _FUNCTION_LETTERS = frozenset("fghpqruvsy")
-_SILENT_LABELS = frozenset(_SILENT_NAMES.split())
+_SILENT_LABELS = frozenset(
+    [
+        "of",
+        "answer",
+        "result",
+        "value",
+        "solution",
+        "final",
+        "total",
+        "it",
+        "there",
+        "this",
+        "that",
+        "in",
+        "to",
+        "so",
+    ]
+)
 _DENYING_COMMAND = re.compile(r"\\(?:not|neg|lnot|[bxh]?cancel|sout|st)(?![A-Za-z])")
 
 
@@ -26,7 +41,7 @@ def _is_label(side: Value) -> bool:
         return False
     node = side.node
     variance = node.kind == "power" and node.args[0].name == "sigma"
-    return node.kind == "symbol" or _is_application(node) or _is_measure(node) or variance
+    return node.kind == "symbol" or _derivation(node) is not None or _is_measure(node) or variance
 
 
 def _denies(text: str) -> bool:
@@ -62,19 +77,17 @@ def _is_compound_label(side: Value) -> bool:
     return len(names) == len(leaves) == len(set(names)) > 1
 
 
-def _is_application(node: Node) -> bool:
-    """Whether an expression reads as f(x), which the parser takes for a product."""
-    return _derivation(node) is not None
-
-
 def _derivation(node: Node) -> str | None:
-    """What is done to the function its letter names: "" for f(x), "'" for f'(x), "-1" for f⁻¹(x)."""
+    """How a function is changed in f(x): "" for f(x), "'" for f'(x), "-1" for f⁻¹(x); None if it is no f(x).
+
+    The parser takes f(x) for a product.
+    """
     if node.kind == "divide" and all(arg.kind == "multiply" and arg.args[0].name == "d" for arg in node.args):
         return "'" if all(arg.args[1].kind == "symbol" for arg in node.args) else None
     if node.kind != "multiply" or node.args[1].kind not in ("symbol", "number"):
         return None
     function, order = node.args[0], ""
-    if function.kind == "power" and function.args[1] == Node("negate", (number(1),)):
+    if function.kind == "power" and function.args[1] == negated(number(1)):
         function, order = function.args[0], "-1"
     name = function.name.rstrip("'")
     if function.kind != "symbol" or not (name in _FUNCTION_LETTERS or (name.isupper() and len(name) == 1)):
@@ -98,10 +111,11 @@ def assigned(relation: Relation) -> tuple[Value, Value] | None:
     if set(relation.signs) != {"="}:
         return None
     sides = relation.sides
-    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
+    directions = ((sides[0], sides[-1]), (sides[-1], sides[0]))
+    for label, value in directions:
         if _is_label(label) and not _shares_symbols(label, value):
             return label, value
-    for label, value in ((sides[0], sides[-1]), (sides[-1], sides[0])):
+    for label, value in directions:
         if _is_compound_label(label) and isinstance(value, Scalar) and not value.node.symbols():
             return label, value
     return None
@@ -156,8 +170,7 @@ def flipped(relation: Relation) -> Relation:
         >>> flipped(Relation((Words("a"), Words("b")), ("<",))).signs
         ('>',)
     """
-    turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-    signs = tuple(turned.get(sign, sign) for sign in reversed(relation.signs))
+    signs = tuple(FLIPPED.get(sign, sign) for sign in reversed(relation.signs))
     return Relation(tuple(reversed(relation.sides)), signs)
 
 
@@ -175,4 +188,4 @@ def difference(relation: Relation) -> tuple[str, Node] | None:
     left, right = relation.sides
     if not (isinstance(left, Scalar) and isinstance(right, Scalar)):
         return None
-    return relation.signs[0], Node("add", (left.node, Node("negate", (right.node,))))
+    return relation.signs[0], subtracted(left.node, right.node)

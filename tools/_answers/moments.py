@@ -3,8 +3,6 @@
 import re
 from dataclasses import dataclass
 
-__all__ = ["Moment", "moment_of", "same_moment"]
-
 _MONTH_NAMES = "january february march april may june july august september october november december"
 _MONTHS = _MONTH_NAMES.split()
 _MONTH = "(?P<month>" + "|".join(f"{name}|{name[:3]}\\.?" for name in _MONTHS) + r"|sept\.?)"
@@ -64,15 +62,13 @@ def moment_of(text: str) -> Moment | None:
 
 def same_moment(first: Moment, second: Moment) -> bool:
     """Whether two moments are the same; what only one of them says (the year, am or pm) is left aside."""
-    if first.day != second.day:
-        return False
-    if None not in (first.year, second.year) and first.year != second.year:
+    if first.day != second.day or (first.year and second.year and first.year != second.year):
         return False
     if first.second is None or second.second is None:
         return first.second == second.second
-    if first.half_known != second.half_known:
-        return (first.second - second.second) % (12 * 3600) == 0
-    return first.second == second.second
+    # Where one does not say which half of the day it means, half a day makes no difference.
+    day = (12 if first.half_known != second.half_known else 24) * 3600
+    return (first.second - second.second) % day == 0
 
 
 def _clock(match: re.Match[str]) -> Moment | None:

@@ -6,8 +6,7 @@ After :func:`plain_notation` a text has ASCII operators, no math delimiters, no 
 
 import re
 import unicodedata
-
-__all__ = ["LONGEST_ANSWER", "plain_notation"]
+from collections.abc import Callable
 
 LONGEST_ANSWER = 4096
 CURRENCY = "¤"
@@ -91,18 +90,14 @@ _DOTTED = re.compile("[0-9]\u0307(?:[0-9]{0,60}[0-9]\u0307)?")
 _RAISED = re.compile("[" + "".join(_SUPERSCRIPTS) + "]+")
 _LOWERED = re.compile("[" + "".join(_SUBSCRIPTS) + "]+")
 
-# Commands that change the look and not the meaning.
-_LOOKS = re.compile(
-    r"(?<!\\)\\(?:left|right|bigg?l?r?|Bigg?l?r?|bigl|bigr|Bigl|Bigr|displaystyle|textstyle|scriptstyle|limits|nolimits|"
-    r"hfill|noindent|null|strut)(?![a-zA-Z])\.?|(?<!\\)\\!"
-)
-_SPACES = re.compile(
-    r"(?<!\\)\\(?:quad|qquad|enspace|thinspace|space|hspace\{[^{}]*\})(?![a-zA-Z])|(?<!\\)\\[,;:> ]|~"
-)
-_WRAPPERS = re.compile(
-    r"\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mathrm|mathbf|mathit|mathsf|"
+_OVERLAY = re.compile("[\u0334-\u0338\u20d2\u20d3\u20e5\u20eb]")
+_STRUCK = re.compile(r"~~(?=\S)([^~\n]{1,400})~~|<(s|del|strike)>([^<\n]{1,400})</\2>")
+# Without braces LaTeX would take the first digit only, but after the sign all of a number is meant.
+_HIGHER_ROOT = re.compile(r"([∛∜])\s?(\d+(?:\.\d+)?)")
+_BRACES = re.compile(
+    r"(?P<wrapper>\\(?:text|mbox|hbox|textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mathrm|mathbf|mathit|mathsf|"
     r"mathtt|mathcal|mathbb|bold|boldsymbol|bm|boxed|fbox|underline|vec|hat|widehat|tilde|mathop|"
-    r"operatorname\*?)[ \t]*\{"
+    r"operatorname\*?)[ \t]*\{)|\\[{}]|[{}]"
 )
 _RENAMED = {
     "dfrac": r"\frac",
@@ -163,39 +158,79 @@ _RENAMED = {
     "backslash": r"\setminus ",
     "smallsetminus": r"\setminus ",
 }
-_COMMAND = re.compile(r"\\([a-zA-Z]+)")
-_DIGITS_WITH_SPACE = re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})")
-# Colours and fonts that are switched on, fractions in the manner of TeX, and an x between numbers.
-_SWITCHES = re.compile(
-    r"(?<!\\)\\(?:(?:text)?color[ ]?\{(?!(?i:white|transparent)\})[a-zA-Z]{1,20}\}|"
-    r"(?:bf|it|rm|sf|tt)(?:series|shape|family)?(?![a-zA-Z]))"
-)
-# What is not to be seen is no answer, and what is crossed out is none either.
-_UNSEEN = re.compile(r"\\[hv]?phantom[ \t]*\{[^{}]{0,400}\}")
-_OVERLAY = re.compile("[\u0334-\u0338\u20d2\u20d3\u20e5\u20eb]")
-_STRUCK = re.compile(r"~~(?=\S)([^~\n]{1,400})~~|<(s|del|strike)>([^<\n]{1,400})</\2>")
-_NOT_EQUAL = re.compile(r"\\not[ \t]*=")
-_OVER = re.compile(r"\{([^{}]{1,200}?)\\over(?![a-zA-Z])([^{}]{1,200})\}")
-_LETTER_TIMES = re.compile(r"(?<=\d) [xX] (?=\d)|(?<=\d)[xX](?=10\^)")
-_NORM = re.compile(r"(?<!\\)\\(?:\||[lr]?Vert(?![a-zA-Z]))")
-_CHOOSE = re.compile(r"\{([^{}]{1,200}?)\\choose(?![a-zA-Z])([^{}]{1,200})\}")
-_NUMBERS = re.compile(r"\\(?:mathbb|Bbb)(?: ?\{ ?([RZQN]) ?\}| ([RZQN])(?![A-Za-z]))")
 _NUMBER_SETS = {"R": r"\reals ", "Z": " integers ", "Q": " rational numbers ", "N": " natural numbers "}
-_PUNCTUATION = re.compile(r"\{([:,;])\}(?!\d{3})|(?<=\d)\\!(?=\d)")
-_DOTTED_PERIOD = re.compile(r"\\dot ?\{(\d)\}(\d*)\\dot ?\{(\d)\}")
-_LONG_PERIOD = re.compile(r"(\\overline ?\{ ?\d+ ?\})\s?\.\.\.")
-# (mod 7), \pmod{7}, \mod 7
-_MODULUS = re.compile(
-    r"(?:\(\s?\\?[bp]?mod(?:ulo)?|\\pmod)\s?\{?\s?(\w{1,40})\s?\}?\s?\)?"
-    r"|(?<![A-Za-z\\])\\?mod(?:ulo)?(?![A-Za-z])|\\bmod(?![A-Za-z])"
+_Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
+
+
+def _without_dollars(match: re.Match[str]) -> str:
+    """The text from the first dollar sign on; dollars stand before numbers, or else delimit formulas."""
+    pieces = match[0].split("$")
+    priced = all(piece[:1].isdigit() or piece[:1] in (".", "-") for piece in pieces[1:])
+    return (CURRENCY if priced else " ").join(pieces)
+
+
+# What looks different and means the same, in the order in which it is rewritten.
+_BEFORE_UNWRAPPING: _Rules = (
+    # What is not to be seen is no answer, and what is crossed out is none either.
+    (re.compile(r"\\[hv]?phantom[ \t]*\{[^{}]{0,400}\}"), " "),
+    (re.compile(r"\\not[ \t]*="), "!="),
+    # The distance to the next line of a matrix.
+    (re.compile(r"\\\\\s?\[-?[\d.]{1,6}\s?(?:pt|em|ex|mm|cm|px)\]"), r"\\\\"),
+    (re.compile(r"\\\$"), CURRENCY),
+    (re.compile(r"(?<!\\)\\[()\[\]]"), " "),
+    (re.compile(r"\$.*", re.DOTALL), _without_dollars),
+    # Colours and fonts that are switched on, fractions in the manner of TeX, and an x between numbers.
+    (
+        re.compile(
+            r"(?<!\\)\\(?:(?:text)?color[ ]?\{(?!(?i:white|transparent)\})[a-zA-Z]{1,20}\}|"
+            r"(?:bf|it|rm|sf|tt)(?:series|shape|family)?(?![a-zA-Z]))"
+        ),
+        " ",
+    ),
+    (re.compile(r"\{([^{}]{1,200}?)\\over(?![a-zA-Z])([^{}]{1,200})\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\{([^{}]{1,200}?)\\choose(?![a-zA-Z])([^{}]{1,200})\}"), r"\\binom{\1}{\2}"),
+    (re.compile(r"(?<=\d) [xX] (?=\d)|(?<=\d)[xX](?=10\^)"), r" \\times "),
+    (
+        re.compile(r"\\(?:mathbb|Bbb)(?: ?\{ ?([RZQN]) ?\}| ([RZQN])(?![A-Za-z]))"),
+        lambda match: _NUMBER_SETS[match[1] or match[2]],
+    ),
+    (re.compile(r"\{([:,;])\}(?!\d{3})|(?<=\d)\\!(?=\d)"), r"\1"),
+    (re.compile(r"\\dot ?\{(\d)\}(\d*)\\dot ?\{(\d)\}"), r"\\overline{\1\2\3}"),
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})"), ""),
+    (re.compile(r"(?<!\\)\\(?:\||[lr]?Vert(?![a-zA-Z]))"), "|"),
+    # Commands that change the look and not the meaning.
+    (
+        re.compile(
+            r"(?<!\\)\\(?:left|right|bigg?l?r?|Bigg?l?r?|bigl|bigr|Bigl|Bigr|displaystyle|textstyle|scriptstyle|limits|nolimits|"
+            r"hfill|noindent|null|strut)(?![a-zA-Z])\.?|(?<!\\)\\!"
+        ),
+        " ",
+    ),
+    (
+        re.compile(
+            r"(?<!\\)\\(?:quad|qquad|enspace|thinspace|space|hspace\{[^{}]*\})(?![a-zA-Z])|(?<!\\)\\[,;:> ]|~"
+        ),
+        " ",
+    ),
 )
-_PLAIN_INFINITY = re.compile(r"(?<![a-zA-Z])oo(?![a-zA-Z])")
-
-
-# Without braces LaTeX would take the first digit only, but after the sign all of a number is meant.
-_HIGHER_ROOT = re.compile(r"([∛∜])\s?(\d+(?:\.\d+)?)")
-# The distance to the next line of a matrix.
-_LINE_BREAK = re.compile(r"\\\\\s?\[-?[\d.]{1,6}\s?(?:pt|em|ex|mm|cm|px)\]")
+_AFTER_UNWRAPPING: _Rules = (
+    (re.compile(r"\\([a-zA-Z]+)"), lambda match: _RENAMED.get(match[1], match[0])),
+    # (mod 7), \pmod{7}, \mod 7
+    (
+        re.compile(
+            r"(?:\(\s?\\?[bp]?mod(?:ulo)?|\\pmod)\s?\{?\s?(\w{1,40})\s?\}?\s?\)?"
+            r"|(?<![A-Za-z\\])\\?mod(?:ulo)?(?![A-Za-z])|\\bmod(?![A-Za-z])"
+        ),
+        lambda match: rf" \pmod{{{match[1]}}}" if match[1] else r" \bmod ",
+    ),
+    (re.compile(r"\^\{\^?\\circ\}|\{\^\\circ\}"), r"^\\circ"),
+    (re.compile(r"(\\overline ?\{ ?\d+ ?\})\s?\.\.\."), r"\1"),
+    (re.compile(r"\^\^"), "^"),
+    (re.compile(r"\\([%&])|\\#"), r"\1"),
+    (re.compile(r"\s+"), " "),
+    (re.compile(r"\^ \\circ"), r"^\\circ"),
+    (re.compile(r"(?<![a-zA-Z])oo(?![a-zA-Z])"), r"\\infty "),
+)
 
 
 def plain_notation(text: str) -> str:
@@ -213,29 +248,18 @@ def plain_notation(text: str) -> str:
         >>> plain_notation("2√5 × 10³")
         '2√5 \\times 10^{3}'
     """
-    text = _STRUCK.sub(r" \\cancel{\1\3} ", text[:LONGEST_ANSWER])
-    text = _LINE_BREAK.sub(r"\\\\", _NOT_EQUAL.sub("!=", _UNSEEN.sub(" ", _from_unicode(text))))
-    text = _without_delimiters(text)
-    text = _CHOOSE.sub(r"\\binom{\1}{\2}", _OVER.sub(r"\\frac{\1}{\2}", _SWITCHES.sub(" ", text)))
-    text = _NUMBERS.sub(
-        lambda match: _NUMBER_SETS[match[1] or match[2]], _LETTER_TIMES.sub(r" \\times ", text)
-    )
-    text = _DOTTED_PERIOD.sub(r"\\overline{\1\2\3}", _PUNCTUATION.sub(r"\1", text))
-    text = _DIGITS_WITH_SPACE.sub("", text)
-    text = _SPACES.sub(" ", _LOOKS.sub(" ", _NORM.sub("|", text)))
-    text = _unwrapped(text)
-    text = _COMMAND.sub(_renamed, text)
-    text = _MODULUS.sub(_modulus, text) if "mod" in text else text
-    text = (
-        text.replace(r"^{\circ}", r"^\circ").replace(r"{^\circ}", r"^\circ").replace(r"^{^\circ}", r"^\circ")
-    )
-    text = _LONG_PERIOD.sub(r"\1", text)
-    text = text.replace("^^", "^").replace(r"\%", "%").replace(r"\#", "").replace(r"\&", "&")
-    text = " ".join(text.split()).replace(r"^ \circ", r"^\circ")
-    text = _PLAIN_INFINITY.sub(r"\\infty ", text)
-    ellipsis = text.endswith("...")
-    text = text.rstrip("\\.,;: ") + ("..." if ellipsis else "")
+    text = _from_unicode(_STRUCK.sub(r" \\cancel{\1\3} ", text[:LONGEST_ANSWER]))
+    text = _unwrapped(_rewritten(text, _BEFORE_UNWRAPPING))
+    text = _rewritten(text, _AFTER_UNWRAPPING).strip()
+    ellipsis = "..." if text.endswith("...") else ""
+    text = text.rstrip("\\.,;: ") + ellipsis
     return text.strip("*_`\"' ") if not text.endswith("'") else text.lstrip("*_`\"' ")
+
+
+def _rewritten(text: str, rules: _Rules) -> str:
+    for pattern, replacement in rules:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def _from_unicode(text: str) -> str:
@@ -269,48 +293,21 @@ def _ascii(character: str) -> str:
     return str(digit) if digit is not None else folded
 
 
-def _without_delimiters(text: str) -> str:
-    text = text.replace(r"\$", CURRENCY)
-    text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
-    pieces = text.split("$")
-    if len(pieces) == 1:
-        return text
-    priced = all(piece[:1].isdigit() or piece[:1] in (".", "-") for piece in pieces[1:])
-    return (CURRENCY if priced else " ").join(pieces)
-
-
 def _unwrapped(text: str) -> str:
     r"""The text without ``\text{...}`` and its like; their content stays, set off by blanks."""
-    if not _WRAPPERS.search(text):
-        return text
     output: list[str] = []
     opened: list[str] = []
     position = 0
-    for match in re.finditer(_WRAPPERS.pattern + r"|\\[{}]|[{}]", text):
-        brace = match.group()
+    for match in _BRACES.finditer(text):
+        brace = match[0]
         output.append(text[position : match.start()])
         position = match.end()
-        if brace == "{":
-            opened.append("}")
-            output.append(brace)
-        elif brace == "}":
-            output.append(opened.pop() if opened else "}")
-        elif len(brace) == 2:
-            output.append(brace)
-        else:
+        if brace == "}":
+            brace = opened.pop() if opened else "}"
+        elif match["wrapper"]:
             opened.append(" ")
-            output.append(_opening(brace))
-    output.append(text[position:])
-    return "".join(output)
-
-
-def _opening(wrapper: str) -> str:
-    return " \\" if wrapper.startswith(r"\operatorname") else " "
-
-
-def _modulus(match: re.Match[str]) -> str:
-    return rf" \pmod{{{match[1]}}}" if match[1] else r" \bmod "
-
-
-def _renamed(match: re.Match[str]) -> str:
-    return _RENAMED.get(match.group(1), match.group())
+            brace = " \\" if brace.startswith(r"\operatorname") else " "
+        elif brace == "{":
+            opened.append("}")
+        output.append(brace)
+    return "".join(output) + text[position:]

@@ -1,12 +1,21 @@
-"""Units of measure and the words that stand behind a number."""
+"""Quantities: a number or expression with its unit of measure, percent sign or currency."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from latentseek_agents.tools._number_words import SCALES
-
-__all__ = ["CURRENCIES", "NO_UNIT", "SCALE_WORDS", "Unit", "same_dimension", "unit_of"]
+from latentseek_agents.tools._answers.expression import (
+    FUNCTIONS,
+    ExpressionError,
+    Node,
+    Token,
+    negated,
+    number,
+    parse_tokens,
+)
+from latentseek_agents.tools._answers.notation import CURRENCY
+from latentseek_agents.tools._number_words import CARDINALS, SCALES
 
 Dimension = tuple[tuple[str, int], ...]
 
@@ -44,15 +53,19 @@ class Unit:
 NO_UNIT = Unit()
 
 
-def _table() -> dict[str, tuple[Fraction, str, int]]:
-    """Names to factor, base dimension and its power."""
-    sizes = """
+_SIZES = """
     length  1       m meter metre | 1000 km kilometer kilometre | 1/100 cm centimeter centimetre
     length  1/1000  mm millimeter millimetre | 1/10 dm decimeter decimetre | 1/1000000 micrometer micron
     length  127/5000 in inch | 381/1250 ft foot feet | 1143/1250 yd yard | 201168/125 mi mile | 1852 nmi
+    length^2 316160658/78125 acre | 10000 hectare ha
+    length^3 1/1000 l liter litre | 1/1000000 ml milliliter millilitre cc
+    length^3 1/100000 cl centiliter centilitre | 1/10000 dl deciliter decilitre
+    length^3 473176473/125000000000 gal gallon | 473176473/500000000000 qt quart
+    length^3 473176473/1000000000000 pt pint | 473176473/2000000000000 cup
+    length^3 473176473/32000000000000 tablespoon tbsp | 473176473/96000000000000 teaspoon tsp
+    speed   1397/3125 mph | 5/18 kph kmh
     time    1 s sec second | 60 min minute | 3600 h hr hour | 86400 d day | 604800 wk week
-    time    1/1000 ms millisecond
-    time    1209600 fortnight
+    time    1/1000 ms millisecond | 1209600 fortnight
     months  1 month mo | 12 yr year | 120 decade | 1200 century
     mass    1 g gram gramme | 1000 kg kilogram kilo | 1/1000 mg milligram | 1000000 tonne t
     mass    45359237/100000 lb pound lbs | 45359237/1600000 oz ounce
@@ -71,33 +84,18 @@ def _table() -> dict[str, tuple[Fraction, str, int]]:
     current 1 amp ampere
     pressure 1 pa pascal | 1000 kpa | 101325 atm
     frequency 1 hz hertz | 1000 khz | 1000000 mhz
-    """
-    table: dict[str, tuple[Fraction, str, int]] = {}
-    for line in sizes.split("\n"):
-        dimension, _, groups = line.strip().partition(" ")
-        for group in filter(None, groups.split("|")):
+"""
+
+
+def _table() -> dict[str, tuple[Fraction, str, int]]:
+    """Names to factor, base dimension and its power."""
+    table = {}
+    for line in _SIZES.strip().splitlines():
+        measure, _, groups = line.strip().partition(" ")
+        dimension, _, power = measure.partition("^")
+        for group in groups.split("|"):
             factor, *names = group.split()
-            table.update(dict.fromkeys(names, (Fraction(factor), dimension, 1)))
-    litre = Fraction(1, 1000)
-    gallon = Fraction(473176473, 125_000_000) * litre
-    volumes = {
-        "l liter litre": litre,
-        "ml milliliter millilitre cc": litre / 1000,
-        "cl centiliter centilitre": litre / 100,
-        "dl deciliter decilitre": litre / 10,
-        "gal gallon": gallon,
-        "qt quart": gallon / 4,
-        "pt pint": gallon / 8,
-        "cup": gallon / 16,
-        "tablespoon tbsp": gallon / 256,
-        "teaspoon tsp": gallon / 768,
-    }
-    for volume_names, size in volumes.items():
-        table.update(dict.fromkeys(volume_names.split(), (size, "length", 3)))
-    table.update(dict.fromkeys(("acre",), (Fraction(316160658, 78125), "length", 2)))
-    table.update(dict.fromkeys(("hectare", "ha"), (Fraction(10_000), "length", 2)))
-    table.update(dict.fromkeys(("mph",), (Fraction(1397, 3125), "speed", 1)))
-    table.update(dict.fromkeys(("kph", "kmh"), (Fraction(5, 18), "speed", 1)))
+            table.update(dict.fromkeys(names, (Fraction(factor), dimension, int(power or 1))))
     return table
 
 
@@ -111,24 +109,87 @@ SCALE_WORDS = {
     "dozen": Fraction(12),
 }
 _TEMPERATURES = {
-    "c": (Fraction(1), Fraction(27315, 100)),
-    "f": (Fraction(5, 9), Fraction(45967, 100)),
-    "k": (Fraction(1), Fraction(0)),
+    name: Unit(factor, (("temperature", 1),), offset=offset)
+    for names, factor, offset in (
+        ("c celsius centigrade", Fraction(1), Fraction(27315, 100)),
+        ("f fahrenheit", Fraction(5, 9), Fraction(45967, 100)),
+        ("k kelvin", Fraction(1), Fraction(0)),
+    )
+    for name in names.split()
 }
-_TEMPERATURE_NAMES = {"celsius": "c", "centigrade": "c", "fahrenheit": "f", "kelvin": "k"}
-_SILENT_WORDS = (
-    "of the a an in total altogether each left remaining only exactly away old long tall wide high "
-    "apart all unit full whole overall together additional extra long longer"
+_SILENT = frozenset(
+    [
+        "of",
+        "the",
+        "a",
+        "an",
+        "in",
+        "total",
+        "altogether",
+        "each",
+        "left",
+        "remaining",
+        "only",
+        "exactly",
+        "away",
+        "old",
+        "long",
+        "tall",
+        "wide",
+        "high",
+        "apart",
+        "all",
+        "unit",
+        "full",
+        "whole",
+        "overall",
+        "together",
+        "additional",
+        "extra",
+        "long",
+        "longer",
+    ]
 )
-_SILENT = frozenset(_SILENT_WORDS.split())
-_FORBIDDEN_WORDS = (
-    "not or and but is are isn aren if no none maybe perhaps versus vs than plus minus times to from nor "
-    "neither between over divided by until while wrong incorrect either"
+_FORBIDDEN = frozenset(
+    [
+        "not",
+        "or",
+        "and",
+        "but",
+        "is",
+        "are",
+        "isn",
+        "aren",
+        "if",
+        "no",
+        "none",
+        "maybe",
+        "perhaps",
+        "versus",
+        "vs",
+        "than",
+        "plus",
+        "minus",
+        "times",
+        "to",
+        "from",
+        "nor",
+        "neither",
+        "between",
+        "over",
+        "divided",
+        "by",
+        "until",
+        "while",
+        "wrong",
+        "incorrect",
+        "either",
+    ]
 )
-_FORBIDDEN = frozenset(_FORBIDDEN_WORDS.split())
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _SUFFIXES = {"squared": 2, "cubed": 3}
 _UNIT_TOKEN = re.compile(r"[^\W\d_]+|\^\s*\{?\s*(-?\d)\s*\}?|/|\\cdot|[^\s]")
+_IRREGULAR = {"people": "person", "children": "child", "men": "man", "women": "woman", "feet": "foot"}
 _MOST_WORDS = 10
 
 
@@ -146,34 +207,19 @@ def unit_of(text: str, *, degree_sign: bool = False) -> Unit | None:
         True
     """
     if degree_sign:
-        return _temperature(text.strip().casefold())
+        return _TEMPERATURES.get(text.strip().casefold())
     reader = _UnitReader()
     tokens = list(_UNIT_TOKEN.finditer(text))
-    if not 0 < len(tokens) <= 2 * _MOST_WORDS:
+    if not 0 < len(tokens) <= 2 * _MOST_WORDS or not all(map(reader.read, tokens)):
         return None
-    for token in tokens:
-        if not reader.read(token):
-            return None
     return reader.unit()
 
 
 def same_dimension(first: Unit, second: Unit) -> bool:
     """Whether two units measure the same, or count the same."""
-    if first.nouns and second.nouns and not _alike(first.nouns, second.nouns):
+    if first.nouns and second.nouns and not (first.nouns <= second.nouns or second.nouns <= first.nouns):
         return False
     return first.dimension == second.dimension
-
-
-def _alike(first: frozenset[str], second: frozenset[str]) -> bool:
-    return first <= second or second <= first
-
-
-def _temperature(name: str) -> Unit | None:
-    name = _TEMPERATURE_NAMES.get(name, name)
-    if name not in _TEMPERATURES:
-        return None
-    factor, offset = _TEMPERATURES[name]
-    return Unit(factor, (("temperature", 1),), offset=offset)
 
 
 class _UnitReader:
@@ -189,17 +235,19 @@ class _UnitReader:
         self.price = Fraction(1)
         self.next_power = 1
         self.last: tuple[Fraction, str, int] | None = None
+        self.temperature: Unit | None = None
 
     def read(self, token: re.Match[str]) -> bool:
-        written = token.group()
-        if token.group(1):
-            return self.raise_last(int(token.group(1)))
+        """Take one token; False if it does not belong to a unit."""
+        written = token[0]
+        if token[1]:
+            return self.raise_last(int(token[1]))
         if written in ("/", "per"):
             self.sign = -1
             return True
-        if written in ("*", "\\cdot", "-", ".", "(", ")", ","):
-            return True
-        return written[0].isalpha() and self.word(written)
+        return written in ("*", "\\cdot", "-", ".", "(", ")", ",") or (
+            written[0].isalpha() and self.word(written)
+        )
 
     def word(self, written: str) -> bool:
         word = written.casefold()
@@ -216,8 +264,8 @@ class _UnitReader:
             self.last = (factor, dimension, power * self.sign)
             self.add(self.last, self.next_power)
             self.next_power = 1
-        elif word in _TEMPERATURE_NAMES:
-            self.powers = {"temperature:" + word: 1}
+        elif word in _TEMPERATURES and len(word) > 1:
+            self.temperature = _TEMPERATURES[word]
         elif (singular := _singular(word)) not in _SILENT and word not in _SILENT and not self.powers:
             self.nouns.add(singular)
         self.started = True
@@ -238,12 +286,11 @@ class _UnitReader:
             self.price *= factor
 
     def unit(self) -> Unit:
-        temperature = next((name for name in self.powers if name.startswith("temperature:")), None)
-        if temperature:
-            return _temperature(temperature.partition(":")[2]) or NO_UNIT
-        if (speed := self.powers.pop("speed", 0)) != 0:
-            self.powers["length"] = self.powers.get("length", 0) + speed
-            self.powers["time"] = self.powers.get("time", 0) - speed
+        if self.temperature:
+            return self.temperature
+        speed = self.powers.pop("speed", 0)
+        for name, power in (("length", speed), ("time", -speed)):
+            self.powers[name] = self.powers.get(name, 0) + power
         dimension = tuple(sorted((name, power) for name, power in self.powers.items() if power))
         nouns = frozenset(self.nouns) if not dimension else frozenset()
         return Unit(self.factor, dimension, nouns, self.scale, price=self.price)
@@ -253,19 +300,251 @@ def _known(written: str) -> tuple[Fraction, str, int] | None:
     word = written.casefold()
     if len(written) == 1 and written not in ONE_LETTER_UNITS:
         return None
-    for name in (word, _singular(word)):
-        if name in _UNITS:
-            return _UNITS[name]
-    return None
+    return _UNITS.get(word) or _UNITS.get(_singular(word))
 
 
 def _singular(word: str) -> str:
-    irregular = {"people": "person", "children": "child", "men": "man", "women": "woman", "feet": "foot"}
-    if word in irregular:
-        return irregular[word]
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
-    for ending in ("ches", "shes", "xes", "sses"):
-        if word.endswith(ending):
-            return word[:-2]
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
     return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 2 else word
+
+
+_MOST_TRIALS = 12
+_DOLLAR = Unit(dimension=(("money", 1),))
+_DEGREE = Unit(dimension=(("angle", 1),))
+# Short English words, which are no products of letters.
+_NO_PRODUCTS = frozenset(
+    [
+        "or",
+        "is",
+        "no",
+        "at",
+        "in",
+        "to",
+        "of",
+        "by",
+        "on",
+        "if",
+        "as",
+        "an",
+        "am",
+        "pm",
+        "so",
+        "we",
+        "he",
+        "it",
+        "be",
+        "do",
+        "go",
+        "my",
+        "up",
+        "us",
+        "are",
+    ]
+)
+_CURRENCY_WORDS = frozenset(("USD", "EUR", "GBP", "JPY", "INR", "Rs"))
+_NUMERAL = re.compile(r"\(?\s*([0-9A-Fa-f]{1,60})\s*\)?\s*_\s*(?:\{\s*(\w{1,7})\s*\}|(\d+)|\s(\w{1,7}))")
+_BASE_WORDS = re.compile(r"([0-9A-Fa-f]{1,60})\s*\(?(?:in )?base[ -](\w{1,7})\)?", re.IGNORECASE)
+_OPERATORS = ("+", "-", "*", "/", "\\cdot", "\\times", "^")
+_VOWELS = frozenset("aeiou")
+_NUMBER_OF_A_WORD = frozenset(("percent", "per cent", "pct", "percentage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A number or expression with what is written around it.
+
+    Args:
+        node: The expression.
+        unit: Its unit.
+        percent: Whether a percent sign stands behind it; the node is the number before the sign.
+        degrees: Whether a degree sign stands behind it; the node is the number before the sign.
+        numeral: Digits and base, if it is written in a number system of its own.
+    """
+
+    node: Node
+    unit: Unit = NO_UNIT
+    percent: bool = False
+    degrees: bool = False
+    numeral: tuple[str, int] | None = None
+
+
+def read_scalar(text: str, tokens: Sequence[Token]) -> Scalar:
+    r"""The scalar that a run of tokens makes.
+
+    Args:
+        text: The text that the tokens are from.
+        tokens: All tokens of the scalar.
+
+    Raises:
+        ExpressionError: They make none.
+
+    Example:
+        >>> from latentseek_agents.tools._answers.expression import tokenize
+        >>> read_scalar("36 dollars", tokenize("36 dollars")).unit.dimension
+        (('money', 1),)
+    """
+    written = text[tokens[0].start : tokens[-1].end]
+    if numeral := _numeral(written):
+        return numeral
+    rest, currency = _without_currency(tokens)
+    if not rest:
+        raise ExpressionError("a currency without an amount")
+    scalar = _whole(rest) or _with_unit(text, rest)
+    if scalar is None:
+        raise ExpressionError(f"{written[:80]!r} is no quantity")
+    if currency is None:
+        return scalar
+    unit, scale = scalar.unit, scalar.unit.scale
+    if unit.dimension and unit.dimension != currency.dimension:
+        # "$5 per hour" keeps what it is paid for.
+        both = dict(currency.dimension) | dict(unit.dimension)
+        return Scalar(scalar.node, Unit(unit.factor, tuple(sorted(both.items())), scale=scale))
+    return Scalar(scalar.node, replace(currency, nouns=unit.nouns, scale=scale))
+
+
+def _numeral(written: str) -> Scalar | None:
+    match = _NUMERAL.fullmatch(written) or _BASE_WORDS.fullmatch(written)
+    if match is None:
+        return None
+    digits = match.group(1).upper()
+    name = next(group for group in match.groups()[1:] if group)
+    base = int(name) if name.isdigit() else CARDINALS.get(name.casefold(), 0)
+    if not 2 <= base <= 16 or any(int(digit, 16) >= base for digit in digits):
+        return None
+    return Scalar(number(Fraction(int(digits, base))), numeral=(digits.lstrip("0") or "0", base))
+
+
+def _without_currency(tokens: Sequence[Token]) -> tuple[list[Token], Unit | None]:
+    rest = list(tokens)
+    if len(rest) > 2 and rest[-1].text == CURRENCY and CURRENCY in (rest[0].text, rest[1].text):
+        # A sign of dollars before and behind the amount was meant for a formula.
+        del rest[-1]
+    for index in (0, 1, len(rest) - 1):
+        if index >= len(rest) or (index == 1 and rest[0].text not in ("-", "+")):
+            continue
+        name = rest[index].text
+        if name == CURRENCY or name in _CURRENCY_WORDS:
+            unit = _DOLLAR if name == CURRENCY else unit_of(name.casefold())
+            del rest[index]
+            return rest, unit
+    return rest, None
+
+
+def _whole(tokens: list[Token]) -> Scalar | None:
+    """The tokens as one expression without words, if they are one."""
+    words = any(_is_word(token) or token.text.casefold() in _NO_PRODUCTS for token in tokens)
+    return None if words or _one_letter_unit(tokens) or _temperature(tokens) else _expression(tokens)
+
+
+def _expression(tokens: list[Token]) -> Scalar | None:
+    """The tokens as an expression, with its sign of percent or degrees set apart."""
+    try:
+        return _marked(parse_tokens(tokens))
+    except ExpressionError:
+        return None
+
+
+def _marked(node: Node) -> Scalar:
+    if node.has("degree") and (angle := _in_degrees(node)) is not None:
+        return Scalar(angle, _DEGREE, degrees=True)
+    negative = node.kind == "negate"
+    inner = node.args[0] if negative else node
+    if inner.kind != "percent":
+        return Scalar(node)
+    return Scalar(negated(inner.args[0]) if negative else inner.args[0], percent=True)
+
+
+def _in_degrees(node: Node) -> Node | None:
+    """The number of degrees of sums and multiples of degrees: 90° - 30°, 2 * 45°."""
+    if node.kind == "degree":
+        return node.args[0]
+    parts = [_in_degrees(arg) for arg in node.args]
+    if node.kind in ("add", "negate") and None not in parts:
+        return Node(node.kind, tuple(part for part in parts if part is not None))
+    if node.kind == "multiply" and parts.count(None) == 1:
+        return Node(node.kind, tuple(part or arg for part, arg in zip(parts, node.args, strict=True)))
+    if node.kind == "divide" and parts[0] is not None and not node.args[1].has("degree"):
+        return Node(node.kind, (parts[0], node.args[1]))
+    return None
+
+
+def _is_word(token: Token) -> bool:
+    """Whether a run of letters is rather a word than a product of letters."""
+    if token.kind != "word" or token.text in FUNCTIONS or token.text in ("pi", "infinity", "infty", "inf"):
+        return False
+    return len(token.text) > 2 or (len(token.text) == 2 and unit_is_known(token.text))
+
+
+def _is_product(word: str) -> bool:
+    """Whether a lone run of letters is none of a language: xyz, but not "cat"."""
+    return 3 <= len(word) <= 4 and len(set(word)) == len(word) and _VOWELS.isdisjoint(word) and word.islower()
+
+
+def unit_is_known(word: str) -> bool:
+    """Whether a word is a unit of measure by itself."""
+    unit = unit_of(word)
+    return unit is not None and bool(unit.dimension)
+
+
+def _temperature(tokens: list[Token]) -> bool:
+    return len(tokens) > 2 and tokens[-2].text == "\\circ" and tokens[-1].text in ("C", "F", "K")
+
+
+def _one_letter_unit(tokens: list[Token]) -> bool:
+    """Whether the tokens end in a number, a blank, and a letter that is a unit: 5 m, 5 m^2, 5 m/s."""
+    for index, token in enumerate(tokens[1:], start=1):
+        if token.kind == "word" and token.spaced and token.text in ONE_LETTER_UNITS:
+            kinds = [other.kind for other in tokens[:index]]
+            return "number" in kinds and "word" not in kinds and tokens[index - 1].text not in _OPERATORS
+    return False
+
+
+def _with_unit(text: str, tokens: list[Token]) -> Scalar | None:
+    """The longest beginning that is an expression, if the rest is a unit."""
+    starts = [
+        index for index, token in enumerate(tokens) if index and (token.kind == "word" or token.text == "/")
+    ]
+    for index in starts[:_MOST_TRIALS]:
+        words = text[tokens[index].start : tokens[-1].end]
+        scalar = _expression(tokens[:index])
+        if scalar is None:
+            continue
+        if words.casefold() in _NUMBER_OF_A_WORD:
+            return Scalar(scalar.node, percent=True)
+        unit = unit_of(words, degree_sign=scalar.degrees)
+        if unit is not None and _fits(scalar.node, tokens[index], unit, words):
+            return Scalar(scalar.node, unit, percent=scalar.percent)
+    if len(starts) > _MOST_TRIALS or (
+        len(tokens) == 1 and _is_word(tokens[0]) and not _is_product(tokens[0].text)
+    ):
+        return None
+    return _product(tokens)
+
+
+def _fits(node: Node, token: Token, unit: Unit, words: str) -> bool:
+    if token.text == "/":
+        # "5/hour" has no unit before the slash, and "5/x" is a fraction.
+        return len(words) > 3 and bool(unit.dimension)
+    if node.symbols():
+        return len(token.text) > 2 or (len(token.text) == 2 and token.spaced and bool(unit.dimension))
+    if len(token.text) == 1:
+        return unit.offset != 0 or (token.spaced and token.text in ONE_LETTER_UNITS)
+    if len(token.text) == 2:
+        return bool(unit.dimension)
+    return token.spaced or bool(unit.dimension) or unit.scale != 1
+
+
+def _product(tokens: list[Token]) -> Scalar | None:
+    """The tokens as an expression in which short runs of letters are products."""
+    for token, following in zip(tokens, (*tokens[1:], None), strict=True):
+        if token.kind == "word" and token.text not in FUNCTIONS and len(token.text) > 1:
+            apart = token.spaced or (following is not None and following.spaced)
+            longest = 2 if apart else 4
+            if len(token.text) > longest or token.text.casefold() in _NO_PRODUCTS:
+                return None
+    return _expression(tokens)

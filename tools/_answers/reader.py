@@ -5,50 +5,61 @@ make sense. Nothing is evaluated here.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from latentseek_agents.tools._answers.environments import nested_rows, read_environment
-from latentseek_agents.tools._answers.expression import ExpressionError, Node, number, parse_tokens
-from latentseek_agents.tools._answers.expression_tokens import FUNCTIONS, Token, tokenize
+from latentseek_agents.tools._answers.expression import (
+    FUNCTIONS,
+    ExpressionError,
+    Node,
+    Token,
+    negated,
+    number,
+    parse_tokens,
+    tokenize,
+)
 from latentseek_agents.tools._answers.moments import moment_of
 from latentseek_agents.tools._answers.notation import plain_notation
-from latentseek_agents.tools._answers.prose import folded
-from latentseek_agents.tools._answers.quantities import Unit, unit_of
-from latentseek_agents.tools._answers.scalars import Scalar, read_scalar
+from latentseek_agents.tools._answers.quantities import Scalar, Unit, read_scalar, unit_of
 from latentseek_agents.tools._answers.values import (
     EVERYTHING,
+    INFINITY,
+    Combination,
     Congruence,
-    Difference,
     Group,
-    Intersection,
     Interval,
+    Matrix,
+    Piecewise,
     Ratio,
     Relation,
-    Union,
     Value,
     Words,
 )
-from latentseek_agents.tools._answers.wordings import wordings
+from latentseek_agents.tools._answers.wordings import folded, wordings
 from latentseek_agents.tools._number_words import ordinal_number
-
-__all__ = ["read_answer"]
 
 _DEEPEST = 8
 _MOST_ITEMS = 64
 _OPENING = frozenset(("(", "[", "{", "\\{", "\\langle", "\\lfloor", "\\lceil"))
 _CLOSING = frozenset((")", "]", "}", "\\}", "\\rangle", "\\rfloor", "\\rceil"))
+_TUPLES = {("(", ")"): "tuple", ("\\langle", "\\rangle"): "tuple", ("[", "]"): "square"}
 _RELATIONS = {"=": "=", "==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "!=": "!=", "\\approx": "="}
 # 17 R 2, 17 remainder 2
 _REMAINDER = re.compile(
     r"(\d{1,40}),? ?(?:R|(?<= )r(?= )|(?:with )?(?:a )?rem(?:ainder|\.)?(?: of)?) ?(\d{1,40})"
 )
-_SET_OPERATIONS: tuple[tuple[tuple[str, ...], type[Union | Intersection | Difference]], ...] = (
-    (("\\cup", "U"), Union),
-    (("\\cap",), Intersection),
-    (("\\setminus",), Difference),
-)
+# The first one that stands in a text is done last.
+_SET_OPERATIONS = {"union": ("\\cup", "U"), "intersection": ("\\cap",), "difference": ("\\setminus",)}
+_MOST_CELLS = 256
+_LARGEST_DETERMINANT = 4
+_DETERMINANTS = ("vmatrix", "Vmatrix")
+_MATRICES = ("pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array", *_DETERMINANTS)
+_SYSTEMS = frozenset(("cases", "dcases", "rcases", "aligned", "align", "align*", "gathered", "split"))
+_CONDITION_WORDS = ("if", "when", "for", "where", "while", ",")
+_ELSE = ("otherwise", "else", "elsewhere")
+_Cells = list[list[list[Token]]]
+_Read = Callable[[Sequence[Token]], Value]
 
 
 def read_answer(text: str) -> list[Value]:
@@ -89,15 +100,11 @@ def read_answer(text: str) -> list[Value]:
 
 def _ordinal(plain: str) -> Scalar | None:
     """The place in an order that a text names, with what is ordered: "3rd floor"."""
-    found = ordinal_number(plain)
-    if found is None:
+    place, noun = ordinal_number(plain) or (0, "")
+    unit = unit_of(noun) if noun else Unit()
+    if not place or unit is None or unit.dimension or (noun and not noun.replace(" ", "").isalpha()):
         return None
-    unit = unit_of(found[1]) if found[1] else Unit()
-    if unit is None or unit.dimension or (found[1] and not found[1].replace(" ", "").isalpha()):
-        return None
-    return Scalar(
-        number(found[0]), Unit(dimension=(("ordinal", 1),), nouns=unit.nouns - {"place", "position"})
-    )
+    return Scalar(number(place), Unit(dimension=(("ordinal", 1),), nouns=unit.nouns - {"place", "position"}))
 
 
 class _Reader:
@@ -115,21 +122,28 @@ class _Reader:
         if not self.tokens:
             raise ExpressionError("the answer is empty")
         for attempt in (
-            self.union,
+            self.combination,
             self.compound,
             self.series,
             self.congruence,
             self.relation,
             self.bracketed,
             self.environment,
+            self.ratio,
         ):
             value = attempt()
             if value is not None:
                 return value
-        return self.ratio() or self.scalar()
+        return self.scalar()
+
+    def inner(self, tokens: Sequence[Token]) -> "_Reader":
+        return _Reader(self.text, tokens, self.depth + 1)
 
     def below(self, tokens: Sequence[Token]) -> Value:
-        return _Reader(self.text, tokens, self.depth + 1).read()
+        return self.inner(tokens).read()
+
+    def written(self, tokens: Sequence[Token]) -> Words:
+        return Words(folded(self.text[tokens[0].start : tokens[-1].end]))
 
     def unwrap(self) -> None:
         """Drop braces around the whole, and separators at its ends."""
@@ -158,28 +172,35 @@ class _Reader:
                 return index
         return -1
 
-    def split(self, is_separator: Callable[[Token], bool]) -> list[list[Token]]:
+    def split(self, *separators: str) -> list[list[Token]]:
         """The tokens between the separators that stand outside all brackets and environments."""
+        return self.parted(separators)[0]
+
+    def parted(self, separators: Container[str]) -> tuple[list[list[Token]], list[str]]:
+        """The tokens between separators, and these."""
         parts: list[list[Token]] = [[]]
+        between: list[str] = []
         level = 0
         for token in self.tokens:
             level += token.text in _OPENING or token.text == "\\begin"
             level -= token.text in _CLOSING or token.text == "\\end"
-            if level == 0 and is_separator(token):
+            if level == 0 and (token.text in separators or token.text.casefold() in separators):
                 parts.append([])
+                between.append(token.text)
             else:
                 parts[-1].append(token)
         if len(parts) > _MOST_ITEMS:
             raise ExpressionError(f"the answer has {len(parts)} parts, more than {_MOST_ITEMS}")
-        return parts
+        return parts, between
 
-    def union(self) -> Value | None:
-        if self.tokens[0].text == "\\reals" and len(self.tokens) == 1:
+    def combination(self) -> Value | None:
+        """Sets with signs of union, intersection or difference between them."""
+        if [token.text for token in self.tokens] == ["\\reals"]:
             return EVERYTHING
-        for signs, kind in _SET_OPERATIONS:
-            parts = self.split(lambda token, signs=signs: token.text in signs)  # type: ignore[misc]
+        for kind, signs in _SET_OPERATIONS.items():
+            parts = self.split(*signs)
             if len(parts) > 1 and all(parts):
-                return kind(tuple(self.below(part) for part in parts))
+                return Combination(kind, tuple(map(self.below, parts)))
         return None
 
     def compound(self) -> Value | None:
@@ -200,56 +221,49 @@ class _Reader:
             scalars = [read_scalar(self.text, piece) for piece in pieces]
         except ValueError:
             return None
-        first = scalars[0]
+        first, *others = scalars
         falling = all(a.unit.factor > b.unit.factor for a, b in pairwise(scalars))
         measured = all(s.unit.dimension and s.unit.dimension == first.unit.dimension for s in scalars)
         if not (falling and measured):
             return None
         total = first.node
-        for scalar in scalars[1:]:
+        for scalar in others:
             share = number(scalar.unit.factor / first.unit.factor)
             total = Node("add", (total, Node("multiply", (share, scalar.node))))
         return replace(first, node=total)
 
     def series(self) -> Value | None:
         """Values with commas, "and" or "or" between them."""
-        words = {token.text.casefold() for token in self.tokens}
-        parts = self.split(lambda token: token.text.casefold() in (",", ";", "and", "or", "\\\\"))
+        parts = self.split(",", ";", "and", "or", "\\\\")
         if len(parts) == 1:
             return None
         items = self.words(parts) or [self.below(part) for part in parts if part]
         if len(items) == 1:
             return items[0]
+        words = {token.text.casefold() for token in self.tokens}
         relations = [item for item in items if isinstance(item, Relation)]
-        if len(relations) == len(items) and len({r.sides[0] for r in relations}) == 1:
-            if all(relation.signs == ("!=",) for relation in relations):
-                return Intersection(tuple(items))
-            if (
-                "and" in words
-                and "," not in words
-                and not any("=" in relation.signs for relation in relations)
-            ):
-                return Intersection(tuple(items))
-        ordered = [relation for relation in relations if set(relation.signs) - {"=", "!="}]
-        if len(ordered) == len(items) and "or" in words:
-            return Union(tuple(items))
+        if len(relations) == len(items):
+            signs = set().union(*(relation.signs for relation in relations))
+            together = "and" in words and "," not in words and "=" not in signs
+            if len({relation.sides[0] for relation in relations}) == 1 and (signs == {"!="} or together):
+                return Combination("intersection", tuple(items))
+            if "or" in words and all(set(relation.signs) - {"=", "!="} for relation in relations):
+                return Combination("union", tuple(items))
         return Group("list", tuple(_flattened(items)))
 
     def words(self, parts: list[list[Token]]) -> list[Value]:
         """The parts of a list of names; none if anything else is among them."""
         if not all(part and all(t.kind == "word" and len(t.text) > 2 for t in part) for part in parts):
             return []
-        return [Words(folded(self.text[part[0].start : part[-1].end])) for part in parts]
+        return [self.written(part) for part in parts]
 
     def congruence(self) -> Value | None:
-        texts = [token.text for token in self.tokens]
-        if "\\pmod" not in texts and "\\equiv" not in texts:
+        if not any(token.text in ("\\pmod", "\\equiv") for token in self.tokens):
             return None
-        parts = self.split(lambda token: token.text in ("\\pmod", "\\bmod"))
+        parts = self.split("\\pmod", "\\bmod")
         if len(parts) != 2 or not all(parts):
             raise ExpressionError("a congruence needs a modulus")
-        inner = _Reader(self.text, parts[0], self.depth + 1)
-        sides = inner.split(lambda token: token.text in ("\\equiv", "="))
+        sides = self.inner(parts[0]).split("\\equiv", "=")
         if len(sides) > 2 or not all(sides):
             raise ExpressionError("a congruence needs two sides")
         label = self.below(sides[0]) if len(sides) == 2 else None
@@ -257,35 +271,28 @@ class _Reader:
 
     def relation(self) -> Value | None:
         if self.tokens[0].text == "{" or "\\in" in (token.text for token in self.tokens[:6]):
-            sides = self.split(lambda token: token.text == "\\in")
+            sides = self.split("\\in")
             if len(sides) == 2 and all(sides):
                 return self.below(sides[1])
-        signs: list[str] = []
-
-        def is_sign(token: Token) -> bool:
-            if token.text in _RELATIONS:
-                signs.append(_RELATIONS[token.text])
-            return token.text in _RELATIONS
-
-        parts = self.split(is_sign)
+        parts, signs = self.parted(_RELATIONS)
         if not signs:
             return None
+        signs = [_RELATIONS[sign] for sign in signs]
         if not parts[0] and signs == ["="]:
             return self.below(parts[1])
         if not all(parts):
             raise ExpressionError("a relation lacks a side")
-        return Relation(tuple(self.side(part) for part in parts), tuple(signs))
+        return Relation(tuple(map(self.side, parts)), tuple(signs))
 
     def side(self, tokens: list[Token]) -> Value:
         if _is_phrase(tokens):
-            return Words(folded(self.text[tokens[0].start : tokens[-1].end]))
+            return self.written(tokens)
         try:
             return self.below(tokens)
         except ValueError:
-            text = self.text[tokens[0].start : tokens[-1].end]
             if any(token.kind == "number" for token in tokens):
                 raise
-            return Words(folded(text))
+            return self.written(tokens)
 
     def bracketed(self) -> Value | None:
         opening, closing = self.tokens[0].text, self.tokens[-1].text
@@ -293,8 +300,7 @@ class _Reader:
             return None
         if opening == "\\{" and closing == "\\}":
             return self.set_of()
-        inner = _Reader(self.text, self.tokens[1:-1], self.depth + 1)
-        parts = inner.split(lambda token: token.text in (",", ";"))
+        parts = self.inner(self.tokens[1:-1]).split(",", ";")
         if len(parts) == 1:
             return self.below(self.tokens[1:-1]) if opening == "(" and closing == ")" else None
         if not all(parts):
@@ -302,27 +308,24 @@ class _Reader:
         items = tuple(self.below(part) for part in parts)
         if len(items) == 2 and (interval := _interval(items, opening, closing)):
             return interval
-        kinds = {("(", ")"): "tuple", ("\\langle", "\\rangle"): "tuple", ("[", "]"): "square"}
-        if (opening, closing) not in kinds:
+        kind = _TUPLES.get((opening, closing))
+        if kind is None:
             raise ExpressionError(f"{opening!r} is closed by {closing!r}")
-        kind = kinds[opening, closing]
-        return nested_rows(items) or Group(kind, items) if kind == "square" else Group(kind, items)
+        return (_nested_rows(items) if kind == "square" else None) or Group(kind, items)
 
     def set_of(self) -> Value:
-        inner = _Reader(self.text, self.tokens[1:-1], self.depth + 1)
-        condition = inner.split(lambda token: token.text in ("|", ":"))
+        inner = self.inner(self.tokens[1:-1])
+        condition = inner.split("|", ":")
         if len(condition) == 2 and all(condition) and len(condition[0]) <= 3:
             return self.below(condition[1])
-        if not inner.tokens:
-            return Group("set", ())
-        items = [self.below(part) for part in inner.split(lambda token: token.text in (",", ";")) if part]
+        items = [self.below(part) for part in inner.split(",", ";") if part]
         return Group("set", tuple(_flattened(items)))
 
     def environment(self) -> Value | None:
-        return read_environment(self.tokens, self.below)
+        return _read_environment(self.tokens, self.below)
 
     def ratio(self) -> Value | None:
-        parts = self.split(lambda token: token.text in (":", "to"))
+        parts = self.split(":", "to")
         if len(parts) == 1 or not all(parts):
             return None
         return Ratio(tuple(parse_tokens(part) for part in parts))
@@ -355,16 +358,18 @@ def _both_signs(node: Node) -> list[Node]:
     if not node.has("plus_minus"):
         return [node]
 
-    def chosen(upper: bool) -> Callable[[Node], Node]:
+    def chosen(sign: str) -> Node:
+        """The expression with the upper or the lower signs; those of ∓ go the other way."""
+
         def change(part: Node) -> Node:
             if part.kind != "plus_minus":
                 return part
             left, right = part.args
-            return Node("add", (left, right if (part.name == "pm") == upper else Node("negate", (right,))))
+            return Node("add", (left, right if part.name == sign else negated(right)))
 
-        return change
+        return node.mapped(change)
 
-    return [node.mapped(chosen(upper=True)), node.mapped(chosen(upper=False))]
+    return [chosen("pm"), chosen("mp")]
 
 
 def _interval(items: Sequence[Value], opening: str, closing: str) -> Interval | None:
@@ -377,6 +382,148 @@ def _interval(items: Sequence[Value], opening: str, closing: str) -> Interval | 
     ):
         return None
     mixed = (opening, closing) in (("(", "]"), ("[", ")"))
-    if mixed or low.node.has("constant", "infinity") or high.node.has("constant", "infinity"):
+    if mixed or any(end.node.has("constant", INFINITY.name) for end in (low, high)):
         return Interval(low.node, high.node, opening == "[", closing == "]")
     return None
+
+
+def _read_environment(tokens: Sequence[Token], read: _Read) -> Value | None:
+    """The value of tokens that hold one environment, or None if they hold none.
+
+    Args:
+        tokens: All tokens of the value.
+        read: Reads the value of a part.
+
+    Raises:
+        ExpressionError: The environment is none of an answer, or is not complete.
+    """
+    start, end = _find(tokens, "\\begin"), _find(tokens, "\\end")
+    if start < 0:
+        return None
+    if end < start:
+        raise ExpressionError("an environment has no end")
+    before, body = list(tokens[:start]), list(tokens[start:end])
+    name_end = _find(body, "}")
+    kind = "".join(token.text for token in body[2:name_end])
+    content, after = body[name_end + 1 :], tokens[end + name_end + 1 :]
+    if kind == "array" and content and content[0].text == "{":
+        content = content[_find(content, "}") + 1 :]
+    cells = _cells(content)
+    brace = [token.text for token in before] == ["\\{"] and not after
+    if kind in _SYSTEMS or (kind == "array" and brace):
+        if (before and not brace) or after:
+            raise ExpressionError("something stands beside the system")
+        return _system(cells, read)
+    if kind not in _MATRICES:
+        raise ExpressionError(f"{kind!r} is no matrix")
+    return _matrix(kind, before, _parsed(cells), "".join(token.text for token in after))
+
+
+def _find(tokens: Sequence[Token], *texts: str) -> int:
+    """The place of the first token that is one of some; -1 if none is."""
+    return next((index for index, token in enumerate(tokens) if token.text in texts), -1)
+
+
+def _nested_rows(items: Sequence[Value]) -> Matrix | None:
+    """The matrix that rows in square brackets make, if they are such rows."""
+    rows = []
+    for item in items:
+        cells = item.items if isinstance(item, Group) and item.kind == "square" else ()
+        rows.append(tuple(cell.node for cell in cells if isinstance(cell, Scalar)))
+        if not cells or len(rows[-1]) != len(cells):
+            return None
+    return Matrix(tuple(rows))
+
+
+def _matrix(kind: str, before: list[Token], rows: tuple[tuple[Node, ...], ...], after: str) -> Value:
+    determinant = kind in _DETERMINANTS
+    if before and before[-1].text in ("(", "[", "|") and after[:1] in (")", "]", "|"):
+        determinant = determinant or before[-1].text == "|"
+        before, after = before[:-1], after[1:]
+    if before and before[-1].text in ("\\det", "det"):
+        determinant, before = True, before[:-1]
+    if after in ("^T", "^{T}", "^\\top", "^{\\top}"):
+        rows = tuple(zip(*rows, strict=True))
+    elif after:
+        raise ExpressionError("something stands behind the matrix")
+    factor = number(1)
+    if [token.text for token in before] == ["-"]:
+        factor = number(-1)
+    elif before:
+        factor = parse_tokens([token for token in before if token.text not in ("\\cdot", "\\times", "*")])
+    if not determinant:
+        return Matrix(tuple(tuple(_multiplied(factor, cell) for cell in row) for row in rows))
+    if len(rows) != len(rows[0]) or len(rows) > _LARGEST_DETERMINANT:
+        raise ExpressionError("the determinant is not square, or too large")
+    return Scalar(_multiplied(factor, _determinant(rows)))
+
+
+def _multiplied(factor: Node, node: Node) -> Node:
+    return node if factor == number(1) else Node("multiply", (factor, node))
+
+
+def _determinant(rows: tuple[tuple[Node, ...], ...]) -> Node:
+    """The determinant, expanded along the first row."""
+    if len(rows) == 1:
+        return rows[0][0]
+    total = number(0)
+    for column, factor in enumerate(rows[0]):
+        minor = tuple(row[:column] + row[column + 1 :] for row in rows[1:])
+        term = Node("multiply", (factor, _determinant(minor)))
+        total = Node("add", (total, negated(term) if column % 2 else term))
+    return total
+
+
+def _system(cells: _Cells, read: _Read) -> Value:
+    """Equations that hold together, or a function by cases."""
+    rows = [_split_condition(row) for row in cells]
+    if all(condition is not None for _, condition in rows) and len(rows) > 1:
+        return Piecewise(
+            tuple((read(tokens), _condition(condition or [], read)) for tokens, condition in rows)
+        )
+    items = [read([token for cell in row for token in cell]) for row in cells]
+    if not all(isinstance(item, Relation) for item in items):
+        raise ExpressionError("a system has a row that is no equation")
+    return Group("list", tuple(items))
+
+
+def _split_condition(row: list[list[Token]]) -> tuple[list[Token], list[Token] | None]:
+    """A row of a function by cases, as the expression and its condition."""
+    tokens = [token for cell in row for token in cell]
+    place = _find(tokens, *_CONDITION_WORDS, *_ELSE)
+    if len(row) == 2 and all(row) and row[1][0].text not in _RELATIONS and row[0][-1].text not in _RELATIONS:
+        return row[0], row[1]
+    if place > 0:
+        return tokens[:place], tokens[place:]
+    return tokens, None
+
+
+def _condition(tokens: list[Token], read: _Read) -> Value | None:
+    """The condition of a case; None stands for all other cases."""
+    while tokens and tokens[0].text in _CONDITION_WORDS:
+        tokens = tokens[1:]
+    if tokens and tokens[0].text in _ELSE:
+        return None
+    return read(tokens)
+
+
+def _cells(tokens: Sequence[Token]) -> _Cells:
+    rows: _Cells = [[[]]]
+    for token in tokens:
+        if token.text == "\\\\":
+            rows.append([[]])
+        elif token.text == "&":
+            rows[-1].append([])
+        elif token.text != "\\hline":
+            rows[-1][-1].append(token)
+    if not any(rows[-1]):
+        rows.pop()
+    if not rows or sum(map(len, rows)) > _MOST_CELLS:
+        raise ExpressionError("there are no cells, or too many")
+    return rows
+
+
+def _parsed(cells: _Cells) -> tuple[tuple[Node, ...], ...]:
+    if len({len(row) for row in cells}) != 1:
+        raise ExpressionError("the rows of a matrix differ in length")
+    return tuple(tuple(parse_tokens(cell) for cell in row) for row in cells)

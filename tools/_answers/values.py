@@ -3,26 +3,9 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from latentseek_agents.tools._answers.expression import Node
+from latentseek_agents.tools._answers.expression import Node, negated
 from latentseek_agents.tools._answers.moments import Moment
-from latentseek_agents.tools._answers.scalars import Scalar
-
-__all__ = [
-    "EVERYTHING",
-    "INFINITY",
-    "Congruence",
-    "Difference",
-    "Group",
-    "Intersection",
-    "Interval",
-    "Matrix",
-    "Piecewise",
-    "Ratio",
-    "Relation",
-    "Union",
-    "Value",
-    "Words",
-]
+from latentseek_agents.tools._answers.quantities import Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +34,10 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Union:
-    """What lies in any of its parts."""
+class Combination:
+    """Sets combined; ``kind`` is ``union``, ``intersection`` or ``difference``."""
 
-    parts: tuple["Value", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Intersection:
-    """What lies in all of its parts."""
-
-    parts: tuple["Value", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What lies in the first of its parts and in none of the others."""
-
+    kind: str
     parts: tuple["Value", ...]
 
 
@@ -110,15 +80,13 @@ class Ratio:
 
 
 INFINITY = Node("constant", name="infinity")
-EVERYTHING = Interval(Node("negate", (INFINITY,)), INFINITY, low_closed=False, high_closed=False)
+EVERYTHING = Interval(negated(INFINITY), INFINITY, low_closed=False, high_closed=False)
 Value: TypeAlias = (
     Words
     | Scalar
     | Group
     | Interval
-    | Union
-    | Intersection
-    | Difference
+    | Combination
     | Matrix
     | Relation
     | Congruence

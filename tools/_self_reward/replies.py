@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from latentseek_agents.engine._decoding.decode import Completion
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.tools._answers.reply_end import without_sequel
 from latentseek_agents.tools._self_reward.prompts import without_invisible
+from latentseek_agents.tools.answers import without_sequel
 
 if TYPE_CHECKING:
     import torch

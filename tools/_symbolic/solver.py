@@ -5,13 +5,12 @@ format, within limits set before anything is computed, and SymPy sees symbols of
 of it write Python code with the names that it is given.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import sympy
-
-__all__ = ["SolverError", "solve"]
 
 Tree = list[Any]
 Equation = tuple[Tree, Tree]
@@ -47,8 +46,8 @@ def solve(equations: list[Equation], unknowns: list[str]) -> dict[str, Any]:
 
     Example:
         >>> x = ["symbol", "x"]
-        >>> found = solve([(["multiply", x, x], ["number", "9/4"])], ["x"])
-        >>> found["kind"], [solution["x"]["exact"] for solution in found["solutions"]]
+        >>> result = solve([(["multiply", x, x], ["number", "9/4"])], ["x"])
+        >>> result["kind"], [solution["x"]["exact"] for solution in result["solutions"]]
         ('finite', ['-3/2', '3/2'])
     """
     if not 1 <= len(unknowns) <= MOST_UNKNOWNS or not 1 <= len(equations) <= MOST_UNKNOWNS:
@@ -86,15 +85,14 @@ class _Problem:
         targets = set(self.unknowns.values())
         if any(not each.free_symbols & targets for each in self.differences):
             return {"kind": "none", "solutions": []}
-        found = [solution for solution in self._solutions() if self._holds(solution)]
+        solutions = [solution for solution in self._solutions() if self._holds(solution)]
         free = any(
             symbol not in solution or solution[symbol].free_symbols & targets
-            for solution in found
+            for solution in solutions
             for symbol in targets
         )
-        solutions = [self._plain(solution) for solution in found]
-        solutions.sort(key=_order)
-        return {"kind": "family" if free else "finite" if found else "none", "solutions": solutions}
+        plain = sorted(map(self._plain, solutions), key=_order)
+        return {"kind": "family" if free else "finite" if plain else "none", "solutions": plain}
 
     def _solutions(self) -> list[dict[sympy.Symbol, sympy.Expr]]:
         targets = list(self.unknowns.values())
@@ -103,13 +101,13 @@ class _Problem:
         if alone and one.is_polynomial(targets[0]):
             return [{targets[0]: root} for root in _roots(sympy.Poly(one, targets[0]))]
         try:
-            found = list(sympy.solve(self.differences, targets, dict=True))
+            solutions = list(sympy.solve(self.differences, targets, dict=True))
         except NotImplementedError:
-            found = None
+            solutions = None
         # Lambert's function has branches of which SymPy gives one: other solutions would be missing.
-        if found is None or any(value.has(sympy.LambertW) for each in found for value in each.values()):
+        if solutions is None or any(v.has(sympy.LambertW) for each in solutions for v in each.values()):
             raise SolverError("no method is known for equations of this kind")
-        return found
+        return solutions
 
     def _holds(self, solution: Mapping[sympy.Symbol, sympy.Expr]) -> bool:
         """Whether a solution divides by no zero and, where it is a number, solves the equations."""
@@ -211,13 +209,13 @@ def _roots(polynomial: sympy.Poly) -> list[sympy.Expr]:
         raise SolverError(f"polynomials up to degree {LARGEST_EXPONENT} are solved")
     if not polynomial.domain.is_QQ and not polynomial.domain.is_ZZ:
         return list(sympy.roots(polynomial)) or list(polynomial.nroots(n=30, maxsteps=200))
-    found: list[sympy.Expr] = []
+    roots: list[sympy.Expr] = []
     for factor, _ in polynomial.factor_list()[1]:
         exact = list(sympy.roots(factor)) if factor.degree() <= _RADICAL_DEGREE else []
         if len(exact) != factor.degree() or any(len(str(root)) > LONGEST_EXACT for root in exact):
             exact = list(factor.nroots(n=30, maxsteps=200))
-        found.extend(exact)
-    return found
+        roots.extend(exact)
+    return roots
 
 
 def _is_zero(expression: sympy.Expr, solution: Mapping[sympy.Symbol, sympy.Expr]) -> bool:
@@ -246,19 +244,7 @@ def _described(value: sympy.Expr, names: Mapping[sympy.Symbol, sympy.Symbol]) ->
 def _written(value: sympy.Expr) -> str | None:
     if max((abs(each.p).bit_length() for each in value.atoms(sympy.Rational)), default=0) > MOST_BITS:
         return None
-    words = str(value).replace("**", "^")
-    return "".join("i" if part == "I" else part for part in _parts(words))
-
-
-def _parts(words: str) -> list[str]:
-    """A text cut into runs of letters and single other characters."""
-    parts: list[str] = []
-    for character in words:
-        if parts and character.isalpha() and parts[-1][-1].isalpha():
-            parts[-1] += character
-        else:
-            parts.append(character)
-    return parts
+    return re.sub(r"(?<![^\W\d_])I(?![^\W\d_])", "i", str(value).replace("**", "^"))
 
 
 def _decimal(value: sympy.Expr) -> str:

@@ -1,24 +1,27 @@
 """The child process that calculates with what a model wrote; ``sandbox.py`` starts it.
 
-It runs as a script, alone, and imports nothing of this package. It reads frames (four bytes of length, then
-JSON) from its input and answers each with one frame. What it gets are trees of numbers, symbols and named
-operations; it never sees text that it would have to parse, and it builds every value from the tree itself.
+It runs as a script, alone, and imports nothing of this package. It reads requests in JSON from its connection
+and replies to each in JSON. The requests hold trees of numbers, symbols and named operations, never text that
+would have to be parsed; every value is built from the tree itself.
 """
 
-import importlib.util
+import contextlib
+import importlib
 import json
 import math
-import os
 import random
-import struct
+import resource
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
     # The parent's search path: an isolated interpreter may not know where the libraries are.
-    sys.path.extend(path for path in json.loads(sys.argv[1]) if path not in sys.path)
+    sys.path.extend(path for path in json.loads(sys.argv[2]) if path not in sys.path)
 
 import mpmath  # type: ignore[import-untyped]
 
@@ -40,68 +43,36 @@ class UndefinedError(ValueError):
 
 
 def main() -> None:
-    """Say that all is loaded, then answer requests until the input ends."""
-    requests, replies = os.dup(0), os.dup(1)
-    # Whatever a library prints must not end up between the frames.
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nothing, standard)
-    os.close(nothing)
+    """Say that all is loaded, then answer requests until the parent closes the connection."""
     sys.setrecursionlimit(5000)
     _limit_memory()
-    _write(replies, {"id": 0, "result": "ready"})
-    while (frame := _read(requests, 4)) is not None:
-        body = _read(requests, struct.unpack(">I", frame)[0])
-        if body is None:
-            return
-        _limit_processor_time()
-        _write(replies, _answer(json.loads(body)))
-
-
-def _write(descriptor: int, reply: dict[str, Any]) -> None:
-    frame = json.dumps(reply).encode()
-    os.write(descriptor, struct.pack(">I", len(frame)) + frame)
-
-
-def _read(descriptor: int, size: int) -> bytes | None:
-    chunks = b""
-    while len(chunks) < size:
-        chunk = os.read(descriptor, size - len(chunks))
-        if not chunk:
-            return None
-        chunks += chunk
-    return chunks
+    with Connection(int(sys.argv[1])) as connection, contextlib.suppress(EOFError, OSError):
+        connection.send_bytes(b'{"result": "ready"}')
+        while True:
+            request = json.loads(connection.recv_bytes())
+            _limit_processor_time()
+            connection.send_bytes(json.dumps(_reply(request)).encode())
 
 
 def _limit_memory() -> None:
-    try:
-        import resource
-
+    # Not every system grants these limits; the parent's clock bounds the work in any case.
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    except (ImportError, OSError, ValueError):
-        # Not every system has these limits; the parent's clock bounds the work in any case.
-        return
 
 
 def _limit_processor_time() -> None:
-    try:
-        import resource
-
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        limit = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
+    with contextlib.suppress(OSError, ValueError):
+        limit = int(time.process_time()) + CPU_SECONDS
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-    except (ImportError, OSError, ValueError):
-        return
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _reply(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        result = OPERATIONS[request["operation"]](*request["arguments"])
-        return {"id": request["id"], "result": result}
+        return {"result": OPERATIONS[request["operation"]](*request["arguments"])}
     except Exception as error:
-        # Anything at all may go wrong with hostile input, and the caller must hear of it.
-        return {"id": request["id"], "error": f"{type(error).__name__}: {error}"[:500]}
+        # Anything at all may go wrong with hostile input; the parent raises it as an error of its own.
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
 
 
 def equal(left: Tree, right: Tree) -> bool:
@@ -205,22 +176,17 @@ def _value(tree: Tree, point: dict[str, Fraction], digits: int) -> Any:
 
 def _evaluate(tree: Tree, point: dict[str, Fraction]) -> Any:
     kind, *rest = tree
-    if kind == "number":
-        value = Fraction(rest[0])
-        return mpmath.mpf(value.numerator) / value.denominator
-    if kind == "symbol":
-        value = point[rest[0]]
+    if kind in ("number", "symbol"):
+        value = Fraction(rest[0]) if kind == "number" else point[rest[0]]
         return mpmath.mpf(value.numerator) / value.denominator
     if kind == "constant":
         return {"pi": +mpmath.pi, "e": +mpmath.e, "i": mpmath.mpc(0, 1)}[rest[0]]
-    if kind == "power":
-        return _checked(_power(_evaluate(rest[0], point), _evaluate(rest[1], point), _rational(rest[1])))
-    if kind == "root":
-        return _checked(_root(_evaluate(rest[0], point), _evaluate(rest[1], point), _rational(rest[1])))
-    if kind == "call":
-        name, *args = rest
-        return _checked(FUNCTIONS[name](*(_evaluate(arg, point) for arg in args)))
-    return _checked(ARITHMETIC[kind](*(_evaluate(arg, point) for arg in rest)))
+    name, args = (rest[0], rest[1:]) if kind == "call" else ("", rest)
+    values = [_evaluate(arg, point) for arg in args]
+    if kind in ("power", "root"):
+        function: Callable[..., Any] = _power if kind == "power" else _root
+        return _checked(function(*values, _rational(args[1])))
+    return _checked((FUNCTIONS[name] if kind == "call" else ARITHMETIC[kind])(*values))
 
 
 def _checked(value: Any) -> Any:
@@ -246,17 +212,12 @@ def _rational(tree: Tree) -> Fraction | None:
 def _power(base: Any, exponent: Any, exact: Fraction | None) -> Any:
     if base and mpmath.mag(exponent) + max(mpmath.mag(mpmath.log(base) or 1), 0) > 20:
         raise UndefinedError("the power is too large")
-    if (
-        exact is not None
-        and exact.denominator % 2
-        and exact.denominator > 1
-        and not base.imag
-        and base.real < 0
-    ):
-        size = (-base.real) ** exponent
-        return -size if exact.numerator % 2 else size
-    if exact is not None and exact.denominator == 1:
-        return base ** int(exact)
+    if exact is not None:
+        if exact.denominator == 1:
+            return base ** int(exact)
+        if exact.denominator % 2 and not base.imag and base.real < 0:
+            size = (-base.real) ** exponent
+            return -size if exact.numerator % 2 else size
     if not base and exponent.real <= 0:
         raise UndefinedError("zero to a power that is not positive")
     return base**exponent
@@ -319,58 +280,46 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 }
 
 
+def _parts(tree: Tree) -> Iterator[Tree]:
+    """The tree itself and all trees below it."""
+    yield tree
+    for part in tree:
+        if isinstance(part, list):
+            yield from _parts(part)
+
+
 def _symbols(tree: Tree) -> set[str]:
-    if tree[0] == "symbol":
-        return {tree[1]}
-    return set().union(*(_symbols(part) for part in tree if isinstance(part, list)))
+    return {part[1] for part in _parts(tree) if part[0] == "symbol"}
 
 
 def _uses(tree: Tree, constant: str) -> bool:
-    if tree[0] == "constant":
-        return bool(tree[1] == constant)
-    return any(_uses(part, constant) for part in tree if isinstance(part, list))
+    return ["constant", constant] in _parts(tree)
 
 
 def _alternates(tree: Tree) -> bool:
     """Whether the expression has what is meant for integers alone: (-1)^n, cos(n pi)."""
-    if tree[0] == "power" and tree[1][0] == "negate" and _symbols(tree[2]):
-        return True
-    if tree[0] == "call" and tree[1] in ("sin", "cos", "factorial", "binomial"):
-        return True
-    return any(_alternates(part) for part in tree if isinstance(part, list))
+    return any(
+        (part[0] == "power" and part[1][0] == "negate" and _symbols(part[2]))
+        or (part[0] == "call" and part[1] in ("sin", "cos", "factorial", "binomial"))
+        for part in _parts(tree)
+    )
 
 
-_loaded: list[Any] = []
-
-
-def load_solver() -> bool:
-    """Load SymPy, which takes half a second; True if it was not loaded yet."""
-    if _loaded:
-        return False
-    # By its place: an isolated interpreter does not search the folder of its script.
-    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "solver.py")
-    spec = importlib.util.spec_from_file_location("symbolic_solver", place)
-    if spec is None or spec.loader is None:
-        raise ImportError(place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    _loaded.append(module)
-    return True
-
-
-def solve(equations: list[Any], unknowns: list[str]) -> dict[str, Any]:
-    """Solve equations; see ``solver.py``."""
-    load_solver()
-    result: dict[str, Any] = _loaded[0].solve(equations, unknowns)
-    return result
+def load_solver() -> Any:
+    """The module that solves equations; SymPy takes half a second to load, so it is loaded on first use."""
+    # An isolated interpreter does not search the folder of its script.
+    folder = str(Path(__file__).resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("solver")
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "equal": equal,
     "proportion": proportion,
     "real_values": real_values,
-    "load_solver": load_solver,
-    "solve": solve,
+    "load_solver": lambda: bool(load_solver()),
+    "solve": lambda equations, unknowns: load_solver().solve(equations, unknowns),
     "ping": lambda: "pong",
 }
 

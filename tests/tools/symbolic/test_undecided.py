@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from latentseek_agents.tools import Combined, GroundTruth, answers_match
-from latentseek_agents.tools._symbolic.sandbox import CalculationError, Sandbox, SandboxTimeoutError
+from latentseek_agents.tools._symbolic import CalculationError, Sandbox, SandboxTimeoutError
 from latentseek_agents.tools.answers import answers_agree
 from latentseek_agents.tools.langchain_tools import check_answer
 
@@ -96,6 +96,6 @@ def test_too_many_callers_for_the_time(sandbox: Sandbox, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(sandbox, "ask", hurried)
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        said = list(pool.map(lambda _: answers_agree(ROOT, SAME), range(200)))
-    assert False not in said
-    assert said.count(True) > 1
+        outcomes = list(pool.map(lambda _: answers_agree(ROOT, SAME), range(200)))
+    assert False not in outcomes
+    assert outcomes.count(True) > 1
