@@ -16,10 +16,11 @@ from langgraph.runtime import RunControl
 from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig, LatentSeekNode, Verdict
-from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
+from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.graphs import create_best_of_n_graph, create_math_agent, create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
+from tests.support.batch_decoding import decoder_of
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.4, max_iterations=4, learning_rate=0.3)
 QUESTION: Any = {"question": "How many legs have three cats?"}
@@ -75,7 +76,7 @@ class Writing:
             assert self.go_on.wait(60)
 
     def watched(self, backbone: Backbone) -> Backbone:
-        decoder = backbone.batch_decoder
+        decoder = decoder_of(backbone)
         assert decoder is not None
         decode_all = decoder.decode
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, DecodingOptions
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, DecodingOptions
+from latentseek_agents.engine._decoding.decoder import ModelDecoder
+from latentseek_agents.engine._decoding.kv_cache import PrefixCache
 from latentseek_agents.engine._decoding.scheduler import BatchDecoder
 from latentseek_agents.engine.backbone import Backbone
 from tests.support.naive_decoding import greedy
@@ -30,11 +32,22 @@ def request(**changes: Any) -> DecodeRequest:
     return DecodeRequest(**settings | changes)
 
 
+def model_decoder(backbone: Backbone) -> ModelDecoder:
+    """What decodes, in batches or not."""
+    assert isinstance(backbone.decoder, ModelDecoder)
+    return backbone.decoder
+
+
 def decoder_of(backbone: Backbone) -> BatchDecoder:
-    """The decoder, which must be there."""
-    decoder = backbone.batch_decoder
+    """The decoder of batches, which must be there."""
+    decoder = model_decoder(backbone).batch
     assert decoder is not None
     return decoder
+
+
+def cache_of(backbone: Backbone) -> PrefixCache:
+    """Where prompts and completions are kept."""
+    return model_decoder(backbone).prefix_cache
 
 
 _written: dict[Any, tuple[list[int], torch.Tensor]] = {}

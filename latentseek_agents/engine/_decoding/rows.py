@@ -3,19 +3,13 @@
 import math
 import time
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING
 
-from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, constrained, not_finite
+import torch
+
+from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine._decoding.speculation import Speculator
-from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, tokens_at
-
-if TYPE_CHECKING:
-    import torch
-
-    from latentseek_agents.engine.backbone import Backbone
-
-__all__ = ["Row", "draw_tokens", "head_inputs"]
+from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, not_finite, tokens_at
+from latentseek_agents.engine.policy import Policy
 
 # Longer texts are read in parts, so that other rows need not wait for all of it.
 _MOST_READ_AT_ONCE = 512
@@ -25,18 +19,18 @@ class Row:
     """The state of one request. Only the decoder's thread touches it.
 
     Args:
-        backbone: For error messages and its head.
+        policy: The frozen model.
         request: What to continue.
         speculate: Whether to guess at all.
 
     Attributes:
-        request: What was asked.
+        request: What to continue.
         tokens: The completion so far.
         fed: Tokens of prompt and completion whose keys and values are in the store.
         finish_reason: None as long as it goes on.
     """
 
-    def __init__(self, backbone: "Backbone", request: DecodeRequest, *, speculate: bool) -> None:
+    def __init__(self, policy: Policy, request: DecodeRequest, *, speculate: bool) -> None:
         self.request = request
         self.prompt = tuple(request.prompt_ids)
         self.tokens = list(request.forced_ids)
@@ -46,12 +40,12 @@ class Row:
         self.computed_tokens = 0
         self.prompt_passes = 0
         self.prompt_tokens = 0
-        self._backbone = backbone
+        self._policy = policy
         self._draws = Draws(request.seed)
         self._offsets: torch.Tensor | None = None  # on the device
         # A guess of several tokens would need the constraint's state after each of them.
-        self._speculate = speculate and request.constraint is None
-        self._speculator: Speculator | None = None
+        self._speculate = speculate and request.constraint is None and bool(request.guess_ids)
+        self._speculator: Speculator | None = None  # made when it is needed: thousands may be waiting
         self._hidden: list[torch.Tensor] = []
         self._guess: list[int] = []
         self._feeding: list[int] = []
@@ -65,10 +59,6 @@ class Row:
     def added(self) -> int:
         """Tokens written so far."""
         return len(self.tokens) - len(self.request.forced_ids)
-
-    def out_of_time(self) -> bool:
-        """Whether its deadline has passed; it writes at least one token."""
-        return self.added > 0 and self.overdue()
 
     def overdue(self) -> bool:
         """Whether its deadline has passed."""
@@ -87,8 +77,10 @@ class Row:
         self._feeding = [*self.prompt, *self.tokens][self.fed : end]
         self._guess = []
         if end == known and self.tokens and self._speculate:
+            if self._speculator is None:
+                self._speculator = Speculator(self.request.guess_ids)
             room = self.request.max_new_tokens - self.added - 1
-            self._guess = self._guesses().propose(self.tokens, min(room, most_guessed))
+            self._guess = self._speculator.propose(self.tokens, min(room, most_guessed))
         return [*self._feeding, *self._guess]
 
     @property
@@ -112,7 +104,7 @@ class Row:
         """Whether the pass that was planned last reads all that is known, so that tokens follow from it."""
         return self.fed + len(self._feeding) == len(self.prompt) + len(self.tokens)
 
-    def offsets_at(self, count: int, device: "torch.device") -> "torch.Tensor | None":
+    def offsets_at(self, count: int, device: torch.device) -> torch.Tensor | None:
         """What is added to the hidden states that the head is asked with.
 
         Args:
@@ -154,7 +146,7 @@ class Row:
         self.fed += len(self._feeding)
 
     def take(
-        self, hidden: "torch.Tensor", logits: "torch.Tensor", chosen: Sequence[int], largest: Sequence[float]
+        self, hidden: torch.Tensor, logits: torch.Tensor, chosen: Sequence[int], largest: Sequence[float]
     ) -> list[int]:
         """Choose tokens from what the pass predicts, as far as the guesses hold.
 
@@ -180,13 +172,10 @@ class Row:
         for index in range(len(hidden)):
             position = len(self.tokens)
             if not math.isfinite(largest[index]):
-                raise not_finite(self._backbone, f"logits at token {position} of the answer")
-            token, constraint = chosen[index], self.request.constraint
-            if constraint is not None:
-                temperature = self.request.temperature_at(position)
-                allowed = constrained(logits[index], constraint)
-                token = choose_token(allowed, temperature, partial(self._draws.at, self.added))
-                constraint.take(token)
+                raise not_finite(self._policy, f"logits at token {position} of the answer")
+            token = chosen[index]
+            if self.request.constraint is not None:
+                token = choose_token(logits[index], self.request, position, self._draws)
             added.append(token)
             self.tokens.append(token)
             if token in self.request.end_token_ids:
@@ -206,14 +195,10 @@ class Row:
         return added
 
     def completion(self) -> Completion:
-        """What came of it."""
-        import torch
-
-        if self._hidden:
-            hidden = torch.cat(self._hidden)
-        else:
-            backbone = self._backbone
-            hidden = torch.empty((0, backbone.hidden_size), dtype=backbone.dtype, device=backbone.device)
+        """The answer to the request, as far as it is written."""
+        policy = self._policy
+        nothing = torch.empty((0, policy.hidden_size), dtype=policy.dtype, device=policy.device)
+        hidden = torch.cat(self._hidden) if self._hidden else nothing
         return Completion(
             token_ids=self.tokens,
             hidden=hidden,
@@ -224,14 +209,8 @@ class Row:
             prompt_tokens=self.prompt_tokens,
         )
 
-    def _guesses(self) -> Speculator:
-        # Made when it is needed: thousands of requests may be waiting.
-        if self._speculator is None:
-            self._speculator = Speculator(self.request.draft_ids, self.prompt)
-        return self._speculator
 
-
-def head_inputs(asking: Sequence[tuple[Row, "torch.Tensor"]]) -> "torch.Tensor":
+def head_inputs(asking: Sequence[tuple[Row, torch.Tensor]]) -> torch.Tensor:
     """What the head is asked with for several rows at once.
 
     Args:
@@ -240,8 +219,6 @@ def head_inputs(asking: Sequence[tuple[Row, "torch.Tensor"]]) -> "torch.Tensor":
     Returns:
         (N, d) float32: all hidden states, with the offsets of their positions.
     """
-    import torch
-
     inputs = torch.cat([hidden for _, hidden in asking]).float()
     start = 0
     for row, hidden in asking:
@@ -253,7 +230,7 @@ def head_inputs(asking: Sequence[tuple[Row, "torch.Tensor"]]) -> "torch.Tensor":
 
 
 def draw_tokens(
-    asking: Sequence[tuple[Row, "torch.Tensor"]], logits: "torch.Tensor", chosen: "torch.Tensor"
+    asking: Sequence[tuple[Row, torch.Tensor]], logits: torch.Tensor, chosen: torch.Tensor
 ) -> None:
     """Where a row has a temperature, put the tokens that it draws in place of the most probable ones.
 
@@ -262,8 +239,6 @@ def draw_tokens(
         logits: (N, V).
         chosen: (N,) the most probable tokens; changed in place.
     """
-    import torch
-
     drawn: list[tuple[int, float, float]] = []
     start = 0
     for row, hidden in asking:
