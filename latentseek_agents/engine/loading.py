@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from latentseek_agents.engine._cpu_kernels import native_bfloat16
 from latentseek_agents.errors import BackboneError
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["embedded_gguf", "load"]
 
@@ -42,8 +41,8 @@ def load(
     name: "str | os.PathLike[str]",
     *,
     gguf_file: str | None = None,
-    dtype: "str | torch.dtype | None" = None,
-    device: "str | torch.device | None" = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
     **model_options: Any,
@@ -111,9 +110,8 @@ def _bars_on_terminals_only() -> Iterator[None]:
 
 
 def _load_folder(
-    name: str, dtype: "torch.dtype", device: "torch.device", options: dict[str, Any]
+    name: str, dtype: torch.dtype, device: torch.device, options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer_options = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
@@ -126,7 +124,7 @@ def _load_folder(
     return model.eval(), tokenizer
 
 
-def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str | None) -> Path:
+def _dequantised(name: str, gguf_file: str, dtype: torch.dtype, revision: str | None) -> Path:
     """Folder with the weights of a GGUF file as safetensors, made on first use.
 
     Dequantising takes far longer than reading the result. The folder is named by the SHA-256 of the
@@ -151,7 +149,7 @@ def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str 
     return target
 
 
-def _write_dequantised(source: Path, target: Path, dtype: "torch.dtype") -> None:
+def _write_dequantised(source: Path, target: Path, dtype: torch.dtype) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
@@ -161,16 +159,16 @@ def _write_dequantised(source: Path, target: Path, dtype: "torch.dtype") -> None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
+    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
     try:
-        model.save_pretrained(made)
-        tokenizer.save_pretrained(made)
-        os.replace(made, target)
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        os.replace(draft, target)
     except OSError:
         if not target.is_dir():  # another process may have been first
             raise
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _cache_folder() -> Path:
@@ -185,9 +183,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
-def _device(device: "str | torch.device | None") -> "torch.device":
-    import torch
-
+def _device(device: str | torch.device | None) -> torch.device:
     gpu = torch.cuda.is_available()
     try:
         place = torch.device(device or ("cuda" if gpu else "cpu"))
@@ -198,10 +194,8 @@ def _device(device: "str | torch.device | None") -> "torch.device":
     return place
 
 
-def _fast_dtype(device: "torch.device") -> "torch.dtype":
+def _fast_dtype(device: torch.device) -> torch.dtype:
     """The narrowest dtype that this device computes with fast and without surprises."""
-    import torch
-
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -216,15 +210,13 @@ def _fast_dtype(device: "torch.device") -> "torch.dtype":
     return chosen
 
 
-def _dtype(dtype: "str | torch.dtype | None") -> "torch.dtype | None":
-    import torch
-
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     if dtype is None:
         return None
-    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    number = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if not isinstance(number, torch.dtype) or not number.is_floating_point:
         raise BackboneError(f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16'")
-    return found
+    return number
 
 
 def _first_line(error: Exception) -> str:

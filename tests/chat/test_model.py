@@ -186,7 +186,6 @@ async def test_leaving_a_stream_stops_the_decoding(tiny: Backbone) -> None:
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     decoder = decoder_of(tiny)
-    assert decoder is not None
     deadline = time.monotonic() + 5
     while decoder._active and time.monotonic() < deadline:
         await asyncio.sleep(0.01)

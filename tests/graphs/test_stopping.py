@@ -20,7 +20,6 @@ from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.graphs import create_best_of_n_graph, create_math_agent, create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
-from tests.support.batch_decoding import decoder_of
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.4, max_iterations=4, learning_rate=0.3)
 QUESTION: Any = {"question": "How many legs have three cats?"}
@@ -76,8 +75,7 @@ class Writing:
             assert self.go_on.wait(60)
 
     def watched(self, backbone: Backbone) -> Backbone:
-        decoder = decoder_of(backbone)
-        assert decoder is not None
+        decoder = backbone.decoder
         decode_all = decoder.decode
 
         def watch(requests: Any) -> Any:

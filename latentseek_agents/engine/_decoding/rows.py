@@ -11,9 +11,6 @@ from latentseek_agents.engine._decoding.speculation import Speculator
 from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, not_finite, tokens_at
 from latentseek_agents.engine.policy import Policy
 
-# Longer texts are read in parts, so that other rows need not wait for all of it.
-_MOST_READ_AT_ONCE = 512
-
 
 class Row:
     """The state of one request. Only the decoder's thread touches it.
@@ -64,7 +61,7 @@ class Row:
         """Whether its deadline has passed."""
         return self.request.deadline is not None and time.monotonic() >= self.request.deadline
 
-    def next_tokens(self, most_guessed: int, most_read: int = _MOST_READ_AT_ONCE) -> list[int]:
+    def next_tokens(self, most_guessed: int, most_read: int) -> list[int]:
         """What to feed in the next pass: what is not in the store yet, and a guess of what may follow.
 
         Args:
@@ -73,7 +70,7 @@ class Row:
         """
         known = len(self.prompt) + len(self.tokens)
         boundary = len(self.prompt) if self.fed < len(self.prompt) else known
-        end = min(boundary, self.fed + max(1, min(most_read, _MOST_READ_AT_ONCE)))
+        end = min(boundary, self.fed + max(1, most_read))
         self._feeding = [*self.prompt, *self.tokens][self.fed : end]
         self._guess = []
         if end == known and self.tokens and self._speculate:
@@ -88,38 +85,24 @@ class Row:
         """Known tokens in the pass that was planned last."""
         return len(self._feeding)
 
-    def wanted(self, fed: int) -> range:
-        """Which of the ``fed`` hidden states are of use: those that predict, and the prompt's last."""
-        count = 1 + len(self._guess)
-        end = self.fed + len(self._feeding)
-        if end in (len(self.prompt), len(self.prompt) + len(self.tokens)):
-            return range(fed - count, fed)
-        return range(0)
+    @property
+    def predicting(self) -> int:
+        """How many of the last hidden states of the pass that was planned last predict a token."""
+        return 1 + len(self._guess)
 
-    def at_prompt_end(self) -> bool:
-        """Whether the pass that was planned last reads the end of the prompt."""
-        return self.fed + len(self._feeding) == len(self.prompt)
-
-    def at_end(self) -> bool:
-        """Whether the pass that was planned last reads all that is known, so that tokens follow from it."""
-        return self.fed + len(self._feeding) == len(self.prompt) + len(self.tokens)
-
-    def offsets_at(self, count: int, device: torch.device) -> torch.Tensor | None:
-        """What is added to the hidden states that the head is asked with.
+    def add_offsets(self, hidden: torch.Tensor) -> None:
+        """Add the offsets to the hidden states that predict the next tokens.
 
         Args:
-            count: How many hidden states, of which the first predicts completion token ``len(tokens)``.
-            device: Where they are.
-
-        Returns:
-            (n, d) float32 for the first n <= count of them; None if none has an offset.
+            hidden: (k, d) float32, of which the first predicts completion token ``len(tokens)``; changed in
+                place.
         """
         whole = self.request.offsets
-        if whole is None or not self.request.has_offset(len(self.tokens)):
-            return None
-        if self._offsets is None:  # brought there once per request, not once per token
-            self._offsets = whole.to(device)
-        return self._offsets[len(self.tokens) : len(self.tokens) + count]
+        if whole is not None and self.request.has_offset(len(self.tokens)):
+            if self._offsets is None:  # brought there once per request, not once per token
+                self._offsets = whole.to(hidden.device)
+            offsets = self._offsets[len(self.tokens) : len(self.tokens) + len(hidden)]
+            hidden[: len(offsets)] += offsets
 
     def draws_at(self, count: int) -> list[tuple[int, float, float]]:
         """Which of the next tokens are drawn, were all guesses right: place, temperature, number in [0, 1).
@@ -136,14 +119,19 @@ class Row:
             if (temperature := self.request.temperature_at(first + place))
         ]
 
-    def passed(self) -> None:
-        """Record that the pass that was planned last took place."""
+    def passed(self) -> tuple[bool, bool]:
+        """Record that the pass that was planned last took place.
+
+        Returns:
+            Whether it read the end of the prompt; and all that is known, so that tokens follow from it.
+        """
         self.forward_passes += 1
         self.computed_tokens += len(self._feeding) + len(self._guess)
         if self.fed < len(self.prompt):  # the prompt's end is the end of a pass
             self.prompt_passes += 1
             self.prompt_tokens += len(self._feeding)
         self.fed += len(self._feeding)
+        return self.fed == len(self.prompt), self.fed == len(self.prompt) + len(self.tokens)
 
     def take(
         self, hidden: torch.Tensor, logits: torch.Tensor, chosen: Sequence[int], largest: Sequence[float]
@@ -196,12 +184,13 @@ class Row:
 
     def completion(self) -> Completion:
         """The answer to the request, as far as it is written."""
-        policy = self._policy
-        nothing = torch.empty((0, policy.hidden_size), dtype=policy.dtype, device=policy.device)
-        hidden = torch.cat(self._hidden) if self._hidden else nothing
+        if not self._hidden:
+            policy = self._policy
+            empty = torch.empty((0, policy.hidden_size), dtype=policy.dtype, device=policy.device)
+            self._hidden.append(empty)
         return Completion(
             token_ids=self.tokens,
-            hidden=hidden,
+            hidden=torch.cat(self._hidden),
             finish_reason=self.finish_reason or "length",
             forward_passes=self.forward_passes,
             computed_tokens=self.computed_tokens,
@@ -210,42 +199,34 @@ class Row:
         )
 
 
-def head_inputs(asking: Sequence[tuple[Row, torch.Tensor]]) -> torch.Tensor:
-    """What the head is asked with for several rows at once.
+def predict(
+    policy: Policy, asking: Sequence[tuple[Row, torch.Tensor]]
+) -> tuple[torch.Tensor, list[int], list[float]]:
+    """Ask the head for the next tokens of several rows at once.
 
     Args:
+        policy: The frozen model.
         asking: Rows, and the (k, d) hidden states of each that predict its next tokens.
 
     Returns:
-        (N, d) float32: all hidden states, with the offsets of their positions.
-    """
-    inputs = torch.cat([hidden for _, hidden in asking]).float()
-    start = 0
-    for row, hidden in asking:
-        offsets = row.offsets_at(len(hidden), inputs.device)
-        if offsets is not None:
-            inputs[start : start + len(offsets)] += offsets
-        start += len(hidden)
-    return inputs
-
-
-def draw_tokens(
-    asking: Sequence[tuple[Row, torch.Tensor]], logits: torch.Tensor, chosen: torch.Tensor
-) -> None:
-    """Where a row has a temperature, put the tokens that it draws in place of the most probable ones.
-
-    Args:
-        asking: As for :func:`head_inputs`.
-        logits: (N, V).
-        chosen: (N,) the most probable tokens; changed in place.
+        For all hidden states the logits (N, V), the tokens, the most probable or those drawn, and the largest
+        logits.
     """
     drawn: list[tuple[int, float, float]] = []
     start = 0
-    for row, hidden in asking:
-        for place, temperature, draw in row.draws_at(len(hidden)):
-            drawn.append((start + place, temperature, draw))
-        start += len(hidden)
-    if drawn:
-        rows, temperatures, draws = zip(*drawn, strict=True)
-        places = torch.tensor(rows, device=logits.device)
-        chosen[places] = tokens_at(logits, temperatures, draws, places=places)
+    with torch.no_grad():
+        inputs = torch.cat([hidden for _, hidden in asking]).float()
+        for row, hidden in asking:
+            row.add_offsets(inputs[start : start + len(hidden)])
+            drawn += [(start + place, heat, draw) for place, heat, draw in row.draws_at(len(hidden))]
+            start += len(hidden)
+        logits = policy.logits(inputs)
+        largest, chosen = logits.max(dim=-1)
+        if drawn:
+            places, temperatures, draws = zip(*drawn, strict=True)
+            index = torch.tensor(places, device=logits.device)
+            chosen[index] = tokens_at(logits, temperatures, draws, places=index)
+        # One transfer for both, and the only time that a pass waits for the device. A float32 holds every
+        # token id.
+        tokens, maxima = torch.stack([chosen.float(), largest.float()]).tolist()
+    return logits, [int(token) for token in tokens], maxima

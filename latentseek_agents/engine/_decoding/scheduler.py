@@ -27,8 +27,8 @@ from latentseek_agents.engine._decoding.kv_cache import (
 )
 from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
-from latentseek_agents.engine._decoding.rows import Row, draw_tokens, head_inputs
-from latentseek_agents.engine._decoding.token_choice import not_finite
+from latentseek_agents.engine._decoding.rows import Row, predict
+from latentseek_agents.engine._decoding.token_choice import require_finite
 from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.policy import Policy
 
@@ -39,6 +39,8 @@ _LISTEN_SECONDS = 0.1  # between two looks whether a caller that hears nothing w
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
 _THREAD_NAME = "latentseek-decoder"
+# Longer texts are read in parts, so that other rows need not wait for all of it.
+_MOST_READ_AT_ONCE = 512
 # Known tokens that all rows together read in one pass: what the layers make of them is in memory at once.
 _READING_BUDGET = 2048
 
@@ -325,7 +327,8 @@ class BatchDecoder:
         budget = _GUESSING_BUDGET.get(self._policy.device.type, 512) // len(slots)
         rows, unread = [], _READING_BUDGET
         for number, slot in zip(numbers, slots, strict=True):
-            rows.append(RowSlice(number, slot.row.fed, slot.row.next_tokens(budget, unread)))
+            feed = slot.row.next_tokens(budget, min(unread, _MOST_READ_AT_ONCE))
+            rows.append(RowSlice(number, slot.row.fed, feed))
             unread -= slot.row.reading
         self._make_room(max(row.end for row in rows))
         hidden = self._packed.forward(self._store, rows)
@@ -335,22 +338,18 @@ class BatchDecoder:
         offset = 0
         predicting: list[_Prediction] = []
         for row, slot in zip(rows, slots, strict=True):
-            wanted = slot.row.wanted(len(row.token_ids))
-            states = hidden[offset + wanted.start : offset + wanted.stop]
             offset += len(row.token_ids)
-            at_prompt_end, at_end = slot.row.at_prompt_end(), slot.row.at_end()
-            slot.row.passed()
-            if at_prompt_end and not self._keep_prompt(slot, row.slot, states[-1]):
-                continue
-            if at_end:
+            states = hidden[offset - slot.row.predicting : offset]
+            at_prompt_end, at_end = slot.row.passed()
+            kept = not at_prompt_end or self._keep_prompt(slot, row.slot, states[-1])
+            if kept and at_end:
                 predicting.append((row.slot, slot, states))
         self._predict(predicting)
 
     def _keep_prompt(self, slot: "_Slot", number: int, hidden: torch.Tensor) -> bool:
         prompt = slot.row.prompt
         try:
-            if not torch.isfinite(hidden).all():
-                raise not_finite(self._policy, "hidden states while reading the prompt")
+            require_finite(self._policy, hidden, "hidden states while reading the prompt")
             if self._options.reuse:
                 kept = ReadPrompt(self._store.save(number, 0, len(prompt)), hidden.clone())
                 self._cache.put(prompt, kept, len(prompt))
@@ -364,14 +363,8 @@ class BatchDecoder:
         if not predicting:
             return
         try:
-            with torch.no_grad():
-                inputs = [(slot.row, hidden) for _, slot, hidden in predicting]
-                logits = self._policy.logits(head_inputs(inputs))
-                largest, chosen = logits.max(dim=-1)
-                draw_tokens(inputs, logits, chosen)
-                # One transfer for both, and the only time that a pass waits for the device. A float32 holds
-                # every token id.
-                tokens, maxima = torch.stack([chosen.float(), largest.float()]).tolist()
+            asking = [(slot.row, hidden) for _, slot, hidden in predicting]
+            logits, tokens, maxima = predict(self._policy, asking)
         except Exception as error:
             if len(predicting) == 1:
                 predicting[0][1].call.fail(error)
@@ -384,7 +377,7 @@ class BatchDecoder:
             part = slice(start, start + len(hidden))
             start = part.stop
             try:
-                added = slot.row.take(hidden, logits[part], list(map(int, tokens[part])), maxima[part])
+                added = slot.row.take(hidden, logits[part], tokens[part], maxima[part])
             except Exception as error:
                 slot.call.fail(error)
             else:

@@ -146,6 +146,16 @@ def draw_rows(
     return tokens_at(flat, [temperature] * len(flat), draws).reshape(logits.shape[:-1])
 
 
+def require_finite(policy: Policy, values: torch.Tensor, what: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        NonFiniteError: There is one.
+    """
+    if not torch.isfinite(values).all():
+        raise not_finite(policy, what)
+
+
 def not_finite(policy: Policy, what: str) -> NonFiniteError:
     """The error for a model that computes NaN or infinity."""
     return NonFiniteError(

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode, rows
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode, scheduler
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.scheduler import BatchDecoder
 from latentseek_agents.engine.backbone import Backbone
@@ -79,8 +79,8 @@ def test_limits_below_one_are_refused(name: str):
 
 
 def test_reading_in_parts_changes_nothing(any_backbone: Backbone, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "_MOST_READ_AT_ONCE", 7)
-    monkeypatch.setattr("latentseek_agents.engine._decoding.scheduler._READING_BUDGET", 10)
+    monkeypatch.setattr(scheduler, "_MOST_READ_AT_ONCE", 7)
+    monkeypatch.setattr(scheduler, "_READING_BUDGET", 10)
     backbone = fresh(any_backbone)
     assert_all_naive(backbone, mixed(backbone))
 
@@ -180,7 +180,7 @@ def test_a_beginning_is_shared_only_if_it_is_asked_for_and_long_enough(tiny: Bac
 
 
 def test_who_waits_for_a_prompt_holds_nobody_up(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "_MOST_READ_AT_ONCE", 8)
+    monkeypatch.setattr(scheduler, "_MOST_READ_AT_ONCE", 8)
     order: list[str] = []
     backbone = fresh(tiny)
     requests = [

@@ -45,11 +45,11 @@ def simulate(policy: Policy, request: DecodeRequest, budget: int, *, speculate: 
     row = Row(BACKBONE.policy, request, speculate=speculate)
     store: list[int] = []
     while row.finish_reason is None:
-        feed = row.next_tokens(budget)
+        feed = row.next_tokens(budget, 512)
         assert feed
         store[row.fed :] = feed
-        start, wanted, at_end = row.fed, row.wanted(len(feed)), row.at_end()
-        row.passed()
+        start, wanted = row.fed, range(len(feed) - row.predicting, len(feed))
+        _, at_end = row.passed()
         if at_end:
             best = [policy.next(store[: start + index + 1]) for index in wanted]
             row.take(torch.zeros(len(best), 32), torch.zeros(len(best), VOCABULARY), best, [0.0] * len(best))
