@@ -335,16 +335,6 @@ class _Written:
     hidden: "torch.Tensor"
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How to obtain one sample: reuse an attempt, stop inside the latents, or decode."""
-
-    keep: int  # first hidden states of consistent latents that stay valid
-    earlier: Attempt | None = None
-    ended: Completion | None = None
-    request: DecodeRequest | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Refinement:
     """Turns latents into attempts; both kinds of latents end in one kind of request to the decoder.
@@ -367,16 +357,21 @@ class _Refinement:
     def write(self) -> list[_Written]:
         """One attempt per sample; all that need the model are decoded together."""
         plans = [self._plan(number) for number in range(self.config.num_samples)]
-        requests = [plan.request for plan in plans if plan.request is not None]
+        requests = [plan for plan, _ in plans if isinstance(plan, DecodeRequest)]
         completions = iter(decode(self.backbone, requests))
         return [
-            self._taken_over(plan.earlier)
-            if plan.earlier is not None
-            else self._finished(plan.keep, plan.ended or next(completions))
-            for plan in plans
+            self._taken_over(plan)
+            if isinstance(plan, Attempt)
+            else self._finished(next(completions) if isinstance(plan, DecodeRequest) else plan, keep)
+            for plan, keep in plans
         ]
 
-    def _plan(self, number: int) -> _Plan:
+    def _plan(self, number: int) -> tuple[Attempt | Completion | DecodeRequest, int]:
+        """How to obtain a sample: take over an attempt, stop inside the latents, or decode.
+
+        Returns:
+            The plan; and how many hidden states of consistent latents stay valid, from the first on.
+        """
         picked, keep = self._pick(number)
         ends = self.rules.continuation_ends(self.backbone)
         if self.rules.ends_in_latents:
@@ -384,13 +379,12 @@ class _Refinement:
             picked = picked if stop is None else picked[: stop + 1]
         earlier = self.known.get(tuple(picked))
         if earlier is not None and self.config.continuation_temperature == 0:
-            return _Plan(keep, earlier=earlier)
+            return earlier, keep
         forced = [*self.previous.token_ids[: self.previous.latent_start], *picked]
         if self.rules.ends_in_latents and forced[-1] in ends:
             nothing = self.latents.values[:0]
-            ended = Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0)
-            return _Plan(keep, ended=ended)
-        return _Plan(keep, request=self._request(forced, number, ends))
+            return Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0), keep
+        return self._request(forced, number, ends), keep
 
     def _pick(self, number: int) -> tuple[list[int], int]:
         """Tokens that the latents decide without the model's layers, and how many hidden states stay valid.
@@ -448,7 +442,7 @@ class _Refinement:
             reuse_completion=not self.latents.consistent,
         )
 
-    def _finished(self, keep: int, completion: Completion) -> _Written:
+    def _finished(self, completion: Completion, keep: int) -> _Written:
         start, latents = self.previous.latent_start, self.latents
         attempt = self._placed(
             _attempt(self.backbone, self.rules, completion, start=start, count=len(latents.values))

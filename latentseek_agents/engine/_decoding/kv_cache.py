@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,11 +74,11 @@ class KeyValueStore:
 
     def save(self, slot: int, start: int, end: int) -> SavedLayers:
         """A copy of the positions from ``start`` to before ``end`` of one row."""
-        saved = {}
-        for layer in self._layers:
-            keys, values = self._layer(layer)
-            saved[layer] = (keys[slot, start:end].clone(), values[slot, start:end].clone())
-        return saved
+        layers = {layer: self._layer(layer) for layer in self._layers}
+        return {
+            layer: (keys[slot, start:end].clone(), values[slot, start:end].clone())
+            for layer, (keys, values) in layers.items()
+        }
 
     def load(self, slot: int, start: int, saved: SavedLayers, count: int) -> None:
         """Put the first ``count`` saved positions into a row, from ``start`` on."""
@@ -89,29 +89,27 @@ class KeyValueStore:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a row to another slot."""
-        if not length:  # there may be no room for it yet
-            return
-        for layer in self._layers:
-            keys, values = self._layer(layer)
-            keys[target, :length] = keys[source, :length]
-            values[target, :length] = values[source, :length]
+        if length:  # else there may be no room for it yet
+            for tensor in self._tensors():
+                tensor[target, :length] = tensor[source, :length]
 
     def wipe(self, slot: int, start: int = 0) -> None:
         """Put zeros behind the first ``start`` tokens of a row, which may be NaN.
 
         What stands behind a row's length is not looked at, but it is multiplied with 0; and 0 * NaN is NaN.
         """
-        if slot >= self.slots:
-            return
-        for layer in self._layers:
-            keys, values = self._layer(layer)
-            keys[slot, start:] = 0
-            values[slot, start:] = 0
+        if slot < self.slots:
+            for tensor in self._tensors():
+                tensor[slot, start:] = 0
 
     def clear(self) -> None:
         """Give all memory back."""
         self._layers.clear()
         self.slots = self.positions = 0
+
+    def _tensors(self) -> Iterator[torch.Tensor]:
+        for layer in self._layers:
+            yield from self._layer(layer)
 
     def _layer(
         self, layer: int, key: torch.Tensor | None = None, value: torch.Tensor | None = None

@@ -110,25 +110,12 @@ class _Work:
         self.windows: set[int | None] = set()
         self.groups = _groups(rows)
         self._placed: dict[torch.device, torch.Tensor] = {}
-        self._masks: dict[Any, torch.Tensor | None] = {}
 
     def positions_on(self, device: torch.device) -> torch.Tensor:
         """``flat_positions`` on a layer's device; brought there once per pass, not once per layer."""
         if device not in self._placed:
             self._placed[device] = self.flat_positions.to(device)
         return self._placed[device]
-
-    def mask(
-        self, group: "_Group", window: int | None, share: int, like: torch.Tensor
-    ) -> torch.Tensor | None:
-        """(rows, 1, share * n, L): 0 where a token may look, -inf elsewhere; None if nothing is hidden."""
-        key = (id(group), window, share, like.device, like.dtype)
-        if key not in self._masks:
-            mask = group.mask(window, like)
-            if mask is not None:
-                mask = (mask if mask.shape[2] == 1 else mask.repeat(1, 1, share, 1))[..., : group.length]
-            self._masks[key] = mask
-        return self._masks[key]
 
 
 class _Group:
@@ -146,7 +133,8 @@ class _Group:
         self.length = max(row.end for row in rows)
         self.count = sum(counts)
         self.even = self.count == self.width * len(rows)
-        self._places: dict[str, torch.Tensor] = {}
+        self._places: dict[torch.device, torch.Tensor] = {}
+        self._masks: dict[Any, torch.Tensor | None] = {}
 
     def padded(self, tensor: torch.Tensor) -> torch.Tensor:
         """(count, heads, d) to (rows, n, heads, d)."""
@@ -162,8 +150,14 @@ class _Group:
         flat = tensor.reshape(-1, *tensor.shape[2:])
         return flat if self.even else flat[self._index(flat)]
 
-    def mask(self, window: int | None, like: torch.Tensor) -> torch.Tensor | None:
-        """(rows, 1, n, at least L); None if nothing is hidden."""
+    def mask(self, window: int | None, share: int, like: torch.Tensor) -> torch.Tensor | None:
+        """(rows, 1, share * n, L): 0 where a token may look, -inf elsewhere; None if nothing is hidden."""
+        key = (window, share, like.device, like.dtype)
+        if key not in self._masks:
+            self._masks[key] = self._new_mask(window, share, like)
+        return self._masks[key]
+
+    def _new_mask(self, window: int | None, share: int, like: torch.Tensor) -> torch.Tensor | None:
         starts = torch.tensor([row.start for row in self.rows]).view(-1, 1, 1, 1)
         queries = starts + torch.arange(self.width).view(1, 1, -1, 1)
         step = _ALIGNED if like.device.type == "cuda" else 1
@@ -173,19 +167,18 @@ class _Group:
             seen &= keys > queries - window
         if bool(seen[..., : self.length].all()):
             return None
-        zeros = torch.zeros((), dtype=like.dtype)
-        return torch.where(seen, zeros, float("-inf")).to(like.device)
+        mask = torch.where(seen, torch.zeros((), dtype=like.dtype), float("-inf")).to(like.device)
+        return (mask if self.width == 1 else mask.repeat(1, 1, share, 1))[..., : self.length]
 
     def _index(self, like: torch.Tensor) -> torch.Tensor:
-        key = str(like.device)
-        if key not in self._places:
+        if like.device not in self._places:
             index = [
                 number * self.width + i
                 for number, row in enumerate(self.rows)
                 for i in range(len(row.token_ids))
             ]
-            self._places[key] = torch.tensor(index, device=like.device)
-        return self._places[key]
+            self._places[like.device] = torch.tensor(index, device=like.device)
+        return self._places[like.device]
 
 
 def _groups(rows: Sequence[RowSlice]) -> list[_Group]:
@@ -232,7 +225,7 @@ def _attention(
     if len(work.groups) == 1 and len(work.groups[0].rows) == 1:
         # The commonest case, without the bookkeeping.
         group = work.groups[0]
-        mask = work.mask(group, sliding_window, share, query)
+        mask = group.mask(sliding_window, share, query)
         place = slice(group.first, group.first + 1)
         output = _attend(
             query,
@@ -250,7 +243,7 @@ def _attention(
             group.padded(queries).transpose(1, 2),
             keys[place, : group.length].transpose(1, 2),
             values[place, : group.length].transpose(1, 2),
-            work.mask(group, sliding_window, share, queries),
+            group.mask(sliding_window, share, queries),
             scale,
             softcap,
         )

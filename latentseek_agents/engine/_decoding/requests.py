@@ -204,17 +204,12 @@ def _checked(request: DecodeRequest, vocabulary: int) -> DecodeRequest:
         raise InputError("a prompt without tokens cannot be continued; give at least one")
     for name, ids in (("prompt_ids", request.prompt_ids), ("forced_ids", request.forced_ids)):
         wrong = _outside(ids, vocabulary)
-        if wrong is not None:
-            raise InputError(f"{name} has the token {wrong}, but the model knows 0 to {vocabulary - 1}")
+        if wrong:
+            raise InputError(f"{name} has the token {wrong[0]}, but the model knows 0 to {vocabulary - 1}")
     # Guesses only save time, so those from another vocabulary are left out.
-    guess_ids = request.guess_ids if _outside(request.guess_ids, vocabulary) is None else ()
+    guess_ids = () if _outside(request.guess_ids, vocabulary) else request.guess_ids
     return replace(request, guess_ids=guess_ids, on_token=checked_listener(request.on_token))
 
 
-def _outside(ids: Sequence[int], vocabulary: int) -> int | None:
-    if not ids:
-        return None
-    lowest, highest = min(ids), max(ids)
-    if lowest < 0:
-        return lowest
-    return highest if highest >= vocabulary else None
+def _outside(ids: Sequence[int], vocabulary: int) -> list[int]:
+    return [token for token in (min(ids, default=0), max(ids, default=0)) if not 0 <= token < vocabulary]

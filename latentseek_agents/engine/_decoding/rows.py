@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -163,7 +164,9 @@ class Row:
                 raise not_finite(self._policy, f"logits at token {position} of the answer")
             token = chosen[index]
             if self.request.constraint is not None:
-                token = choose_token(logits[index], self.request, position, self._draws)
+                temperature = self.request.temperature_at(position)
+                draw = partial(self._draws.at, self.added)
+                token = choose_token(logits[index], self.request.constraint, temperature, draw)
             added.append(token)
             self.tokens.append(token)
             if token in self.request.end_token_ids:

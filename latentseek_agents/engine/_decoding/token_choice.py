@@ -1,10 +1,10 @@
 """Choose tokens from logits: the most probable one, or one that is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from latentseek_agents.engine._decoding.requests import DecodeRequest, TokenConstraint
+from latentseek_agents.engine._decoding.requests import TokenConstraint
 from latentseek_agents.engine.policy import Policy
 from latentseek_agents.errors import NonFiniteError
 
@@ -105,36 +105,26 @@ def _first_beyond(summed: torch.Tensor, number: torch.Tensor, shares: torch.Tens
     return beyond.argmax(dim=-1, keepdim=True).where(beyond.any(dim=-1, keepdim=True), last)
 
 
-def choose_token(logits: torch.Tensor, request: DecodeRequest, position: int, draws: Draws) -> int:
-    """One token, among those that the request's constraint allows, if it has one.
+def choose_token(
+    logits: torch.Tensor, constraint: TokenConstraint, temperature: float, draw: Callable[[], float]
+) -> int:
+    """One token among those that a constraint allows; the constraint takes it.
 
     Args:
         logits: (V,).
-        request: Its temperature and its constraint are used; the constraint takes the token.
-        position: Of the token in the completion.
-        draws: Those of the request.
+        constraint: That of the completion.
+        temperature: 0 takes the most probable.
+        draw: The number in [0, 1) to draw with; called only if it is needed.
     """
-    if request.constraint is not None:
-        logits = _constrained(logits, request.constraint)
-    temperature = request.temperature_at(position)
-    if temperature == 0:
-        token = int(logits.argmax())
-    else:
-        draw = draws.at(position - len(request.forced_ids))
-        token = int(tokens_at(logits[None], [temperature], [draw]))
-    if request.constraint is not None:
-        request.constraint.take(token)
-    return token
-
-
-def _constrained(logits: torch.Tensor, constraint: TokenConstraint) -> torch.Tensor:
-    """(V,) float32: logits in which only the allowed tokens are left."""
     allowed = constraint.allowed()[: len(logits)]
     forbidden = torch.ones(len(logits), dtype=torch.bool)
     forbidden[: len(allowed)] = ~allowed
     # An allowed token stays ahead of the others, also if the model gives it no chance at all.
-    lowest = torch.finfo(torch.float32).min
-    return logits.float().clamp(min=lowest).masked_fill(forbidden.to(logits.device), float("-inf"))
+    logits = logits.float().clamp(min=torch.finfo(torch.float32).min)
+    logits = logits.masked_fill(forbidden.to(logits.device), float("-inf"))
+    token = int(tokens_at(logits[None], [temperature], [draw()]) if temperature else logits.argmax())
+    constraint.take(token)
+    return token
 
 
 def draw_rows(
