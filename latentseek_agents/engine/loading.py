@@ -1,15 +1,12 @@
 """Load models: by name, from a folder, from a GGUF file whose dequantised weights are cached."""
 
 import hashlib
-import importlib
 import importlib.util
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,11 +134,7 @@ def _dequantised(name: str, gguf_file: str, dtype: torch.dtype, revision: str | 
         if Path(name).is_dir():
             raise BackboneError(f"there is no file {gguf_file!r} in {name}")
         source = Path(str(cached_file(name, gguf_file, revision=revision)))
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(_sha256, source)
-        # Importing it takes seconds, in which the other processor can hash the file.
-        importlib.import_module("transformers.models.auto.modeling_auto")
-    key = f"{digest.result()}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
+    key = f"{_sha256(source)}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
     target = _cache_folder() / "gguf" / key
     if not target.is_dir():
         _log.info("dequantising %s into %s, once", source, target)
@@ -159,23 +152,20 @@ def _write_dequantised(source: Path, target: Path, dtype: torch.dtype) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
-    try:
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
-        os.replace(draft, target)
-    except OSError:
-        if not target.is_dir():  # another process may have been first
-            raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    options: Any = {"prefix": ".making-", "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(dir=target.parent, **options) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        try:
+            os.replace(folder, target)
+        except OSError:
+            if not target.is_dir():  # another process may have been first
+                raise
 
 
 def _cache_folder() -> Path:
-    chosen = os.environ.get("LATENTSEEK_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentseek-agents"
+    common = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("LATENTSEEK_CACHE") or common / "latentseek-agents")
 
 
 def _sha256(file: Path) -> str:

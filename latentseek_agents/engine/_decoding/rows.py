@@ -42,8 +42,8 @@ class Row:
         self._draws = Draws(request.seed)
         self._offsets: torch.Tensor | None = None  # on the device
         # A guess of several tokens would need the constraint's state after each of them.
-        self._speculate = speculate and request.constraint is None and bool(request.guess_ids)
-        self._speculator: Speculator | None = None  # made when it is needed: thousands may be waiting
+        guessing = speculate and request.guess_ids and request.constraint is None
+        self._speculator = Speculator(request.guess_ids) if guessing else None
         self._hidden: list[torch.Tensor] = []
         self._guess: list[int] = []
         self._feeding: list[int] = []
@@ -74,9 +74,7 @@ class Row:
         end = min(boundary, self.fed + max(1, most_read))
         self._feeding = [*self.prompt, *self.tokens][self.fed : end]
         self._guess = []
-        if end == known and self.tokens and self._speculate:
-            if self._speculator is None:
-                self._speculator = Speculator(self.request.guess_ids)
+        if end == known and self.tokens and self._speculator is not None:
             room = self.request.max_new_tokens - self.added - 1
             self._guess = self._speculator.propose(self.tokens, min(room, most_guessed))
         return [*self._feeding, *self._guess]
@@ -155,7 +153,7 @@ class Row:
         added: list[int] = []
         if self._guess and not all(map(math.isfinite, largest)):
             # A guess may have done it, also before its place: a key that is NaN is NaN behind a mask, too.
-            self._speculate, self._guess = False, []
+            self._speculator, self._guess = None, []
             self.fed -= len(self._feeding)
             return added
         for index in range(len(hidden)):
