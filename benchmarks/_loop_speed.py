@@ -184,7 +184,7 @@ def check_naive(backbone: Backbone, question: str, config: LatentSeekConfig, clo
 def variant(backbone: Backbone, **options: Any) -> Backbone:
     """The same model with nothing cached, decoding with these options."""
     made = Backbone.from_model(backbone.model, backbone.tokenizer, decoding=DecodingOptions(**options))
-    _ = made.decoder.batch  # made on first use, and not what is measured
+    _ = made.decoder.packed  # made on first use, and not what is measured
     return made
 
 

@@ -53,8 +53,8 @@ def main() -> int:
     """Time decoding and gradients, and print the table."""
     arguments = _arguments()
     backbone = _backbone(arguments.shape, getattr(torch, arguments.dtype), torch.device(arguments.device))
-    decoder = backbone.decoder.batch
-    if decoder is None:
+    decoder = backbone.decoder
+    if decoder.packed is None:
         raise RuntimeError("this model has no batch decoder")
     table = Table("rows", "what", "passes", "ms per pass", "tokens per second")
     for rows in arguments.rows:

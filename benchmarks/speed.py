@@ -166,12 +166,12 @@ def measure_throughput(
         results = seek.batch(inputs, config={"max_concurrency": count})
         seconds = time.perf_counter() - began
         tokens = sum(result.usage.policy_tokens for result in results)
-        decoder = ours.decoder.batch
+        decoder = ours.decoder
         figures[str(count)] = {
             "tokens_per_second": tokens / seconds,
             "seconds": seconds,
             "tokens": tokens,
-            "passes": decoder.passes if decoder else None,
+            "passes": decoder.passes if decoder.packed else None,
         }
         first = next(iter(figures.values()))["tokens_per_second"]
         rows.append(

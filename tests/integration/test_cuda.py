@@ -55,7 +55,7 @@ def texts(backbone: Backbone, asked: list[DecodeRequest]) -> list[list[int]]:
 def test_the_same_is_written_as_on_the_cpu(architecture: str, batch: bool):
     backbone = tiny_backbone(architecture)
     gpu = on_gpu(backbone, batch=batch)
-    assert (model_decoder(gpu).batch is not None) == batch
+    assert (model_decoder(gpu).packed is not None) == batch
     offsets = 0.3 * torch.randn(9, 32, generator=torch.Generator().manual_seed(1))
     for asked in (requests(), requests(0.8), requests(offsets=offsets), requests(0.8, offsets=offsets)):
         assert texts(gpu, asked) == texts(backbone, asked)
@@ -108,7 +108,7 @@ def test_a_pass_computes_what_the_model_computes_alone(dtype: torch.dtype, archi
 
 def test_half_precision_is_decoded_in_batches():
     gpu = on_gpu(tiny_backbone("Qwen2"), torch.bfloat16)
-    assert model_decoder(gpu).batch is not None
+    assert model_decoder(gpu).packed is not None
     written = texts(gpu, requests(0.8))
     assert [len(tokens) for tokens in written] == [16 + i + i % 3 for i in range(12)]
 

@@ -34,7 +34,7 @@ __all__ = [
 
 def model_decoder(policy: "Policy", options: DecodingOptions) -> Decoder:
     """The decoder of a policy that is loaded in this process."""
-    from latentseek_agents.engine._decoding.decoder import ModelDecoder
+    from latentseek_agents.engine._decoding.scheduler import ModelDecoder
 
     return ModelDecoder(policy, options)
 

@@ -185,11 +185,6 @@ class PrefixCache:
             self._entries.clear()
             self._tokens = 0
 
-    def after_fork(self) -> None:
-        """Be empty in a child process, where another thread may have been writing to it."""
-        self._lock = threading.Lock()
-        self.clear()
-
     def __len__(self) -> int:
         return len(self._entries)
 

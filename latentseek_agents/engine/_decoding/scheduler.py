@@ -5,11 +5,14 @@ finished leave, and waiting requests take their places. The callers' threads sle
 callbacks.
 """
 
+import atexit
 import itertools
 import logging
 import math
+import os
 import queue
 import threading
+import weakref
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -25,10 +28,12 @@ from latentseek_agents.engine._decoding.kv_cache import (
     longest_beginning,
     openings,
 )
-from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
+from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice, packed_model_for
+from latentseek_agents.engine._decoding.plain import decode_alone
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
-from latentseek_agents.engine._decoding.rows import Row, predict
+from latentseek_agents.engine._decoding.row import Row, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
+from latentseek_agents.engine._fair_lock import FairLock
 from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.policy import Policy
 
@@ -45,29 +50,34 @@ _MOST_READ_AT_ONCE = 512
 _READING_BUDGET = 2048
 
 
-class BatchDecoder:
-    """Joins the requests of all threads.
+_decoders: "weakref.WeakSet[ModelDecoder]" = weakref.WeakSet()
+
+
+class ModelDecoder:
+    """The decoder of a policy that is loaded in this process.
 
     Args:
         policy: The frozen model.
-        packed: Its layers.
         options: Limits.
-        cache: Where prompts and completions are kept for later requests.
 
     Attributes:
-        passes: Forward passes so far, each counted once however many rows took part.
+        prefix_cache: Keys and values of recent prompts and completions.
+        passes: Shared forward passes so far, each counted once however many rows took part.
         most_rows: Most rows that ever took part in one pass.
     """
 
-    def __init__(
-        self, policy: Policy, packed: PackedModel, options: DecodingOptions, cache: PrefixCache
-    ) -> None:
+    def __init__(self, policy: Policy, options: DecodingOptions) -> None:
+        kept = options.max_kept_tokens or affordable_tokens(
+            policy, most_bytes=2**30, most_tokens=16_384, gpu_share=0.125
+        )
+        self.prefix_cache = PrefixCache(kept)
         self.passes = 0
         self.most_rows = 0
         self._policy = policy
-        self._packed = packed
         self._options = options
-        self._cache = cache
+        self._examining = threading.Lock()
+        self._examined = False
+        self._packed: PackedModel | None = None
         self._condition = threading.Condition()
         self._waiting: list[_Call] = []
         self._active: list[_Slot] = []  # the place in the list is the slot in the store
@@ -76,9 +86,29 @@ class BatchDecoder:
         self._token_limit: int | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        _decoders.add(self)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids that the model knows."""
+        return self._policy.vocabulary_size
+
+    @property
+    def packed(self) -> PackedModel | None:
+        """The layers for shared passes; None if this model is decoded one request at a time."""
+        with self._examining:
+            if not self._examined:
+                self._packed = packed_model_for(self._policy, self._options)
+                self._examined = True
+        return self._packed
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Completion]:
         """Continue every request; any number of threads may call at once."""
+        if self._policy.lock.held:  # the decoder's thread would wait for it for ever
+            raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
+        if self.packed is None:
+            kept = self.prefix_cache if self._options.reuse else None
+            return [decode_alone(self._policy, kept, request) for request in requests]
         if not requests:
             return []
         call = _Call(self._policy, requests, speculate=self._options.speculate)
@@ -98,7 +128,10 @@ class BatchDecoder:
 
     def after_fork(self) -> None:
         """Start anew in a child process: the thread does not exist, and its locks are never released."""
+        self._policy.lock = FairLock()
+        self._examining = threading.Lock()
         self._condition = threading.Condition()
+        self.prefix_cache = PrefixCache(self.prefix_cache.max_tokens)
         self._forget()
 
     def _enter(self, call: "_Call") -> None:
@@ -183,7 +216,7 @@ class BatchDecoder:
                 self._active.append(started[-1])
                 call.running += 1
                 call.turn = next(self._turns)
-                if not isinstance(self._cache.get(row.prompt), ReadPrompt):
+                if not isinstance(self.prefix_cache.get(row.prompt), ReadPrompt):
                     unread.add(row.prompt)
             else:
                 call.finish(index, row.completion())
@@ -206,7 +239,7 @@ class BatchDecoder:
         """Beginnings that need not be waited for; looked up only if a request wants to share one."""
         waiting = (row for call in self._waiting for _, row in call.unstarted)
         wanted = any(row.request.share_beginning for row in waiting)
-        return openings(self._cache.keys() if wanted else [])
+        return openings(self.prefix_cache.keys() if wanted else [])
 
     def _next(
         self, unread: Collection[tuple[int, ...]], kept: Collection[tuple[Any, ...]]
@@ -258,14 +291,14 @@ class BatchDecoder:
         """Keys and values of a prompt's beginning, as a rule of all of it, and of how many tokens."""
         if not self._options.reuse:
             return None, 0
-        prefix = self._cache.get(row.prompt)
+        prefix = self.prefix_cache.get(row.prompt)
         if isinstance(prefix, ReadPrompt):
             return prefix, len(row.prompt)
-        shared = longest_beginning(self._cache, row.prompt) if row.request.share_beginning else None
+        shared = longest_beginning(self.prefix_cache, row.prompt) if row.request.share_beginning else None
         return shared or (None, 0)
 
     def _reuse_completion(self, row: Row, number: int) -> None:
-        kept = self._cache.get(completion_key(row.prompt))
+        kept = self.prefix_cache.get(completion_key(row.prompt))
         if not (row.request.reuse_completion and isinstance(kept, KeptCompletion)):
             return
         # The last known token is always read: what follows is predicted from its hidden state.
@@ -299,7 +332,9 @@ class BatchDecoder:
         if not self._options.reuse or not row.request.reuse_completion or written < 1:
             return
         layers = self._store.save(number, len(row.prompt), row.fed)
-        self._cache.put(completion_key(row.prompt), KeptCompletion(row.tokens[:written], layers), written)
+        self.prefix_cache.put(
+            completion_key(row.prompt), KeptCompletion(row.tokens[:written], layers), written
+        )
 
     # -- one pass
 
@@ -331,6 +366,8 @@ class BatchDecoder:
             rows.append(RowSlice(number, slot.row.fed, feed))
             unread -= slot.row.reading
         self._make_room(max(row.end for row in rows))
+        if self._packed is None:
+            raise RuntimeError("a model that cannot be batched has no shared passes")
         hidden = self._packed.forward(self._store, rows)
         self.passes += 1
         self.most_rows = max(self.most_rows, len(rows))
@@ -352,7 +389,7 @@ class BatchDecoder:
             require_finite(self._policy, hidden, "hidden states while reading the prompt")
             if self._options.reuse:
                 kept = ReadPrompt(self._store.save(number, 0, len(prompt)), hidden.clone())
-                self._cache.put(prompt, kept, len(prompt))
+                self.prefix_cache.put(prompt, kept, len(prompt))
         except Exception as error:  # memory may run out
             slot.call.fail(error)
             return False
@@ -386,11 +423,24 @@ class BatchDecoder:
                     self._store.wipe(number, slot.row.fed)
 
 
-def join_threads() -> None:
-    """Wait for the threads of all decoders, also of those that are about to end by themselves."""
+@atexit.register
+def _close_all() -> None:
+    # A daemon thread in the middle of a forward pass would abort the process when the interpreter goes.
+    for decoder in list(_decoders):
+        decoder.close()
+    # Also those that are about to end by themselves, whose decoder knows them no longer.
     for thread in threading.enumerate():
         if thread.name == _THREAD_NAME:
             thread.join()
+
+
+def _after_fork() -> None:
+    for decoder in list(_decoders):
+        decoder.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Call:

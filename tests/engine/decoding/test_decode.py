@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, DecodingOptions, decode, pick_tokens
-from latentseek_agents.engine._decoding.decoder import Prefix
 from latentseek_agents.engine._decoding.kv_cache import PrefixCache
+from latentseek_agents.engine._decoding.plain import Prefix
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import NonFiniteError
 from latentseek_agents.testing import tiny_backbone

@@ -8,7 +8,6 @@ import transformers
 
 from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode, scheduler
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
-from latentseek_agents.engine._decoding.scheduler import BatchDecoder
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
@@ -65,7 +64,7 @@ def test_a_mixed_batch_is_written_token_for_token(any_backbone: Backbone):
 )
 def test_no_option_shows_in_what_is_written(architecture: str, off: dict[str, Any]):
     backbone = fresh(tiny_backbone(architecture), **off)
-    assert (model_decoder(backbone).batch is None) == (off == {"batch": False})
+    assert (model_decoder(backbone).packed is None) == (off == {"batch": False})
     requests = mixed(backbone)
     assert_all_naive(backbone, requests)
     assert_all_naive(backbone, requests)
@@ -309,9 +308,9 @@ def unusual(name: str) -> Any:
 @pytest.mark.parametrize("name", ["dynamic", "Bloom", "Qwen2Moe"])
 def test_a_model_that_a_shared_pass_would_change_is_decoded_alone(name: str):
     backbone = Backbone.from_model(unusual(name), tiny_tokenizer())
-    assert model_decoder(backbone).batch is None
+    assert model_decoder(backbone).packed is None
     assert_all_naive(backbone, [request(), request(prompt_ids=text(7, 1), forced_ids=[5, 6]), request()])
 
 
 def test_every_known_architecture_is_batched(any_backbone: Backbone):
-    assert isinstance(model_decoder(any_backbone).batch, BatchDecoder)
+    assert model_decoder(any_backbone).packed is not None

@@ -20,7 +20,7 @@ import torch
 from latentseek_agents import LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode
 from latentseek_agents.engine._decoding import scheduler as batch_decoding
-from latentseek_agents.engine._decoding.scheduler import BatchDecoder, _Call
+from latentseek_agents.engine._decoding.scheduler import ModelDecoder, _Call
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.errors import NonFiniteError
@@ -136,13 +136,13 @@ def test_a_caller_with_one_request_comes_before_the_many_of_another(
     tiny: Backbone, monkeypatch: pytest.MonkeyPatch, max_rows: int
 ):
     order: list[tuple[int, ...]] = []
-    start = BatchDecoder._start
+    start = ModelDecoder._start
 
-    def spy(self: BatchDecoder, started: Sequence[Any]) -> None:
+    def spy(self: ModelDecoder, started: Sequence[Any]) -> None:
         order.extend(slot.row.prompt for slot in started)
         start(self, started)
 
-    monkeypatch.setattr(BatchDecoder, "_start", spy)
+    monkeypatch.setattr(ModelDecoder, "_start", spy)
     backbone = fresh(tiny, max_rows=max_rows)
     many = [request(prompt_ids=text(6, i), max_new_tokens=3) for i in range(50)]
     one, another = (request(prompt_ids=text(7, i), max_new_tokens=3) for i in (1, 2))
@@ -215,7 +215,7 @@ def test_a_decoder_that_fails_wakes_its_callers_and_works_again(
 
     backbone = fresh(tiny)
     with monkeypatch.context() as patch:
-        patch.setattr(BatchDecoder, "_leave", fails)
+        patch.setattr(ModelDecoder, "_leave", fails)
         with pytest.raises(RuntimeError, match="the decoder failed: OSError: out of luck"):
             decode(backbone, [request()])
     assert_naive(backbone, request(), decode(backbone, [request()])[0])

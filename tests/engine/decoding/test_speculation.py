@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentseek_agents.engine._decoding import DecodeRequest
-from latentseek_agents.engine._decoding.rows import Row
+from latentseek_agents.engine._decoding.row import Row
 from latentseek_agents.engine._decoding.speculation import Speculator
 from latentseek_agents.testing import tiny_backbone
 
