@@ -1,7 +1,6 @@
-"""Text that spells a control token stays text: nobody's question or tool result opens or closes a turn.
+"""Text that spells a control token stays text: no question or tool result opens or closes a turn.
 
-A tokenizer makes a control token of every place where its name stands, whoever wrote it. So where a content
-spells one, a mark is put into it before the chat template is applied, and the text is tokenised in pieces,
+A tokenizer makes a control token of every place where its name stands. So where a content spells one, a mark is put into it before the chat template is applied, and the text is tokenised in pieces,
 from mark to mark: the same text, without the token. All other text is tokenised as ever, to the same ids.
 """
 
@@ -39,7 +38,7 @@ class ContentGuard:
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
         special = {str(token) for token in added if token.special} | set(tokenizer.all_special_tokens)
         template = str(getattr(tokenizer, "chat_template", None) or "")
-        # Added tokens that nobody's template writes are words like others: runs of spaces, tags of HTML.
+        # Added tokens that the template does not write are words like others: runs of spaces, tags of HTML.
         written = {str(token) for token in added if not str(token).isspace() and str(token) in template}
         # Models write <think> and its kin into their replies, and templates look for them there.
         self._special = _spelling(special)

@@ -92,7 +92,7 @@ def embedded_gguf() -> Path:
 
 @contextmanager
 def _bars_on_terminals_only() -> Iterator[None]:
-    """Without the libraries' progress bars where nobody watches them: in a log each step is a line."""
+    """Without the libraries' progress bars outside a terminal: in a log each step is a line."""
     import transformers.utils.logging
 
     bars: Any = transformers.utils.logging

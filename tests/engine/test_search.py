@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.latents import Latents
-from latentseek_agents.engine.search import Step, draft, refine
+from latentseek_agents.engine.search import Step, draft, prompt_token_ids, refine
 from latentseek_agents.errors import InputError, NonFiniteError
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.verdict import Attempt, Usage
@@ -228,3 +229,23 @@ def test_latents_that_are_no_numbers_are_an_error(tiny: Backbone):
     latents.values[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match="at step 1; lower learning_rate"):
         go_on(tiny, settings(), replace(made, latents=latents.to_bytes()))
+
+
+def test_a_search_is_charged_with_its_prompt_once_whether_or_not_it_was_kept():
+    config = settings(max_new_tokens=8)
+    model, tokenizer = tiny_backbone().model, tiny_backbone().tokenizer
+    kept, never = (
+        Backbone.from_model(model, tokenizer, decoding=DecodingOptions(speculate=False, reuse=reuse))
+        for reuse in (True, False)
+    )
+    prompt = len(prompt_token_ids(kept, QUESTION, config))
+    costs = []
+    for backbone in (kept, kept, never):
+        step = draft(backbone, QUESTION, config)
+        costs.append(replace(step.usage, policy_seconds=0.0))
+        written = step.usage.policy_tokens
+        # The last token is written, but not read again.
+        assert step.usage.policy_computed_tokens == prompt + written - 1
+        assert step.usage.policy_forward_passes == written
+        assert go_on(backbone, config, step).usage.policy_computed_tokens < prompt
+    assert costs[0] == costs[1] == costs[2]
