@@ -1,7 +1,8 @@
 """Text that spells a control token stays text: no question or tool result opens or closes a turn.
 
-A tokenizer makes a control token of every place where its name stands. So where a content spells one, a mark is put into it before the chat template is applied, and the text is tokenised in pieces,
-from mark to mark: the same text, without the token. All other text is tokenised as ever, to the same ids.
+A tokenizer makes a control token of every place where its name stands. So where a content spells one, a mark
+is put into it before the chat template is applied, and the text is tokenised in pieces, from mark to mark:
+the same text, without the token. All other text is tokenised as ever, to the same ids.
 """
 
 import re
