@@ -11,7 +11,7 @@ from rich.progress import track
 from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodingOptions
+from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.search import draft, refine
 from latentseek_agents.verdict import Attempt
@@ -99,7 +99,7 @@ class Loop:
 
 def loop(backbone: Backbone, question: str, config: LatentSeekConfig) -> Loop:
     """Draft and refine without graph or verifier; every score is -1."""
-    backbone.prefix_cache.clear()
+    backbone.decoder.prefix_cache.clear()
     done = Loop()
     done.prompt = len(backbone.encode_prompt(prompt_for(question, config.prompt)))
     began = time.perf_counter()
@@ -109,9 +109,11 @@ def loop(backbone: Backbone, question: str, config: LatentSeekConfig) -> Loop:
     attempts = [judged(made.attempts[0])]
     done.lengths.append((0, len(attempts[0].token_ids)))
     for _ in range(config.max_iterations):
-        if not made.search:
+        if not made.latents:
             break
-        made = refine(backbone, question, config, search=made.search, samples=attempts[-1:], history=attempts)
+        made = refine(
+            backbone, question, config, latents=made.latents, samples=attempts[-1:], history=attempts
+        )
         attempts.append(judged(made.attempts[0]))
         if made.usage.policy_forward_passes:
             given = len(attempts[-1].latent_token_ids)
@@ -182,7 +184,7 @@ def check_naive(backbone: Backbone, question: str, config: LatentSeekConfig, clo
 def variant(backbone: Backbone, **options: Any) -> Backbone:
     """The same model with nothing cached, decoding with these options."""
     made = Backbone.from_model(backbone.model, backbone.tokenizer, decoding=DecodingOptions(**options))
-    _ = made.batch_decoder  # made on first use, and not what is measured
+    _ = made.decoder.packed  # made on first use, and not what is measured
     return made
 
 

@@ -119,10 +119,10 @@ def main() -> None:
 def _trace(backbone: Backbone, question: str, *, config: LatentSeekConfig, iterations: int) -> Trace | None:
     """None if the draft is too short to have latents."""
     made = draft(backbone, question, config)
-    if not made.search:
+    if not made.latents:
         return None
-    latents = Latents.from_bytes(made.search)
-    with backbone.lock, torch.no_grad():
+    latents = Latents.from_bytes(made.latents)
+    with backbone.policy.lock, torch.no_grad():
         top = backbone.logits(latents.policy_inputs(1)[0]).topk(2).values
     trace = Trace((top[:, 0] - top[:, 1]).tolist())
     prompt_ids = backbone.encode_prompt(prompt_for(question, config.prompt))
@@ -132,14 +132,14 @@ def _trace(backbone: Backbone, question: str, *, config: LatentSeekConfig, itera
         trace.surprise.append(_surprise(backbone, prompt_ids, refused[0]))
         if iteration < iterations:
             made = refine(
-                backbone, question, config, search=made.search, samples=refused, history=trace.attempts
+                backbone, question, config, latents=made.latents, samples=refused, history=trace.attempts
             )
     return trace
 
 
 def _surprise(backbone: Backbone, prompt_ids: list[int], attempt: Attempt) -> float:
     ids = torch.tensor([[*prompt_ids, *attempt.latent_token_ids]], device=backbone.device)
-    with backbone.lock, torch.no_grad():
+    with backbone.policy.lock, torch.no_grad():
         logits = backbone.model(ids).logits[0, len(prompt_ids) - 1 : -1].float()
     return float(torch.nn.functional.cross_entropy(logits, ids[0, len(prompt_ids) :]))
 

@@ -1,4 +1,4 @@
-"""Time of a linear layer by number of rows, in the ways that ``engine/linear.py`` chooses from.
+"""Time of a linear layer by number of rows, in the ways that ``engine/_cpu_kernels.py`` chooses from.
 
     python benchmarks/linear.py --features 4864 896
 

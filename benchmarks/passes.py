@@ -19,7 +19,7 @@ from rich.table import Table
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from latentseek_agents import Backbone
-from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
 from latentseek_agents.engine.latents import policy_gradient
 from latentseek_agents.testing import tiny_tokenizer
 
@@ -53,12 +53,12 @@ def main() -> int:
     """Time decoding and gradients, and print the table."""
     arguments = _arguments()
     backbone = _backbone(arguments.shape, getattr(torch, arguments.dtype), torch.device(arguments.device))
-    decoder = backbone.batch_decoder
-    if decoder is None:
+    decoder = backbone.decoder
+    if decoder.packed is None:
         raise RuntimeError("this model has no batch decoder")
     table = Table("rows", "what", "passes", "ms per pass", "tokens per second")
     for rows in arguments.rows:
-        backbone.prefix_cache.clear()
+        backbone.decoder.prefix_cache.clear()
         for what, changes in (
             ("greedy, with prompts", {}),
             ("drawn", {"temperature": 0.8}),

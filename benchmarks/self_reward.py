@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from latentseek_agents import Backbone, Verdict
-from latentseek_agents.engine._decoding.decode import DecodingOptions
+from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.evaluation.reports.statistics import wilson
 from latentseek_agents.tools import SelfReward
 from latentseek_agents.tools._self_reward import STATEMENTS

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the oracl
 from _loop_speed import Figures, console, measure_loop, show, variant, weight_bytes
 
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
+from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
@@ -166,12 +166,12 @@ def measure_throughput(
         results = seek.batch(inputs, config={"max_concurrency": count})
         seconds = time.perf_counter() - began
         tokens = sum(result.usage.policy_tokens for result in results)
-        decoder = ours.batch_decoder
+        decoder = ours.decoder
         figures[str(count)] = {
             "tokens_per_second": tokens / seconds,
             "seconds": seconds,
             "tokens": tokens,
-            "passes": decoder.passes if decoder else None,
+            "passes": decoder.passes if decoder.packed else None,
         }
         first = next(iter(figures.values()))["tokens_per_second"]
         rows.append(

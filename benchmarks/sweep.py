@@ -25,7 +25,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodingOptions
+from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.evaluation import EvaluationPlan, Listener, Outcome, evaluate, read_outcomes
 from latentseek_agents.evaluation.reports.statistics import wilson
 from latentseek_agents.evaluation.runs.plan import Shard

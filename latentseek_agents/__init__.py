@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latentseek_agents.chat.model import ChatLatentSeek
     from latentseek_agents.config import LatentSeekConfig
+    from latentseek_agents.engine._decoding import DecodingOptions
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.errors import (
         BackboneError,
@@ -30,6 +31,7 @@ _HOMES = {
     "ChatLatentSeek": "chat.model",
     "Check": "verdict",
     "ConfigError": "errors",
+    "DecodingOptions": "engine._decoding",
     "InputError": "errors",
     "LatentSeek": "runnable",
     "LatentSeekConfig": "config",
@@ -51,6 +53,7 @@ __all__ = [
     "ChatLatentSeek",
     "Check",
     "ConfigError",
+    "DecodingOptions",
     "InputError",
     "LatentSeek",
     "LatentSeekConfig",

@@ -164,7 +164,7 @@ def refine(search: Search, state: SearchState) -> SearchState:
             search.backbone,
             state["question"],
             search.config,
-            search=state["latents"],
+            latents=state["latents"],
             samples=_attempts(state["samples"]),
             history=_attempts(state["iterations"]),
             deadline=deadline_for(search.config, usage),
@@ -176,7 +176,7 @@ def refine(search: Search, state: SearchState) -> SearchState:
     return _written(step, usage)
 
 
-def _written(step: engine.Round, usage: Usage) -> SearchState:
+def _written(step: engine.Step, usage: Usage) -> SearchState:
     """What a draft or a refinement changes of the state."""
     attempts = [
         replace(attempt, answer=extract_answer(attempt.text)) if attempt.score is None else attempt
@@ -184,7 +184,7 @@ def _written(step: engine.Round, usage: Usage) -> SearchState:
     ]
     return {
         "samples": [attempt.to_dict() for attempt in attempts],
-        "latents": step.search,
+        "latents": step.latents,
         "usage": (usage + step.usage).to_dict(),
     }
 

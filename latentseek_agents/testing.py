@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
+from latentseek_agents.engine._decoding import Completion, DecodeRequest
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.verdict import Verdict, reward_threshold
@@ -147,11 +147,7 @@ def scripted_backbone(
 class _ScriptedBackbone(Backbone):
     def __init__(self, model: Any, tokenizer: Any, script: Script, delay: Callable[[], None] | None) -> None:
         super().__init__(model, tokenizer, name="scripted")
-        self._script = _ScriptedDecoder(self, script, delay)
-
-    @property
-    def batch_decoder(self) -> Any:
-        return self._script
+        self.decoder = _ScriptedDecoder(self, script, delay)
 
 
 class _ScriptedDecoder:
@@ -163,6 +159,10 @@ class _ScriptedDecoder:
         self.delay = delay or _no_delay
         self.calls = 0
         self._lock = threading.Lock()
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.backbone.policy.vocabulary_size
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Completion]:
         return [self._complete(request) for request in requests]

@@ -59,19 +59,21 @@ class _Plain:
 class Usage:
     """Costs of a run, the policy's and the verifier's kept apart.
 
+    A search is charged with its question's prompt once, with the draft or the first sample: one forward pass
+    and all of its tokens, whether or not its keys and values were kept from before. So the costs of a search
+    do not depend on what else the model has been asked. The verifier's prompts are charged as far as they
+    were read.
+
     Args:
         policy_tokens: Tokens the policy generated (drafts and refinements), end tokens included.
         verifier_tokens: Tokens a model generated while verifying.
-        policy_forward_passes: Calls of the model for the policy; a prompt counts as one.
+        policy_forward_passes: Calls of the model for the policy.
         verifier_forward_passes: Calls of the model for the verifier.
         policy_seconds: Wall-clock seconds spent drafting and refining.
         verifier_seconds: Wall-clock seconds spent verifying.
         policy_computed_tokens: Tokens that went through the model's layers for the policy: what was
-            generated, guesses that were refused, and prompts as far as they were not kept from before.
+            generated, guesses that were refused, and the prompt.
         verifier_computed_tokens: The same for the verifier.
-        policy_prompt_passes: Those of the policy's forward passes that read its prompt.
-        policy_prompt_tokens: Those of the policy's computed tokens that are its prompt's: they depend on what
-            was kept from before, and so on what else the model has been asked.
 
     Example:
         >>> (Usage(policy_tokens=3) + Usage(policy_tokens=4, verifier_tokens=5)).tokens
@@ -86,8 +88,6 @@ class Usage:
     verifier_seconds: float = 0.0
     policy_computed_tokens: int = 0
     verifier_computed_tokens: int = 0
-    policy_prompt_passes: int = 0
-    policy_prompt_tokens: int = 0
 
     @property
     def tokens(self) -> int:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
+from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools._self_reward import (
@@ -174,11 +174,7 @@ class SelfReward:
             else:
                 reply = self.backbone.decode(completion.token_ids[len(request.forced_ids) :])
                 opinions[name] = spoken_opinion(name, reply, completion.finish_reason)
-        usage = Usage(
-            verifier_tokens=sum(completion.new_tokens for completion in completions),
-            verifier_forward_passes=sum(completion.forward_passes for completion in completions),
-            verifier_computed_tokens=sum(completion.computed_tokens for completion in completions),
-        )
+        usage = sum((completion.usage("verifier") for completion in completions), Usage())
         return list(opinions.values()), usage
 
     def _verdict(self, opinions: Sequence[Opinion], usage: Usage) -> Verdict:

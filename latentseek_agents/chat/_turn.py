@@ -21,7 +21,7 @@ from latentseek_agents.chat._tool_calls import (
     parse_tool_calls,
 )
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodeRequest, TokenConstraint, decode
+from latentseek_agents.engine._decoding import DecodeRequest, TokenConstraint, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import Cancelled
 from latentseek_agents.loop import Search, draft, run

@@ -161,7 +161,7 @@ def evaluate(
     with fast_imports():
         from latentseek_agents import evaluation
         from latentseek_agents.cli.evaluation_progress import EvaluationProgress
-        from latentseek_agents.engine._decoding.decode import DecodingOptions
+        from latentseek_agents.engine._decoding import DecodingOptions
         from latentseek_agents.evaluation.runs.method_names import MethodName
     plan = _plan(data, model, settings, process)
     named = ", ".join(f"{name} (oracle)" if MethodName(name).oracle else name for name in plan.methods)

@@ -69,7 +69,7 @@ def load_backbone(
         libraries.set_verbosity_error()
         libraries.disable_progress_bar()
 
-        from latentseek_agents.engine._decoding.decode import DecodingOptions
+        from latentseek_agents.engine._decoding import DecodingOptions
         from latentseek_agents.engine.backbone import Backbone
 
         decoding = DecodingOptions() if rows is None else DecodingOptions(max_rows=rows)

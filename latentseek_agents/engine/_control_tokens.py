@@ -1,14 +1,13 @@
-"""Text that spells a control token stays text: nobody's question or tool result opens or closes a turn.
+"""Text that spells a control token stays text: no question or tool result opens or closes a turn.
 
-A tokenizer makes a control token of every place where its name stands, whoever wrote it. So where a content
-spells one, a mark is put into it before the chat template is applied, and the text is tokenised in pieces,
-from mark to mark: the same text, without the token. All other text is tokenised as ever, to the same ids.
+A tokenizer makes a control token of every place where its name stands. So where a content spells one, a mark
+is put into it before the chat template is applied, and the text is tokenised in pieces, from mark to mark:
+the same text, without the token. All other text is tokenised as ever, to the same ids.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-__all__ = ["ContentGuard"]
 
 # A noncharacter: no text is meant to hold it, and templates leave it alone.
 _MARK = "\ufdd0"
@@ -40,11 +39,11 @@ class ContentGuard:
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
         special = {str(token) for token in added if token.special} | set(tokenizer.all_special_tokens)
         template = str(getattr(tokenizer, "chat_template", None) or "")
-        # Added tokens that nobody's template writes are words like others: runs of spaces, tags of HTML.
+        # Added tokens that the template does not write are words like others: runs of spaces, tags of HTML.
         written = {str(token) for token in added if not str(token).isspace() and str(token) in template}
         # Models write <think> and its kin into their replies, and templates look for them there.
-        self._special = [token for token in special if len(token) > 1]
-        self._control = [token for token in special | written if len(token) > 1]
+        self._special = _spelling(special)
+        self._control = _spelling(special | written)
         contents = [text for message in messages for text in _strings(message)]
         self._mark = _MARK
         while any(self._mark in text for text in contents):
@@ -92,29 +91,21 @@ class ContentGuard:
                 return whole[:start], whole[start + len(bare) :]
         return [], []
 
-    def _marked(self, value: Any, tokens: list[str]) -> Any:
+    def _marked(self, value: Any, tokens: re.Pattern[str]) -> Any:
         if isinstance(value, str):
-            return self._marked_text(value, tokens)
+            # Behind the first character: within every place that spells a token, also where two overlap.
+            return tokens.sub(lambda start: start[0] + self._mark, value)
         if isinstance(value, Mapping):
             return {self._marked(key, tokens): self._marked(part, tokens) for key, part in value.items()}
         if isinstance(value, list | tuple):
             return [self._marked(part, tokens) for part in value]
         return value
 
-    def _marked_text(self, text: str, tokens: list[str]) -> str:
-        cuts: set[int] = set()
-        for token in tokens:
-            start = text.find(token)
-            while start >= 0:
-                # Behind the first character: within every place that spells it, also where two overlap.
-                cuts.add(start + 1)
-                start = text.find(token, start + 1)
-        if not cuts:
-            return text
-        ends = sorted(cuts)
-        return self._mark.join(
-            text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)
-        )
+
+def _spelling(tokens: Iterable[str]) -> re.Pattern[str]:
+    """Finds the first character of every place that spells one of these tokens."""
+    spelled = "|".join(re.escape(token) for token in tokens if len(token) > 1)
+    return re.compile(rf"(?={spelled})." if spelled else r"(?!)", re.DOTALL)
 
 
 def _strings(value: Any) -> Iterable[str]:

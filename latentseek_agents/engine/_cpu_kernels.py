@@ -1,20 +1,17 @@
-"""Linear layers for few rows on a CPU: the same product, computed in the way that is fastest there.
+"""Linear layers and norms that share the weights of a model's own, and compute the same faster.
 
-``torch`` computes ``x Wᵀ`` for any number of rows with one routine. With 4 to 48 rows in float32, ``(W xᵀ)ᵀ``
-takes two thirds to half of its time, up to 96 rows about three quarters with one thread and as long with
-two; and a CPU without bfloat16 arithmetic multiplies bfloat16 several times
-faster after widening it to float32. ``benchmarks/linear.py`` prints the measurements that the limits here
-come from.
+On a CPU, ``torch`` computes ``x Wᵀ`` for any number of rows with one routine. With 4 to 48 rows in float32,
+``(W xᵀ)ᵀ`` takes two thirds to half of its time, up to 96 rows about three quarters with one thread and as
+long with two; and a CPU without bfloat16 arithmetic multiplies bfloat16 several times faster after
+widening it to float32. ``benchmarks/linear.py`` prints the measurements that the limits here come from. RMS
+norms are computed in one kernel in place of six, where that gives the same numbers.
 """
 
 import copy
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["fast_product", "native_bfloat16", "with_fast_linear"]
+import torch
 
 _FEWEST_TRANSPOSED, _MOST_TRANSPOSED = 4, 96
 _FEWEST_WIDENED = 16
@@ -25,8 +22,6 @@ _WIDENED_AT_ONCE = 2048
 @functools.cache
 def native_bfloat16() -> bool:
     """Whether this machine's CPU has instructions for bfloat16."""
-    import torch
-
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     if any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks):
         return True
@@ -38,9 +33,7 @@ def native_bfloat16() -> bool:
         return False
 
 
-def fast_product(
-    rows: "torch.Tensor", weight: "torch.Tensor", bias: "torch.Tensor | None" = None
-) -> "torch.Tensor":
+def fast_product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """``rows @ weight.T + bias``, as ``torch.nn.functional.linear``.
 
     Args:
@@ -51,25 +44,20 @@ def fast_product(
     Returns:
         (..., V), same dtype. Differs from ``linear`` in rounding only.
     """
-    import torch
-
     count = rows.numel() // rows.shape[-1]
     if not _is_slow_for(weight, count):
         return torch.nn.functional.linear(rows, weight, bias)
     flat = rows.reshape(count, rows.shape[-1])
     if torch.is_grad_enabled() and rows.requires_grad:
-        product = _differentiable().apply(flat, weight)
+        product: torch.Tensor = _Product.apply(flat, weight)  # type: ignore[no-untyped-call]
     else:
         product = _product(flat, weight)
     if bias is not None:
         product = product + bias
-    found: torch.Tensor = product.reshape(*rows.shape[:-1], weight.shape[0])
-    return found
+    return product.reshape(*rows.shape[:-1], weight.shape[0])
 
 
-def _is_slow_for(weight: "torch.Tensor", count: int) -> bool:
-    import torch
-
+def _is_slow_for(weight: torch.Tensor, count: int) -> bool:
     if weight.device.type != "cpu":
         return False
     if weight.dtype == torch.float32:
@@ -77,9 +65,7 @@ def _is_slow_for(weight: "torch.Tensor", count: int) -> bool:
     return weight.dtype == torch.bfloat16 and count >= _FEWEST_WIDENED and not native_bfloat16()
 
 
-def _product(rows: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
-    import torch
-
+def _product(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if weight.dtype == torch.float32:
         return torch.mm(weight, rows.t().contiguous()).t()
     wide = rows.float()
@@ -88,14 +74,12 @@ def _product(rows: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
     columns = wide.t().contiguous()
     for start in range(0, weight.shape[0], _WIDENED_AT_ONCE):
         part = weight[start : start + _WIDENED_AT_ONCE].float()
-        found = torch.mm(part, columns).t() if few else torch.nn.functional.linear(wide, part)
-        product[:, start : start + part.shape[0]] = found
+        block = torch.mm(part, columns).t() if few else torch.nn.functional.linear(wide, part)
+        product[:, start : start + part.shape[0]] = block
     return product
 
 
-def _product_back(gradient: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
-    import torch
-
+def _product_back(gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if weight.dtype == torch.float32:
         return torch.mm(gradient, weight)
     total = torch.zeros((gradient.shape[0], weight.shape[1]))
@@ -105,41 +89,61 @@ def _product_back(gradient: "torch.Tensor", weight: "torch.Tensor") -> "torch.Te
     return total.to(gradient.dtype)
 
 
-@functools.cache
-def _differentiable() -> Any:
-    import torch
+class _Product(torch.autograd.Function):
+    """The product, differentiable in the rows; the weights are frozen."""
 
-    class Product(torch.autograd.Function):
-        """Differentiable in the rows; the weights are frozen."""
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weight)
+        return _product(rows, weight)
 
-        @staticmethod
-        def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-            ctx.save_for_backward(weight)
-            return _product(rows, weight)
-
-        @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-            (weight,) = ctx.saved_tensors
-            return _product_back(gradient, weight), None
-
-    return Product
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return _product_back(gradient, weight), None
 
 
 def with_fast_linear(module: Any) -> Any:
     """A copy of a ``torch.nn.Linear`` that shares its weights and computes with :func:`fast_product`."""
     fast = copy.copy(module)
-    fast.__class__ = _fast_linear_class()
+    fast.__class__ = _FastLinear
     return fast
 
 
-@functools.cache
-def _fast_linear_class() -> Any:
-    import torch
+class _FastLinear(torch.nn.Linear):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # torch's own name for it
+        if input.shape[-2] < _FEWEST_TRANSPOSED:  # the most frequent case, without the bookkeeping
+            return torch.nn.functional.linear(input, self.weight, self.bias)
+        return fast_product(input, self.weight, self.bias)
 
-    class FastLinear(torch.nn.Linear):
-        def forward(self, input: "torch.Tensor") -> "torch.Tensor":  # torch's own name for it
-            if input.shape[-2] < _FEWEST_TRANSPOSED:  # the commonest case, without the bookkeeping
-                return torch.nn.functional.linear(input, self.weight, self.bias)
-            return fast_product(input, self.weight, self.bias)
 
-    return FastLinear
+def with_fused_norm(module: Any) -> Any:
+    """A copy of an RMS norm that shares its weight and uses torch's own kernel.
+
+    The module itself where that kernel computes something else (Gemma adds 1 to the weight), and in half
+    precision, where the two round at different places.
+
+    Args:
+        module: Any module.
+    """
+    weight = module._parameters.get("weight")
+    epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    named = type(module).__name__.endswith("RMSNorm")
+    if not named or not isinstance(epsilon, float) or weight is None or weight.dtype != torch.float32:
+        return module
+    fused = copy.copy(module)
+    fused.__class__ = _FusedRMSNorm
+    fused._epsilon = epsilon
+    generator = torch.Generator().manual_seed(0)
+    sample = (3 * torch.randn(4, *weight.shape, generator=generator)).to(weight.device)
+    with torch.no_grad():
+        expected, got = module(sample), fused(sample)
+    return fused if torch.allclose(got, expected, rtol=1e-5, atol=1e-6) else module
+
+
+class _FusedRMSNorm(torch.nn.Module):
+    _epsilon: float
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        weight: Any = self._parameters["weight"]
+        return torch.nn.functional.rms_norm(hidden, weight.shape, weight, self._epsilon)

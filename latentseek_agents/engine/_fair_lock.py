@@ -1,10 +1,8 @@
-"""A lock that is given in the order in which it was asked for."""
+"""A lock that threads get in the order in which they asked for it."""
 
 import threading
 from collections import deque
 from typing import Self
-
-__all__ = ["FairLock"]
 
 
 class FairLock:
@@ -24,19 +22,16 @@ class FairLock:
 
     def __enter__(self) -> Self:
         me = threading.get_ident()
-        with self._mutex:
-            if self._owner in (None, me):
-                self._owner = me
-                self._depth += 1
-                return self
+        if self._owner == me:
+            self._depth += 1
+            return self
         turn = threading.Lock()
         turn.acquire()
         entry = (me, turn)
         try:
             with self._mutex:
-                if self._owner is None:  # given back in the meantime
-                    self._owner = me
-                    self._depth = 1
+                if self._owner is None:
+                    self._owner, self._depth = me, 1
                     return self
                 self._waiting.append(entry)
             turn.acquire()

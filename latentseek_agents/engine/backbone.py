@@ -1,20 +1,11 @@
-"""The frozen policy: a causal language model, its tokenizer, and π(x | z)."""
+"""A policy with its tokenizer and its decoder: what a search works with."""
 
-import copy
 import os
-import threading
-import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from latentseek_agents.engine._control_tokens import ContentGuard
-from latentseek_agents.engine._cpu_kernels import with_fast_linear
-from latentseek_agents.engine._decoding.batch_check import batch_decoder_for
-from latentseek_agents.engine._decoding.memory import affordable_tokens
-from latentseek_agents.engine._decoding.prefix_cache import PrefixCache
-from latentseek_agents.engine._decoding.requests import DecodingOptions
-from latentseek_agents.engine._decoding.scheduler import BatchDecoder
-from latentseek_agents.engine._fair_lock import FairLock
+from latentseek_agents.engine._decoding import Decoder, DecodingOptions, model_decoder
 from latentseek_agents.engine.prompts import Message
 from latentseek_agents.errors import BackboneError, InputError
 
@@ -23,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone"]
 
-_backbones: "weakref.WeakSet[Backbone]" = weakref.WeakSet()
 _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
 
@@ -45,8 +35,8 @@ class Backbone:
         eos_token_ids: Every token id that ends a completion: those of the generation configuration,
             of the model's configuration and of the tokenizer.
         decoding: As given.
-        prefix_cache: Keys and values of recent prompts and completions.
-        lock: Held for each forward pass, so that threads take turns.
+        policy: The frozen model: layers, head and lock.
+        decoder: Continues token sequences; joins the requests of all threads.
 
     Raises:
         BackboneError: The model is no causal LM, is in training mode, or keeps a state that cannot be
@@ -61,27 +51,16 @@ class Backbone:
         name: str | None = None,
         decoding: DecodingOptions | None = None,
     ) -> None:
+        from latentseek_agents.engine.policy import Policy, end_token_ids
+
         self.model = model
         self.tokenizer = tokenizer
-        # Adapters (PEFT) are injected into the layers of the model they wrap; that one has the known layout.
-        self._policy = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.name = name or str(
-            getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
-        )
         self.decoding = decoding or DecodingOptions()
-        self.lock = FairLock()
-        self._decoder_lock = threading.Lock()
-        self._decoder: BatchDecoder | Literal[False] | None = None  # False: it cannot be batched
-        _check_architecture(self._policy, self.name)
+        self.policy = Policy(model, name=name, fast_linear=self.decoding.fast_linear)
+        self.name = self.policy.name
         _check_tokenizer(tokenizer)
-        self._head = _without_layers(self._policy, fast_linear=self.decoding.fast_linear)
-        self.eos_token_ids = _end_token_ids(self._policy, tokenizer)
-        _check_behaviour(self)
-        kept = self.decoding.max_kept_tokens or affordable_tokens(
-            self, most_bytes=2**30, most_tokens=16_384, gpu_share=0.125
-        )
-        self.prefix_cache = PrefixCache(kept)
-        _backbones.add(self)
+        self.eos_token_ids = self.policy.end_token_ids | end_token_ids(tokenizer)
+        self.decoder: Decoder = model_decoder(self.policy, self.decoding)
 
     @classmethod
     def from_pretrained(
@@ -181,68 +160,28 @@ class Backbone:
     @property
     def device(self) -> "torch.device":
         """Where token ids go in."""
-        device: torch.device = self._policy.get_input_embeddings().weight.device
-        return device
+        return self.policy.device
 
     @property
     def dtype(self) -> "torch.dtype":
         """The number format of the weights."""
-        dtype: torch.dtype = self._policy.get_input_embeddings().weight.dtype
-        return dtype
+        return self.policy.dtype
 
     @property
     def hidden_size(self) -> int:
         """d, the width of a latent."""
-        return int(self._policy.config.get_text_config(decoder=True).hidden_size)
-
-    @property
-    def bytes_per_cached_token(self) -> int:
-        """Memory that the keys and values of one token take."""
-        config = self._policy.config.get_text_config(decoder=True)
-        heads = int(config.num_attention_heads)
-        width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        heads = int(getattr(config, "num_key_value_heads", None) or heads)
-        return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
-
-    @property
-    def batch_decoder(self) -> BatchDecoder | None:
-        """What joins the requests of all callers; None if this model is decoded one request at a time."""
-        with self._decoder_lock:
-            if self._decoder is None:
-                self._decoder = batch_decoder_for(self, self._policy) or False
-        return self._decoder or None
+        return self.policy.hidden_size
 
     @property
     def context_window(self) -> int:
         """Most tokens of prompt and completion together."""
-        text_config = self._policy.config.get_text_config(decoder=True)
-        window = getattr(text_config, "max_position_embeddings", None) or 2**31
+        window = self.policy.context_window
         return int(min(window, getattr(self.tokenizer, "model_max_length", None) or window))
-
-    def layers(self, token_ids: "torch.Tensor", cache: Any) -> "torch.Tensor":
-        """One forward pass through the layers, without the head.
-
-        Args:
-            token_ids: (1, n) int64, the tokens that follow what is in ``cache``.
-            cache: A ``transformers`` cache; it grows by n.
-
-        Returns:
-            Last hidden states, (n, d), in the model's dtype.
-        """
-        import torch
-
-        with self.lock, torch.no_grad():
-            output = self._policy.base_model(
-                input_ids=token_ids.to(self.device), past_key_values=cache, use_cache=True
-            )
-        hidden: torch.Tensor = output.last_hidden_state[0]
-        return hidden
 
     def logits(self, hidden: "torch.Tensor") -> "torch.Tensor":
         """Logits of π(x | z): all that the model does after its last hidden layer, and nothing else.
 
-        The model's own ``forward`` is run with its layers taken out, so that tied heads, soft caps and
-        scalings are the architecture's and not a copy of it. Differentiable in ``hidden``.
+        Hold ``policy.lock`` meanwhile if other threads use the model. Differentiable in ``hidden``.
 
         Args:
             hidden: (..., d) hidden states or latents, any floating dtype.
@@ -250,13 +189,7 @@ class Backbone:
         Returns:
             (..., V) logits in the head's dtype.
         """
-        head = self._policy.get_output_embeddings()
-        weight = head.weight if head is not None else self._policy.get_input_embeddings().weight
-        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, weight.dtype)
-        # The class's forward, not the instance's: a device hook would route the call back to the whole model.
-        output = type(self._policy).forward(self._head, inputs_embeds=flat, use_cache=False)
-        logits: torch.Tensor = output.logits
-        return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
+        return self.policy.logits(hidden)
 
     def encode_prompt(
         self,
@@ -353,40 +286,7 @@ class Backbone:
 
     def __repr__(self) -> str:
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"Backbone({self.name!r}, {type(self._policy).__name__}, {dtype}, {self.device})"
-
-
-def _after_fork() -> None:
-    # Locks that other threads held are never released in a child process, where these do not exist.
-    for backbone in list(_backbones):
-        backbone.lock = FairLock()
-        backbone._decoder_lock = threading.Lock()
-        backbone.prefix_cache = PrefixCache(backbone.prefix_cache.max_tokens)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _check_architecture(model: Any, name: str) -> None:
-    """Refuse what is no causal LM as far as its class and configuration tell."""
-    what = _what(model, name)
-    config = getattr(model, "config", None)
-    if config is None or not callable(getattr(model, "get_output_embeddings", None)):
-        raise BackboneError(f"{what}, not a Hugging Face model; pass a causal LM and its tokenizer")
-    remedy = "use a model with a language-modelling head, such as one named ...ForCausalLM"
-    if config.is_encoder_decoder:
-        raise BackboneError(f"{what}, an encoder-decoder and no causal LM; {remedy}")
-    if not hasattr(model, "prepare_inputs_for_generation") or model.base_model is model:
-        raise BackboneError(f"{what} without a language-modelling head and no causal LM; {remedy}")
-    if getattr(model, "_is_stateful", False):
-        raise BackboneError(
-            f"{what}, whose recurrent state cannot be rewound; use a model with attention only"
-        )
-    if model.training:
-        raise BackboneError(
-            f"{what} in training mode, where dropout makes rewards noise; call model.eval() first"
-        )
+        return f"Backbone({self.name!r}, {type(self.policy.core).__name__}, {dtype}, {self.device})"
 
 
 def _check_tokenizer(tokenizer: Any) -> None:
@@ -394,106 +294,4 @@ def _check_tokenizer(tokenizer: Any) -> None:
         raise BackboneError(
             f"the tokenizer is a {type(tokenizer).__name__}, not a Hugging Face tokenizer; "
             "use AutoTokenizer.from_pretrained(name), or load both with Backbone.from_pretrained(name)"
-        )
-
-
-def _what(model: Any, name: str) -> str:
-    kind = type(model).__name__
-    return f"this is a {kind}" if name == kind else f"{name} is a {kind}"
-
-
-def _without_layers(model: Any, *, fast_linear: bool) -> Any:
-    """A shallow copy of the model whose layers return the embeddings that come in; weights are shared."""
-    import torch
-    from transformers.modeling_outputs import BaseModelOutputWithPast
-
-    class Output(BaseModelOutputWithPast):
-        def __getattr__(self, name: str) -> None:  # router logits and the like, which nobody asked for
-            if name.startswith("__"):
-                raise AttributeError(name)
-
-    class NoLayers(torch.nn.Module):
-        def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
-            return Output(last_hidden_state=inputs_embeds)
-
-        @property
-        def decoder(self) -> Any:  # OPT's head asks for the layers by this name
-            return self
-
-    head = copy.copy(model)
-    head._modules = dict(model._modules)
-    if model.base_model_prefix not in head._modules:
-        raise BackboneError(
-            f"{type(model).__name__} does not keep its layers under {model.base_model_prefix!r}; "
-            "this layout is not supported"
-        )
-    head._modules[model.base_model_prefix] = NoLayers()
-    for name, module in head._modules.items():
-        if fast_linear and type(module) is torch.nn.Linear:
-            head._modules[name] = with_fast_linear(module)
-    return head
-
-
-def _end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    found: set[int] = set()
-    sources = (
-        getattr(model, "generation_config", None),
-        model.config,
-        model.config.get_text_config(),
-        tokenizer,
-    )
-    for source in sources:
-        ids = getattr(source, "eos_token_id", None)
-        if ids is not None:
-            found.update([ids] if isinstance(ids, int) else ids)
-    return frozenset(found)
-
-
-def _check_behaviour(backbone: Backbone) -> None:
-    """Run a few tokens: attention must be causal, and the head alone must give the model's own logits."""
-    import torch
-    from transformers import DynamicCache
-
-    weight = backbone._policy.get_input_embeddings().weight
-    what = _what(backbone._policy, backbone.name)
-    if weight.is_meta or any(parameter.is_meta for parameter in backbone._policy.parameters()):
-        raise BackboneError(
-            f"{what} with weights that were offloaded and are not in memory; load it whole, "
-            "in a narrower dtype or quantised, so that it fits"
-        )
-    if weight.is_inference():
-        raise BackboneError(
-            f"{what} made inside torch.inference_mode(), so no gradient can pass its head; load it outside"
-        )
-    vocabulary = weight.shape[0]
-    ids = torch.tensor([[1 % vocabulary, 2 % vocabulary, 3 % vocabulary]])
-    other = ids.clone()
-    other[0, -1] = 4 % vocabulary
-    try:
-        hidden = backbone.layers(ids, DynamicCache()).float()
-        changed = backbone.layers(other, DynamicCache()).float()
-        with backbone.lock, torch.no_grad():
-            # The model as it was given: an adapter that acts outside its layers shows here.
-            expected = backbone.model(input_ids=ids.to(backbone.device), use_cache=False).logits[0].float()
-            got = backbone.logits(hidden).float()
-    except Exception as error:  # any model's own code runs here
-        raise BackboneError(
-            f"{what} that cannot be run on three tokens ({type(error).__name__}: {error}); "
-            "this architecture is not supported"
-        ) from error
-    # How far the last row moves tells how large a difference in the rows before it would be.
-    moved = float((hidden[-1] - changed[-1]).abs().nan_to_num().max())
-    tolerance = moved * max(1e-4, 4 * torch.finfo(backbone.dtype).eps)
-    if not torch.allclose(hidden[:-1], changed[:-1], rtol=0, atol=tolerance, equal_nan=True):
-        raise BackboneError(
-            f"{what} whose attention looks ahead: it is no causal LM (is it an encoder such as BERT?); "
-            "use a model trained to continue text"
-        )
-    # Against the largest logit: in half precision small ones are lost in the rounding of large ones.
-    scale = float(expected.abs().nan_to_num().max())
-    tolerance = scale * max(1e-3, 16 * torch.finfo(backbone.dtype).eps)
-    if not torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True):
-        raise BackboneError(
-            f"{what} that does more after its last hidden state than its head; "
-            "this architecture is not supported"
         )

@@ -11,7 +11,7 @@ _stops: ContextVar[tuple[threading.Event, ...]] = ContextVar("latentseek_stops",
 
 
 class Cancelled(BaseException):
-    """Nobody waits for this any more. No error: nothing may catch it as one."""
+    """The caller was cancelled. Not an error: ``except Exception`` does not catch it."""
 
 
 @contextmanager
@@ -39,22 +39,22 @@ def stopped_by(stop: threading.Event) -> Iterator[None]:
 
 
 def cancellable() -> bool:
-    """Whether anybody could cancel what is decoded here."""
+    """Whether what is decoded in this context can be cancelled."""
     return bool(_stops.get())
 
 
 def raise_if_cancelled() -> None:
-    """Go on, if somebody still waits.
+    """Check for a cancellation.
 
     Raises:
-        Cancelled: Nobody does.
+        Cancelled: This context was cancelled.
     """
     if any(stop.is_set() for stop in _stops.get()):
         raise Cancelled
 
 
 def checked_listener(on_token: Callable[[int], None] | None) -> Callable[[int], None] | None:
-    """A listener that also looks whether the decoding was cancelled; the same one where it cannot be."""
+    """A listener that also checks for a cancellation; the same one where there can be none."""
     if not _stops.get():
         return on_token
 

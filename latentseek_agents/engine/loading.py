@@ -1,24 +1,20 @@
 """Load models: by name, from a folder, from a GGUF file whose dequantised weights are cached."""
 
 import hashlib
-import importlib
 import importlib.util
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from latentseek_agents.engine._cpu_kernels import native_bfloat16
 from latentseek_agents.errors import BackboneError
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["embedded_gguf", "load"]
 
@@ -42,8 +38,8 @@ def load(
     name: "str | os.PathLike[str]",
     *,
     gguf_file: str | None = None,
-    dtype: "str | torch.dtype | None" = None,
-    device: "str | torch.device | None" = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
     **model_options: Any,
@@ -96,7 +92,7 @@ def embedded_gguf() -> Path:
 
 @contextmanager
 def _bars_on_terminals_only() -> Iterator[None]:
-    """Without the libraries' progress bars where nobody watches them: in a log each step is a line."""
+    """Without the libraries' progress bars outside a terminal: in a log each step is a line."""
     import transformers.utils.logging
 
     bars: Any = transformers.utils.logging
@@ -111,9 +107,8 @@ def _bars_on_terminals_only() -> Iterator[None]:
 
 
 def _load_folder(
-    name: str, dtype: "torch.dtype", device: "torch.device", options: dict[str, Any]
+    name: str, dtype: torch.dtype, device: torch.device, options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer_options = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
@@ -126,7 +121,7 @@ def _load_folder(
     return model.eval(), tokenizer
 
 
-def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str | None) -> Path:
+def _dequantised(name: str, gguf_file: str, dtype: torch.dtype, revision: str | None) -> Path:
     """Folder with the weights of a GGUF file as safetensors, made on first use.
 
     Dequantising takes far longer than reading the result. The folder is named by the SHA-256 of the
@@ -139,11 +134,7 @@ def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str 
         if Path(name).is_dir():
             raise BackboneError(f"there is no file {gguf_file!r} in {name}")
         source = Path(str(cached_file(name, gguf_file, revision=revision)))
-    with ThreadPoolExecutor(1) as pool:
-        digest = pool.submit(_sha256, source)
-        # Importing it takes seconds, in which the other processor can hash the file.
-        importlib.import_module("transformers.models.auto.modeling_auto")
-    key = f"{digest.result()}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
+    key = f"{_sha256(source)}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
     target = _cache_folder() / "gguf" / key
     if not target.is_dir():
         _log.info("dequantising %s into %s, once", source, target)
@@ -151,7 +142,7 @@ def _dequantised(name: str, gguf_file: str, dtype: "torch.dtype", revision: str 
     return target
 
 
-def _write_dequantised(source: Path, target: Path, dtype: "torch.dtype") -> None:
+def _write_dequantised(source: Path, target: Path, dtype: torch.dtype) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
@@ -161,23 +152,20 @@ def _write_dequantised(source: Path, target: Path, dtype: "torch.dtype") -> None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".making-"))
-    try:
-        model.save_pretrained(made)
-        tokenizer.save_pretrained(made)
-        os.replace(made, target)
-    except OSError:
-        if not target.is_dir():  # another process may have been first
-            raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    options: Any = {"prefix": ".making-", "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(dir=target.parent, **options) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        try:
+            os.replace(folder, target)
+        except OSError:
+            if not target.is_dir():  # another process may have been first
+                raise
 
 
 def _cache_folder() -> Path:
-    chosen = os.environ.get("LATENTSEEK_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latentseek-agents"
+    common = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("LATENTSEEK_CACHE") or common / "latentseek-agents")
 
 
 def _sha256(file: Path) -> str:
@@ -185,9 +173,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
-def _device(device: "str | torch.device | None") -> "torch.device":
-    import torch
-
+def _device(device: str | torch.device | None) -> torch.device:
     gpu = torch.cuda.is_available()
     try:
         place = torch.device(device or ("cuda" if gpu else "cpu"))
@@ -198,10 +184,8 @@ def _device(device: "str | torch.device | None") -> "torch.device":
     return place
 
 
-def _fast_dtype(device: "torch.device") -> "torch.dtype":
+def _fast_dtype(device: torch.device) -> torch.dtype:
     """The narrowest dtype that this device computes with fast and without surprises."""
-    import torch
-
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -216,15 +200,13 @@ def _fast_dtype(device: "torch.device") -> "torch.dtype":
     return chosen
 
 
-def _dtype(dtype: "str | torch.dtype | None") -> "torch.dtype | None":
-    import torch
-
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     if dtype is None:
         return None
-    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    number = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if not isinstance(number, torch.dtype) or not number.is_floating_point:
         raise BackboneError(f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16'")
-    return found
+    return number
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """What one iteration of the search means: write a draft, or move the latents once and write again.
 
-Both functions are pure: everything a later call needs is in the :class:`Round` they return, as plain values
-and bytes, so that a search can be stopped, stored and resumed between any two calls.
+:func:`draft`, :func:`refine` and :func:`sample` are pure: everything a later call needs is in the
+:class:`Step` they return, as plain values and bytes, so that a search can be stopped, stored and resumed
+between any two calls. Where this package and the authors' release differ, ``_release.py`` says how.
 """
 
 import hashlib
@@ -11,21 +12,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, decode
-from latentseek_agents.engine._decoding.token_choice import pick_tokens
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode, pick_tokens
+from latentseek_agents.engine._release import ReleaseRules, rules_for
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.latents import Latents, advantages, policy_gradient
 from latentseek_agents.engine.prompts import prompt_for
-from latentseek_agents.errors import InputError
+from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.verdict import Attempt, Usage
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Round", "draft", "prompt_token_ids", "refine", "token_differences"]
-
-# Besides the tokenizer's own end token, these end a draft (and only a draft) in the authors' release.
-_RELEASE_STOP_WORDS = ("</s>", "<|im_end|>", "<|endoftext|>")
+__all__ = ["Step", "derive_seed", "draft", "prompt_token_ids", "refine", "sample", "token_differences"]
 
 _TOKENS_PICKED_AT_ONCE = 48
 
@@ -33,20 +31,20 @@ OnToken = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """What a call of :func:`draft` or :func:`refine` brings.
+class Step:
+    """What one call of :func:`draft`, :func:`refine` or :func:`sample` wrote.
 
     Args:
         attempts: One attempt per sample (the draft is one). An attempt whose tokens are those of an
             earlier one carries that one's verdict and cost nothing.
-        search: The latents and Adam's memory, to be handed to the next :func:`refine`. Empty if there is
+        latents: The latents and Adam's memory, to be handed to the next :func:`refine`. Empty if there is
             nothing to move: the draft is so short that ⌊ρT⌋ = 0.
         usage: What it cost, in the ``policy_*`` fields.
         costs: The part of each attempt in it, where they are independent of each other.
     """
 
     attempts: list[Attempt]
-    search: bytes
+    latents: bytes
     usage: Usage
     costs: tuple[Usage, ...] = ()
 
@@ -58,7 +56,7 @@ def draft(
     *,
     deadline: float | None = None,
     on_token: OnToken | None = None,
-) -> Round:
+) -> Step:
     """Write the greedy chain of thought, and take its hidden states as latents.
 
     Args:
@@ -69,19 +67,19 @@ def draft(
         on_token: Called with each token id as it is written.
 
     Returns:
-        A round with one attempt, iteration 0.
+        A step with one attempt, iteration 0. It is charged with the whole prompt.
 
     Raises:
         InputError: The question is empty or leaves no room in the context window.
         NonFiniteError: The model's hidden states are not finite.
     """
     began = time.monotonic()
+    rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
-    limit = config.max_draft_tokens or config.max_new_tokens
     request = DecodeRequest(
         prompt_ids=prompt_ids,
-        max_new_tokens=_room(backbone, prompt_ids, 0, limit + 1 if config.release_behaviour else limit),
-        end_token_ids=_end_token_ids(backbone, config, drafting=True),
+        max_new_tokens=_room(backbone, prompt_ids, 0, rules.draft_limit(config)),
+        end_token_ids=rules.draft_ends(backbone),
         deadline=deadline,
         on_token=on_token,
     )
@@ -89,22 +87,14 @@ def draft(
     length = len(completion.token_ids)
     start = int(config.start_fraction * length)
     count = min(int(config.fraction * length), config.max_latents, length - start)
-    if not config.release_behaviour:
-        # A draft may be longer than what is written later; latents beyond that would never be read.
-        count = max(0, min(count, config.max_new_tokens - start))
-    search = b""
+    count = rules.latent_count(config, start, count)
+    latents = b""
     if count:
-        search = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
-    attempt = _attempt(backbone, config, completion.token_ids, completion.finish_reason, 0, start, count)
-    usage = Usage(
-        policy_tokens=completion.new_tokens,
-        policy_forward_passes=completion.forward_passes,
-        policy_computed_tokens=completion.computed_tokens,
-        policy_prompt_passes=completion.prompt_passes,
-        policy_prompt_tokens=completion.prompt_tokens,
-        policy_seconds=time.monotonic() - began,
-    )
-    return Round(attempts=[attempt], search=search, usage=usage)
+        latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
+    attempt = _attempt(backbone, rules, completion, start=start, count=count)
+    usage = completion.usage("policy", prompt_tokens=len(prompt_ids))
+    usage = replace(usage, policy_seconds=time.monotonic() - began)
+    return Step(attempts=[attempt], latents=latents, usage=usage)
 
 
 def refine(
@@ -112,12 +102,12 @@ def refine(
     question: str,
     config: LatentSeekConfig,
     *,
-    search: bytes,
+    latents: bytes,
     samples: Sequence[Attempt],
     history: Sequence[Attempt] = (),
     deadline: float | None = None,
     on_token: OnToken | None = None,
-) -> Round:
+) -> Step:
     """Move the latents one step away from what scored badly, and write on from them.
 
     With ``temperature > 0`` the first call makes no step: the draft is the argmax and no sample of
@@ -127,193 +117,286 @@ def refine(
         backbone: The frozen policy.
         question: The same as for the draft.
         config: The same as for the draft.
-        search: From the round before.
-        samples: The attempts of the round before, each with its score.
+        latents: From the step before.
+        samples: The attempts of the step before, each with its score.
         history: Earlier attempts with verdicts; if the tokens at the latents come back to one of them,
             it is taken over without a forward pass.
         deadline: A ``time.monotonic()`` at which to stop with what there is.
         on_token: Called with each token id as it is written.
 
     Returns:
-        A round with ``num_samples`` attempts.
+        A step with ``num_samples`` attempts. No prompt is charged: the draft has paid for it.
 
     Raises:
-        InputError: There is nothing to move (``search`` is empty) or a sample has no score.
+        InputError: There is nothing to move (``latents`` is empty) or a sample has no score.
         NonFiniteError: A gradient or latent is not finite; the message names the step.
     """
+    import torch
+
     began = time.monotonic()
-    if not search:
+    if not latents:
         raise InputError("there is no latent to move: the draft was too short for this fraction; raise it")
+    rules = rules_for(config)
     iteration = samples[0].iteration + 1
-    latents = Latents.from_bytes(search)
+    moved = Latents.from_bytes(latents)
     if not (config.temperature > 0 and iteration == 1):
-        latents = _step(backbone, config, latents, samples)
-    prompt_ids = prompt_token_ids(backbone, question, config)
-    writer = _Writer(backbone, config, prompt_ids, latents, samples, history, deadline, on_token)
-    written = writer.write_all()
-    if latents.consistent:
-        latents = latents.with_hidden(writer.hidden_states())
-    usage = replace(writer.usage, policy_seconds=time.monotonic() - began)
-    return Round(attempts=written, search=latents.to_bytes(), usage=usage)
+        moved = _moved(backbone, config, moved, samples)
+    refinement = _Refinement(
+        backbone=backbone,
+        config=config,
+        rules=rules,
+        prompt_ids=prompt_token_ids(backbone, question, config),
+        latents=moved,
+        previous=samples[0],
+        known=_known(rules, moved, samples, history),
+        deadline=deadline,
+        on_token=on_token,
+    )
+    written = refinement.write()
+    moved = moved.with_hidden(torch.cat([sample.hidden for sample in written]))
+    usage = sum((sample.usage for sample in written), Usage(policy_seconds=time.monotonic() - began))
+    return Step(attempts=[sample.attempt for sample in written], latents=moved.to_bytes(), usage=usage)
 
 
-def _step(
+def sample(
+    backbone: Backbone,
+    question: str,
+    config: LatentSeekConfig,
+    *,
+    count: int,
+    temperature: float,
+    deadline: float | None = None,
+    on_token: OnToken | None = None,
+) -> Step:
+    """Write several independent solutions of one question, all at once.
+
+    Args:
+        backbone: The frozen policy.
+        question: What to solve.
+        config: Its prompt, token limit and seed are used.
+        count: How many solutions.
+        temperature: Of the policy; 0 writes the greedy one ``count`` times.
+        deadline: A ``time.monotonic()`` at which to stop with what there is.
+        on_token: Called with each token id as it is written, of whichever solution.
+
+    Returns:
+        A step whose attempts are numbered from 0, with the costs of each. The prompt is charged to the first,
+        so that the first n cost what n alone would.
+
+    Raises:
+        ConfigError: ``count`` or ``temperature`` is out of range.
+        InputError: The question leaves no room in the context window.
+    """
+    if count < 1:
+        raise ConfigError(f"count={count}: at least 1 solution must be sampled")
+    if not 0 <= temperature < float("inf"):
+        raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
+    began = time.monotonic()
+    rules = ReleaseRules()  # the release has no samples: they are written by our own rules
+    prompt_ids = backbone.encode_prompt(prompt_for(question, config.prompt))
+    request = DecodeRequest(
+        prompt_ids=prompt_ids,
+        max_new_tokens=_room(backbone, prompt_ids, 0, config.max_new_tokens),
+        end_token_ids=rules.draft_ends(backbone),
+        temperature=temperature,
+        deadline=deadline,
+        on_token=on_token,
+    )
+    seeds = [derive_seed(config.seed, "sample", number) for number in range(count)]
+    completions = decode(backbone, [replace(request, seed=seed) for seed in seeds])
+    attempts = [
+        _attempt(backbone, rules, completion, iteration=number)
+        for number, completion in enumerate(completions)
+    ]
+    seconds = time.monotonic() - began
+    tokens = sum(completion.new_tokens for completion in completions) or 1
+    costs = tuple(
+        replace(
+            completion.usage("policy", prompt_tokens=0 if number else len(prompt_ids)),
+            policy_seconds=seconds * completion.new_tokens / tokens,
+        )
+        for number, completion in enumerate(completions)
+    )
+    return Step(attempts=attempts, latents=b"", usage=sum(costs, Usage()), costs=costs)
+
+
+def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
+    """The tokens of a question's prompt.
+
+    Raises:
+        InputError: The question is empty or leaves no room in the context window.
+    """
+    prompt = prompt_for(question, config.prompt)
+    return backbone.encode_prompt(prompt, add_special_tokens=rules_for(config).add_special_tokens)
+
+
+def token_differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """Positions at which two token sequences differ; what only one of them has differs."""
+    shared = min(len(before), len(after))
+    changed = [i for i in range(shared) if before[i] != after[i]]
+    return changed + list(range(shared, max(len(before), len(after))))
+
+
+def derive_seed(*coordinates: object) -> int:
+    """A seed in [0, 2^63) for one draw, from the seed of the whole and the draw's coordinates.
+
+    Example:
+        >>> derive_seed(0, "sample", 1) == derive_seed(0, "sample", 1) != derive_seed(0, "sample", 2)
+        True
+    """
+    text = "/".join(map(str, coordinates))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def _generator(config: LatentSeekConfig, *coordinates: object) -> "torch.Generator":
+    import torch
+
+    return torch.Generator().manual_seed(derive_seed(config.seed, *coordinates))
+
+
+def _room(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
+    return max(0, min(limit, backbone.context_window - len(prompt_ids) - written))
+
+
+def _attempt(
+    backbone: Backbone,
+    rules: ReleaseRules,
+    completion: Completion,
+    *,
+    iteration: int = 0,
+    start: int = 0,
+    count: int = 0,
+) -> Attempt:
+    return Attempt(
+        iteration=iteration,
+        token_ids=completion.token_ids,
+        latent_token_ids=completion.token_ids[start : start + count],
+        changed=[],
+        text=backbone.decode(completion.token_ids, skip_special_tokens=not rules.keep_special_tokens),
+        finish_reason=completion.finish_reason,
+        latent_start=start,
+    )
+
+
+def _moved(
     backbone: Backbone, config: LatentSeekConfig, latents: Latents, samples: Sequence[Attempt]
 ) -> Latents:
-    rewards = [sample.score for sample in samples]
-    known = [reward for reward in rewards if reward is not None]
-    if len(known) < len(rewards):
+    rewards = [sample.score for sample in samples if sample.score is not None]
+    if len(rewards) < len(samples):
         raise InputError("every sample needs a score before the latents can move; verify the attempts first")
     token_ids = [sample.latent_token_ids for sample in samples]
     number = latents.step + 1
-    with backbone.lock:
+    with backbone.policy.lock:
         gradient = policy_gradient(
             backbone.logits,
             latents.policy_inputs(len(samples)),
             token_ids,
-            advantages(known, config.baseline),
+            advantages(rewards, config.baseline),
             temperature=config.temperature,
-            release_loss=config.release_behaviour,
+            release_loss=rules_for(config).release_loss,
             step=number,
         )
     return latents.stepped(
         gradient,
         learning_rate=config.learning_rate,
         gradient_clip=config.gradient_clip,
-        rows=max(len(tokens) for tokens in token_ids),
+        rows=max(map(len, token_ids)),
         random_directions=_generator(config, number, 0, "direction")
         if config.direction == "random"
         else None,
     )
 
 
-def _generator(config: LatentSeekConfig, iteration: int, sample: int, purpose: str) -> "torch.Generator":
-    import torch
+def _known(
+    rules: ReleaseRules, latents: Latents, samples: Sequence[Attempt], history: Sequence[Attempt]
+) -> dict[tuple[int, ...], Attempt]:
+    """What was written before, by the tokens at the latents.
 
-    return torch.Generator().manual_seed(_seed(config, iteration, sample, purpose))
-
-
-def _seed(config: LatentSeekConfig, iteration: int, sample: int, purpose: str) -> int:
-    coordinates = f"{config.seed}/{iteration}/{sample}/{purpose}"
-    return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How one sample comes about: taken over, ended by its latents, or decoded."""
-
-    keep: int  # first hidden states of consistent latents that stay valid
-    earlier: Attempt | None = None
-    ended: Completion | None = None
-    request: DecodeRequest | None = None
+    Consistent latents also need the hidden states of what they come back to, and only those of the last step
+    are kept.
+    """
+    attempts = [samples[0]] if latents.consistent else [*history, *samples]
+    return {
+        tuple(attempt.latent_token_ids): attempt
+        for attempt in attempts
+        if attempt.iteration > 0 or rules.reuse_draft
+    }
 
 
-class _Writer:
-    """Turns latents into attempts; both kinds of latents end in one kind of request to the decoder."""
+@dataclass(frozen=True)
+class _Written:
+    """One sample of a refinement, its cost, and the hidden states behind its tokens at the latents.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        config: LatentSeekConfig,
-        prompt_ids: list[int],
-        latents: Latents,
-        samples: Sequence[Attempt],
-        history: Sequence[Attempt],
-        deadline: float | None,
-        on_token: OnToken | None,
-    ) -> None:
-        self.backbone = backbone
-        self.config = config
-        self.prompt_ids = prompt_ids
-        self.latents = latents
-        self.previous = samples[0]
-        self.iteration = samples[0].iteration + 1
-        # What was written from which tokens. Consistent latents also need the hidden states of what they
-        # come back to, and only those of the last round are kept.
-        known = [samples[0]] if latents.consistent else [*history, *samples]
-        if config.release_behaviour:
-            # The release bounds and ends a draft in other ways than what it writes later.
-            known = [attempt for attempt in known if attempt.iteration > 0]
-        self.known = {tuple(attempt.latent_token_ids): attempt for attempt in known}
-        self.deadline = deadline
-        self.on_token = on_token
-        self.usage = Usage()
-        self._hidden: list[torch.Tensor] = []
+    These are (1, m, d), or (0, m, d) for independent latents, which have none.
+    """
 
-    def write_all(self) -> list[Attempt]:
+    attempt: Attempt
+    usage: Usage
+    hidden: "torch.Tensor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Refinement:
+    """Turns latents into attempts; both kinds of latents end in one kind of request to the decoder.
+
+    Args:
+        previous: The first sample of the step before.
+        known: What was written before, by the tokens at the latents.
+    """
+
+    backbone: Backbone
+    config: LatentSeekConfig
+    rules: ReleaseRules
+    prompt_ids: list[int]
+    latents: Latents
+    previous: Attempt
+    known: dict[tuple[int, ...], Attempt]
+    deadline: float | None
+    on_token: OnToken | None
+
+    def write(self) -> list[_Written]:
         """One attempt per sample; all that need the model are decoded together."""
-        plans = [self._plan(sample) for sample in range(self.config.num_samples)]
-        requests = [plan.request for plan in plans if plan.request is not None]
+        plans = [self._plan(number) for number in range(self.config.num_samples)]
+        requests = [plan for plan, _ in plans if isinstance(plan, DecodeRequest)]
         completions = iter(decode(self.backbone, requests))
         return [
-            self._finish(plan, plan.ended if plan.request is None else next(completions)) for plan in plans
+            self._taken_over(plan)
+            if isinstance(plan, Attempt)
+            else self._finished(next(completions) if isinstance(plan, DecodeRequest) else plan, keep)
+            for plan, keep in plans
         ]
 
-    def _plan(self, sample: int) -> "_Plan":
-        picked, keep = self._pick(sample)
-        ends = _end_token_ids(self.backbone, self.config, drafting=False)
-        if not self.config.release_behaviour:
-            # An answer that ends among its latents ends there.
+    def _plan(self, number: int) -> tuple[Attempt | Completion | DecodeRequest, int]:
+        """How to obtain a sample: take over an attempt, stop inside the latents, or decode.
+
+        Returns:
+            The plan; and how many hidden states of consistent latents stay valid, from the first on.
+        """
+        picked, keep = self._pick(number)
+        ends = self.rules.continuation_ends(self.backbone)
+        if self.rules.ends_in_latents:
             stop = next((i for i, token in enumerate(picked) if token in ends), None)
             picked = picked if stop is None else picked[: stop + 1]
         earlier = self.known.get(tuple(picked))
         if earlier is not None and self.config.continuation_temperature == 0:
-            return _Plan(keep, earlier=earlier)
+            return earlier, keep
         forced = [*self.previous.token_ids[: self.previous.latent_start], *picked]
-        if not self.config.release_behaviour and forced[-1] in ends:
+        if self.rules.ends_in_latents and forced[-1] in ends:
             nothing = self.latents.values[:0]
-            ended = Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0)
-            return _Plan(keep, ended=ended)
-        return _Plan(keep, request=self._request(forced, sample, ends))
+            return Completion(token_ids=forced, hidden=nothing, finish_reason="stop", forward_passes=0), keep
+        return self._request(forced, number, ends), keep
 
-    def _finish(self, plan: "_Plan", completion: Completion | None) -> Attempt:
-        if plan.earlier is not None:
-            if self.latents.consistent:
-                self._hidden.append(self.latents.hidden[0])
-            return self._taken_over(plan.earlier)
-        if completion is None:
-            raise RuntimeError("a plan that takes nothing over must be decoded")
-        if self.latents.consistent:
-            self._hidden.append(self._rows(plan.keep, completion))
-        start = self.previous.latent_start
-        # What stands before the latents was not written again, but the tokens at the latents were.
-        self.usage += Usage(
-            policy_tokens=len(completion.token_ids) - start,
-            policy_forward_passes=completion.forward_passes,
-            policy_computed_tokens=completion.computed_tokens,
-            policy_prompt_passes=completion.prompt_passes,
-            policy_prompt_tokens=completion.prompt_tokens,
-        )
-        attempt = _attempt(
-            self.backbone,
-            self.config,
-            completion.token_ids,
-            completion.finish_reason,
-            self.iteration,
-            start,
-            len(self.latents.values),
-        )
-        return replace(
-            attempt, changed=token_differences(self.previous.latent_token_ids, attempt.latent_token_ids)
-        )
-
-    def hidden_states(self) -> "torch.Tensor":
-        """(M, m, d) hidden states behind the tokens at the latents, of all samples written."""
-        import torch
-
-        return torch.stack(self._hidden)
-
-    def _pick(self, sample: int) -> tuple[list[int], int]:
+    def _pick(self, number: int) -> tuple[list[int], int]:
         """Tokens that the latents decide without the model's layers, and how many hidden states stay valid.
 
         Independent latents decide all m. A consistent latent depends on the tokens before it, so only
-        those up to the first that differs from the round before are decided; their hidden states are known.
+        those up to the first that differs from the step before are decided; their hidden states are known.
         """
-        tokens = self.previous.latent_token_ids
         inputs = self.latents.policy_inputs(1)[0]
-        generator = _generator(self.config, self.iteration, sample, "latents")
+        generator = _generator(self.config, self.previous.iteration + 1, number, "latents")
         if not self.latents.consistent:
             return self._picked(inputs, generator), 0
+        tokens = self.previous.latent_token_ids
         inputs = inputs[: len(tokens)]
         # The head is large, and as a rule an early token differs: it is asked part by part.
         picked: list[int] = []
@@ -329,11 +412,11 @@ class _Writer:
     def _picked(self, inputs: "torch.Tensor", generator: "torch.Generator") -> list[int]:
         import torch
 
-        with self.backbone.lock, torch.no_grad():
+        with self.backbone.policy.lock, torch.no_grad():
             logits = self.backbone.logits(inputs)
         return [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
 
-    def _request(self, forced: list[int], sample: int, ends: frozenset[int]) -> DecodeRequest:
+    def _request(self, forced: list[int], number: int, ends: frozenset[int]) -> DecodeRequest:
         import torch
 
         config = self.config
@@ -341,7 +424,7 @@ class _Writer:
         if self.latents.consistent:
             before = torch.zeros(self.previous.latent_start, self.latents.values.shape[1])
             offsets = torch.cat([before, self.latents.values])
-        limit = config.max_new_tokens + 1 if config.release_behaviour else config.max_new_tokens - len(forced)
+        limit = self.rules.continuation_limit(config, len(forced))
         return DecodeRequest(
             prompt_ids=self.prompt_ids,
             forced_ids=forced,
@@ -350,86 +433,39 @@ class _Writer:
             offsets=offsets,
             offset_temperature=config.temperature,
             temperature=config.continuation_temperature,
-            seed=_seed(config, self.iteration, sample, "continuation"),
+            seed=derive_seed(config.seed, self.previous.iteration + 1, number, "continuation"),
             deadline=self.deadline,
             on_token=self.on_token,
-            draft_ids=self.previous.token_ids,
+            guess_ids=self.previous.token_ids,
             # The hidden states of consistent latents are part of the search's state. They must not depend on
             # what this process happens to have kept, or a resumed search would end with other bits.
             reuse_completion=not self.latents.consistent,
         )
 
-    def _rows(self, keep: int, completion: Completion) -> "torch.Tensor":
-        import torch
-
-        count = len(self.latents.values)
-        fresh = completion.hidden[: count - keep].to("cpu", torch.float32)
-        rows = torch.zeros_like(self.latents.values)
-        rows[:keep] = self.latents.hidden[0][:keep]
-        rows[keep : keep + len(fresh)] = fresh
-        return rows
-
-    def _taken_over(self, earlier: Attempt) -> Attempt:
-        attempt = replace(
-            earlier,
-            iteration=self.iteration,
-            changed=token_differences(self.previous.latent_token_ids, earlier.latent_token_ids),
-            sample_scores=[],
+    def _finished(self, completion: Completion, keep: int) -> _Written:
+        start, latents = self.previous.latent_start, self.latents
+        attempt = self._placed(
+            _attempt(self.backbone, self.rules, completion, start=start, count=len(latents.values))
         )
-        # The release asks the verifier again; and a verifier that could not judge may be able to now.
-        if self.config.release_behaviour or earlier.passed is None:
+        # What stands before the latents was not written again, but the tokens at the latents were.
+        usage = replace(
+            completion.usage("policy", prompt_tokens=0), policy_tokens=len(completion.token_ids) - start
+        )
+        hidden = latents.hidden[:1].clone()
+        if latents.consistent:
+            fresh = completion.hidden[: len(latents.values) - keep].to(hidden)
+            hidden[0, keep:] = 0
+            hidden[0, keep : keep + len(fresh)] = fresh
+        return _Written(attempt, usage, hidden)
+
+    def _taken_over(self, earlier: Attempt) -> _Written:
+        attempt = replace(self._placed(earlier), sample_scores=[])
+        # A verifier that could not judge may be able to now.
+        if not self.rules.keep_verdicts or earlier.passed is None:
             attempt = replace(attempt, score=None, passed=None, reason="", checks=[])
-        return attempt
+        return _Written(attempt, Usage(), self.latents.hidden[:1])
 
-
-def _attempt(
-    backbone: Backbone,
-    config: LatentSeekConfig,
-    token_ids: list[int],
-    finish_reason: str,
-    iteration: int,
-    start: int,
-    count: int,
-) -> Attempt:
-    return Attempt(
-        iteration=iteration,
-        token_ids=token_ids,
-        latent_token_ids=token_ids[start : start + count],
-        changed=[],
-        text=backbone.decode(token_ids, skip_special_tokens=not config.release_behaviour),
-        finish_reason=finish_reason,
-        latent_start=start,
-    )
-
-
-def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
-    """The tokens of a question's prompt.
-
-    Raises:
-        InputError: The question is empty or leaves no room in the context window.
-    """
-    prompt = prompt_for(question, config.prompt)
-    # The release formats the prompt first and then lets the tokenizer add its special tokens again.
-    return backbone.encode_prompt(prompt, add_special_tokens=config.release_behaviour)
-
-
-def _room(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
-    return max(0, min(limit, backbone.context_window - len(prompt_ids) - written))
-
-
-def _end_token_ids(backbone: Backbone, config: LatentSeekConfig, *, drafting: bool) -> frozenset[int]:
-    if not config.release_behaviour:
-        return backbone.eos_token_ids
-    tokenizer = backbone.tokenizer
-    ends = {tokenizer.eos_token_id}
-    if drafting:
-        vocabulary = tokenizer.get_vocab()
-        ends.update(vocabulary[word] for word in _RELEASE_STOP_WORDS if word in vocabulary)
-    return frozenset(ends)
-
-
-def token_differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
-    """Positions at which two token sequences differ; what only one of them has differs."""
-    shared = min(len(before), len(after))
-    changed = [i for i in range(shared) if before[i] != after[i]]
-    return changed + list(range(shared, max(len(before), len(after))))
+    def _placed(self, attempt: Attempt) -> Attempt:
+        """The attempt as that of this iteration."""
+        changed = token_differences(self.previous.latent_token_ids, attempt.latent_token_ids)
+        return replace(attempt, iteration=self.previous.iteration + 1, changed=changed)

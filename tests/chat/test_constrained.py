@@ -11,7 +11,7 @@ from latentseek_agents.chat import _constraints as constraints
 from latentseek_agents.chat import model
 from latentseek_agents.chat._constraints import JSONConstraint
 from latentseek_agents.chat._structured import ReplyError
-from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
 from latentseek_agents.testing import (
     ScriptedVerifier,
     scripted_backbone,
@@ -86,7 +86,7 @@ def test_it_binds_its_own_row_alone_and_in_any_company(backbone: Backbone) -> No
 def test_a_guess_does_not_get_past_it(backbone: Backbone) -> None:
     request = request_of(backbone, 3)
     wrong = list(backbone.tokenizer("no JSON at all " * 9)["input_ids"])
-    guessing = DecodeRequest(**{**vars(request), "draft_ids": wrong})
+    guessing = DecodeRequest(**{**vars(request), "guess_ids": wrong})
     assert (
         decode(backbone, [guessing])[0].token_ids == decode(backbone, [request_of(backbone, 3)])[0].token_ids
     )

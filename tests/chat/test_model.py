@@ -13,9 +13,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langgraph.graph import START, MessagesState, StateGraph
 
 from latentseek_agents import Backbone, ChatLatentSeek, LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
+from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
 from tests.chat.test_standard import hermes_tokenizer
+from tests.support.batch_decoding import decoder_of
 from tests.support.chat_cases import CALL, add, told, total
 
 SEARCH = LatentSeekConfig(max_iterations=3, fraction=0.3, learning_rate=0.3)
@@ -184,8 +185,7 @@ async def test_leaving_a_stream_stops_the_decoding(tiny: Backbone) -> None:
     stream = ChatLatentSeek(backbone=tiny, max_tokens=900).stream("?")
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    decoder = tiny.batch_decoder
-    assert decoder is not None
+    decoder = decoder_of(tiny)
     deadline = time.monotonic() + 5
     while decoder._active and time.monotonic() < deadline:
         await asyncio.sleep(0.01)

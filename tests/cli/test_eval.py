@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from latentseek_agents.cli import app
 from latentseek_agents.cli.evaluation_progress import EvaluationProgress
-from latentseek_agents.engine._decoding.packed_forward import RaggedModel
+from latentseek_agents.engine._decoding.packed_forward import PackedModel
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.evaluation.runs.folder import read_outcomes, read_settings
 from latentseek_agents.evaluation.runs.plan import Task
@@ -220,7 +220,7 @@ def test_searches_under_way_are_signs_of_life(capsys):
 
 def failing_after(passes, error, cause=None):
     """A forward pass that works so many times; the model is probed with the first few."""
-    calls, forward = itertools.count(), RaggedModel.forward
+    calls, forward = itertools.count(), PackedModel.forward
 
     def sometimes(self, store, rows):
         if next(calls) >= passes:
@@ -247,7 +247,7 @@ def test_too_little_memory_is_told_with_what_to_lower_and_nothing_is_lost(
     arguments += ["--max-new-tokens", "8", "--batch", "1"]
     broken = (RuntimeError("the decoder failed"), error) if wrapped else (error,)
     with monkeypatch.context() as patched:
-        patched.setattr(RaggedModel, "forward", failing_after(15, *broken))
+        patched.setattr(PackedModel, "forward", failing_after(15, *broken))
         failed = RUN.invoke(app, arguments)
     assert failed.exit_code == 3, failed.output
     assert "error: there is not enough memory" in failed.stderr
@@ -260,7 +260,7 @@ def test_too_little_memory_is_told_with_what_to_lower_and_nothing_is_lost(
 
 
 def test_other_errors_are_not_taken_for_too_little_memory(model, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(RaggedModel, "forward", failing_after(15, RuntimeError("a bug")))
+    monkeypatch.setattr(PackedModel, "forward", failing_after(15, RuntimeError("a bug")))
     out = str(tmp_path / "run")
     failed = RUN.invoke(app, ["eval", "--data", data, "--out", out, "--model", model, "--method", "cot"])
     assert isinstance(failed.exception, RuntimeError)

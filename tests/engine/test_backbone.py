@@ -29,7 +29,7 @@ BERT: dict[str, Any] = {
 
 def stepwise_hidden(backbone: Backbone, ids: list[int]) -> torch.Tensor:
     cache = DynamicCache()
-    return torch.cat([backbone.layers(torch.tensor([[token]]), cache) for token in ids])
+    return torch.cat([backbone.policy.layers(torch.tensor([[token]]), cache) for token in ids])
 
 
 def test_logits_of_hidden_states_are_the_models_own(any_backbone: Backbone):
@@ -248,7 +248,7 @@ def test_a_search_changes_nothing_of_model_tokenizer_and_torch(architecture: str
     made = draft(backbone, "2 + 2?", config)
     for _ in range(3):
         judged = [attempt.__class__(**attempt.to_dict() | {"score": -0.5}) for attempt in made.attempts]
-        made = refine(backbone, "2 + 2?", config, search=made.search, samples=judged)
+        made = refine(backbone, "2 + 2?", config, latents=made.latents, samples=judged)
     after = observed(Backbone.from_model(model, tokenizer))
     torch.testing.assert_close(after.pop("weights"), before.pop("weights"), rtol=0, atol=0)
     torch.testing.assert_close(after.pop("random"), before.pop("random"), rtol=0, atol=0)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.latents import Latents
-from latentseek_agents.engine.search import Round, draft, refine
+from latentseek_agents.engine.search import Step, draft, prompt_token_ids, refine
 from latentseek_agents.errors import InputError, NonFiniteError
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.verdict import Attempt, Usage
@@ -29,12 +30,12 @@ def judged(attempts: list[Attempt], score: float = -1.0) -> list[Attempt]:
     return [replace(attempt, score=score, passed=False, reason="no") for attempt in attempts]
 
 
-def go_on(backbone: Backbone, config: LatentSeekConfig, made: Round, **options: Any) -> Round:
-    return refine(backbone, QUESTION, config, search=made.search, samples=judged(made.attempts), **options)
+def go_on(backbone: Backbone, config: LatentSeekConfig, made: Step, **options: Any) -> Step:
+    return refine(backbone, QUESTION, config, latents=made.latents, samples=judged(made.attempts), **options)
 
 
-def latents_of(made: Round) -> Latents:
-    return Latents.from_bytes(made.search)
+def latents_of(made: Step) -> Latents:
+    return Latents.from_bytes(made.latents)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_latents_are_a_share_of_the_draft_up_to_the_cap(
         assert z.shape == (count, 32)
         assert tiny.logits(z).argmax(-1).tolist() == attempt.latent_token_ids
     else:
-        assert made.search == b""
+        assert made.latents == b""
 
 
 def test_the_end_token_counts_as_a_token_of_the_draft():
@@ -94,7 +95,7 @@ def test_unchanged_tokens_cost_nothing_and_carry_the_verdict_over(tiny: Backbone
     config = settings(latents=kind, learning_rate=1e-6)
     made = draft(tiny, QUESTION, config)
     samples = [replace(judged(made.attempts)[0], answer="4", checks=[{"name": "x"}], sample_scores=[-1.0])]
-    again = refine(tiny, QUESTION, config, search=made.search, samples=samples)
+    again = refine(tiny, QUESTION, config, latents=made.latents, samples=samples)
     assert again.usage == Usage(policy_seconds=again.usage.policy_seconds)
     assert again.attempts == [replace(samples[0], iteration=1, sample_scores=[])]
     assert latents_of(again).step == 1
@@ -109,13 +110,15 @@ def test_tokens_that_came_back_cost_nothing(tiny: Backbone):
     # Back to the draft's latents, with the draft only in the history.
     history = [replace(judged(made.attempts)[0], reason="remembered"), *judged(moved.attempts)]
     still = config.replace(learning_rate=1e-9)
-    back = refine(tiny, QUESTION, still, search=made.search, samples=judged(moved.attempts), history=history)
+    back = refine(
+        tiny, QUESTION, still, latents=made.latents, samples=judged(moved.attempts), history=history
+    )
     (attempt,) = back.attempts
     assert back.usage.policy_forward_passes == 0
     assert (attempt.iteration, attempt.reason, attempt.score) == (2, "remembered", -1.0)
     assert attempt.token_ids == made.attempts[0].token_ids
     assert attempt.changed == moved.attempts[0].changed
-    forgotten = refine(tiny, QUESTION, still, search=made.search, samples=judged(moved.attempts))
+    forgotten = refine(tiny, QUESTION, still, latents=made.latents, samples=judged(moved.attempts))
     assert forgotten.attempts[0].token_ids == attempt.token_ids
     assert forgotten.usage.policy_forward_passes > 0
 
@@ -211,7 +214,7 @@ def test_without_latents_there_is_nothing_to_refine(tiny: Backbone):
 def test_latents_move_only_on_a_verdict(tiny: Backbone):
     made = draft(tiny, QUESTION, settings())
     with pytest.raises(InputError, match=r"every sample needs a score.*verify"):
-        refine(tiny, QUESTION, settings(), search=made.search, samples=made.attempts)
+        refine(tiny, QUESTION, settings(), latents=made.latents, samples=made.attempts)
 
 
 @pytest.mark.parametrize("question", ["", " \n\t"])
@@ -225,4 +228,24 @@ def test_latents_that_are_no_numbers_are_an_error(tiny: Backbone):
     latents = latents_of(made)
     latents.values[0, 0] = float("nan")
     with pytest.raises(NonFiniteError, match="at step 1; lower learning_rate"):
-        go_on(tiny, settings(), replace(made, search=latents.to_bytes()))
+        go_on(tiny, settings(), replace(made, latents=latents.to_bytes()))
+
+
+def test_a_search_is_charged_with_its_prompt_once_whether_or_not_it_was_kept():
+    config = settings(max_new_tokens=8)
+    model, tokenizer = tiny_backbone().model, tiny_backbone().tokenizer
+    kept, never = (
+        Backbone.from_model(model, tokenizer, decoding=DecodingOptions(speculate=False, reuse=reuse))
+        for reuse in (True, False)
+    )
+    prompt = len(prompt_token_ids(kept, QUESTION, config))
+    costs = []
+    for backbone in (kept, kept, never):
+        step = draft(backbone, QUESTION, config)
+        costs.append(replace(step.usage, policy_seconds=0.0))
+        written = step.usage.policy_tokens
+        # The last token is written, but not read again.
+        assert step.usage.policy_computed_tokens == prompt + written - 1
+        assert step.usage.policy_forward_passes == written
+        assert go_on(backbone, config, step).usage.policy_computed_tokens < prompt
+    assert costs[0] == costs[1] == costs[2]

@@ -11,7 +11,7 @@ import torch
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.latents import Latents
-from latentseek_agents.engine.search import Round, draft, refine
+from latentseek_agents.engine.search import Step, draft, refine
 from latentseek_agents.testing import tiny_backbone, tiny_model
 from latentseek_agents.verdict import Attempt
 from tests.support.naive_decoding import greedy, head
@@ -27,7 +27,7 @@ def settings(**changes: Any) -> LatentSeekConfig:
     )
 
 
-def rounds(backbone: Backbone, config: LatentSeekConfig, scores: Sequence[float] = SCORES) -> list[Round]:
+def rounds(backbone: Backbone, config: LatentSeekConfig, scores: Sequence[float] = SCORES) -> list[Step]:
     """A draft and one refinement per score, as the graph makes them: the history handed on."""
     made = [draft(backbone, QUESTION, config)]
     history: list[Attempt] = []
@@ -35,13 +35,13 @@ def rounds(backbone: Backbone, config: LatentSeekConfig, scores: Sequence[float]
         samples = [replace(attempt, score=score, passed=False) for attempt in made[-1].attempts]
         history.append(samples[0])
         made.append(
-            refine(backbone, QUESTION, config, search=made[-1].search, samples=samples, history=history)
+            refine(backbone, QUESTION, config, latents=made[-1].latents, samples=samples, history=history)
         )
     return made
 
 
-def outcome(made: list[Round]) -> list[Any]:
-    return [([attempt.to_dict() for attempt in one.attempts], one.search) for one in made]
+def outcome(made: list[Step]) -> list[Any]:
+    return [([attempt.to_dict() for attempt in one.attempts], one.latents) for one in made]
 
 
 def naive(backbone: Backbone, config: LatentSeekConfig) -> tuple[list[list[int]], torch.Tensor]:
@@ -88,7 +88,7 @@ def test_search_equals_a_plain_computation(any_backbone: Backbone, kind: str):
     made = rounds(any_backbone, config)
     assert [one.attempts[0].token_ids for one in made] == expected
     assert len({tuple(tokens) for tokens in expected}) > 1, "nothing changed: the test shows nothing"
-    close = torch.isclose(Latents.from_bytes(made[-1].search).values, variable, rtol=1e-2, atol=1e-3)
+    close = torch.isclose(Latents.from_bytes(made[-1].latents).values, variable, rtol=1e-2, atol=1e-3)
     # Adam's first steps follow the sign of the gradient: where it is all but 0, noise decides.
     assert close.float().mean() > 0.99
 
@@ -100,7 +100,7 @@ def test_search_from_later_in_the_answer_equals_a_plain_computation(tiny: Backbo
     made = rounds(tiny, config)
     assert [one.attempts[0].token_ids for one in made] == expected
     assert len({tuple(tokens) for tokens in expected}) > 1, "nothing changed: the test shows nothing"
-    close = torch.isclose(Latents.from_bytes(made[-1].search).values, variable, rtol=1e-2, atol=1e-3)
+    close = torch.isclose(Latents.from_bytes(made[-1].latents).values, variable, rtol=1e-2, atol=1e-3)
     assert close.float().mean() > 0.99
 
 
@@ -108,7 +108,7 @@ def test_search_from_later_in_the_answer_equals_a_plain_computation(tiny: Backbo
 def test_hidden_states_kept_are_those_of_the_tokens_written(tiny: Backbone, kind: str):
     config = settings(latents=kind)
     for one in rounds(tiny, config):
-        latents = Latents.from_bytes(one.search)
+        latents = Latents.from_bytes(one.latents)
         tokens = one.attempts[0].latent_token_ids
         assert tiny.logits(latents.policy_inputs(1)[0]).argmax(-1).tolist() == tokens
 
@@ -132,7 +132,7 @@ def test_stored_and_resumed_in_another_process_is_the_same(kind: str, sampled: b
             tiny_backbone("Mistral"),
             QUESTION,
             config,
-            search=bytes(bytearray(made.search)),
+            latents=bytes(bytearray(made.latents)),
             samples=[Attempt.from_dict(sample.to_dict()) for sample in samples],
             history=[Attempt.from_dict(entry) for entry in history],
         )
@@ -187,18 +187,18 @@ def test_samples_are_several_and_follow_from_the_seed(tiny: Backbone, kind: str,
         assert len({tuple(attempt.token_ids) for attempt in one.attempts}) > 1
         assert all(len(attempt.token_ids) <= 8 for attempt in one.attempts)
     # The draft is no sample of the policy, so that no step is made on it.
-    assert [Latents.from_bytes(one.search).step for one in first] == [0, 0, 1, 2]
+    assert [Latents.from_bytes(one.latents).step for one in first] == [0, 0, 1, 2]
 
 
 def test_the_step_on_samples_is_the_documented_estimate(tiny: Backbone):
     config = settings(num_samples=3, temperature=0.7, baseline="mean")
     made = draft(tiny, QUESTION, config)
     first = [replace(made.attempts[0], score=-1.0)]
-    drawn = refine(tiny, QUESTION, config, search=made.search, samples=first)
+    drawn = refine(tiny, QUESTION, config, latents=made.latents, samples=first)
     scores = [-1.0, -0.2, -0.6]
     samples = [replace(attempt, score=score) for attempt, score in zip(drawn.attempts, scores, strict=True)]
-    moved = refine(tiny, QUESTION, config, search=drawn.search, samples=samples)
-    parameter = torch.nn.Parameter(Latents.from_bytes(made.search).values.clone())
+    moved = refine(tiny, QUESTION, config, latents=drawn.latents, samples=samples)
+    parameter = torch.nn.Parameter(Latents.from_bytes(made.latents).values.clone())
     logits = torch.log_softmax(head(tiny.model, parameter) / 0.7, -1)
     total = torch.zeros(())
     for sample, advantage in zip(samples, [-0.6, 0.6, 0.0], strict=True):
@@ -207,7 +207,7 @@ def test_the_step_on_samples_is_the_documented_estimate(tiny: Backbone):
     (-total).backward()
     torch.optim.Adam([parameter], lr=0.3).step()
     torch.testing.assert_close(
-        Latents.from_bytes(moved.search).values, parameter.detach(), rtol=1e-3, atol=1e-4
+        Latents.from_bytes(moved.latents).values, parameter.detach(), rtol=1e-3, atol=1e-4
     )
 
 

@@ -16,7 +16,7 @@ from langgraph.runtime import RunControl
 from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig, LatentSeekNode, Verdict
-from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
+from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.graphs import create_best_of_n_graph, create_math_agent, create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
@@ -75,8 +75,7 @@ class Writing:
             assert self.go_on.wait(60)
 
     def watched(self, backbone: Backbone) -> Backbone:
-        decoder = backbone.batch_decoder
-        assert decoder is not None
+        decoder = backbone.decoder
         decode_all = decoder.decode
 
         def watch(requests: Any) -> Any:

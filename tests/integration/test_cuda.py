@@ -8,14 +8,15 @@ import torch
 from transformers import DynamicCache
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
-from latentseek_agents.engine._decoding.key_values import KeyValueStore
-from latentseek_agents.engine._decoding.packed_forward import RaggedModel, RowSlice
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
+from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
 from latentseek_agents.engine._decoding.token_choice import tokens_at
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.tools.ground_truth import GroundTruth
+from tests.support.batch_decoding import cache_of, model_decoder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
@@ -54,7 +55,7 @@ def texts(backbone: Backbone, asked: list[DecodeRequest]) -> list[list[int]]:
 def test_the_same_is_written_as_on_the_cpu(architecture: str, batch: bool):
     backbone = tiny_backbone(architecture)
     gpu = on_gpu(backbone, batch=batch)
-    assert (gpu.batch_decoder is not None) == batch
+    assert (model_decoder(gpu).packed is not None) == batch
     offsets = 0.3 * torch.randn(9, 32, generator=torch.Generator().manual_seed(1))
     for asked in (requests(), requests(0.8), requests(offsets=offsets), requests(0.8, offsets=offsets)):
         assert texts(gpu, asked) == texts(backbone, asked)
@@ -90,7 +91,7 @@ def test_a_search_takes_the_same_way_as_on_the_cpu(latents: Any, temperature: fl
 )
 def test_a_pass_computes_what_the_model_computes_alone(dtype: torch.dtype, architecture: str, head_dim: int):
     backbone = on_gpu(tiny_backbone(architecture, head_dim=head_dim), dtype)
-    ragged, store = RaggedModel(backbone.model), KeyValueStore()
+    ragged, store = PackedModel(backbone.model), KeyValueStore()
     store.reserve(4, 256)
     # One read in a go, two of different lengths side by side, one behind what it read before.
     texts = {0: PROMPT * 5, 1: PROMPT[:7], 2: PROMPT[:3], 3: PROMPT}
@@ -99,7 +100,7 @@ def test_a_pass_computes_what_the_model_computes_alone(dtype: torch.dtype, archi
         RowSlice(slot, 11 if slot == 3 else 0, ids[11 if slot == 3 else 0 :]) for slot, ids in texts.items()
     ]
     got = ragged.forward(store, rows).float()
-    alone = {slot: backbone.layers(torch.tensor([ids]), DynamicCache()) for slot, ids in texts.items()}
+    alone = {slot: backbone.policy.layers(torch.tensor([ids]), DynamicCache()) for slot, ids in texts.items()}
     expected = torch.cat([alone[row.slot][row.start :] for row in rows]).float()
     tolerance = float(expected.abs().max()) * max(1e-3, 16 * torch.finfo(dtype).eps)
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
@@ -107,7 +108,7 @@ def test_a_pass_computes_what_the_model_computes_alone(dtype: torch.dtype, archi
 
 def test_half_precision_is_decoded_in_batches():
     gpu = on_gpu(tiny_backbone("Qwen2"), torch.bfloat16)
-    assert gpu.batch_decoder is not None
+    assert model_decoder(gpu).packed is not None
     written = texts(gpu, requests(0.8))
     assert [len(tokens) for tokens in written] == [16 + i + i % 3 for i in range(12)]
 
@@ -125,7 +126,7 @@ def test_what_has_no_probability_is_never_drawn():
 def test_memory_is_a_share_of_the_gpus():
     backbone = tiny_backbone()
     free, _ = torch.cuda.mem_get_info()
-    kept = on_gpu(backbone).prefix_cache.max_tokens
-    assert kept > backbone.prefix_cache.max_tokens
-    assert kept * backbone.bytes_per_cached_token <= free / 8
-    assert on_gpu(backbone, max_kept_tokens=100).prefix_cache.max_tokens == 100
+    kept = cache_of(on_gpu(backbone)).max_tokens
+    assert kept > cache_of(backbone).max_tokens
+    assert kept * backbone.policy.bytes_per_cached_token <= free / 8
+    assert cache_of(on_gpu(backbone, max_kept_tokens=100)).max_tokens == 100

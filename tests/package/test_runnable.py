@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, InputError, LatentSeek, LatentSeekConfig, LatentSeekResult, Verdict
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
+from tests.support.batch_decoding import cache_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.3, max_iterations=3, learning_rate=0.3)
@@ -149,7 +150,7 @@ async def test_astream_and_events(tiny: Backbone) -> None:
 def test_works_inside_the_callers_grad_mode(tiny: Backbone, mode: Any) -> None:
     seek = LatentSeek(tiny, by_length, CONFIG)
     expected = same(seek.invoke("What is 2 + 2?"))
-    tiny.prefix_cache.clear()
+    cache_of(tiny).clear()
     with mode():
         assert same(seek.invoke("What is 2 + 2?")) == expected
     assert same(seek.invoke("What is 2 + 2?")) == expected

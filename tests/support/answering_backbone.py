@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from latentseek_agents.engine._decoding.decode import DecodingOptions
+from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, DecodingOptions
-from latentseek_agents.engine._decoding.scheduler import BatchDecoder
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, DecodingOptions
+from latentseek_agents.engine._decoding.kv_cache import PrefixCache
+from latentseek_agents.engine._decoding.scheduler import ModelDecoder
 from latentseek_agents.engine.backbone import Backbone
 from tests.support.naive_decoding import greedy
 
@@ -30,11 +31,22 @@ def request(**changes: Any) -> DecodeRequest:
     return DecodeRequest(**settings | changes)
 
 
-def decoder_of(backbone: Backbone) -> BatchDecoder:
-    """The decoder, which must be there."""
-    decoder = backbone.batch_decoder
-    assert decoder is not None
+def model_decoder(backbone: Backbone) -> ModelDecoder:
+    """What decodes, in batches or not."""
+    assert isinstance(backbone.decoder, ModelDecoder)
+    return backbone.decoder
+
+
+def decoder_of(backbone: Backbone) -> ModelDecoder:
+    """The decoder, which must work in batches."""
+    decoder = model_decoder(backbone)
+    assert decoder.packed is not None
     return decoder
+
+
+def cache_of(backbone: Backbone) -> PrefixCache:
+    """Where prompts and completions are kept."""
+    return model_decoder(backbone).prefix_cache
 
 
 _written: dict[Any, tuple[list[int], torch.Tensor]] = {}
@@ -70,6 +82,6 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def entered(decoder: BatchDecoder, rows: int) -> Callable[[], bool]:
+def entered(decoder: ModelDecoder, rows: int) -> Callable[[], bool]:
     """Whether so many rows have come; asked while the decoder cannot run, because the test has the lock."""
     return lambda: len(decoder._active) + sum(len(t.unstarted) for t in decoder._waiting) >= rows

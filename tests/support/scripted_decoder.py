@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest
+from latentseek_agents.engine._decoding import Completion, DecodeRequest
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.testing import tiny_backbone
 from latentseek_agents.tools import self_reward

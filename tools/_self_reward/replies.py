@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latentseek_agents.engine._decoding.decode import Completion
+from latentseek_agents.engine._decoding import Completion
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools._self_reward.prompts import without_invisible
@@ -346,7 +346,7 @@ class VerdictLine:
         """How probable TRUE and FALSE are, given the hidden state of the head's last token."""
         import torch
 
-        with backbone.lock, torch.no_grad():
+        with backbone.policy.lock, torch.no_grad():
             probabilities = torch.softmax(backbone.logits(hidden).float(), dim=-1)
         return float(probabilities[self.true].sum()), float(probabilities[self.false].sum())
 

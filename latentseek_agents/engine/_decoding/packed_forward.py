@@ -11,19 +11,18 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from latentseek_agents.engine._cpu_kernels import with_fast_linear
-from latentseek_agents.engine._decoding.key_values import KeyValueStore
-from latentseek_agents.engine._norm import with_fused_norm
+import torch
+from transformers import AttentionInterface, DynamicCache
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["RaggedModel", "RowSlice"]
+from latentseek_agents.engine._cpu_kernels import with_fast_linear, with_fused_norm
+from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
+from latentseek_agents.engine._decoding.requests import DecodingOptions
+from latentseek_agents.engine.policy import Policy, nearly_equal
 
 _log = logging.getLogger(__name__)
-_NAME = "latentseek_ragged"
+_NAME = "latentseek_packed"
 # Rows with more new tokens than this are attended to alone: padding the others to them would cost more.
 _LONG = 64
 _ALIGNED = 8  # 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask
@@ -50,27 +49,28 @@ class RowSlice:
         return self.start + len(self.token_ids)
 
 
-class RaggedModel:
+class PackedModel:
     """The policy's layers, made to attend row by row.
 
     The model itself is not touched: what differs stands in copies of its modules that share all weights and
     buffers.
 
     Args:
-        policy: A Hugging Face causal LM.
+        model: A Hugging Face causal LM.
         fast_linear: Use :mod:`~latentseek_agents.engine._cpu_kernels` for its linear layers.
 
     Attributes:
         windows: Sliding windows that the layers asked for so far; None stands for the whole text.
     """
 
-    def __init__(self, policy: Any, *, fast_linear: bool = True) -> None:
-        _register()
+    def __init__(self, model: Any, *, fast_linear: bool = True) -> None:
+        # No mask function goes with the name: transformers then makes no mask.
+        AttentionInterface.register(_NAME, _attention)
         self.windows: set[int | None] = set()
         configs: dict[int, Any] = {}
-        self._layers = _shadow(policy.base_model, configs, fast_linear)
+        self._layers = _shadow(model.base_model, configs, fast_linear)
 
-    def forward(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> "torch.Tensor":
+    def forward(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> torch.Tensor:
         """Compute the rows' new tokens, and put their keys and values into the store.
 
         Args:
@@ -80,8 +80,6 @@ class RaggedModel:
         Returns:
             (N, d) last hidden states of all new tokens, in the order of ``rows``.
         """
-        import torch
-
         device = self._layers.get_input_embeddings().weight.device
         ids = [token for row in rows for token in row.token_ids]
         places = [position for row in rows for position in range(row.start, row.end)]
@@ -105,8 +103,6 @@ class _Work:
     """What the attention of every layer needs to know of a pass; computed once per pass."""
 
     def __init__(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> None:
-        import torch
-
         self.store = store
         self.flat_positions = torch.tensor(
             [row.slot * store.positions + p for row in rows for p in range(row.start, row.end)]
@@ -114,25 +110,12 @@ class _Work:
         self.windows: set[int | None] = set()
         self.groups = _groups(rows)
         self._placed: dict[torch.device, torch.Tensor] = {}
-        self._masks: dict[Any, torch.Tensor | None] = {}
 
-    def positions_on(self, device: "torch.device") -> "torch.Tensor":
+    def positions_on(self, device: torch.device) -> torch.Tensor:
         """``flat_positions`` on a layer's device; brought there once per pass, not once per layer."""
         if device not in self._placed:
             self._placed[device] = self.flat_positions.to(device)
         return self._placed[device]
-
-    def mask(
-        self, group: "_Group", window: int | None, share: int, like: "torch.Tensor"
-    ) -> "torch.Tensor | None":
-        """(rows, 1, share * n, L): 0 where a token may look, -inf elsewhere; None if nothing is hidden."""
-        key = (id(group), window, share, like.device, like.dtype)
-        if key not in self._masks:
-            mask = group.mask(window, like)
-            if mask is not None:
-                mask = (mask if mask.shape[2] == 1 else mask.repeat(1, 1, share, 1))[..., : group.length]
-            self._masks[key] = mask
-        return self._masks[key]
 
 
 class _Group:
@@ -150,9 +133,10 @@ class _Group:
         self.length = max(row.end for row in rows)
         self.count = sum(counts)
         self.even = self.count == self.width * len(rows)
-        self._places: dict[str, torch.Tensor] = {}
+        self._places: dict[torch.device, torch.Tensor] = {}
+        self._masks: dict[Any, torch.Tensor | None] = {}
 
-    def padded(self, tensor: "torch.Tensor") -> "torch.Tensor":
+    def padded(self, tensor: torch.Tensor) -> torch.Tensor:
         """(count, heads, d) to (rows, n, heads, d)."""
         part = tensor[self.offset : self.offset + self.count]
         if self.even:
@@ -161,15 +145,19 @@ class _Group:
         full[self._index(part)] = part
         return full.view(len(self.rows), self.width, *part.shape[1:])
 
-    def unpadded(self, tensor: "torch.Tensor") -> "torch.Tensor":
+    def unpadded(self, tensor: torch.Tensor) -> torch.Tensor:
         """(rows, n, heads, d) to (count, heads, d)."""
         flat = tensor.reshape(-1, *tensor.shape[2:])
         return flat if self.even else flat[self._index(flat)]
 
-    def mask(self, window: int | None, like: "torch.Tensor") -> "torch.Tensor | None":
-        """(rows, 1, n, at least L); None if nothing is hidden."""
-        import torch
+    def mask(self, window: int | None, share: int, like: torch.Tensor) -> torch.Tensor | None:
+        """(rows, 1, share * n, L): 0 where a token may look, -inf elsewhere; None if nothing is hidden."""
+        key = (window, share, like.device, like.dtype)
+        if key not in self._masks:
+            self._masks[key] = self._new_mask(window, share, like)
+        return self._masks[key]
 
+    def _new_mask(self, window: int | None, share: int, like: torch.Tensor) -> torch.Tensor | None:
         starts = torch.tensor([row.start for row in self.rows]).view(-1, 1, 1, 1)
         queries = starts + torch.arange(self.width).view(1, 1, -1, 1)
         step = _ALIGNED if like.device.type == "cuda" else 1
@@ -179,58 +167,53 @@ class _Group:
             seen &= keys > queries - window
         if bool(seen[..., : self.length].all()):
             return None
-        zeros = torch.zeros((), dtype=like.dtype)
-        return torch.where(seen, zeros, float("-inf")).to(like.device)
+        mask = torch.where(seen, torch.zeros((), dtype=like.dtype), float("-inf")).to(like.device)
+        return (mask if self.width == 1 else mask.repeat(1, 1, share, 1))[..., : self.length]
 
-    def _index(self, like: "torch.Tensor") -> "torch.Tensor":
-        import torch
-
-        key = str(like.device)
-        if key not in self._places:
+    def _index(self, like: torch.Tensor) -> torch.Tensor:
+        if like.device not in self._places:
             index = [
                 number * self.width + i
                 for number, row in enumerate(self.rows)
                 for i in range(len(row.token_ids))
             ]
-            self._places[key] = torch.tensor(index, device=like.device)
-        return self._places[key]
+            self._places[like.device] = torch.tensor(index, device=like.device)
+        return self._places[like.device]
 
 
 def _groups(rows: Sequence[RowSlice]) -> list[_Group]:
-    groups: list[_Group] = []
-    pending: list[RowSlice] = []
-    offset = begin = 0
+    """Rows that are attended to together: short ones in neighbouring slots; a long one is alone."""
+    members: list[list[RowSlice]] = []
     for row in rows:
-        short = len(row.token_ids) <= _LONG
-        if pending and not (short and row.slot == pending[-1].slot + 1):
-            groups.append(_Group(pending, begin))
-            pending = []
-        if not pending:
-            begin = offset
-        if short:
-            pending.append(row)
+        last = members[-1][-1] if members else None
+        if (
+            last is not None
+            and row.slot == last.slot + 1
+            and max(len(last.token_ids), len(row.token_ids)) <= _LONG
+        ):
+            members[-1].append(row)
         else:
-            groups.append(_Group([row], offset))
-        offset += len(row.token_ids)
-    if pending:
-        groups.append(_Group(pending, begin))
+            members.append([row])
+    groups: list[_Group] = []
+    offset = 0
+    for together in members:
+        groups.append(_Group(together, offset))
+        offset += groups[-1].count
     return groups
 
 
 def _attention(
     module: Any,
-    query: "torch.Tensor",
-    key: "torch.Tensor",
-    value: "torch.Tensor",
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
     _mask: Any,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **_: Any,
-) -> tuple["torch.Tensor", None]:
+) -> tuple[torch.Tensor, None]:
     """Takes the place of the model's attention: query (1, H, N, d), key and value (1, H_kv, N, d)."""
-    import torch
-
     work: _Work = _current.work
     work.windows.add(sliding_window)
     scale = scaling if scaling is not None else float(query.shape[-1] ** -0.5)
@@ -242,9 +225,9 @@ def _attention(
     if len(work.groups) == 1 and len(work.groups[0].rows) == 1:
         # The commonest case, without the bookkeeping.
         group = work.groups[0]
-        mask = work.mask(group, sliding_window, share, query)
+        mask = group.mask(sliding_window, share, query)
         place = slice(group.first, group.first + 1)
-        found = _attend(
+        output = _attend(
             query,
             keys[place, : group.length].transpose(1, 2),
             values[place, : group.length].transpose(1, 2),
@@ -252,33 +235,31 @@ def _attention(
             scale,
             softcap,
         )
-        return found.transpose(1, 2), None
+        return output.transpose(1, 2), None
     results = []
     for group in work.groups:
         place = slice(group.first, group.first + len(group.rows))
-        found = _attend(
+        output = _attend(
             group.padded(queries).transpose(1, 2),
             keys[place, : group.length].transpose(1, 2),
             values[place, : group.length].transpose(1, 2),
-            work.mask(group, sliding_window, share, queries),
+            group.mask(sliding_window, share, queries),
             scale,
             softcap,
         )
-        results.append(group.unpadded(found.transpose(1, 2)))
+        results.append(group.unpadded(output.transpose(1, 2)))
     return (results[0] if len(results) == 1 else torch.cat(results)).unsqueeze(0), None
 
 
 def _attend(
-    query: "torch.Tensor",
-    key: "torch.Tensor",
-    value: "torch.Tensor",
-    mask: "torch.Tensor | None",
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
     scale: float,
     softcap: float | None,
-) -> "torch.Tensor":
+) -> torch.Tensor:
     """Query (R, H, n, d) over keys and values (R, H_kv, L, d), to (R, H, n, d_v)."""
-    import torch
-
     rows, heads, new, _ = query.shape
     # Query heads that share keys become further queries; the keys need not be repeated then.
     query = query.reshape(rows, key.shape[1], -1, query.shape[-1])
@@ -287,27 +268,25 @@ def _attend(
         scores = softcap * torch.tanh(scores / softcap)
         scores = scores if mask is None else scores + mask
         weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-        found = torch.matmul(weights, value)
+        output = torch.matmul(weights, value)
     else:
-        found = _fused(query, key, value, mask, scale)
-    return found.reshape(rows, heads, new, found.shape[-1])
+        output = _fused(query, key, value, mask, scale)
+    return output.reshape(rows, heads, new, output.shape[-1])
 
 
 def _fused(
-    query: "torch.Tensor",
-    key: "torch.Tensor",
-    value: "torch.Tensor",
-    mask: "torch.Tensor | None",
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
     scale: float,
-) -> "torch.Tensor":
+) -> torch.Tensor:
     """Attention in one kernel, as ``scaled_dot_product_attention``.
 
     Left to itself, torch may choose cuDNN on a GPU, which makes a plan for each new shape. Here nearly every
     pass has one, and the plans took longer than the passes. The switches for that are the whole process's,
     so the kernel that takes any shape is called by its name.
     """
-    import torch
-
     widths = query.shape[-1], value.shape[-1]
     if query.device.type == "cuda" and _has_kernel(query.device, query.dtype, *widths):
         return _any_shape(query, key, value, mask, scale)
@@ -315,28 +294,24 @@ def _fused(
 
 
 def _any_shape(
-    query: "torch.Tensor",
-    key: "torch.Tensor",
-    value: "torch.Tensor",
-    mask: "torch.Tensor | None",
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
     scale: float,
-) -> "torch.Tensor":
-    import torch
-
+) -> torch.Tensor:
     bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
     attend = torch.ops.aten._scaled_dot_product_efficient_attention
-    found: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
-    return found
+    output: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
+    return output
 
 
 @functools.cache
-def _has_kernel(device: "torch.device", dtype: "torch.dtype", width: int, value_width: int) -> bool:
+def _has_kernel(device: torch.device, dtype: torch.dtype, width: int, value_width: int) -> bool:
     """Whether the kernel is there for these numbers, and right: tried on a few of them.
 
     Not every card has it for every format (a T4 has none for bfloat16), and its name may change.
     """
-    import torch
-
     if any(size * dtype.itemsize % 16 for size in (width, value_width)):
         return False
     with torch.inference_mode():
@@ -349,25 +324,15 @@ def _has_kernel(device: "torch.device", dtype: "torch.dtype", width: int, value_
         scores = query.float() @ key.float().transpose(-1, -2) * width**-0.5 + mask.float()
         expected = torch.softmax(scores, dim=-1) @ value.float()
         try:
-            found = _any_shape(query, key, value, mask, width**-0.5).float()
+            got = _any_shape(query, key, value, mask, width**-0.5).float()
         except (AttributeError, RuntimeError) as error:
             _log.warning("%s on %s has no attention kernel for any shape: %s", dtype, device, error)
             return False
-        tolerance = float(expected.abs().max()) * max(1e-3, 16 * torch.finfo(dtype).eps)
-        return bool(torch.allclose(found, expected, rtol=0, atol=tolerance))
-
-
-def _register() -> None:
-    from transformers import AttentionInterface
-
-    # No mask function goes with the name: transformers then makes no mask.
-    AttentionInterface.register(_NAME, _attention)
+        return nearly_equal(got, expected, expected, max(1e-3, 16 * torch.finfo(dtype).eps))
 
 
 def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
     """The module itself, or a copy of it that shares weights and buffers where something below differs."""
-    import torch
-
     if type(module).__module__.partition(".")[0] == "peft":
         return module  # adapters can be switched on and off at any time, which a copy would not see
     children = {
@@ -394,3 +359,52 @@ def _config(config: Any, configs: dict[int, Any]) -> Any:
         changed._attn_implementation_internal = _NAME
         configs[id(config)] = changed
     return configs[id(config)]
+
+
+def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | None:
+    """The layers of a policy for shared passes; None, and a line in the log, if those change its results.
+
+    Args:
+        policy: The frozen model.
+        options: Its decoder's.
+    """
+    config = policy.config
+    if not options.batch or _rows_meet(config):
+        return None
+    first = [i % policy.vocabulary_size for i in range(1, 8)]
+    second = [i % policy.vocabulary_size for i in range(3, 7)]
+    try:
+        packed = PackedModel(policy.core, fast_linear=options.fast_linear)
+        store = KeyValueStore()
+        store.reserve(2, 8)
+        with policy.lock:
+            packed.forward(store, [RowSlice(0, 0, first[:5]), RowSlice(1, 0, second[:3])])
+            got = packed.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
+        alone = [policy.layers(torch.tensor([ids]), DynamicCache()) for ids in (first, second)]
+        expected = torch.cat([alone[0][-2:], alone[1][-1:]]).float()
+        if not nearly_equal(got, expected, expected, max(1e-3, 16 * torch.finfo(policy.dtype).eps)):
+            raise RuntimeError("a batch changes its results")
+        # So few tokens lie within any window: a layer that has one must have asked for it.
+        if _has_windows(config) and packed.windows <= {None}:
+            raise RuntimeError("its windows are unknown")
+    except Exception as error:  # any model's own code runs here
+        # On a GPU that is many times slower than it could be, and the reason would not be looked for.
+        level = logging.WARNING if policy.device.type == "cuda" else logging.INFO
+        _log.log(level, "%s is decoded one request at a time: %s", policy.name, error or type(error).__name__)
+        return None
+    return packed
+
+
+def _rows_meet(config: Any) -> bool:
+    """Whether the rows of a pass depend on each other, or on more than what attention is told."""
+    # Such rotary positions are scaled by the longest sequence of a pass.
+    scaled = any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'"))
+    kinds = {"full_attention", "sliding_attention"}
+    return scaled or not kinds.issuperset(getattr(config, "layer_types", None) or ())
+
+
+def _has_windows(config: Any) -> bool:
+    layers = getattr(config, "layer_types", None)
+    if layers:
+        return "sliding_attention" in layers
+    return bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)

@@ -1,102 +1,74 @@
 """Decode one request alone, with the model's own cache: for architectures that cannot be batched."""
 
-import time
-from functools import partial
-from typing import TYPE_CHECKING
+import copy
+from dataclasses import dataclass
+from typing import Any
 
-from latentseek_agents.engine._decoding.prefix_cache import Prefix
-from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, constrained, not_finite
-from latentseek_agents.engine._decoding.token_choice import Draws, choose_token
+import torch
+from transformers import DynamicCache
 
-if TYPE_CHECKING:
-    import torch
-
-    from latentseek_agents.engine.backbone import Backbone
-
-__all__ = ["decode_alone"]
+from latentseek_agents.engine._decoding.kv_cache import PrefixCache
+from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
+from latentseek_agents.engine._decoding.row import Row, predict
+from latentseek_agents.engine._decoding.token_choice import require_finite
+from latentseek_agents.engine.policy import Policy
 
 
-def decode_alone(backbone: "Backbone", request: DecodeRequest) -> Completion:
-    """Continue one request, a forward pass per token."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What a model knows after reading some tokens.
 
-    prefix, passes = _read_prompt(backbone, tuple(request.prompt_ids))
-    cache, hidden = prefix.fork(), prefix.hidden
-    read, computed = passes, len(request.prompt_ids) if passes else 0
-    tokens = list(request.forced_ids)
-    if tokens:
-        hidden = backbone.layers(torch.tensor([tokens]), cache)[-1]
-        passes += 1
-        computed += len(tokens)
-    draws = Draws(request.seed)
-    rows: list[torch.Tensor] = []
-    finish_reason = "length"
-    while len(rows) < request.max_new_tokens:
-        if rows:
-            if request.deadline is not None and time.monotonic() >= request.deadline:
-                finish_reason = "seconds"
-                break
-            hidden = backbone.layers(torch.tensor([[tokens[-1]]]), cache)[-1]
-            passes += 1
-            computed += 1
-        token = _next_token(backbone, request, len(tokens), hidden, draws)
-        rows.append(hidden)
-        tokens.append(token)
-        if request.on_token is not None:
-            request.on_token(token)
-        if token in request.end_token_ids:
-            finish_reason = "stop"
-            break
-    stacked = torch.stack(rows) if rows else hidden.new_empty((0, hidden.shape[-1]))
-    return Completion(
-        token_ids=tokens,
-        hidden=stacked,
-        finish_reason=finish_reason,
-        forward_passes=passes,
-        computed_tokens=computed,
-        prompt_passes=read,
-        prompt_tokens=len(request.prompt_ids) if read else 0,
-    )
+    Args:
+        cache: A ``transformers.DynamicCache`` holding the tokens' keys and values. Never grown: use
+            :meth:`fork`.
+        hidden: (d,) last hidden state of the last token, from which the next token is predicted.
+    """
+
+    cache: Any
+    hidden: torch.Tensor
+
+    def fork(self) -> Any:
+        """A cache to go on from. It shares the tensors, which growing replaces and never writes to."""
+        forked = DynamicCache()
+        forked.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return forked
 
 
-def _next_token(
-    backbone: "Backbone",
-    request: DecodeRequest,
-    position: int,
-    hidden: "torch.Tensor",
-    draws: Draws,
-) -> int:
-    import torch
+def decode_alone(policy: Policy, kept: PrefixCache | None, request: DecodeRequest) -> Completion:
+    """Continue one request: the prompt in one pass, then a pass per token.
 
-    if request.offsets is not None and request.has_offset(position):
-        hidden = hidden.float() + request.offsets[position].to(hidden.device)
-    with backbone.lock, torch.no_grad():
-        logits = backbone.logits(hidden)
-    # One number tells: a NaN anywhere is the largest.
-    if not torch.isfinite(logits.max()):
-        raise not_finite(backbone, f"logits at token {position} of the answer")
-    if request.constraint is not None:
-        logits = constrained(logits, request.constraint)
-    added = position - len(request.forced_ids)
-    token = choose_token(logits, request.temperature_at(position), partial(draws.at, added))
-    if request.constraint is not None:
-        request.constraint.take(token)
-    return token
-
-
-def _read_prompt(backbone: "Backbone", prompt_ids: tuple[int, ...]) -> tuple[Prefix, int]:
-    import torch
-    from transformers import DynamicCache
-
-    prefix = backbone.prefix_cache.get(prompt_ids)
+    Args:
+        policy: The frozen model.
+        kept: Where prompts are kept for later requests, if they are.
+        request: What to continue.
+    """
+    row = Row(policy, request, speculate=False)
+    prefix = kept.get(row.prompt) if kept is not None else None
+    cache, hidden = DynamicCache(), torch.empty(0)
     if isinstance(prefix, Prefix):
-        return prefix, 0
-    cache = DynamicCache()
-    hidden = backbone.layers(torch.tensor([prompt_ids]), cache)[-1]
-    if not torch.isfinite(hidden).all():
-        raise not_finite(backbone, "hidden states while reading the prompt")
-    # A copy: the row would otherwise keep the hidden states of the whole prompt alive.
-    prefix = Prefix(cache, hidden.clone())
-    if backbone.decoding.reuse:
-        backbone.prefix_cache.put(prompt_ids, prefix, len(prompt_ids))
-    return prefix, 1
+        cache, hidden, row.fed = prefix.fork(), prefix.hidden[None], len(row.prompt)
+    while row.finish_reason is None:
+        if row.added and row.overdue():
+            row.finish_reason = "seconds"
+            break
+        known = len(row.prompt) + len(row.tokens)
+        if row.fed < known:
+            # The prompt in one pass, and then the tokens behind it.
+            feed = row.next_tokens(0, known)
+            hidden = policy.layers(torch.tensor([feed]), cache)[-1:]
+            at_prompt_end, at_end = row.passed()
+            if at_prompt_end:
+                require_finite(policy, hidden, "hidden states while reading the prompt")
+                # A copy: the row would otherwise keep the hidden states of the whole prompt alive.
+                prefix = Prefix(cache, hidden[0].clone())
+                cache = prefix.fork()
+                if kept is not None:
+                    kept.put(row.prompt, prefix, len(row.prompt))
+            if not at_end:
+                continue
+        with policy.lock:
+            logits, tokens, maxima = predict(policy, [(row, hidden)])
+        for token in row.take(hidden, logits, tokens, maxima):
+            if request.on_token is not None:
+                request.on_token(token)
+    return row.completion()

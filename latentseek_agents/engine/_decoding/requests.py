@@ -1,24 +1,15 @@
-"""What is asked of the decoder, and what it brings."""
+"""The decoder's request and result types, and :func:`decode`, which hands checked requests to a decoder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from latentseek_agents.errors import ConfigError, NonFiniteError
+from latentseek_agents.engine.cancellation import checked_listener, raise_if_cancelled
+from latentseek_agents.errors import ConfigError, InputError
+from latentseek_agents.verdict import Usage
 
 if TYPE_CHECKING:
     import torch
-
-    from latentseek_agents.engine.backbone import Backbone
-
-__all__ = [
-    "Completion",
-    "DecodeRequest",
-    "DecodingOptions",
-    "TokenConstraint",
-    "constrained",
-    "not_finite",
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +56,7 @@ class TokenConstraint(Protocol):
         """(n,) bool on the CPU: the tokens that may come next, at least one. Tokens from n on may not."""
 
     def take(self, token_id: int) -> None:
-        """The token that came."""
+        """Record the next token of the completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +74,7 @@ class DecodeRequest:
         seed: Where sampling starts; not used at temperature 0.
         deadline: A ``time.monotonic()`` at which to stop with what there is.
         on_token: Called with each new token id, in the thread that asked.
-        draft_ids: A completion that this one is expected to resemble, such as the one of the iteration
+        guess_ids: A completion that this one is expected to resemble, such as the one of the iteration
             before. Makes it faster, and changes nothing else.
         reuse_completion: Begin with the keys and values of the prompt's last completion as far as
             ``forced_ids`` agrees with it. Saves work; the hidden states may then differ in rounding from
@@ -104,7 +95,7 @@ class DecodeRequest:
     seed: int = 0
     deadline: float | None = None
     on_token: Callable[[int], None] | None = None
-    draft_ids: Sequence[int] = ()
+    guess_ids: Sequence[int] = ()
     reuse_completion: bool = False
     share_beginning: bool = False
     constraint: TokenConstraint | None = None
@@ -125,7 +116,7 @@ class DecodeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """What became of a request.
+    """The answer to a request.
 
     Args:
         token_ids: ``forced_ids`` and what was added, end token included.
@@ -151,30 +142,74 @@ class Completion:
         """Tokens that were added."""
         return int(self.hidden.shape[0])
 
+    def usage(self, role: Literal["policy", "verifier"], *, prompt_tokens: int | None = None) -> Usage:
+        """What this completion costs.
 
-def constrained(logits: "torch.Tensor", constraint: TokenConstraint) -> "torch.Tensor":
-    """Logits in which only the allowed tokens are left.
+        Args:
+            role: Who pays.
+            prompt_tokens: Charge a prompt of so many tokens, read in one pass, or none for 0, whatever was
+                kept of it; None charges what was read.
+        """
+        passes, computed = self.forward_passes, self.computed_tokens
+        if prompt_tokens is not None:
+            passes += (prompt_tokens > 0) - self.prompt_passes
+            computed += prompt_tokens - self.prompt_tokens
+        costs = {"tokens": self.new_tokens, "forward_passes": passes, "computed_tokens": computed}
+        return Usage(**{f"{role}_{name}": cost for name, cost in costs.items()})
+
+
+class Decoder(Protocol):
+    """What continues token sequences: the model in this process, or another engine."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids that the model knows."""
+
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[Completion]:
+        """One completion per request, in their order."""
+
+
+class _HasDecoder(Protocol):
+    @property
+    def decoder(self) -> Decoder: ...
+
+
+def decode(backbone: _HasDecoder, requests: Sequence[DecodeRequest]) -> list[Completion]:
+    """Continue every request, together with those of all other threads.
+
+    What is written does not depend on the other requests, on what is cached, or on the thread (float32 on
+    the CPU: token for token). Hidden states differ in rounding with what else is computed in the same pass;
+    a request that is alone always gets the same bits.
 
     Args:
-        logits: (V,).
-        constraint: That of the completion.
+        backbone: The frozen model.
+        requests: What to continue.
 
     Returns:
-        (V,) float32.
+        One completion per request, in their order.
+
+    Raises:
+        InputError: A prompt is empty, or a token is none of the model's; nothing is decoded then.
+        NonFiniteError: The model's hidden states or logits are NaN or infinite.
+        Cancelled: The caller was cancelled.
     """
-    import torch
-
-    allowed = constraint.allowed()[: len(logits)]
-    forbidden = torch.ones(len(logits), dtype=torch.bool)
-    forbidden[: len(allowed)] = ~allowed
-    # An allowed token stays ahead of the others, also if the model gives it no chance at all.
-    lowest = torch.finfo(torch.float32).min
-    return logits.float().clamp(min=lowest).masked_fill(forbidden.to(logits.device), float("-inf"))
+    raise_if_cancelled()
+    vocabulary = backbone.decoder.vocabulary_size
+    return backbone.decoder.decode([_checked(request, vocabulary) for request in requests])
 
 
-def not_finite(backbone: "Backbone", what: str) -> NonFiniteError:
-    """The error for a model that computes NaN or infinity."""
-    return NonFiniteError(
-        f"{backbone.name} gives NaN or infinite {what}; its weights are damaged, or its dtype is too narrow "
-        "(try dtype='float32')"
-    )
+def _checked(request: DecodeRequest, vocabulary: int) -> DecodeRequest:
+    """Checked here, because on a GPU one wrong token would end the work of all callers."""
+    if not request.prompt_ids:
+        raise InputError("a prompt without tokens cannot be continued; give at least one")
+    for name, ids in (("prompt_ids", request.prompt_ids), ("forced_ids", request.forced_ids)):
+        wrong = _outside(ids, vocabulary)
+        if wrong:
+            raise InputError(f"{name} has the token {wrong[0]}, but the model knows 0 to {vocabulary - 1}")
+    # Guesses only save time, so those from another vocabulary are left out.
+    guess_ids = () if _outside(request.guess_ids, vocabulary) else request.guess_ids
+    return replace(request, guess_ids=guess_ids, on_token=checked_listener(request.on_token))
+
+
+def _outside(ids: Sequence[int], vocabulary: int) -> list[int]:
+    return [token for token in (min(ids, default=0), max(ids, default=0)) if not 0 <= token < vocabulary]

@@ -1,8 +1,8 @@
-"""One decoder per backbone that serves all callers: their requests share forward passes.
+"""One decoder per policy that serves all callers: their requests share forward passes.
 
-A thread of its own runs the passes while there is anything to do. Between two passes rows that are finished
-leave, waiting requests take their places, and nobody waits for the longest. The callers' threads sleep, and
-run their own callbacks.
+A thread of its own runs the passes while there is anything to do. Between two passes the rows that are
+finished leave, and waiting requests take their places. The callers' threads sleep, and run their own
+callbacks.
 """
 
 import atexit
@@ -14,28 +14,28 @@ import queue
 import threading
 import weakref
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from latentseek_agents.engine._decoding.kept_states import (
+import torch
+
+from latentseek_agents.engine._decoding.kv_cache import (
     KeptCompletion,
+    KeyValueStore,
+    PrefixCache,
     ReadPrompt,
+    affordable_tokens,
     completion_key,
     longest_beginning,
     openings,
 )
-from latentseek_agents.engine._decoding.key_values import KeyValueStore
-from latentseek_agents.engine._decoding.memory import affordable_tokens
-from latentseek_agents.engine._decoding.packed_forward import RaggedModel, RowSlice
-from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions, not_finite
-from latentseek_agents.engine._decoding.rows import Row, draw_tokens, head_inputs
+from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice, packed_model_for
+from latentseek_agents.engine._decoding.plain import decode_alone
+from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
+from latentseek_agents.engine._decoding.row import Row, predict
+from latentseek_agents.engine._decoding.token_choice import require_finite
+from latentseek_agents.engine._fair_lock import FairLock
 from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
-
-if TYPE_CHECKING:
-    import torch
-
-    from latentseek_agents.engine.backbone import Backbone
-
-__all__ = ["BatchDecoder"]
+from latentseek_agents.engine.policy import Policy
 
 _log = logging.getLogger(__name__)
 # Without work the thread ends after so many seconds, and its memory is given back.
@@ -44,33 +44,43 @@ _LISTEN_SECONDS = 0.1  # between two looks whether a caller that hears nothing w
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
 _THREAD_NAME = "latentseek-decoder"
+# Longer texts are read in parts, so that other rows need not wait for all of it.
+_MOST_READ_AT_ONCE = 512
 # Known tokens that all rows together read in one pass: what the layers make of them is in memory at once.
 _READING_BUDGET = 2048
-_decoders: "weakref.WeakSet[BatchDecoder]" = weakref.WeakSet()
 
 
-class BatchDecoder:
-    """Joins the requests of all threads.
+_decoders: "weakref.WeakSet[ModelDecoder]" = weakref.WeakSet()
+
+
+class ModelDecoder:
+    """The decoder of a policy that is loaded in this process.
 
     Args:
-        backbone: The frozen model; held weakly, so that it can go.
-        ragged: Its layers.
+        policy: The frozen model.
         options: Limits.
 
     Attributes:
-        passes: Forward passes so far, each counted once however many rows took part.
+        prefix_cache: Keys and values of recent prompts and completions.
+        passes: Shared forward passes so far, each counted once however many rows took part.
         most_rows: Most rows that ever took part in one pass.
     """
 
-    def __init__(self, backbone: "Backbone", ragged: RaggedModel, options: DecodingOptions) -> None:
+    def __init__(self, policy: Policy, options: DecodingOptions) -> None:
+        kept = options.max_kept_tokens or affordable_tokens(
+            policy, most_bytes=2**30, most_tokens=16_384, gpu_share=0.125
+        )
+        self.prefix_cache = PrefixCache(kept)
         self.passes = 0
         self.most_rows = 0
-        self._backbone = weakref.ref(backbone)
-        self._ragged = ragged
+        self._policy = policy
         self._options = options
+        self._examining = threading.Lock()
+        self._examined = False
+        self._packed: PackedModel | None = None
         self._condition = threading.Condition()
-        self._waiting: list[_Ticket] = []
-        self._active: list[_Job] = []  # the place in the list is the slot in the store
+        self._waiting: list[_Call] = []
+        self._active: list[_Slot] = []  # the place in the list is the slot in the store
         self._turns = itertools.count()
         self._store = KeyValueStore()
         self._token_limit: int | None = None
@@ -78,34 +88,58 @@ class BatchDecoder:
         self._closing = False
         _decoders.add(self)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids that the model knows."""
+        return self._policy.vocabulary_size
+
+    @property
+    def packed(self) -> PackedModel | None:
+        """The layers for shared passes; None if this model is decoded one request at a time."""
+        with self._examining:
+            if not self._examined:
+                self._packed = packed_model_for(self._policy, self._options)
+                self._examined = True
+        return self._packed
+
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Completion]:
         """Continue every request; any number of threads may call at once."""
+        if self._policy.lock.held:  # the decoder's thread would wait for it for ever
+            raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
+        if self.packed is None:
+            kept = self.prefix_cache if self._options.reuse else None
+            return [decode_alone(self._policy, kept, request) for request in requests]
         if not requests:
             return []
-        backbone = self._backbone()
-        if backbone is None:  # the caller holds it
-            raise RuntimeError("the backbone of this decoder is gone")
-        ticket = _Ticket(backbone, requests, speculate=self._options.speculate)
+        call = _Call(self._policy, requests, speculate=self._options.speculate)
         try:
-            self._enter(ticket)
-            return ticket.wait()
+            self._enter(call)
+            return call.wait()
         except BaseException:
-            # Interrupted, or a callback failed: nobody wants the rest any more.
-            ticket.cancelled = True
+            # Interrupted, or a callback failed: the rest is of no use any more.
+            call.cancelled = True
             raise
 
     def close(self) -> None:
-        """Tell the thread to end after the pass it is in; whoever waits gets an error."""
+        """Tell the thread to end after the pass it is in; waiting callers get an error."""
         with self._condition:
             self._closing = True
             self._condition.notify()
 
-    def _enter(self, ticket: "_Ticket") -> None:
+    def after_fork(self) -> None:
+        """Start anew in a child process: the thread does not exist, and its locks are never released."""
+        self._policy.lock = FairLock()
+        self._examining = threading.Lock()
+        self._condition = threading.Condition()
+        self.prefix_cache = PrefixCache(self.prefix_cache.max_tokens)
+        self._forget()
+
+    def _enter(self, call: "_Call") -> None:
         with self._condition:
             if self._closing:
                 raise RuntimeError("the interpreter is shutting down; decode before it does")
-            ticket.turn = next(self._turns)
-            self._waiting.append(ticket)
+            call.turn = next(self._turns)
+            self._waiting.append(call)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
                 self._thread.start()
@@ -117,7 +151,7 @@ class BatchDecoder:
                 pass
             if self._closing:
                 self._abandon("the interpreter is shutting down", None)
-        except BaseException as error:  # nobody would wake the callers otherwise
+        except BaseException as error:  # the callers would never wake otherwise
             _log.exception("the decoder failed")
             self._abandon(f"the decoder failed: {type(error).__name__}: {error}", error)
 
@@ -132,287 +166,261 @@ class BatchDecoder:
                     self._store.clear()
                     self._thread = None
                     return False
-        # No name holds the backbone while this thread waits: it may go then.
-        backbone = self._backbone()
-        if backbone is not None:
-            self._start(backbone, started)
-            self._stop_late()
-            # Also those that needed no pass: their prompt was there, and one token was all they wanted.
-            self._leave(backbone)
-            self._pass(backbone, range(len(self._active)))
-            self._leave(backbone)
+        self._start(started)
+        for slot in self._active:
+            if slot.row.finish_reason is None and slot.row.added and slot.row.overdue():
+                slot.row.finish_reason = "seconds"
+        # Also those that needed no pass: their prompt was kept, and one token was all that was left to write.
+        self._leave()
+        self._pass(range(len(self._active)))
+        self._leave()
         return True
 
     def _abandon(self, why: str, cause: BaseException | None) -> None:
-        """Wake everybody with an error, and be as new."""
+        """Wake all callers with an error, and start anew."""
         with self._condition:
-            tickets = {*self._waiting, *(job.ticket for job in self._active)}
+            calls = {*self._waiting, *(slot.call for slot in self._active)}
             self._forget()
-        for ticket in tickets:
+        for call in calls:
             error = RuntimeError(why)
             error.__cause__ = cause
-            ticket.fail(error)
+            call.fail(error)
 
     def _forget(self) -> None:
         self._waiting, self._active = [], []
         self._store = KeyValueStore()
         self._thread = None
 
-    def _after_fork(self) -> None:
-        """In a child process the thread does not exist, and locks that it held are never released."""
-        self._condition = threading.Condition()
-        self._forget()
-
     # -- who takes part
 
-    def _admit(self) -> "list[_Job]":
+    def _admit(self) -> "list[_Slot]":
         """Let waiting requests in, those of the caller with the fewest rows first, and by turns."""
-        self._waiting = [ticket for ticket in self._waiting if ticket.unstarted and not ticket.cancelled]
-        backbone = self._backbone()
-        started: list[_Job] = []
-        if backbone is None or not self._waiting:
+        self._waiting = [call for call in self._waiting if call.unstarted and not call.cancelled]
+        started: list[_Slot] = []
+        if not self._waiting:
             return started
-        # Whoever reads a prompt leaves it behind for those who want the same; these wait for it.
-        unread = {job.row.prompt for job in self._active if job.row.fed < len(job.row.prompt)}
-        kept = self._kept_openings(backbone)
-        most_tokens = self._most_tokens(backbone)
+        # A row that reads a prompt leaves it behind for others with the same prompt; these wait for it.
+        unread = {slot.row.prompt for slot in self._active if slot.row.fed < len(slot.row.prompt)}
+        kept = self._kept_openings()
         while len(self._active) < self._options.max_rows:
-            found = self._next(unread if self._options.reuse else (), kept)
-            if found is None:
+            turn = self._next(unread if self._options.reuse else (), kept)
+            if turn is None:
                 break
-            ticket, place = found
-            index, row = ticket.unstarted[place]
+            call, place = turn
+            index, row = call.unstarted[place]
             if row.finish_reason is None:
-                needed = max([row.most_tokens, *(job.row.most_tokens for job in self._active)])
-                if self._active and needed * (len(self._active) + 1) > most_tokens:
+                needed = max([row.most_tokens, *(slot.row.most_tokens for slot in self._active)])
+                if self._active and needed * (len(self._active) + 1) > self._most_tokens:
                     break
-                started.append(_Job(ticket, index, row))
+                started.append(_Slot(call, index, row))
                 self._active.append(started[-1])
-                ticket.running += 1
-                ticket.turn = next(self._turns)
-                if not isinstance(backbone.prefix_cache.get(row.prompt), ReadPrompt):
+                call.running += 1
+                call.turn = next(self._turns)
+                if not isinstance(self.prefix_cache.get(row.prompt), ReadPrompt):
                     unread.add(row.prompt)
             else:
-                ticket.finish(index, row.completion())
-            del ticket.unstarted[place]
-            if not ticket.unstarted:
-                self._waiting.remove(ticket)
+                call.finish(index, row.completion())
+            del call.unstarted[place]
+            if not call.unstarted:
+                self._waiting.remove(call)
         self._give_up_late()
         return started
 
     def _give_up_late(self) -> None:
         """End requests whose time is up before there was room for them; they come back as they were."""
-        for ticket in self._waiting:
-            late = [entry for entry in ticket.unstarted if entry[1].overdue()]
-            for entry in late:
+        for call in self._waiting:
+            for entry in [entry for entry in call.unstarted if entry[1].overdue()]:
                 index, row = entry
                 row.finish_reason = "seconds"
-                ticket.finish(index, row.completion())
-                ticket.unstarted.remove(entry)
+                call.finish(index, row.completion())
+                call.unstarted.remove(entry)
 
-    def _kept_openings(self, backbone: "Backbone") -> set[tuple[Any, ...]]:
-        """Beginnings that need not be waited for; looked up only if somebody wants to share one."""
-        waiting = (row for ticket in self._waiting for _, row in ticket.unstarted)
+    def _kept_openings(self) -> set[tuple[Any, ...]]:
+        """Beginnings that need not be waited for; looked up only if a request wants to share one."""
+        waiting = (row for call in self._waiting for _, row in call.unstarted)
         wanted = any(row.request.share_beginning for row in waiting)
-        keys: list[Any] = backbone.prefix_cache.keys() if wanted else []
-        return openings(key for key in keys if isinstance(key, tuple))
+        return openings(self.prefix_cache.keys() if wanted else [])
 
     def _next(
         self, unread: Collection[tuple[int, ...]], kept: Collection[tuple[Any, ...]]
-    ) -> "tuple[_Ticket, int] | None":
-        """Whose turn it is, and the place in what that caller has waiting."""
+    ) -> "tuple[_Call, int] | None":
+        """The call whose turn it is, and the place of its next request among those that wait."""
         being_read = openings(unread) - set(kept)
-        for ticket in sorted(self._waiting, key=lambda ticket: (ticket.running, ticket.turn)):
-            for place, (_, row) in enumerate(ticket.unstarted):
+        for call in sorted(self._waiting, key=lambda call: (call.running, call.turn)):
+            for place, (_, row) in enumerate(call.unstarted):
                 shares = row.request.share_beginning and not being_read.isdisjoint(openings([row.prompt]))
                 if row.prompt not in unread and not shares:
-                    return ticket, place
+                    return call, place
         return None
 
-    def _most_tokens(self, backbone: "Backbone") -> int:
+    @property
+    def _most_tokens(self) -> int:
         if self._token_limit is None:  # asked once: what this decoder takes is not free any more
             self._token_limit = self._options.max_cached_tokens or affordable_tokens(
-                backbone, most_bytes=2 * 2**30, most_tokens=65_536, gpu_share=0.25
+                self._policy, most_bytes=2 * 2**30, most_tokens=65_536, gpu_share=0.25
             )
         return self._token_limit
 
-    def _make_room(self, backbone: "Backbone", positions: int) -> None:
-        longest = max([positions, *(job.row.fed for job in self._active)])
-        self._store.reserve(len(self._active), longest, self._most_tokens(backbone))
+    def _make_room(self, positions: int) -> None:
+        longest = max([positions, *(slot.row.fed for slot in self._active)])
+        self._store.reserve(len(self._active), longest, self._most_tokens)
 
-    def _start(self, backbone: "Backbone", started: "Sequence[_Job]") -> None:
+    def _start(self, started: "Sequence[_Slot]") -> None:
         """Give new rows what is known of their prompts."""
-        ready: list[tuple[int, _Job, torch.Tensor]] = []
-        for slot, job in enumerate(started, len(self._active) - len(started)):
-            row = job.row
-            prefix, known = self._known_beginning(backbone, row)
+        ready: list[_Prediction] = []
+        for number, slot in enumerate(started, len(self._active) - len(started)):
+            row = slot.row
+            prefix, known = self._known_beginning(row)
             if prefix is None:
                 continue
             try:
-                self._make_room(backbone, len(row.prompt) + len(row.tokens) + 1)
-                self._store.load(slot, 0, prefix.layers, known)
+                self._make_room(len(row.prompt) + len(row.tokens) + 1)
+                self._store.load(number, 0, prefix.layers, known)
                 row.fed = known
-                if known < len(row.prompt):
-                    continue
-                if row.tokens:
-                    self._reuse_completion(backbone, row, slot)
-                else:
-                    ready.append((slot, job, prefix.hidden[None]))
+                if known == len(row.prompt) and row.tokens:
+                    self._reuse_completion(row, number)
+                elif known == len(row.prompt):
+                    ready.append((number, slot, prefix.hidden[None]))
             except Exception as error:  # memory may run out
-                job.ticket.fail(error)
+                slot.call.fail(error)
         if ready:
-            with backbone.lock:
-                self._predict(backbone, ready)
+            with self._policy.lock:
+                self._predict(ready)
 
-    def _known_beginning(self, backbone: "Backbone", row: Row) -> tuple[ReadPrompt | None, int]:
+    def _known_beginning(self, row: Row) -> tuple[ReadPrompt | None, int]:
         """Keys and values of a prompt's beginning, as a rule of all of it, and of how many tokens."""
         if not self._options.reuse:
             return None, 0
-        prefix = backbone.prefix_cache.get(row.prompt)
+        prefix = self.prefix_cache.get(row.prompt)
         if isinstance(prefix, ReadPrompt):
             return prefix, len(row.prompt)
-        found = longest_beginning(backbone.prefix_cache, row.prompt) if row.request.share_beginning else None
-        return found or (None, 0)
+        shared = longest_beginning(self.prefix_cache, row.prompt) if row.request.share_beginning else None
+        return shared or (None, 0)
 
-    def _reuse_completion(self, backbone: "Backbone", row: Row, slot: int) -> None:
-        kept = backbone.prefix_cache.get(completion_key(row.prompt))
+    def _reuse_completion(self, row: Row, number: int) -> None:
+        kept = self.prefix_cache.get(completion_key(row.prompt))
         if not (row.request.reuse_completion and isinstance(kept, KeptCompletion)):
             return
         # The last known token is always read: what follows is predicted from its hidden state.
         most = min(len(kept.token_ids), len(row.tokens) - 1)
         same = next((i for i in range(most) if kept.token_ids[i] != row.tokens[i]), most)
-        self._store.load(slot, len(row.prompt), kept.layers, same)
+        self._store.load(number, len(row.prompt), kept.layers, same)
         row.fed += same
 
-    def _stop_late(self) -> None:
-        for job in self._active:
-            if job.row.finish_reason is None and job.row.out_of_time():
-                job.row.finish_reason = "seconds"
-
-    def _leave(self, backbone: "Backbone") -> None:
+    def _leave(self) -> None:
         """Take out the rows that are finished, and close the gaps."""
-        for slot in range(len(self._active) - 1, -1, -1):
-            job = self._active[slot]
-            if job.row.finish_reason is None and not job.ticket.cancelled:
+        for number in range(len(self._active) - 1, -1, -1):
+            slot = self._active[number]
+            if slot.row.finish_reason is None and not slot.call.cancelled:
                 continue
-            if not job.ticket.cancelled:
+            if not slot.call.cancelled:
                 try:
-                    self._keep_completion(backbone, job.row, slot)
-                    job.ticket.finish(job.index, job.row.completion())
+                    self._keep_completion(slot.row, number)
+                    slot.call.finish(slot.index, slot.row.completion())
                 except Exception as error:  # memory may run out
-                    job.ticket.fail(error)
-            if job.ticket.cancelled:
-                self._store.wipe(slot)  # what it computed may be NaN
-            job.ticket.running -= 1
+                    slot.call.fail(error)
+            if slot.call.cancelled:
+                self._store.wipe(number)  # what it computed may be NaN
+            slot.call.running -= 1
             last = self._active.pop()
-            if last is not job:
-                self._store.move(len(self._active), slot, last.row.fed)
-                self._active[slot] = last
+            if last is not slot:
+                self._store.move(len(self._active), number, last.row.fed)
+                self._active[number] = last
 
-    def _keep_completion(self, backbone: "Backbone", row: Row, slot: int) -> None:
+    def _keep_completion(self, row: Row, number: int) -> None:
         written = row.fed - len(row.prompt)
         if not self._options.reuse or not row.request.reuse_completion or written < 1:
             return
-        layers = self._store.save(slot, len(row.prompt), row.fed)
-        kept = KeptCompletion(row.tokens[:written], layers)
-        backbone.prefix_cache.put(completion_key(row.prompt), kept, written)
+        layers = self._store.save(number, len(row.prompt), row.fed)
+        self.prefix_cache.put(
+            completion_key(row.prompt), KeptCompletion(row.tokens[:written], layers), written
+        )
 
     # -- one pass
 
-    def _pass(self, backbone: "Backbone", slots: Sequence[int]) -> None:
+    def _pass(self, numbers: Sequence[int]) -> None:
         """One forward pass of the rows in these slots; if it fails, each alone, so that one fails alone."""
-        slots = [slot for slot in slots if not self._active[slot].ticket.cancelled]
-        running = [slot for slot in slots if self._active[slot].row.finish_reason is None]
+        running = [
+            number
+            for number in numbers
+            if not self._active[number].call.cancelled and self._active[number].row.finish_reason is None
+        ]
         if not running:
             return
         try:
-            with backbone.lock:
-                self._compute(backbone, running)
+            with self._policy.lock:
+                self._compute(running)
         except Exception as error:  # the model's own code runs here, and memory may run out
             if len(running) == 1:
-                self._active[running[0]].ticket.fail(error)
+                self._active[running[0]].call.fail(error)
                 return
-            for slot in running:
-                self._pass(backbone, [slot])
+            for number in running:
+                self._pass([number])
 
-    def _compute(self, backbone: "Backbone", slots: Sequence[int]) -> None:
-        jobs = [self._active[slot] for slot in slots]
-        budget = _GUESSING_BUDGET.get(backbone.device.type, 512) // len(jobs)
-        feeds, unread = [], _READING_BUDGET
-        for job in jobs:
-            feeds.append(job.row.next_tokens(budget, unread))
-            unread -= job.row.reading
-        rows = [RowSlice(slot, job.row.fed, feed) for slot, job, feed in zip(slots, jobs, feeds, strict=True)]
-        self._make_room(backbone, max(row.end for row in rows))
-        hidden = self._ragged.forward(self._store, rows)
+    def _compute(self, numbers: Sequence[int]) -> None:
+        slots = [self._active[number] for number in numbers]
+        budget = _GUESSING_BUDGET.get(self._policy.device.type, 512) // len(slots)
+        rows, unread = [], _READING_BUDGET
+        for number, slot in zip(numbers, slots, strict=True):
+            feed = slot.row.next_tokens(budget, min(unread, _MOST_READ_AT_ONCE))
+            rows.append(RowSlice(number, slot.row.fed, feed))
+            unread -= slot.row.reading
+        self._make_room(max(row.end for row in rows))
+        if self._packed is None:
+            raise RuntimeError("a model that cannot be batched has no shared passes")
+        hidden = self._packed.forward(self._store, rows)
         self.passes += 1
         self.most_rows = max(self.most_rows, len(rows))
         # From here on nothing may raise: the rows go on from this pass, and it cannot be repeated.
         offset = 0
-        predicted: list[tuple[int, _Job, torch.Tensor]] = []
-        for slot, job, feed in zip(slots, jobs, feeds, strict=True):
-            wanted = job.row.wanted(len(feed))
-            found = hidden[offset + wanted.start : offset + wanted.stop]
-            offset += len(feed)
-            at_prompt_end, at_end = job.row.at_prompt_end(), job.row.at_end()
-            job.row.passed()
-            if at_prompt_end and not self._keep_prompt(backbone, job, slot, found[-1]):
-                continue
-            if at_end:
-                predicted.append((slot, job, found))
-        self._predict(backbone, predicted)
+        predicting: list[_Prediction] = []
+        for row, slot in zip(rows, slots, strict=True):
+            offset += len(row.token_ids)
+            states = hidden[offset - slot.row.predicting : offset]
+            at_prompt_end, at_end = slot.row.passed()
+            kept = not at_prompt_end or self._keep_prompt(slot, row.slot, states[-1])
+            if kept and at_end:
+                predicting.append((row.slot, slot, states))
+        self._predict(predicting)
 
-    def _keep_prompt(self, backbone: "Backbone", job: "_Job", slot: int, hidden: "torch.Tensor") -> bool:
-        import torch
-
-        prompt = job.row.prompt
+    def _keep_prompt(self, slot: "_Slot", number: int, hidden: torch.Tensor) -> bool:
+        prompt = slot.row.prompt
         try:
-            if not torch.isfinite(hidden).all():
-                raise not_finite(backbone, "hidden states while reading the prompt")
+            require_finite(self._policy, hidden, "hidden states while reading the prompt")
             if self._options.reuse:
-                kept = ReadPrompt(self._store.save(slot, 0, len(prompt)), hidden.clone())
-                backbone.prefix_cache.put(prompt, kept, len(prompt))
+                kept = ReadPrompt(self._store.save(number, 0, len(prompt)), hidden.clone())
+                self.prefix_cache.put(prompt, kept, len(prompt))
         except Exception as error:  # memory may run out
-            job.ticket.fail(error)
+            slot.call.fail(error)
             return False
         return True
 
-    def _predict(self, backbone: "Backbone", predicted: "Sequence[tuple[int, _Job, torch.Tensor]]") -> None:
+    def _predict(self, predicting: "Sequence[_Prediction]") -> None:
         """Ask the head for all rows at once, and let each take its tokens; one that fails, fails alone."""
-        import torch
-
-        if not predicted:
+        if not predicting:
             return
         try:
-            with torch.no_grad():
-                asking = [(job.row, hidden) for _, job, hidden in predicted]
-                logits = backbone.logits(head_inputs(asking))
-                largest, chosen = logits.max(dim=-1)
-                draw_tokens(asking, logits, chosen)
-                # One transfer for both, and the only time that a pass waits for the device. A float32 holds
-                # every token id.
-                found = torch.stack([chosen.float(), largest.float()]).tolist()
+            asking = [(slot.row, hidden) for _, slot, hidden in predicting]
+            logits, tokens, maxima = predict(self._policy, asking)
         except Exception as error:
-            if len(predicted) == 1:
-                predicted[0][1].ticket.fail(error)
+            if len(predicting) == 1:
+                predicting[0][1].call.fail(error)
                 return
-            for one in predicted:
-                self._predict(backbone, [one])
+            for one in predicting:
+                self._predict([one])
             return
         start = 0
-        for slot, job, hidden in predicted:
-            end = start + len(hidden)
-            tops = found[1][start:end]
+        for number, slot, hidden in predicting:
+            part = slice(start, start + len(hidden))
+            start = part.stop
             try:
-                tokens = [int(token) for token in found[0][start:end]]
-                added = job.row.take(hidden, logits[start:end], tokens, tops)
+                added = slot.row.take(hidden, logits[part], tokens[part], maxima[part])
             except Exception as error:
-                job.ticket.fail(error)
+                slot.call.fail(error)
             else:
-                job.ticket.tell(job.index, added)
-                if not all(map(math.isfinite, tops)):  # because of a guess
-                    self._store.wipe(slot, job.row.fed)
-            start = end
+                slot.call.report(slot.index, added)
+                if not all(map(math.isfinite, maxima[part])):  # because of a guess
+                    self._store.wipe(number, slot.row.fed)
 
 
 @atexit.register
@@ -428,19 +436,20 @@ def _close_all() -> None:
 
 def _after_fork() -> None:
     for decoder in list(_decoders):
-        decoder._after_fork()
+        decoder.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Ticket:
+class _Call:
     """One call of ``decode``. The decoder's thread puts in, the caller's takes out."""
 
-    def __init__(self, backbone: "Backbone", requests: Sequence[DecodeRequest], *, speculate: bool) -> None:
-        rows = (Row(backbone, request, speculate=speculate) for request in requests)
-        self.unstarted = list(enumerate(rows))
+    def __init__(self, policy: Policy, requests: Sequence[DecodeRequest], *, speculate: bool) -> None:
+        self.unstarted = [
+            (index, Row(policy, request, speculate=speculate)) for index, request in enumerate(requests)
+        ]
         self.running = 0
         self.turn = 0
         self.cancelled = False
@@ -466,7 +475,7 @@ class _Ticket:
                     on_token(token)  # type: ignore[misc]
         return [done[index] for index in range(len(self._requests))]
 
-    def tell(self, index: int, tokens: list[int]) -> None:
+    def report(self, index: int, tokens: list[int]) -> None:
         """New tokens of one request."""
         if self._requests[index].on_token is not None:
             self._events.put((index, tokens))
@@ -481,10 +490,14 @@ class _Ticket:
         self._events.put((-1, error))
 
 
-class _Job:
-    """One row of a ticket, while it is decoded."""
+class _Slot:
+    """One row of a call, while it is decoded."""
 
-    def __init__(self, ticket: _Ticket, index: int, row: Row) -> None:
-        self.ticket = ticket
-        self.index = index
+    def __init__(self, call: _Call, index: int, row: Row) -> None:
+        self.call = call
+        self.index = index  # of the request in its call
         self.row = row
+
+
+_Prediction = tuple[int, _Slot, torch.Tensor]
+"""Number of the slot, the slot, and the (k, d) hidden states that predict its next tokens."""

@@ -1,28 +1,22 @@
-"""Guess what a row will say next from what was said before, so that one forward pass can check many tokens.
+"""Guess what a row will say next from an earlier completion, so that one forward pass can check many tokens.
 
-Guesses never change what is written: a token is taken only if the policy picks it itself.
-Prompt lookup (Saxena 2023) generalised to the completion of the iteration before, which the next one
-repeats for the most part.
+Guesses never change what is written: a token is taken only if the policy picks it itself. A completion of the
+search repeats that of the iteration before for the most part (prompt lookup, Saxena 2023, applied to it).
 """
 
 from collections.abc import Sequence
 
-__all__ = ["Speculator"]
-
-# A completion is searched for the last few tokens; a shorter match than this says too little.
+# The earlier completion is searched for the last few tokens; a shorter match than this says too little.
 _LONGEST_MATCH, _SHORTEST_MATCH = 4, 2
-_FIRST_BLOCK, _FIRST_QUOTE, _LONGEST_BLOCK = 8, 2, 32
-# Where nothing was ever right, a guess is tried only now and then.
-_PATIENCE = 4
+_FIRST_BLOCK, _SHORTEST_BLOCK, _LONGEST_BLOCK = 8, 2, 32
 
 
 class Speculator:
     """Guesses for one row; deterministic.
 
     Args:
-        draft_ids: A completion that is expected to be much like this one, such as the one of the iteration
+        guess_ids: A completion that is expected to be much like this one, such as the one of the iteration
             before.
-        context_ids: Text that may be quoted: the prompt. Searched after ``draft_ids``.
 
     Example:
         >>> speculator = Speculator([5, 6, 7, 8, 9])
@@ -32,18 +26,15 @@ class Speculator:
         [9]
     """
 
-    def __init__(self, draft_ids: Sequence[int] = (), context_ids: Sequence[int] = ()) -> None:
-        self._draft = list(draft_ids)
-        self._context = list(context_ids)
-        self._places = _Places(self._draft)
-        self._quotes = _Places(self._context)
-        self._expected = 0  # in the draft: the place of the next token, as long as the two agree
-        self._agreed = 0  # tokens of the completion that were compared with the draft
-        self._lost = False  # the last token differs, and nothing like it is in the draft
+    def __init__(self, guess_ids: Sequence[int]) -> None:
+        self._earlier = list(guess_ids)
+        self._ends: dict[tuple[int, ...], list[int]] = {}  # where each short run of tokens ends
+        for end in range(_SHORTEST_MATCH, len(self._earlier)):
+            self._ends.setdefault(tuple(self._earlier[end - _SHORTEST_MATCH : end]), []).append(end)
+        self._expected = 0  # the place of the next token in it, as long as the two agree
+        self._agreed = 0  # tokens of the completion that were compared with it
+        self._lost = False  # the last token differs, and nothing like it is in it
         self._block = _FIRST_BLOCK
-        self._quote_block = _FIRST_QUOTE
-        self._useless = 0
-        self._from_draft = False
 
     def propose(self, completion: Sequence[int], limit: int) -> list[int]:
         """At most ``limit`` tokens that may follow.
@@ -54,16 +45,10 @@ class Speculator:
         """
         if limit < 1:
             return []
-        place = self._follow(completion)
-        self._from_draft = place is not None
-        if place is not None:
-            return self._draft[place : place + min(limit, self._block)]
-        if self._useless >= _PATIENCE and len(completion) % (8 * _PATIENCE):
+        self._follow(completion)
+        if self._lost:
             return []
-        place = self._quotes.find(completion, near=None)
-        if place is None:
-            return []
-        return self._context[place : place + min(limit, self._quote_block)]
+        return self._earlier[self._expected : self._expected + min(limit, self._block)]
 
     def learn(self, proposed: int, accepted: int) -> None:
         """Adapt the length of the next guess to how the last one did.
@@ -72,63 +57,38 @@ class Speculator:
             proposed: Number of tokens guessed.
             accepted: How many of them were right.
         """
-        if not proposed:
-            return
-        if self._from_draft:
-            self._block = _next_block(self._block, proposed, accepted)
-            return
-        self._quote_block = _next_block(self._quote_block, proposed, accepted)
-        self._useless = self._useless + 1 if accepted < 2 else 0
+        if proposed and accepted == proposed:
+            self._block = min(_LONGEST_BLOCK, max(self._block, 2 * proposed))
+        elif proposed:
+            self._block = max(_SHORTEST_BLOCK, min(self._block, accepted + 2))
 
-    def _follow(self, completion: Sequence[int]) -> int | None:
-        """The place in the draft that the next token is expected to have."""
-        if not self._draft:
-            return None
+    def _follow(self, completion: Sequence[int]) -> None:
+        """Find the place that the next token is expected to have in the earlier completion."""
         new = completion[self._agreed :]
         self._agreed = len(completion)
         wrong = next(
-            (i for i, token in enumerate(new, self._expected) if self._draft[i : i + 1] != [token]), None
+            (i for i, token in enumerate(new, self._expected) if self._earlier[i : i + 1] != [token]), None
         )
         self._expected += len(new)
         if wrong is not None:
             # Not the place that has just led to a wrong guess: in a text that repeats itself it would again.
-            found = self._places.find(completion, near=self._expected, without=wrong)
-            self._lost = found is None
-            self._expected = self._expected if found is None else found
+            place = self._find(completion, without=wrong)
+            self._lost = place is None
+            self._expected = self._expected if place is None else place
         elif new:
             self._lost = False
-        return self._expected if not self._lost and self._expected < len(self._draft) else None
 
-
-class _Places:
-    """Where short runs of tokens end in a text."""
-
-    def __init__(self, token_ids: Sequence[int]) -> None:
-        self._token_ids = token_ids
-        self._after: dict[tuple[int, ...], list[int]] = {}
-        for end in range(_SHORTEST_MATCH, len(token_ids)):
-            self._after.setdefault(tuple(token_ids[end - _SHORTEST_MATCH : end]), []).append(end)
-
-    def find(self, completion: Sequence[int], near: int | None, without: int | None = None) -> int | None:
-        """The place behind the longest match of the completion's end; of equals that nearest to ``near``."""
-        ends = [end for end in self._after.get(tuple(completion[-_SHORTEST_MATCH:]), ()) if end != without]
-        if not ends:
-            return None
+    def _find(self, completion: Sequence[int], without: int) -> int | None:
+        """The place behind the longest match of the completion's end; of equals the nearest."""
 
         def rank(end: int) -> tuple[int, int]:
             length = _SHORTEST_MATCH
             while (
-                length < _LONGEST_MATCH
-                and length < min(end, len(completion))
-                and self._token_ids[end - length - 1] == completion[-length - 1]
+                length < min(_LONGEST_MATCH, end, len(completion))
+                and self._earlier[end - length - 1] == completion[-length - 1]
             ):
                 length += 1
-            return length, end if near is None else -abs(end - near)
+            return length, -abs(end - self._expected)
 
-        return max(ends, key=rank)
-
-
-def _next_block(block: int, proposed: int, accepted: int) -> int:
-    if accepted == proposed:
-        return min(_LONGEST_BLOCK, max(block, 2 * proposed))
-    return max(2, min(block, accepted + 2))
+        ends = self._ends.get(tuple(completion[-_SHORTEST_MATCH:]), ())
+        return max((end for end in ends if end != without), key=rank, default=None)

@@ -1,12 +1,12 @@
 """Choose tokens from logits: the most probable one, or one that is drawn."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
-__all__ = ["Draws", "choose_token", "pick_tokens", "tokens_at"]
+from latentseek_agents.engine._decoding.requests import TokenConstraint
+from latentseek_agents.engine.policy import Policy
+from latentseek_agents.errors import NonFiniteError
 
 # Rows of logits that become probabilities at once: a vocabulary is large, and there are three copies of it.
 _DRAWN_AT_ONCE = 128
@@ -34,19 +34,19 @@ class Draws:
     def at(self, index: int) -> float:
         """The number in [0, 1) that token ``index`` is drawn with, whatever was guessed before."""
         if self._generator is None:
-            self._generator = _new_generator(self._seed)
+            self._generator = torch.Generator().manual_seed(self._seed)
         while len(self._made) <= index:
             self._made += _numbers(1, self._generator)
         return self._made[index]
 
 
 def tokens_at(
-    logits: "torch.Tensor",
+    logits: torch.Tensor,
     temperatures: Sequence[float],
     draws: Sequence[float],
     *,
-    places: "torch.Tensor | None" = None,
-) -> "torch.Tensor":
+    places: torch.Tensor | None = None,
+) -> torch.Tensor:
     """A token per row from softmax(logits / T): the first at which the summed probability exceeds a number.
 
     What has no probability is never drawn.
@@ -60,8 +60,6 @@ def tokens_at(
     Returns:
         (n,) int64 token ids, on the logits' device; some token or other where the logits are NaN or infinite.
     """
-    import torch
-
     tokens = []
     for start in range(0, len(draws), _DRAWN_AT_ONCE):
         part = slice(start, start + _DRAWN_AT_ONCE)
@@ -70,9 +68,7 @@ def tokens_at(
     return torch.cat(tokens)
 
 
-def _drawn(logits: "torch.Tensor", temperatures: Sequence[float], draws: Sequence[float]) -> "torch.Tensor":
-    import torch
-
+def _drawn(logits: torch.Tensor, temperatures: Sequence[float], draws: Sequence[float]) -> torch.Tensor:
     # Rounded to float32 here, since not every device has float64; as a divisor it must not become 0.
     least = torch.finfo(torch.float32).tiny
     table = [[max(least, temperature) for temperature in temperatures], list(draws)]
@@ -89,11 +85,11 @@ def _drawn(logits: "torch.Tensor", temperatures: Sequence[float], draws: Sequenc
     block = _first_beyond(before, number, shares)
     words = blocks[torch.arange(len(logits), device=logits.device), block[:, 0]]
     rest = number - before.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
-    found = block * _BLOCK + _first_beyond(words.cumsum(dim=-1), rest, words)
-    return found.clamp(max=logits.shape[-1] - 1)[:, 0]
+    token = block * _BLOCK + _first_beyond(words.cumsum(dim=-1), rest, words)
+    return token.clamp(max=logits.shape[-1] - 1)[:, 0]
 
 
-def _first_beyond(summed: "torch.Tensor", number: "torch.Tensor", shares: "torch.Tensor") -> "torch.Tensor":
+def _first_beyond(summed: torch.Tensor, number: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     """(N, 1): the first place with a share whose running sum exceeds a number, or the last with a share.
 
     Running sums are rounded: none may exceed the number, and on a GPU they may rise where the share is 0.
@@ -109,49 +105,56 @@ def _first_beyond(summed: "torch.Tensor", number: "torch.Tensor", shares: "torch
     return beyond.argmax(dim=-1, keepdim=True).where(beyond.any(dim=-1, keepdim=True), last)
 
 
-def choose_token(logits: "torch.Tensor", temperature: float, draw: Callable[[], float]) -> int:
-    """One token: the most probable at temperature 0, otherwise a drawn one.
+def choose_token(
+    logits: torch.Tensor, constraint: TokenConstraint, temperature: float, draw: Callable[[], float]
+) -> int:
+    """One token among those that a constraint allows; the constraint takes it.
 
     Args:
         logits: (V,).
-        temperature: Of the policy.
-        draw: The number in [0, 1) to draw with; asked only if it is needed.
+        constraint: That of the completion.
+        temperature: 0 takes the most probable.
+        draw: The number in [0, 1) to draw with; called only if it is needed.
     """
-    if temperature == 0:
-        return int(logits.argmax())
-    return int(tokens_at(logits[None], [temperature], [draw()]))
+    allowed = constraint.allowed()[: len(logits)]
+    forbidden = torch.ones(len(logits), dtype=torch.bool)
+    forbidden[: len(allowed)] = ~allowed
+    # An allowed token stays ahead of the others, also if the model gives it no chance at all.
+    logits = logits.float().clamp(min=torch.finfo(torch.float32).min)
+    logits = logits.masked_fill(forbidden.to(logits.device), float("-inf"))
+    token = int(tokens_at(logits[None], [temperature], [draw()]) if temperature else logits.argmax())
+    constraint.take(token)
+    return token
 
 
-def pick_tokens(
-    logits: "torch.Tensor", temperature: float, generator: "torch.Generator | None" = None
-) -> "torch.Tensor":
-    """Choose a token per row.
-
-    Args:
-        logits: (..., V), at least one row.
-        temperature: 0 takes the most probable token, otherwise tokens are drawn from softmax(logits / T).
-        generator: CPU generator for drawing, the same on every device; it gives one number per row.
-
-    Returns:
-        (...,) int64 token ids, on the logits' device.
-    """
-    if temperature == 0:
-        return logits.argmax(dim=-1)
+def draw_rows(
+    logits: torch.Tensor, temperature: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """A token per row of (..., V), drawn with one number each."""
     flat = logits.reshape(-1, logits.shape[-1])
     draws = _numbers(len(flat), generator)
     return tokens_at(flat, [temperature] * len(flat), draws).reshape(logits.shape[:-1])
 
 
-def _new_generator(seed: int) -> "torch.Generator":
-    import torch
+def require_finite(policy: Policy, values: torch.Tensor, what: str) -> None:
+    """Refuse NaN and infinity.
 
-    return torch.Generator().manual_seed(seed)
+    Raises:
+        NonFiniteError: There is one.
+    """
+    if not torch.isfinite(values).all():
+        raise not_finite(policy, what)
 
 
-def _numbers(count: int, generator: "torch.Generator | None") -> list[float]:
+def not_finite(policy: Policy, what: str) -> NonFiniteError:
+    """The error for a model that computes NaN or infinity."""
+    return NonFiniteError(
+        f"{policy.name} gives NaN or infinite {what}; its weights are damaged, or its dtype is too narrow "
+        "(try dtype='float32')"
+    )
+
+
+def _numbers(count: int, generator: torch.Generator | None) -> list[float]:
     """On the CPU, whatever the caller's default device is."""
-    import torch
-
-    drawn = torch.rand(count, dtype=torch.float64, generator=generator, device="cpu")
-    found: list[float] = drawn.tolist()
-    return found
+    numbers: list[float] = torch.rand(count, dtype=torch.float64, generator=generator, device="cpu").tolist()
+    return numbers

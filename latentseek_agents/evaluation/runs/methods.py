@@ -1,6 +1,5 @@
 """The methods under comparison, ready to run; :mod:`method_names` lists them."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +8,7 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import best_sample, majority
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.engine.sampling import sample
-from latentseek_agents.engine.search import prompt_token_ids
+from latentseek_agents.engine.search import derive_seed, sample
 from latentseek_agents.errors import NonFiniteError
 from latentseek_agents.evaluation.runs.method_names import MethodName, method_names, require_temperature
 from latentseek_agents.evaluation.runs.problems import Problem
@@ -122,8 +120,7 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
     try:
         for state in run(search, start):
             usage = Usage.from_dict(state["usage"])
-            prompt = [] if costs else prompt_token_ids(search.backbone, problem.question, search.config)
-            cost, before = _charged(_difference(usage, before), len(prompt)), usage
+            cost, before = _difference(usage, before), usage
             if len(state["iterations"]) > len(costs):
                 costs.append(cost)
             else:  # an attempt that was cut short does not count as one, but its cost does
@@ -162,8 +159,7 @@ def _best(judge: Search, samples: Sequence[AttemptRecord], problem: Problem) -> 
 
 def problem_seed(seed: int, problem: Problem) -> int:
     """A seed of its own for each problem: the same draws for all would tie their results together."""
-    coordinates = f"{seed}/{problem.dataset}/{problem.number}"
-    return int.from_bytes(hashlib.blake2b(coordinates.encode(), digest_size=8).digest()) >> 1
+    return derive_seed(seed, problem.dataset, problem.number)
 
 
 def _draw(
@@ -173,11 +169,9 @@ def _draw(
     drawn = sample(
         backbone, problem.question, config, count=count, temperature=temperature, deadline=deadline
     )
-    prompt = prompt_token_ids(backbone, problem.question, config)
-    costs = [_charged(cost, 0 if number else len(prompt)) for number, cost in enumerate(drawn.costs)]
     return [
         _record(replace(attempt, answer=extract_answer(attempt.text)), problem, cost)
-        for attempt, cost in zip(drawn.attempts, costs, strict=True)
+        for attempt, cost in zip(drawn.attempts, drawn.costs, strict=True)
     ]
 
 
@@ -209,7 +203,6 @@ def _as_attempt(record: AttemptRecord) -> Attempt:
 
 def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:
     right = False if attempt.answer is None else answers_agree(attempt.answer, problem.reference)
-    costs = {name: value for name, value in cost.to_dict().items() if "prompt" not in name}
     return AttemptRecord(
         attempt=attempt.iteration,
         answer=attempt.answer,
@@ -222,7 +215,7 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         checks=_checks(attempt),
         text=attempt.text,
         samples=samples,
-        **costs,
+        **cost.to_dict(),
     )
 
 
@@ -233,12 +226,3 @@ def _checks(attempt: Attempt) -> dict[str, bool | None] | None:
 def _difference(after: Usage, before: Usage) -> Usage:
     earlier = before.to_dict()
     return Usage(**{name: value - earlier[name] for name, value in after.to_dict().items()})
-
-
-def _charged(cost: Usage, prompt_tokens: int) -> Usage:
-    """A cost with a whole prompt of so many tokens, or none, in place of what was read of the prompt."""
-    return replace(
-        cost,
-        policy_computed_tokens=cost.policy_computed_tokens - cost.policy_prompt_tokens + prompt_tokens,
-        policy_forward_passes=cost.policy_forward_passes - cost.policy_prompt_passes + (prompt_tokens > 0),
-    )

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, DecodingOptions, decode
-from latentseek_agents.engine._decoding.prefix_cache import Prefix, PrefixCache
-from latentseek_agents.engine._decoding.token_choice import pick_tokens
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, DecodingOptions, decode, pick_tokens
+from latentseek_agents.engine._decoding.kv_cache import PrefixCache
+from latentseek_agents.engine._decoding.plain import Prefix
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import NonFiniteError
 from latentseek_agents.testing import tiny_backbone
+from tests.support.batch_decoding import cache_of
 from tests.support.naive_decoding import greedy, hidden_states
 
 # Longer than the sliding windows of the tiny models.
@@ -110,24 +111,24 @@ def test_what_is_cached_does_not_show_in_what_is_written(architecture: str):
 
 def test_the_prefixes_unused_longest_leave_first():
     cache = PrefixCache(max_tokens=10)
-    cache.put("first", 1, 4)
-    cache.put("second", 2, 4)
-    assert cache.get("first") == 1
-    cache.put("third", 3, 4)
-    assert cache.get("second") is None
-    assert (cache.get("first"), cache.get("third")) == (1, 3)
-    cache.put("third", 33, 6)
-    assert (len(cache), cache.get("first"), cache.get("third")) == (2, 1, 33)
-    cache.put("third", 333, 7)
-    assert (len(cache), cache.get("first"), cache.get("third")) == (1, None, 333)
-    cache.put("long", 4, 99)
+    cache.put(("first",), 1, 4)
+    cache.put(("second",), 2, 4)
+    assert cache.get(("first",)) == 1
+    cache.put(("third",), 3, 4)
+    assert cache.get(("second",)) is None
+    assert (cache.get(("first",)), cache.get(("third",))) == (1, 3)
+    cache.put(("third",), 33, 6)
+    assert (len(cache), cache.get(("first",)), cache.get(("third",))) == (2, 1, 33)
+    cache.put(("third",), 333, 7)
+    assert (len(cache), cache.get(("first",)), cache.get(("third",))) == (1, None, 333)
+    cache.put(("long",), 4, 99)
     assert len(cache) == 1
-    assert cache.get("long") == 4
+    assert cache.get(("long",)) == 4
 
 
 def test_an_evicted_prompt_is_computed_again_with_the_same_result(tiny: Backbone):
     backbone = fresh(tiny)
-    backbone.prefix_cache.max_tokens = 30
+    cache_of(backbone).max_tokens = 30
     expected = run(backbone)
     run(backbone, prompt_ids=PROMPT[:-1])
     again = run(backbone)
@@ -138,7 +139,7 @@ def test_an_evicted_prompt_is_computed_again_with_the_same_result(tiny: Backbone
 def test_growing_a_fork_leaves_the_prefix_alone(tiny: Backbone):
     backbone = fresh(tiny, batch=False)
     run(backbone)
-    prefix = backbone.prefix_cache.get(tuple(PROMPT))
+    prefix = cache_of(backbone).get(tuple(PROMPT))
     assert isinstance(prefix, Prefix)
     assert prefix.cache.get_seq_length() == len(PROMPT)
     assert prefix.hidden.shape == (32,)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentseek_agents.engine._decoding.key_values import KeyValueStore
+from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 
 HEADS, WIDTH = 2, 3
 

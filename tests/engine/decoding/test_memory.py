@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents.engine._decoding.memory import affordable_tokens
+from latentseek_agents.engine._decoding.kv_cache import affordable_tokens
 
 FREE = {"cuda:0": 64_000, "cuda:1": 40_000, "cuda:2": 4_000}
 
@@ -27,9 +27,9 @@ def test_a_fixed_sum_and_on_gpus_a_share_of_the_fullest(
 ):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (FREE[str(device)], 10**12))
     layers = [SimpleNamespace(device=torch.device(name)) for name in devices]
-    policy = SimpleNamespace(parameters=lambda: layers)
-    backbone: Any = SimpleNamespace(_policy=policy, bytes_per_cached_token=100)
-    found = affordable_tokens(backbone, most_bytes=8_000, most_tokens=1_000, gpu_share=0.25)
+    core = SimpleNamespace(parameters=lambda: layers)
+    policy: Any = SimpleNamespace(core=core, bytes_per_cached_token=100)
+    found = affordable_tokens(policy, most_bytes=8_000, most_tokens=1_000, gpu_share=0.25)
     assert found == expected
-    assert affordable_tokens(backbone, most_bytes=8_000, most_tokens=7, gpu_share=0.001) == 7
-    assert affordable_tokens(backbone, most_bytes=1, most_tokens=7, gpu_share=0.001) == 1
+    assert affordable_tokens(policy, most_bytes=8_000, most_tokens=7, gpu_share=0.001) == 7
+    assert affordable_tokens(policy, most_bytes=1, most_tokens=7, gpu_share=0.001) == 1

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents.engine._decoding import packed_forward as ragged_module
-from latentseek_agents.engine._decoding.key_values import KeyValueStore
-from latentseek_agents.engine._decoding.packed_forward import RaggedModel, RowSlice
+from latentseek_agents.engine._decoding import packed_forward
+from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
+from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.testing import tiny_model
 from tests.support.naive_decoding import hidden_states
@@ -20,7 +20,7 @@ def text(count: int, seed: int = 0) -> list[int]:
     return torch.randint(3, 259, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def run(ragged: RaggedModel, texts: dict[int, list[int]], passes: list[dict[int, int]]) -> dict[int, Any]:
+def run(ragged: PackedModel, texts: dict[int, list[int]], passes: list[dict[int, int]]) -> dict[int, Any]:
     """Feed texts to their slots, in each pass so many tokens of each; hidden states by slot."""
     store = KeyValueStore()
     fed = dict.fromkeys(texts, 0)
@@ -48,7 +48,7 @@ def assert_equal_alone(model: Any, texts: dict[int, list[int]], found: dict[int,
 def test_every_row_is_computed_as_if_it_were_alone(any_backbone: Backbone, fast_linear: bool):
     # Shorter than a window, as long, longer; and longer than what is padded to.
     texts = {slot: text(count, slot) for slot, count in enumerate((5, WINDOW, WINDOW + 1, 90, 40))}
-    ragged = RaggedModel(any_backbone.model, fast_linear=fast_linear)
+    ragged = PackedModel(any_backbone.model, fast_linear=fast_linear)
     passes = [
         {0: 3, 1: 15, 2: 10, 3: 70, 4: 20},
         {0: 1, 1: 1, 2: 1, 3: 1, 4: 1},
@@ -61,17 +61,17 @@ def test_every_row_is_computed_as_if_it_were_alone(any_backbone: Backbone, fast_
 def test_one_row_alone_and_token_by_token(any_backbone: Backbone):
     texts = {2: text(40)}
     passes = [{2: 10}, *({2: 1} for _ in range(22)), {2: 8}]
-    assert_equal_alone(any_backbone.model, texts, run(RaggedModel(any_backbone.model), texts, passes))
+    assert_equal_alone(any_backbone.model, texts, run(PackedModel(any_backbone.model), texts, passes))
 
 
 def test_a_long_row_stands_between_short_ones(any_backbone: Backbone):
     texts = {slot: text(count, slot) for slot, count in enumerate((8, 200, 8, 70, 70))}
     passes = [{0: 7, 1: 130, 2: 7, 3: 64, 4: 65}, {0: 1, 1: 70, 2: 1, 3: 6, 4: 5}]
-    assert_equal_alone(any_backbone.model, texts, run(RaggedModel(any_backbone.model), texts, passes))
+    assert_equal_alone(any_backbone.model, texts, run(PackedModel(any_backbone.model), texts, passes))
 
 
 def test_what_stood_in_a_slot_before_is_not_seen(any_backbone: Backbone):
-    ragged, store = RaggedModel(any_backbone.model), KeyValueStore()
+    ragged, store = PackedModel(any_backbone.model), KeyValueStore()
     store.reserve(2, 60)
     ragged.forward(store, [RowSlice(0, 0, text(60, 1)), RowSlice(1, 0, text(60, 2))])
     # One row goes back and says something else, the other is a new one.
@@ -85,7 +85,7 @@ def test_what_stood_in_a_slot_before_is_not_seen(any_backbone: Backbone):
 
 def test_a_row_goes_on_in_another_slot(any_backbone: Backbone):
     ids = text(30)
-    ragged, store = RaggedModel(any_backbone.model), KeyValueStore()
+    ragged, store = PackedModel(any_backbone.model), KeyValueStore()
     store.reserve(3, 30)
     ragged.forward(store, [RowSlice(0, 0, text(28, 1)), RowSlice(2, 0, ids[:25])])
     store.move(2, 0, 25)
@@ -105,7 +105,7 @@ def test_the_model_is_left_as_it_was(any_backbone: Backbone):
         return [modules, weights, model.config.to_dict(), model.config._attn_implementation]
 
     before, values = state(), copy.deepcopy(model.state_dict())
-    ragged = RaggedModel(model)
+    ragged = PackedModel(model)
     assert_equal_alone(model, {0: text(20)}, run(ragged, {0: text(20)}, [{0: 20}]))
     assert state() == before
     assert model.config._attn_implementation != "latentseek_ragged"
@@ -113,7 +113,7 @@ def test_the_model_is_left_as_it_was(any_backbone: Backbone):
 
 
 def test_the_copies_share_all_weights(any_backbone: Backbone):
-    ragged = RaggedModel(any_backbone.model)
+    ragged = PackedModel(any_backbone.model)
     own = {id(parameter) for parameter in any_backbone.model.parameters()}
     assert {id(parameter) for parameter in ragged._layers.parameters()} <= own
     buffers = {id(buffer) for buffer in any_backbone.model.buffers()}
@@ -122,7 +122,7 @@ def test_the_copies_share_all_weights(any_backbone: Backbone):
 
 def test_a_weight_that_changes_later_is_seen():
     model = tiny_model()
-    ragged, before = RaggedModel(model), hidden_states(model, text(10))
+    ragged, before = PackedModel(model), hidden_states(model, text(10))
     with torch.no_grad():
         model.model.layers[0].mlp.up_proj.weight.mul_(2)
     found = run(ragged, {0: text(10)}, [{0: 10}])
@@ -143,7 +143,7 @@ def test_adapters_are_not_copied_so_that_they_can_be_switched():
     model = tiny_model()
     adapter = Adapted(model.model.layers[1].mlp.down_proj)
     model.model.layers[1].mlp.down_proj = adapter
-    ragged, texts = RaggedModel(model), {0: text(12)}
+    ragged, texts = PackedModel(model), {0: text(12)}
     on = run(ragged, texts, [{0: 12}])
     assert_equal_alone(model, texts, on)
     adapter.on = False
@@ -153,7 +153,7 @@ def test_adapters_are_not_copied_so_that_they_can_be_switched():
 
 
 def test_what_comes_out_can_take_part_in_a_gradient(any_backbone: Backbone):
-    hidden = run(RaggedModel(any_backbone.model), {0: text(6)}, [{0: 6}])[0]
+    hidden = run(PackedModel(any_backbone.model), {0: text(6)}, [{0: 6}])[0]
     assert not hidden.is_inference()
     assert not hidden.requires_grad
     weight = torch.ones(32, requires_grad=True)
@@ -175,8 +175,8 @@ def sdpa(query: Any, key: Any, value: Any, mask: Any, scale: float) -> Any:
     ],
 )
 def test_a_kernel_is_used_only_if_it_is_right(monkeypatch, dtype, kernel, expected):
-    monkeypatch.setattr(ragged_module, "_any_shape", kernel)
-    assert ragged_module._has_kernel.__wrapped__(torch.device("cpu"), dtype, 64, 128) is expected
+    monkeypatch.setattr(packed_forward, "_any_shape", kernel)
+    assert packed_forward._has_kernel.__wrapped__(torch.device("cpu"), dtype, 64, 128) is expected
 
 
 @pytest.mark.parametrize("error", [AttributeError("no such operation"), RuntimeError("no kernel found")])
@@ -184,12 +184,12 @@ def test_a_kernel_that_is_not_there_is_told(monkeypatch, caplog, error):
     def missing(*_):
         raise error
 
-    monkeypatch.setattr(ragged_module, "_any_shape", missing)
-    assert ragged_module._has_kernel.__wrapped__(torch.device("cpu"), torch.bfloat16, 64, 64) is False
+    monkeypatch.setattr(packed_forward, "_any_shape", missing)
+    assert packed_forward._has_kernel.__wrapped__(torch.device("cpu"), torch.bfloat16, 64, 64) is False
     assert str(error) in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 20), (torch.float32, 6), (torch.float64, 3)])
 def test_rows_off_16_bytes_are_not_tried(monkeypatch, dtype, width):
-    monkeypatch.setattr(ragged_module, "_any_shape", sdpa)
-    assert ragged_module._has_kernel.__wrapped__(torch.device("cpu"), dtype, width, 64) is False
+    monkeypatch.setattr(packed_forward, "_any_shape", sdpa)
+    assert packed_forward._has_kernel.__wrapped__(torch.device("cpu"), dtype, width, 64) is False

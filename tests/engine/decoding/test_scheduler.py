@@ -6,14 +6,12 @@ import pytest
 import torch
 import transformers
 
-from latentseek_agents.engine._decoding import rows
-from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
-from latentseek_agents.engine._decoding.key_values import KeyValueStore
-from latentseek_agents.engine._decoding.scheduler import BatchDecoder
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode, scheduler
+from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
-from tests.support.batch_decoding import assert_naive, decoder_of, fresh, naive, request, text
+from tests.support.batch_decoding import assert_naive, decoder_of, fresh, model_decoder, naive, request, text
 from tests.support.naive_decoding import hidden_states
 
 
@@ -26,12 +24,12 @@ def mixed(backbone: Backbone) -> list[DecodeRequest]:
         request(),
         request(end_token_ids=frozenset({plain[7]})),
         request(prompt_ids=text(3, 1), max_new_tokens=20),
-        request(prompt_ids=text(75, 2), max_new_tokens=5, draft_ids=text(9)),
-        request(forced_ids=plain[:6], max_new_tokens=4, draft_ids=plain),
-        request(forced_ids=[*plain[:3], 9, 200], draft_ids=plain, reuse_completion=True),
-        request(prompt_ids=text(33, 3), offsets=offsets, max_new_tokens=15, draft_ids=text(40, 5)),
+        request(prompt_ids=text(75, 2), max_new_tokens=5, guess_ids=text(9)),
+        request(forced_ids=plain[:6], max_new_tokens=4, guess_ids=plain),
+        request(forced_ids=[*plain[:3], 9, 200], guess_ids=plain, reuse_completion=True),
+        request(prompt_ids=text(33, 3), offsets=offsets, max_new_tokens=15, guess_ids=text(40, 5)),
         request(prompt_ids=text(16, 4), forced_ids=text(70, 5), offsets=offsets, max_new_tokens=3),
-        request(offsets=offsets, forced_ids=plain[:2], draft_ids=plain),
+        request(offsets=offsets, forced_ids=plain[:2], guess_ids=plain),
         request(prompt_ids=text(5) * 4, max_new_tokens=1),
     ]
 
@@ -66,7 +64,7 @@ def test_a_mixed_batch_is_written_token_for_token(any_backbone: Backbone):
 )
 def test_no_option_shows_in_what_is_written(architecture: str, off: dict[str, Any]):
     backbone = fresh(tiny_backbone(architecture), **off)
-    assert (backbone.batch_decoder is None) == (off == {"batch": False})
+    assert (model_decoder(backbone).packed is None) == (off == {"batch": False})
     requests = mixed(backbone)
     assert_all_naive(backbone, requests)
     assert_all_naive(backbone, requests)
@@ -80,8 +78,8 @@ def test_limits_below_one_are_refused(name: str):
 
 
 def test_reading_in_parts_changes_nothing(any_backbone: Backbone, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "_MOST_READ_AT_ONCE", 7)
-    monkeypatch.setattr("latentseek_agents.engine._decoding.scheduler._READING_BUDGET", 10)
+    monkeypatch.setattr(scheduler, "_MOST_READ_AT_ONCE", 7)
+    monkeypatch.setattr(scheduler, "_READING_BUDGET", 10)
     backbone = fresh(any_backbone)
     assert_all_naive(backbone, mixed(backbone))
 
@@ -181,7 +179,7 @@ def test_a_beginning_is_shared_only_if_it_is_asked_for_and_long_enough(tiny: Bac
 
 
 def test_who_waits_for_a_prompt_holds_nobody_up(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rows, "_MOST_READ_AT_ONCE", 8)
+    monkeypatch.setattr(scheduler, "_MOST_READ_AT_ONCE", 8)
     order: list[str] = []
     backbone = fresh(tiny)
     requests = [
@@ -221,7 +219,7 @@ def test_what_is_kept_of_a_completion_is_right_wherever_it_ended(tiny: Backbone,
     backbone = fresh(tiny)
     ends = frozenset({plain[end]})
     (first,) = decode(
-        backbone, [request(forced_ids=plain[:1], draft_ids=plain, end_token_ids=ends, reuse_completion=True)]
+        backbone, [request(forced_ids=plain[:1], guess_ids=plain, end_token_ids=ends, reuse_completion=True)]
     )
     assert first.token_ids == plain[: max(end, 1) + 1] or end == 0
     asked = request(forced_ids=[*first.token_ids, 7], max_new_tokens=6, reuse_completion=True)
@@ -233,10 +231,10 @@ def test_a_good_draft_saves_passes_and_a_bad_one_costs_none(any_backbone: Backbo
     backbone = fresh(any_backbone)
     (plain,) = decode(fresh(any_backbone, speculate=False), [request(max_new_tokens=60)])
     assert plain.forward_passes == 60
-    (same,) = decode(backbone, [request(max_new_tokens=60, draft_ids=plain.token_ids)])
+    (same,) = decode(backbone, [request(max_new_tokens=60, guess_ids=plain.token_ids)])
     assert (same.token_ids, same.forward_passes <= 6) == (plain.token_ids, True)
     wrong = [(token + 1) % 259 for token in plain.token_ids]
-    (other,) = decode(fresh(any_backbone), [request(max_new_tokens=60, draft_ids=wrong)])
+    (other,) = decode(fresh(any_backbone), [request(max_new_tokens=60, guess_ids=wrong)])
     assert (other.token_ids, other.forward_passes <= 60) == (plain.token_ids, True)
 
 
@@ -247,7 +245,7 @@ def test_samples_do_not_depend_on_guesses(any_backbone: Backbone, temperature: f
         temperature=temperature, offsets=offsets, offset_temperature=1.5, seed=5, max_new_tokens=30
     )
     (plain,) = decode(fresh(any_backbone, speculate=False), [asked])
-    drafted = DecodeRequest(**vars(asked) | {"draft_ids": plain.token_ids})
+    drafted = DecodeRequest(**vars(asked) | {"guess_ids": plain.token_ids})
     (guessed,) = decode(fresh(any_backbone), [drafted])
     (alone,) = decode(fresh(any_backbone, batch=False), [asked])
     assert guessed.token_ids == alone.token_ids == plain.token_ids
@@ -264,7 +262,7 @@ def test_what_cannot_be_continued_is_refused(tiny: Backbone, options: dict[str, 
     with pytest.raises(InputError, match="forced_ids has the token -1"):
         decode(backbone, [request(forced_ids=[-1])])
     plain, _ = naive(tiny, request())
-    assert decode(backbone, [request(draft_ids=[*plain[:4], 9999])])[0].token_ids == plain
+    assert decode(backbone, [request(guess_ids=[*plain[:4], 9999])])[0].token_ids == plain
     assert decode(backbone, []) == []
 
 
@@ -310,9 +308,9 @@ def unusual(name: str) -> Any:
 @pytest.mark.parametrize("name", ["dynamic", "Bloom", "Qwen2Moe"])
 def test_a_model_that_a_shared_pass_would_change_is_decoded_alone(name: str):
     backbone = Backbone.from_model(unusual(name), tiny_tokenizer())
-    assert backbone.batch_decoder is None
+    assert model_decoder(backbone).packed is None
     assert_all_naive(backbone, [request(), request(prompt_ids=text(7, 1), forced_ids=[5, 6]), request()])
 
 
 def test_every_known_architecture_is_batched(any_backbone: Backbone):
-    assert isinstance(any_backbone.batch_decoder, BatchDecoder)
+    assert model_decoder(any_backbone).packed is not None

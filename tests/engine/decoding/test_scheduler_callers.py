@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from latentseek_agents import LatentSeek, LatentSeekConfig
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode
 from latentseek_agents.engine._decoding import scheduler as batch_decoding
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, decode
-from latentseek_agents.engine._decoding.scheduler import BatchDecoder, _Ticket
+from latentseek_agents.engine._decoding.scheduler import ModelDecoder, _Call
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.errors import NonFiniteError
@@ -38,7 +38,7 @@ class Interrupt(BaseException):
 def together(backbone: Backbone) -> Iterator[Any]:
     """A function that calls from a thread of its own; all calls start when the block ends, in their order."""
     decoder, rows = decoder_of(backbone), 0
-    with ThreadPoolExecutor(8) as pool, backbone.lock:
+    with ThreadPoolExecutor(8) as pool, backbone.policy.lock:
 
         def call(*requests: DecodeRequest, checked: bool = True) -> Future[list[Completion]]:
             nonlocal rows
@@ -120,7 +120,7 @@ def test_a_row_that_leaves_while_another_joins(tiny: Backbone):
     backbone = fresh(tiny)
     decoder = decoder_of(backbone)
     requests = [request(prompt_ids=text(9, i), max_new_tokens=6) for i in range(3)]
-    stays, leaves, joins = (_Ticket(backbone, [asked], speculate=True) for asked in requests)
+    stays, leaves, joins = (_Call(backbone.policy, [asked], speculate=True) for asked in requests)
     decoder._waiting = [stays, leaves]
     assert decoder._round()
     decoder._waiting = [joins]
@@ -136,13 +136,13 @@ def test_a_caller_with_one_request_comes_before_the_many_of_another(
     tiny: Backbone, monkeypatch: pytest.MonkeyPatch, max_rows: int
 ):
     order: list[tuple[int, ...]] = []
-    start = BatchDecoder._start
+    start = ModelDecoder._start
 
-    def spy(self: BatchDecoder, backbone: Backbone, started: Sequence[Any]) -> None:
-        order.extend(job.row.prompt for job in started)
-        start(self, backbone, started)
+    def spy(self: ModelDecoder, started: Sequence[Any]) -> None:
+        order.extend(slot.row.prompt for slot in started)
+        start(self, started)
 
-    monkeypatch.setattr(BatchDecoder, "_start", spy)
+    monkeypatch.setattr(ModelDecoder, "_start", spy)
     backbone = fresh(tiny, max_rows=max_rows)
     many = [request(prompt_ids=text(6, i), max_new_tokens=3) for i in range(50)]
     one, another = (request(prompt_ids=text(7, i), max_new_tokens=3) for i in (1, 2))
@@ -173,7 +173,7 @@ def test_a_guess_that_breaks_the_model_changes_nothing(tiny: Backbone):
     long = request(prompt_ids=clean(80), max_new_tokens=30)
     asked = request(prompt_ids=clean(5, 3))
     plain, _ = naive(backbone, asked)
-    guessed = request(prompt_ids=clean(5, 3), draft_ids=[*plain[:3], BROKEN, BROKEN, 5, 6, 7])
+    guessed = request(prompt_ids=clean(5, 3), guess_ids=[*plain[:3], BROKEN, BROKEN, 5, 6, 7])
     with together(backbone) as call:
         futures = [call(long), call(guessed)]
     assert_answered(backbone, long, futures[0])
@@ -182,7 +182,7 @@ def test_a_guess_that_breaks_the_model_changes_nothing(tiny: Backbone):
 
 def test_a_pass_that_fails_fails_for_one(tiny: Backbone):
     backbone = fresh(tiny)
-    good = [request(prompt_ids=text(9, i), draft_ids=text(4, i)) for i in range(3)]
+    good = [request(prompt_ids=text(9, i), guess_ids=text(4, i)) for i in range(3)]
     with together(backbone) as call:
         wrong = call(request(prompt_ids=[5, 9999]), checked=False)
         futures = [call(asked) for asked in good]
@@ -196,8 +196,8 @@ def test_a_head_that_fails_fails_for_one(tiny: Backbone):
     backbone = fresh(tiny)
     plain, _ = naive(tiny, request(prompt_ids=text(9)))
     good = [
-        request(prompt_ids=text(9), draft_ids=plain),
-        request(prompt_ids=text(9), forced_ids=plain[:3], draft_ids=plain),
+        request(prompt_ids=text(9), guess_ids=plain),
+        request(prompt_ids=text(9), forced_ids=plain[:3], guess_ids=plain),
     ]
     with together(backbone) as call:
         futures = [call(good[0]), call(request(prompt_ids=text(8), offsets=torch.zeros(3, 5))), call(good[1])]
@@ -215,7 +215,7 @@ def test_a_decoder_that_fails_wakes_its_callers_and_works_again(
 
     backbone = fresh(tiny)
     with monkeypatch.context() as patch:
-        patch.setattr(BatchDecoder, "_leave", fails)
+        patch.setattr(ModelDecoder, "_leave", fails)
         with pytest.raises(RuntimeError, match="the decoder failed: OSError: out of luck"):
             decode(backbone, [request()])
     assert_naive(backbone, request(), decode(backbone, [request()])[0])
@@ -228,7 +228,7 @@ def test_callbacks_run_in_the_callers_thread_in_order(tiny: Backbone):
     def tell(token: int) -> None:
         told.append((threading.get_ident(), token))
 
-    asked = request(forced_ids=plain[:2], max_new_tokens=38, draft_ids=plain, on_token=tell)
+    asked = request(forced_ids=plain[:2], max_new_tokens=38, guess_ids=plain, on_token=tell)
     (completion,) = decode(backbone, [asked])
     assert completion.forward_passes < 10
     assert told == [(threading.get_ident(), token) for token in plain[2:]]
@@ -246,7 +246,7 @@ def test_a_callback_may_decode(tiny: Backbone):
 def test_who_holds_the_lock_cannot_wait_for_the_decoder(tiny: Backbone):
     backbone = fresh(tiny)
     decoder_of(backbone)
-    with backbone.lock, pytest.raises(RuntimeError, match="holds the lock of the backbone"):
+    with backbone.policy.lock, pytest.raises(RuntimeError, match="holds the lock of the backbone"):
         decode(backbone, [request()])
 
 
@@ -269,7 +269,7 @@ def test_a_backbone_that_nobody_wants_goes(monkeypatch: pytest.MonkeyPatch):
     del backbone
     until(lambda: gc.collect() >= 0 and gone() is None)
     decoder.close()
-    with pytest.raises(RuntimeError, match="backbone of this decoder is gone"):
+    with pytest.raises(RuntimeError, match="shutting down"):
         decoder.decode([request()])
 
 
@@ -277,7 +277,7 @@ def test_whoever_waits_when_it_closes_gets_an_error(tiny: Backbone):
     backbone = fresh(tiny)
     decoder = decoder_of(backbone)
     with ThreadPoolExecutor(1) as pool:
-        with backbone.lock:
+        with backbone.policy.lock:
             future = pool.submit(decode, backbone, [request()])
             until(entered(decoder, 1))
             decoder._closing = True
@@ -297,7 +297,7 @@ def test_a_process_forks_while_another_thread_is_within_the_model(batch: bool):
         torch.set_num_threads(1)
         warnings.simplefilter("ignore")  # forking with threads is what is tried
         from latentseek_agents.engine.backbone import Backbone
-        from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
+        from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
         from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
         model, asked = tiny_model(), DecodeRequest(
@@ -337,7 +337,7 @@ def test_a_process_ends_and_forks_while_a_thread_decodes():
         import torch
         torch.set_num_threads(1)
         warnings.simplefilter("ignore")  # forking with threads is what is tried
-        from latentseek_agents.engine._decoding.decode import DecodeRequest, decode
+        from latentseek_agents.engine._decoding import DecodeRequest, decode
         from latentseek_agents.testing import tiny_backbone
 
         backbone, busy = tiny_backbone(), threading.Event()

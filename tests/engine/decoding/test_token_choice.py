@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latentseek_agents.engine._decoding import pick_tokens
 from latentseek_agents.engine._decoding.token_choice import (
     Draws,
     _first_beyond,
     choose_token,
-    pick_tokens,
     tokens_at,
 )
 
@@ -110,12 +110,21 @@ def test_a_tiny_temperature_takes_the_most_probable(temperature: float, draw: fl
     assert tokens_at(logits, [temperature] * 2, [draw] * 2).tolist() == [1, 0]
 
 
+class Two:
+    """Allows the tokens 7 and 590."""
+
+    def allowed(self) -> torch.Tensor:
+        return torch.isin(torch.arange(600), torch.tensor([7, 590]))
+
+    def take(self, token_id: int) -> None:
+        assert token_id in (7, 590)
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
 def test_where_the_allowed_have_next_to_no_chance_one_of_them_is_taken(temperature: float):
-    # As a constraint leaves them if the model rules out all that it allows.
-    logits = torch.full((600,), -math.inf)
-    logits[[7, 590]] = torch.finfo(torch.float32).min
-    found = {choose_token(logits, temperature, iter([draw]).__next__) for draw in (0.1, 0.9)}
+    logits = torch.full((700,), -math.inf)
+    logits[100] = 9
+    found = {choose_token(logits, Two(), temperature, iter([draw]).__next__) for draw in (0.1, 0.9)}
     assert found == ({7} if temperature == 0 else {7, 590})
 
 

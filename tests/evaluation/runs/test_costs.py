@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from latentseek_agents import Backbone, LatentSeekConfig
-from latentseek_agents.engine._decoding.decode import DecodeRequest, DecodingOptions, decode
-from latentseek_agents.engine.sampling import sample
-from latentseek_agents.engine.search import prompt_token_ids
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine.search import prompt_token_ids, sample
 from latentseek_agents.evaluation import Outcome, Problem, read_outcomes
 from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
 from tests.support.evaluations import evaluate

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentseek_agents.engine._decoding.decode import Completion, DecodeRequest, decode
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.testing import tiny_backbone
@@ -14,6 +14,7 @@ from latentseek_agents.tools._self_reward import replies
 from latentseek_agents.tools._self_reward.replies import read_verdict
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.verdict import Verdict, judging_above
+from tests.support.batch_decoding import cache_of, decoder_of
 from tests.support.scripted_decoder import NAMES, QUESTION, SILENT, SOLUTION, F, Script, T, judge, roomy
 
 # --- from opinions to a verdict ------------------------------------------------------------------------
@@ -139,10 +140,9 @@ def test_the_shared_prefix_is_read_once():
     backbone = tiny_backbone(max_position_embeddings=8192)
     verifier = SelfReward(backbone, mode="logprob")
     assert verifier(QUESTION, SOLUTION).usage.verifier_forward_passes == 2 + 4
-    assert backbone.batch_decoder is not None
-    assert backbone.batch_decoder.passes == 3  # the shared prompt in two parts, then all checks at once
+    assert decoder_of(backbone).passes == 3  # the shared prompt in two parts, then all checks at once
     assert verifier(QUESTION, SOLUTION).usage.verifier_forward_passes == 4
-    assert len(backbone.prefix_cache) == 1
+    assert len(cache_of(backbone)) == 1
 
 
 def test_generating_costs_what_it_says():
@@ -150,7 +150,7 @@ def test_generating_costs_what_it_says():
     usage = SelfReward(backbone, max_new_tokens=3)(QUESTION, SOLUTION).usage
     # The shared prompt is read in one part. The pass over a check's own tokens yields its first new token;
     # the last new token is not read.
-    (prompt,) = backbone.prefix_cache.keys()
+    (prompt,) = cache_of(backbone).keys()
     assert isinstance(prompt, tuple)
     assert len(prompt) <= 512
     assert usage.verifier_forward_passes == 1 + usage.verifier_tokens

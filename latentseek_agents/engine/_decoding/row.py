@@ -4,39 +4,31 @@ import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
-from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, constrained, not_finite
+import torch
+
+from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine._decoding.speculation import Speculator
-from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, tokens_at
-
-if TYPE_CHECKING:
-    import torch
-
-    from latentseek_agents.engine.backbone import Backbone
-
-__all__ = ["Row", "draw_tokens", "head_inputs"]
-
-# Longer texts are read in parts, so that other rows need not wait for all of it.
-_MOST_READ_AT_ONCE = 512
+from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, not_finite, tokens_at
+from latentseek_agents.engine.policy import Policy
 
 
 class Row:
     """The state of one request. Only the decoder's thread touches it.
 
     Args:
-        backbone: For error messages and its head.
+        policy: The frozen model.
         request: What to continue.
         speculate: Whether to guess at all.
 
     Attributes:
-        request: What was asked.
+        request: What to continue.
         tokens: The completion so far.
         fed: Tokens of prompt and completion whose keys and values are in the store.
         finish_reason: None as long as it goes on.
     """
 
-    def __init__(self, backbone: "Backbone", request: DecodeRequest, *, speculate: bool) -> None:
+    def __init__(self, policy: Policy, request: DecodeRequest, *, speculate: bool) -> None:
         self.request = request
         self.prompt = tuple(request.prompt_ids)
         self.tokens = list(request.forced_ids)
@@ -46,12 +38,12 @@ class Row:
         self.computed_tokens = 0
         self.prompt_passes = 0
         self.prompt_tokens = 0
-        self._backbone = backbone
+        self._policy = policy
         self._draws = Draws(request.seed)
         self._offsets: torch.Tensor | None = None  # on the device
         # A guess of several tokens would need the constraint's state after each of them.
-        self._speculate = speculate and request.constraint is None
-        self._speculator: Speculator | None = None
+        guessing = speculate and request.guess_ids and request.constraint is None
+        self._speculator = Speculator(request.guess_ids) if guessing else None
         self._hidden: list[torch.Tensor] = []
         self._guess: list[int] = []
         self._feeding: list[int] = []
@@ -66,15 +58,11 @@ class Row:
         """Tokens written so far."""
         return len(self.tokens) - len(self.request.forced_ids)
 
-    def out_of_time(self) -> bool:
-        """Whether its deadline has passed; it writes at least one token."""
-        return self.added > 0 and self.overdue()
-
     def overdue(self) -> bool:
         """Whether its deadline has passed."""
         return self.request.deadline is not None and time.monotonic() >= self.request.deadline
 
-    def next_tokens(self, most_guessed: int, most_read: int = _MOST_READ_AT_ONCE) -> list[int]:
+    def next_tokens(self, most_guessed: int, most_read: int) -> list[int]:
         """What to feed in the next pass: what is not in the store yet, and a guess of what may follow.
 
         Args:
@@ -83,12 +71,12 @@ class Row:
         """
         known = len(self.prompt) + len(self.tokens)
         boundary = len(self.prompt) if self.fed < len(self.prompt) else known
-        end = min(boundary, self.fed + max(1, min(most_read, _MOST_READ_AT_ONCE)))
+        end = min(boundary, self.fed + max(1, most_read))
         self._feeding = [*self.prompt, *self.tokens][self.fed : end]
         self._guess = []
-        if end == known and self.tokens and self._speculate:
+        if end == known and self.tokens and self._speculator is not None:
             room = self.request.max_new_tokens - self.added - 1
-            self._guess = self._guesses().propose(self.tokens, min(room, most_guessed))
+            self._guess = self._speculator.propose(self.tokens, min(room, most_guessed))
         return [*self._feeding, *self._guess]
 
     @property
@@ -96,38 +84,24 @@ class Row:
         """Known tokens in the pass that was planned last."""
         return len(self._feeding)
 
-    def wanted(self, fed: int) -> range:
-        """Which of the ``fed`` hidden states are of use: those that predict, and the prompt's last."""
-        count = 1 + len(self._guess)
-        end = self.fed + len(self._feeding)
-        if end in (len(self.prompt), len(self.prompt) + len(self.tokens)):
-            return range(fed - count, fed)
-        return range(0)
+    @property
+    def predicting(self) -> int:
+        """How many of the last hidden states of the pass that was planned last predict a token."""
+        return 1 + len(self._guess)
 
-    def at_prompt_end(self) -> bool:
-        """Whether the pass that was planned last reads the end of the prompt."""
-        return self.fed + len(self._feeding) == len(self.prompt)
-
-    def at_end(self) -> bool:
-        """Whether the pass that was planned last reads all that is known, so that tokens follow from it."""
-        return self.fed + len(self._feeding) == len(self.prompt) + len(self.tokens)
-
-    def offsets_at(self, count: int, device: "torch.device") -> "torch.Tensor | None":
-        """What is added to the hidden states that the head is asked with.
+    def add_offsets(self, hidden: torch.Tensor) -> None:
+        """Add the offsets to the hidden states that predict the next tokens.
 
         Args:
-            count: How many hidden states, of which the first predicts completion token ``len(tokens)``.
-            device: Where they are.
-
-        Returns:
-            (n, d) float32 for the first n <= count of them; None if none has an offset.
+            hidden: (k, d) float32, of which the first predicts completion token ``len(tokens)``; changed in
+                place.
         """
         whole = self.request.offsets
-        if whole is None or not self.request.has_offset(len(self.tokens)):
-            return None
-        if self._offsets is None:  # brought there once per request, not once per token
-            self._offsets = whole.to(device)
-        return self._offsets[len(self.tokens) : len(self.tokens) + count]
+        if whole is not None and self.request.has_offset(len(self.tokens)):
+            if self._offsets is None:  # brought there once per request, not once per token
+                self._offsets = whole.to(hidden.device)
+            offsets = self._offsets[len(self.tokens) : len(self.tokens) + len(hidden)]
+            hidden[: len(offsets)] += offsets
 
     def draws_at(self, count: int) -> list[tuple[int, float, float]]:
         """Which of the next tokens are drawn, were all guesses right: place, temperature, number in [0, 1).
@@ -144,17 +118,22 @@ class Row:
             if (temperature := self.request.temperature_at(first + place))
         ]
 
-    def passed(self) -> None:
-        """Record that the pass that was planned last took place."""
+    def passed(self) -> tuple[bool, bool]:
+        """Record that the pass that was planned last took place.
+
+        Returns:
+            Whether it read the end of the prompt; and all that is known, so that tokens follow from it.
+        """
         self.forward_passes += 1
         self.computed_tokens += len(self._feeding) + len(self._guess)
         if self.fed < len(self.prompt):  # the prompt's end is the end of a pass
             self.prompt_passes += 1
             self.prompt_tokens += len(self._feeding)
         self.fed += len(self._feeding)
+        return self.fed == len(self.prompt), self.fed == len(self.prompt) + len(self.tokens)
 
     def take(
-        self, hidden: "torch.Tensor", logits: "torch.Tensor", chosen: Sequence[int], largest: Sequence[float]
+        self, hidden: torch.Tensor, logits: torch.Tensor, chosen: Sequence[int], largest: Sequence[float]
     ) -> list[int]:
         """Choose tokens from what the pass predicts, as far as the guesses hold.
 
@@ -174,19 +153,18 @@ class Row:
         added: list[int] = []
         if self._guess and not all(map(math.isfinite, largest)):
             # A guess may have done it, also before its place: a key that is NaN is NaN behind a mask, too.
-            self._speculate, self._guess = False, []
+            self._speculator, self._guess = None, []
             self.fed -= len(self._feeding)
             return added
         for index in range(len(hidden)):
             position = len(self.tokens)
             if not math.isfinite(largest[index]):
-                raise not_finite(self._backbone, f"logits at token {position} of the answer")
-            token, constraint = chosen[index], self.request.constraint
-            if constraint is not None:
+                raise not_finite(self._policy, f"logits at token {position} of the answer")
+            token = chosen[index]
+            if self.request.constraint is not None:
                 temperature = self.request.temperature_at(position)
-                allowed = constrained(logits[index], constraint)
-                token = choose_token(allowed, temperature, partial(self._draws.at, self.added))
-                constraint.take(token)
+                draw = partial(self._draws.at, self.added)
+                token = choose_token(logits[index], self.request.constraint, temperature, draw)
             added.append(token)
             self.tokens.append(token)
             if token in self.request.end_token_ids:
@@ -206,17 +184,14 @@ class Row:
         return added
 
     def completion(self) -> Completion:
-        """What came of it."""
-        import torch
-
-        if self._hidden:
-            hidden = torch.cat(self._hidden)
-        else:
-            backbone = self._backbone
-            hidden = torch.empty((0, backbone.hidden_size), dtype=backbone.dtype, device=backbone.device)
+        """The answer to the request, as far as it is written."""
+        if not self._hidden:
+            policy = self._policy
+            empty = torch.empty((0, policy.hidden_size), dtype=policy.dtype, device=policy.device)
+            self._hidden.append(empty)
         return Completion(
             token_ids=self.tokens,
-            hidden=hidden,
+            hidden=torch.cat(self._hidden),
             finish_reason=self.finish_reason or "length",
             forward_passes=self.forward_passes,
             computed_tokens=self.computed_tokens,
@@ -224,53 +199,35 @@ class Row:
             prompt_tokens=self.prompt_tokens,
         )
 
-    def _guesses(self) -> Speculator:
-        # Made when it is needed: thousands of requests may be waiting.
-        if self._speculator is None:
-            self._speculator = Speculator(self.request.draft_ids, self.prompt)
-        return self._speculator
 
-
-def head_inputs(asking: Sequence[tuple[Row, "torch.Tensor"]]) -> "torch.Tensor":
-    """What the head is asked with for several rows at once.
+def predict(
+    policy: Policy, asking: Sequence[tuple[Row, torch.Tensor]]
+) -> tuple[torch.Tensor, list[int], list[float]]:
+    """Ask the head for the next tokens of several rows at once.
 
     Args:
+        policy: The frozen model.
         asking: Rows, and the (k, d) hidden states of each that predict its next tokens.
 
     Returns:
-        (N, d) float32: all hidden states, with the offsets of their positions.
+        For all hidden states the logits (N, V), the tokens, the most probable or those drawn, and the largest
+        logits.
     """
-    import torch
-
-    inputs = torch.cat([hidden for _, hidden in asking]).float()
-    start = 0
-    for row, hidden in asking:
-        offsets = row.offsets_at(len(hidden), inputs.device)
-        if offsets is not None:
-            inputs[start : start + len(offsets)] += offsets
-        start += len(hidden)
-    return inputs
-
-
-def draw_tokens(
-    asking: Sequence[tuple[Row, "torch.Tensor"]], logits: "torch.Tensor", chosen: "torch.Tensor"
-) -> None:
-    """Where a row has a temperature, put the tokens that it draws in place of the most probable ones.
-
-    Args:
-        asking: As for :func:`head_inputs`.
-        logits: (N, V).
-        chosen: (N,) the most probable tokens; changed in place.
-    """
-    import torch
-
     drawn: list[tuple[int, float, float]] = []
     start = 0
-    for row, hidden in asking:
-        for place, temperature, draw in row.draws_at(len(hidden)):
-            drawn.append((start + place, temperature, draw))
-        start += len(hidden)
-    if drawn:
-        rows, temperatures, draws = zip(*drawn, strict=True)
-        places = torch.tensor(rows, device=logits.device)
-        chosen[places] = tokens_at(logits, temperatures, draws, places=places)
+    with torch.no_grad():
+        inputs = torch.cat([hidden for _, hidden in asking]).float()
+        for row, hidden in asking:
+            row.add_offsets(inputs[start : start + len(hidden)])
+            drawn += [(start + place, heat, draw) for place, heat, draw in row.draws_at(len(hidden))]
+            start += len(hidden)
+        logits = policy.logits(inputs)
+        largest, chosen = logits.max(dim=-1)
+        if drawn:
+            places, temperatures, draws = zip(*drawn, strict=True)
+            index = torch.tensor(places, device=logits.device)
+            chosen[index] = tokens_at(logits, temperatures, draws, places=index)
+        # One transfer for both, and the only time that a pass waits for the device. A float32 holds every
+        # token id.
+        tokens, maxima = torch.stack([chosen.float(), largest.float()]).tolist()
+    return logits, [int(token) for token in tokens], maxima

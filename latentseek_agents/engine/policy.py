@@ -1,0 +1,255 @@
+"""The frozen model below everything else: its layers, its head, and the checks that both must pass.
+
+A policy knows tokens and tensors, but no text: the tokenizer and the decoder join it in ``backbone.py``.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from latentseek_agents.engine._cpu_kernels import with_fast_linear
+from latentseek_agents.engine._fair_lock import FairLock
+from latentseek_agents.errors import BackboneError
+
+__all__ = ["Policy", "end_token_ids", "nearly_equal"]
+
+
+class Policy:
+    """A frozen Hugging Face causal LM: token ids to hidden states, hidden states to π(x | z).
+
+    Args:
+        model: A causal LM in evaluation mode. It is never changed.
+        name: What messages call it.
+        fast_linear: Compute its head with :mod:`~latentseek_agents.engine._cpu_kernels`.
+
+    Attributes:
+        model: The model as it was given.
+        core: The model without the wrapper of an adapter.
+        lock: Held for each forward pass, so that threads take turns.
+
+    Raises:
+        BackboneError: The model is no causal LM, is in training mode, or keeps a state that cannot be
+            rewound.
+    """
+
+    def __init__(self, model: Any, *, name: str | None = None, fast_linear: bool = True) -> None:
+        self.model = model
+        # Adapters (PEFT) are injected into the layers of the model they wrap; that one has the known layout.
+        self.core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.name = name or str(
+            getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
+        )
+        self.lock = FairLock()
+        self._check_architecture()
+        self._head = _without_layers(self.core, fast_linear=fast_linear)
+        self._check_weights()
+        self._check_behaviour()
+
+    @property
+    def _embedding(self) -> torch.Tensor:
+        weight: torch.Tensor = self.core.get_input_embeddings().weight
+        return weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids go in."""
+        return self._embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the weights."""
+        return self._embedding.dtype
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids that the model knows."""
+        return int(self._embedding.shape[0])
+
+    @property
+    def config(self) -> Any:
+        """The configuration of the text model."""
+        return self.core.config.get_text_config(decoder=True)
+
+    @property
+    def hidden_size(self) -> int:
+        """d, the width of a latent."""
+        return int(self.config.hidden_size)
+
+    @property
+    def context_window(self) -> int:
+        """Most tokens of prompt and completion together."""
+        return int(getattr(self.config, "max_position_embeddings", None) or 2**31)
+
+    @property
+    def end_token_ids(self) -> frozenset[int]:
+        """Tokens that end a completion, by the generation configuration and the model's configuration."""
+        return end_token_ids(
+            getattr(self.core, "generation_config", None),
+            self.core.config,
+            self.core.config.get_text_config(),
+        )
+
+    @property
+    def bytes_per_cached_token(self) -> int:
+        """Memory that the keys and values of one token take."""
+        config = self.config
+        heads = int(config.num_attention_heads)
+        width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+        heads = int(getattr(config, "num_key_value_heads", None) or heads)
+        return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
+
+    def layers(self, token_ids: torch.Tensor, cache: Any) -> torch.Tensor:
+        """One forward pass through the layers, without the head.
+
+        Args:
+            token_ids: (1, n) int64, the tokens that follow what is in ``cache``.
+            cache: A ``transformers`` cache; it grows by n.
+
+        Returns:
+            Last hidden states, (n, d), in the model's dtype.
+        """
+        with self.lock, torch.no_grad():
+            output = self.core.base_model(
+                input_ids=token_ids.to(self.device), past_key_values=cache, use_cache=True
+            )
+        hidden: torch.Tensor = output.last_hidden_state[0]
+        return hidden
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of π(x | z): all that the model does after its last hidden layer, and nothing else.
+
+        The model's own ``forward`` is run with its layers taken out, so that tied heads, soft caps and
+        scalings are the architecture's and not a copy of it. Differentiable in ``hidden``.
+
+        Args:
+            hidden: (..., d) hidden states or latents, any floating dtype.
+
+        Returns:
+            (..., V) logits in the head's dtype.
+        """
+        head = self.core.get_output_embeddings()
+        weight = head.weight if head is not None else self._embedding
+        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, weight.dtype)
+        # The class's forward, not the instance's: a device hook would route the call back to the whole model.
+        output = type(self.core).forward(self._head, inputs_embeds=flat, use_cache=False)
+        logits: torch.Tensor = output.logits
+        return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
+
+    def _describe(self) -> str:
+        kind = type(self.core).__name__
+        return f"this is a {kind}" if self.name == kind else f"{self.name} is a {kind}"
+
+    def _check_architecture(self) -> None:
+        """Refuse what is no causal LM as far as its class and configuration tell."""
+        model, what = self.core, self._describe()
+        config = getattr(model, "config", None)
+        if config is None or not callable(getattr(model, "get_output_embeddings", None)):
+            raise BackboneError(f"{what}, not a Hugging Face model; pass a causal LM and its tokenizer")
+        remedy = "use a model with a language-modelling head, such as one named ...ForCausalLM"
+        if config.is_encoder_decoder:
+            raise BackboneError(f"{what}, an encoder-decoder and no causal LM; {remedy}")
+        if not hasattr(model, "prepare_inputs_for_generation") or model.base_model is model:
+            raise BackboneError(f"{what} without a language-modelling head and no causal LM; {remedy}")
+        if getattr(model, "_is_stateful", False):
+            raise BackboneError(
+                f"{what}, whose recurrent state cannot be rewound; use a model with attention only"
+            )
+        if model.training:
+            raise BackboneError(
+                f"{what} in training mode, where dropout makes rewards noise; call model.eval() first"
+            )
+
+    def _check_weights(self) -> None:
+        weight, what = self._embedding, self._describe()
+        if weight.is_meta or any(parameter.is_meta for parameter in self.core.parameters()):
+            raise BackboneError(
+                f"{what} with weights that were offloaded and are not in memory; load it whole, "
+                "in a narrower dtype or quantised, so that it fits"
+            )
+        if weight.is_inference():
+            raise BackboneError(
+                f"{what} made inside torch.inference_mode(), so no gradient can pass its head; "
+                "load it outside"
+            )
+
+    def _check_behaviour(self) -> None:
+        """Run a few tokens: attention must be causal, and the head alone must give the model's own logits."""
+        what = self._describe()
+        ids = torch.tensor([[1, 2, 3]]) % self.vocabulary_size
+        other = ids.clone()
+        other[0, -1] = 4 % self.vocabulary_size
+        try:
+            hidden = self.layers(ids, DynamicCache()).float()
+            changed = self.layers(other, DynamicCache()).float()
+            with self.lock, torch.no_grad():
+                # The model as it was given: an adapter that acts outside its layers shows here.
+                expected = self.model(input_ids=ids.to(self.device), use_cache=False).logits[0].float()
+                got = self.logits(hidden).float()
+        except Exception as error:  # any model's own code runs here
+            raise BackboneError(
+                f"{what} that cannot be run on three tokens ({type(error).__name__}: {error}); "
+                "this architecture is not supported"
+            ) from error
+        epsilon = torch.finfo(self.dtype).eps
+        # How far the last row moves tells how large a difference in the rows before it would be.
+        if not nearly_equal(hidden[:-1], changed[:-1], hidden[-1] - changed[-1], max(1e-4, 4 * epsilon)):
+            raise BackboneError(
+                f"{what} whose attention looks ahead: it is no causal LM (is it an encoder such as BERT?); "
+                "use a model trained to continue text"
+            )
+        # Against the largest logit: in half precision small ones are lost in the rounding of large ones.
+        if not nearly_equal(got, expected, expected, max(1e-3, 16 * epsilon)):
+            raise BackboneError(
+                f"{what} that does more after its last hidden state than its head; "
+                "this architecture is not supported"
+            )
+
+
+def end_token_ids(*sources: Any) -> frozenset[int]:
+    """The ``eos_token_id`` of configurations and tokenizers, each an id, a list of ids or None."""
+    ids = [getattr(source, "eos_token_id", None) for source in sources]
+    return frozenset(
+        token for one in ids if one is not None for token in ([one] if isinstance(one, int) else one)
+    )
+
+
+def nearly_equal(got: torch.Tensor, expected: torch.Tensor, scale: torch.Tensor, share: float) -> bool:
+    """Whether no difference exceeds this share of the largest number in ``scale``."""
+    tolerance = float(scale.abs().nan_to_num().max()) * share
+    return torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True)
+
+
+class _Output(BaseModelOutputWithPast):
+    def __getattr__(self, name: str) -> None:  # router logits and the like, which are not used
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+class _NoLayers(torch.nn.Module):
+    """Stands in for the layers: hands on the embeddings that come in."""
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
+        return _Output(last_hidden_state=inputs_embeds)
+
+    @property
+    def decoder(self) -> Any:  # OPT's head looks for the layers under this name
+        return self
+
+
+def _without_layers(model: Any, *, fast_linear: bool) -> Any:
+    """A shallow copy of the model without its layers, for the head; weights are shared."""
+    head = copy.copy(model)
+    head._modules = dict(model._modules)
+    if model.base_model_prefix not in head._modules:
+        raise BackboneError(
+            f"{type(model).__name__} does not keep its layers under {model.base_model_prefix!r}; "
+            "this layout is not supported"
+        )
+    head._modules[model.base_model_prefix] = _NoLayers()
+    for name, module in head._modules.items():
+        if fast_linear and type(module) is torch.nn.Linear:
+            head._modules[name] = with_fast_linear(module)
+    return head
