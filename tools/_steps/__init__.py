@@ -2,8 +2,9 @@
 
 The way of a solution, one module each::
 
-    text ─ visible_text ─▶ tokens ─ parser ─▶ equations ─ judgement, algebra ─▶ provenance ─▶ structure
-           what is seen    pieces   expressions            does each hold?      do they lead to the answer?
+    text ─ visible ─▶ tokens ─ parser ─▶ equations ─ judgement, algebra ─▶ provenance ─▶ structure
+           what is    pieces   expressions            does each hold?      do they lead to the answer?
+           seen
 
 Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
 door for users.
@@ -22,7 +23,7 @@ from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, witho
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
 from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, tokenize
-from latentseek_agents.tools._steps.visible_text import visible_text
+from latentseek_agents.tools._steps.visible import visible_text
 
 __all__ = [
     "HOLDS",

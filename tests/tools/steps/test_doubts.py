@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from latentseek_agents.tools._steps.visible_text import visible_text
+from latentseek_agents.tools._steps.visible import visible_text
 from latentseek_agents.tools.steps import check_steps
 
 
