@@ -131,7 +131,7 @@ def test_progress_is_streamed_and_the_thread_ends_without_latents(
     assert len(shown) > 8
     final: Any = client.threads.get_state(thread)["values"]
     for state in (*shown, final, client.threads.get(thread)["values"]):
-        assert set(state) <= STATE | {"reference", "samples"}
+        assert set(state) <= STATE | {"reference", "samples", "chosen"}
     assert {name: final[name] for name in STATE} | {"usage": None} == alone(served, QUESTIONS[0])
 
 
