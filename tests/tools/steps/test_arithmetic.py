@@ -1,5 +1,5 @@
-import json
 import gc
+import json
 import time
 from fractions import Fraction
 from pathlib import Path
