@@ -18,7 +18,7 @@ def test_every_block_runs_after_those_before_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     backbone = tiny_backbone(max_position_embeddings=8192)
-    monkeypatch.setattr(Backbone, "embedded", classmethod(lambda cls: backbone))
+    monkeypatch.setattr(Backbone, "embedded", classmethod(lambda cls, **options: backbone))
     names: dict[str, Any] = {"__name__": "readme"}  # a TypedDict's hints are looked up by it
     # The server's client is run against the real server elsewhere: tests/integration/test_server.py.
     blocks = [block for block in BLOCKS if "langgraph_sdk" not in block]
