@@ -50,25 +50,17 @@ def record_iteration(event: Mapping[str, Any], manager: CallbackManager) -> None
         event: The progress event, which becomes the run's output.
         manager: That of its parent's children.
     """
-    manager.add_metadata(_verdict(event), inherit=False)
-    run = manager.on_chain_start(None, _input(event), name=_name(event))
-    run.on_chain_end(dict(event))
+    _started(event, manager).on_chain_end(dict(event))
 
 
 async def arecord_iteration(event: Mapping[str, Any], manager: AsyncCallbackManager) -> None:
     """As :func:`record_iteration`, in an event loop."""
-    manager.add_metadata(_verdict(event), inherit=False)
-    run = await manager.on_chain_start(None, _input(event), name=_name(event))
+    run = await _started(event, manager)
     await run.on_chain_end(dict(event))
 
 
-def _verdict(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: event[name] for name in ("iteration", "score", "passed", "stop_reason")}
-
-
-def _input(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {"iteration": event["iteration"]}
-
-
-def _name(event: Mapping[str, Any]) -> str:
-    return f"iteration {event['iteration']}"
+def _started(event: Mapping[str, Any], manager: CallbackManager | AsyncCallbackManager) -> Any:
+    verdict = {name: event[name] for name in ("iteration", "score", "passed", "stop_reason")}
+    manager.add_metadata(verdict, inherit=False)
+    number = event["iteration"]
+    return manager.on_chain_start(None, {"iteration": number}, name=f"iteration {number}")

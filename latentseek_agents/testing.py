@@ -141,13 +141,9 @@ def scripted_backbone(
     tokenizer = tokenizer or tiny_tokenizer()
     # A window that a script and a description of many tools fit into, at a byte a token.
     size = {"vocab_size": max(_COMMON["vocab_size"], len(tokenizer)), "max_position_embeddings": 65_536}
-    return _ScriptedBackbone(tiny_model(**size), tokenizer, script, delay)
-
-
-class _ScriptedBackbone(Backbone):
-    def __init__(self, model: Any, tokenizer: Any, script: Script, delay: Callable[[], None] | None) -> None:
-        super().__init__(model, tokenizer, name="scripted")
-        self.decoder = _ScriptedDecoder(self, script, delay)
+    backbone = Backbone(tiny_model(**size), tokenizer, name="scripted")
+    backbone.decoder = _ScriptedDecoder(backbone, script, delay)
+    return backbone
 
 
 class _ScriptedDecoder:

@@ -11,17 +11,17 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk
 
 from latentseek_agents.chat._reply import Reply
-from latentseek_agents.chat._turn import Turn, TurnRequest
+from latentseek_agents.chat._turn import Turn
 from latentseek_agents.engine.cancellation import stopped_by
 
 Piece = AIMessageChunk | dict[str, Any] | Reply
 """New text (the last with calls and costs), an event of a search, or the finished reply, which comes last."""
 
 
-def pieces(request: TurnRequest) -> Generator[Piece]:
+def pieces(turn: Turn) -> Generator[Piece]:
     """The pieces of a turn as they come. Closing the generator stops the decoding within a token."""
     received: queue.SimpleQueue[Piece | BaseException] = queue.SimpleQueue()
-    cancelled = _start(request, received.put)
+    cancelled = _start(turn, received.put)
     try:
         while not isinstance(piece := _unless_raised(received.get()), Reply):
             yield piece
@@ -30,7 +30,7 @@ def pieces(request: TurnRequest) -> Generator[Piece]:
         cancelled.set()
 
 
-async def apieces(request: TurnRequest) -> AsyncGenerator[Piece]:
+async def apieces(turn: Turn) -> AsyncGenerator[Piece]:
     """As :func:`pieces`; the event loop stays free, and a cancelled task stops the decoding as well."""
     loop = asyncio.get_running_loop()
     received: asyncio.Queue[Piece | BaseException] = asyncio.Queue()
@@ -39,7 +39,7 @@ async def apieces(request: TurnRequest) -> AsyncGenerator[Piece]:
         with suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(received.put_nowait, piece)
 
-    cancelled = _start(request, put)
+    cancelled = _start(turn, put)
     try:
         while not isinstance(piece := _unless_raised(await received.get()), Reply):
             yield piece
@@ -54,7 +54,7 @@ def _unless_raised(piece: Piece | BaseException) -> Piece:
     return piece
 
 
-def _start(request: TurnRequest, put: Callable[[Piece | BaseException], None]) -> threading.Event:
+def _start(turn: Turn, put: Callable[[Piece | BaseException], None]) -> threading.Event:
     """Begin the turn; setting the event that is returned stops it."""
     shown: list[str] = []
 
@@ -62,13 +62,13 @@ def _start(request: TurnRequest, put: Callable[[Piece | BaseException], None]) -
         shown.append(text)
         put(AIMessageChunk(content=text))
 
-    turn = Turn(request, on_text, put)
+    cancelled = threading.Event()
 
     def work() -> None:
         try:
-            # A verifier may decode as well, and a request may wait for room: both stop, too.
-            with stopped_by(turn.cancelled):
-                reply = turn.write()
+            # It holds for what a verifier decodes, and for a request that waits for room, too.
+            with stopped_by(cancelled):
+                reply = turn.write(put, on_text)
             put(reply.last_chunk("".join(shown)))
             put(reply)
         except BaseException as error:  # raised again by the generator
@@ -78,4 +78,4 @@ def _start(request: TurnRequest, put: Callable[[Piece | BaseException], None]) -
     # LangGraph's interrupt, which a verifier may call, reads the context of the caller.
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(work,), name="latentseek-chat", daemon=True).start()
-    return turn.cancelled
+    return cancelled

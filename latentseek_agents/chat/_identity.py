@@ -1,13 +1,12 @@
 """What distinguishes one chat model from another in a cache: plain values, no weights, no addresses."""
 
-import copyreg
 import hashlib
+import io
 import json
-import threading
+import pickle
 import weakref
-from collections.abc import Iterator, Mapping
-from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from latentseek_agents.engine.backbone import Backbone
 
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
     import torch
 
 _fingerprints: "weakref.WeakKeyDictionary[Backbone, str]" = weakref.WeakKeyDictionary()
-_DEEPEST = 50
-_MOST_OBJECTS = 10_000
-_PLAIN = str | int | float | complex | bytes | None
-_BY_NAME = type | ModuleType | type(threading.Lock()) | type(threading.RLock())
 
 
 def fingerprint(backbone: Backbone) -> str:
@@ -41,111 +36,51 @@ def fingerprint(backbone: Backbone) -> str:
     return _fingerprints[backbone]
 
 
-def described(value: Any) -> dict[str, str]:
-    """A verifier, or any setting: its class, and a digest of all that its behaviour can depend on.
+def described(verifier: Any) -> dict[str, str]:
+    """A verifier's class, and a digest of its state.
 
     It is a digest because the parameters of a chat model go into every trace, and a verifier may hold a key.
-    Two values with one digest have the same class, the same state, private attributes too, and functions with
-    the same code, defaults and closures. What those find in their module is not read.
 
     Example:
-        >>> from functools import partial
-        >>> described(partial(round, ndigits=1))["class"]
-        'functools.partial'
-        >>> described(partial(round, ndigits=1)) == described(partial(round, ndigits=2))
+        >>> from fractions import Fraction
+        >>> described(Fraction(1, 2))["class"]
+        'fractions.Fraction'
+        >>> described(Fraction(1, 2)) == described(Fraction(1, 3))
         False
     """
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return {"class": _name(named), "state": digest_of(value)}
+    named = verifier if hasattr(verifier, "__qualname__") else type(verifier)
+    return {"class": f"{named.__module__}.{named.__qualname__}", "state": digest_of(verifier)}
 
 
 def digest_of(value: Any) -> str:
-    """A short digest of any value, the same in every process.
+    """A short digest of all that a pickle of the value would hold.
+
+    What has no pickle, and what may change under its name, gets another one each time: nothing that a cache
+    holds is ever taken for it.
 
     Example:
-        >>> digest_of({"a": {1, 2}, "b": b"x"}) == digest_of({"b": b"x", "a": {2, 1}})
+        >>> digest_of({"a": 1}) == digest_of({"a": 1})
         True
+        >>> digest_of(lambda: 1) == digest_of(lambda: 1)
+        False
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for text in _walk(value, {}):
-        digest.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
-    return digest.hexdigest()
-
-
-def _walk(value: Any, seen: dict[int, tuple[int, Any]], depth: int = 0) -> Iterator[str]:
-    """A graph of objects as texts, each object once.
-
-    Args:
-        value: Where to begin.
-        seen: By address, the number of each object and the object itself: while it lives, nothing else can
-            have its address.
-        depth: How many objects hold this one.
-    """
-    if isinstance(value, _PLAIN):
-        yield f"{type(value).__name__} {value!r}"
-    elif isinstance(value, Backbone):
-        yield f"Backbone {fingerprint(value)}"
-    elif isinstance(value, _BY_NAME):
-        yield _name(value if isinstance(value, type) else type(value))
-    elif id(value) in seen:
-        yield f"object {seen[id(value)][0]}"
-    elif depth >= _DEEPEST or len(seen) >= _MOST_OBJECTS:
-        yield _name(type(value))
-    else:
-        seen[id(value)] = (len(seen), value)
-        kind, parts = _taken_apart(value)
-        yield f"{kind} of {len(parts)}"
-        for part in parts:
-            yield from _walk(part, seen, depth + 1)
-
-
-def _taken_apart(value: Any) -> tuple[str, list[Any]]:
-    """A name for the kind of an object, and the values that it is made of."""
-    kind = _name(type(value))
-    if isinstance(value, CodeType):
-        return "code", [value.co_code, value.co_names, value.co_consts]
-    code = getattr(value, "__code__", None)
-    owner = getattr(value, "__self__", None)
-    if isinstance(code, CodeType):
-        cells = [_cell(cell) for cell in getattr(value, "__closure__", None) or ()]
-        return _name(value), [code, value.__defaults__, value.__kwdefaults__, cells, owner]
-    if hasattr(value, "__qualname__"):  # a function written in C
-        return _name(value), [owner]
-    if hasattr(value, "untyped_storage"):  # a tensor
-        return kind, [*value.shape, _sample(value).numpy().tobytes()]
-    match value:
-        case Mapping():
-            parts = [part for key in sorted(value, key=digest_of) for part in (key, value[key])]
-        case list() | tuple():
-            parts = list(value)
-        case set() | frozenset():
-            parts = sorted(digest_of(entry) for entry in value)
-        case _:
-            parts = _reduced(value)
-    return kind, parts
-
-
-def _reduced(value: Any) -> list[Any]:
-    """What an object is made of, by the protocol of copies and pickles."""
+    pickled = io.BytesIO()
     try:
-        reduce = copyreg.dispatch_table.get(type(value))
-        parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
+        _Pickler(pickled).dump(value)
     except Exception:  # a class that refuses to be pickled may raise anything
-        return [getattr(value, "__dict__", None)]
-    if isinstance(parts, str):
-        return [parts]
-    return [*parts[:3], *(None if part is None else list(part) for part in parts[3:5])]
+        return uuid4().hex
+    return hashlib.blake2b(pickled.getvalue(), digest_size=16).hexdigest()
 
 
-def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}"
+class _Pickler(pickle.Pickler):
+    """Refuses weights, which are large, and what a notebook may define again."""
 
-
-def _cell(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # a recursive function that is not bound yet
-        return None
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Backbone):
+            return str, (fingerprint(value),)
+        if getattr(value, "__module__", None) == "__main__" or hasattr(value, "untyped_storage"):
+            raise pickle.PicklingError
+        return NotImplemented
 
 
 def _sample(tensor: "torch.Tensor") -> "torch.Tensor":

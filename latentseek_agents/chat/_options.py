@@ -143,10 +143,3 @@ def normal_choice(choice: Any, names: Sequence[str]) -> str:
             f"tool_choice={choice!r} is neither 'auto', 'any' or 'none' nor a tool: {', '.join(names)}"
         )
     return words[choice]
-
-
-def forced_tools(choice: str, names: Sequence[str]) -> list[str]:
-    """The tools of which a reply has to call one; empty if it need not."""
-    if choice in names:
-        return [choice]
-    return list(names) if choice == "any" else []

@@ -50,11 +50,11 @@ class RenderedPrompt:
     call_format: CallFormat
 
     def beginning_of_call(self, names: Sequence[str]) -> str:
-        """What a reply begins with that has to call one of these tools; "" if the format is not known.
+        """What a reply begins with that has to call one of these tools; "" if none or no format is known.
 
         It ends where a token would end: after a colon, the model's own next token is a space or a bracket.
         """
-        if self.call_format == "own":
+        if not names or self.call_format == "own":
             return ""
         name = f' "{names[0]}", ' if len(names) == 1 else None
         if self.call_format == "mistral_args":

@@ -57,9 +57,7 @@ class Detokenizer:
 
     def finish(self) -> str:
         """What was held back."""
-        new = self._decode(self._window)[self._sent :]
-        self._sent += len(new)
-        return new
+        return self._decode(self._window)[self._sent :]
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         # The same whatever the tokenizer's own setting: cleaned up text could change after it was shown.

@@ -58,6 +58,7 @@ _ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
 _BARE_NAME = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"(?P<name>[^"\\]*)"')
 _NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"')
 _BETWEEN_CALLS = re.compile(r"[\s,;]*")
+_BLANKS = re.compile(r"\s*")
 _PROSE = re.compile(r"\s*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
 _AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
 
@@ -323,10 +324,8 @@ def _json_values(text: str, start: int) -> tuple[list[Any], int]:
 
 
 def _json_value(text: str, start: int) -> tuple[Any, int]:
-    while text[start : start + 1].isspace():
-        start += 1
     try:
-        return json.JSONDecoder(**_READING).raw_decode(text, start)
+        return json.JSONDecoder(**_READING).raw_decode(text, _end_of(_BLANKS, text, start))
     except (ValueError, RecursionError) as error:
         raise _CallError(f"it is not valid JSON ({error})") from None
 

@@ -1,9 +1,10 @@
 """One turn of the model: render, write, refine if asked, and take the reply apart."""
 
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -23,11 +24,10 @@ from latentseek_agents.chat._tool_calls import (
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, TokenConstraint, decode
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.cancellation import Cancelled
 from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.verdict import Attempt, Usage, Verdict, VerifierLike
 
-__all__ = ["Turn", "TurnRequest"]
+__all__ = ["Turn"]
 
 
 class _StopFound(BaseException):
@@ -35,8 +35,8 @@ class _StopFound(BaseException):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TurnRequest:
-    """All that a reply depends on.
+class Turn:
+    """All that a reply depends on; it is written in the thread that asks.
 
     Args:
         backbone: The model.
@@ -77,154 +77,92 @@ class TurnRequest:
         """The tools that are offered."""
         return frozenset(tool["function"]["name"] for tool in self.tools)
 
-
-def ignored(said: Any) -> None:
-    """Takes what nobody listens to."""
-
-
-@dataclass
-class Turn:
-    """Writes one reply, in the thread that asks.
-
-    Args:
-        request: What to write.
-        on_text: Takes content as it becomes certain; never what is withdrawn later.
-        on_event: Takes each event of a search.
-        cancelled: Set it, and the decoding stops at the next token.
-    """
-
-    request: TurnRequest
-    on_text: Callable[[Any], None] = ignored
-    on_event: Callable[[Any], None] = ignored
-    cancelled: threading.Event = field(default_factory=threading.Event)
-
-    def write(self) -> Reply:
+    def write(
+        self, on_event: Callable[[dict[str, Any]], None], on_text: Callable[[str], None] | None = None
+    ) -> Reply:
         """The reply.
+
+        Args:
+            on_event: Takes each event of a search.
+            on_text: Takes content as it becomes certain; never what is withdrawn later.
 
         Raises:
             Cancelled: It was.
             InputError: The conversation cannot be rendered.
         """
-        request = self.request
-        prompt = render(request.backbone, request.messages, request.tools, request.rules)
-        if request.verifier is None or request.must_call:
-            return self._plain(prompt)
-        return self._refined(prompt)
+        prompt = render(self.backbone, self.messages, self.tools, self.rules)
+        if self.verifier is None or self.must_call:
+            return self._plain(prompt, on_text)
+        return self._refined(prompt, self._judging(self.verifier), on_event)
 
     # -- without a search
 
-    def _plain(self, prompt: RenderedPrompt) -> Reply:
-        request, backbone = self.request, self.request.backbone
-        text = _TextSoFar(self, prompt)
-        beginning = prompt.beginning_of_call(request.must_call) if request.must_call else ""
-        forced: list[int] = []
-        if beginning:
-            forced = list(backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])
-        most = min(request.max_tokens, backbone.context_window - len(prompt.token_ids))
-        forced = forced[:most]
+    def _plain(self, prompt: RenderedPrompt, on_text: Callable[[str], None] | None) -> Reply:
+        text = _TextSoFar(self, prompt, on_text)
+        most = min(self.max_tokens, self.backbone.context_window - len(prompt.token_ids))
+        beginning = prompt.beginning_of_call(self.must_call)
+        forced = list(self.backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])[:most]
         text.force(forced)
-        seconds = request.config.max_seconds
+        seconds = self.config.max_seconds
         asked = DecodeRequest(
             prompt_ids=prompt.token_ids,
             forced_ids=forced,
             max_new_tokens=most - len(forced),
-            end_token_ids=backbone.eos_token_ids,
-            temperature=request.temperature or 0.0,
-            seed=request.seed,
+            end_token_ids=self.backbone.eos_token_ids,
+            temperature=self.temperature or 0.0,
+            seed=self.seed,
             deadline=None if seconds is None else time.monotonic() + seconds,
             on_token=text.take,
             share_beginning=True,
-            constraint=request.constraint,
+            constraint=self.constraint,
         )
-        try:
-            (completion,) = decode(backbone, [asked])
+        finish_reason = "stop"
+        with suppress(_StopFound):
+            (completion,) = decode(self.backbone, [asked])
             finish_reason = completion.finish_reason
-        except _StopFound:
-            finish_reason = "stop"
-        self.check()
         parsed, reasoning = text.finish()
-        if text.stopped:
-            finish_reason = "stop"
         return Reply(
             parsed=parsed,
             reasoning=reasoning,
             input_tokens=len(prompt.token_ids),
             output_tokens=text.tokens,
-            metadata=self._metadata(parsed, finish_reason),
+            metadata=self._metadata(parsed, "stop" if text.stopped else finish_reason),
         )
 
     # -- with a search
 
-    def _refined(self, prompt: RenderedPrompt) -> Reply:
-        request = self.request
+    def _refined(
+        self, prompt: RenderedPrompt, verifier: VerifierLike, on_event: Callable[[dict[str, Any]], None]
+    ) -> Reply:
         changes: dict[str, Any] = {
             "prompt": lambda _: prompt.token_ids,
-            "max_new_tokens": request.max_tokens,
-            "seed": request.seed,
+            "max_new_tokens": self.max_tokens,
+            "seed": self.seed,
         }
-        if request.temperature is not None:
-            changes["continuation_temperature"] = request.temperature
-        config = request.config.replace(**changes)
-        search = Search(
-            request.backbone,
-            self._verifier(),
-            config,
-            on_token=lambda _: self.check(),
-            control_flow=(GraphBubbleUp,),
-        )
-        draft_state = draft(search, last_question(request.messages), request.reference)
-        drafted = Attempt.from_dict(draft_state["samples"][0])
+        if self.temperature is not None:
+            changes["continuation_temperature"] = self.temperature
+        config = self.config.replace(**changes)
+        search = Search(self.backbone, verifier, config, control_flow=(GraphBubbleUp,))
+        state = draft(search, last_question(self.messages), self.reference)
+        drafted = Attempt.from_dict(state["samples"][0])
         parsed, reasoning, _ = self._parsed(drafted, prompt)
-        if parsed.calls and not request.refine_tool_calls:
-            # Not the end of the turn: the tool's result comes first.
-            metadata = self._metadata(parsed, drafted.finish_reason)
-            return self._reply(prompt, parsed, reasoning, Usage.from_dict(draft_state["usage"]), metadata)
-        for state in run(search, draft_state, on_event=self._announce):  # noqa: B007  # the last one counts
-            self.check()
-        attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
-        chosen = attempts[state["chosen"]]
-        parsed, reasoning, stopped = self._parsed(chosen, prompt)
-        metadata = {
-            **self._metadata(parsed, "stop" if stopped else chosen.finish_reason),
-            **{name: state[name] for name in ("score", "passed", "reason", "stop_reason")},
-            "iterations": [iteration_metadata(entry, _cut(entry.text, request.stop)) for entry in attempts],
-        }
-        return self._reply(prompt, parsed, reasoning, Usage.from_dict(state["usage"]), metadata)
+        metadata = self._metadata(parsed, drafted.finish_reason)
+        # A call is not the end of the turn: the tool's result comes first.
+        if self.refine_tool_calls or not parsed.calls:
 
-    def _verifier(self) -> VerifierLike:
-        request, judge = self.request, self.request.verifier
-        if judge is None:
-            raise RuntimeError("a reply without a verifier is not refined")
-        if not request.stop and not request.tools:
-            return judge
+            def announce(event: Any) -> None:
+                on_event({**event, "text": _cut(event["text"], self.stop)})
 
-        def verify(question: str, solution: str, *, reference: str | None = None) -> Any:
-            solution = _cut(solution, request.stop)
-            refusing = bool(request.tools) and not request.refine_tool_calls
-            if refusing and parse_tool_calls(solution, request.tool_names).calls:
-                reason = "it calls a tool, but the message that ends a turn was to be refined"
-                return Verdict(-1.0, passed=False, reason=reason)
-            return judge(question, solution, reference=reference)
-
-        return verify
-
-    def _announce(self, event: Any) -> None:
-        self.on_event({**event, "text": _cut(event["text"], self.request.stop)})
-
-    def _parsed(self, attempt: Attempt, prompt: RenderedPrompt) -> tuple[ParsedReply, str, bool]:
-        """An attempt as a reply, its thoughts, and whether a stop sequence cut it short."""
-        text = _TextSoFar(self, prompt, silent=True)
-        text.begin(attempt.token_ids)
-        return *text.finish(), text.stopped
-
-    def _reply(
-        self,
-        prompt: RenderedPrompt,
-        parsed: ParsedReply,
-        reasoning: str,
-        usage: Usage,
-        metadata: dict[str, Any],
-    ) -> Reply:
+            (state,) = deque(run(search, state, on_event=announce), maxlen=1)
+            attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
+            chosen = attempts[state["chosen"]]
+            parsed, reasoning, stopped = self._parsed(chosen, prompt)
+            metadata = {
+                **self._metadata(parsed, "stop" if stopped else chosen.finish_reason),
+                **{name: state[name] for name in ("score", "passed", "reason", "stop_reason")},
+                "iterations": [iteration_metadata(entry, _cut(entry.text, self.stop)) for entry in attempts],
+            }
+        usage = Usage.from_dict(state["usage"])
         return Reply(
             parsed=parsed,
             reasoning=reasoning,
@@ -234,37 +172,55 @@ class Turn:
             metadata=metadata,
         )
 
+    def _judging(self, judge: VerifierLike) -> VerifierLike:
+        """The verifier, which is to see a solution as the reply will show it, and no calls."""
+        if not self.stop and not self.tools:
+            return judge
+
+        def verify(question: str, solution: str, *, reference: str | None = None) -> Any:
+            solution = _cut(solution, self.stop)
+            refusing = bool(self.tools) and not self.refine_tool_calls
+            if refusing and parse_tool_calls(solution, self.tool_names).calls:
+                reason = "it calls a tool, but the message that ends a turn was to be refined"
+                return Verdict(-1.0, passed=False, reason=reason)
+            return judge(question, solution, reference=reference)
+
+        return verify
+
+    def _parsed(self, attempt: Attempt, prompt: RenderedPrompt) -> tuple[ParsedReply, str, bool]:
+        """An attempt as a reply, its thoughts, and whether a stop sequence cut it short."""
+        text = _TextSoFar(self, prompt)
+        for token_id in attempt.token_ids:
+            text.add(token_id)
+        return *text.finish(), text.stopped
+
     # -- both
 
     def _metadata(self, parsed: ParsedReply, finish_reason: str) -> dict[str, Any]:
         return {
-            "model_name": self.request.model_name,
+            "model_name": self.model_name,
             "model_provider": "latentseek",
             "finish_reason": "tool_calls" if parsed.tool_calls else finish_reason,
         }
-
-    def check(self) -> None:
-        """Raise Cancelled if it was."""
-        if self.cancelled.is_set():
-            raise Cancelled
 
 
 class _TextSoFar:
     """The text of a reply while it is written: no special tokens, nothing after a stop sequence."""
 
-    def __init__(self, turn: Turn, prompt: RenderedPrompt, *, silent: bool = False) -> None:
-        request = turn.request
-        tokenizer = request.backbone.tokenizer
+    def __init__(
+        self, turn: Turn, prompt: RenderedPrompt, on_text: Callable[[str], None] | None = None
+    ) -> None:
+        tokenizer = turn.backbone.tokenizer
         self._turn = turn
         self._prompt = prompt
-        self._silent = silent
         # Such a tokenizer has a parser of its own, which needs to see every token.
         self._own_parser = bool(getattr(tokenizer, "response_template", None)) and prompt.text is not None
-        hidden = request.backbone.eos_token_ids
+        self._on_text = None if self._own_parser else on_text
+        hidden = turn.backbone.eos_token_ids
         if not self._own_parser:
-            hidden |= hidden_token_ids(tokenizer, CALL_TOKENS if request.tools else ())
+            hidden |= hidden_token_ids(tokenizer, CALL_TOKENS if turn.tools else ())
         self._detokenizer = Detokenizer(tokenizer, hidden)
-        self._matcher = StopMatcher(request.stop)
+        self._matcher = StopMatcher(turn.stop)
         self._text = ""
         self._shown = 0
         self.tokens = 0
@@ -274,10 +230,11 @@ class _TextSoFar:
         """Whether a stop sequence was met."""
         return self._matcher.stopped
 
-    def begin(self, token_ids: Sequence[int]) -> None:
-        """Tokens that are there already."""
-        for token_id in token_ids:
-            self._add(token_id)
+    def add(self, token_id: int) -> None:
+        """Go on with this token."""
+        self.tokens += 1
+        self._text += self._matcher.add(self._detokenizer.add(token_id))
+        self._show()
 
     def force(self, token_ids: Sequence[int]) -> None:
         """Tokens that the model did not choose: what they spell is no stop sequence."""
@@ -290,11 +247,9 @@ class _TextSoFar:
         """A new token; called by the decoder.
 
         Raises:
-            Cancelled: The decoder passes it on, and stops.
-            _StopFound: As well.
+            _StopFound: The decoder passes it on, and stops.
         """
-        self._turn.check()
-        self._add(token_id)
+        self.add(token_id)
         if self.stopped:
             raise _StopFound
 
@@ -303,36 +258,28 @@ class _TextSoFar:
         if not self.stopped:
             self._text += self._matcher.add(self._detokenizer.finish())
             self._text += self._matcher.finish()
-        request = self._turn.request
-        if self._own_parser:
-            found = _parsed_by_tokenizer(request, self._prompt, self._text)
-            if found is not None:
-                return found
-        if not request.tools:
+        turn = self._turn
+        found = _parsed_by_tokenizer(turn, self._prompt, self._text) if self._own_parser else None
+        if found is not None:
+            return found
+        if not turn.tools:
             return ParsedReply(self._text), ""
-        return parse_tool_calls(self._text, request.tool_names), ""
-
-    def _add(self, token_id: int) -> None:
-        self.tokens += 1
-        self._text += self._matcher.add(self._detokenizer.add(token_id))
-        self._show()
+        return parse_tool_calls(self._text, turn.tool_names), ""
 
     def _show(self) -> None:
-        if self._silent or self._own_parser:
+        if self._on_text is None:
             return
-        certain = certain_content(self._text) if self._turn.request.tools else len(self._text)
+        certain = certain_content(self._text) if self._turn.tools else len(self._text)
         if certain > self._shown:
-            self._turn.on_text(self._text[self._shown : certain])
+            self._on_text(self._text[self._shown : certain])
             self._shown = certain
 
 
-def _parsed_by_tokenizer(
-    request: TurnRequest, prompt: RenderedPrompt, text: str
-) -> tuple[ParsedReply, str] | None:
+def _parsed_by_tokenizer(turn: Turn, prompt: RenderedPrompt, text: str) -> tuple[ParsedReply, str] | None:
     """What the tokenizer's response template makes of a reply; None if it cannot read it."""
-    tools = list(request.tools)
+    tools = list(turn.tools)
     try:
-        found = request.backbone.tokenizer.parse_response(text, prefix=prompt.text, tools=tools or None)
+        found = turn.backbone.tokenizer.parse_response(text, prefix=prompt.text, tools=tools or None)
         calls = [call.get("function", call) for call in found.get("tool_calls") or []]
     except Exception:  # a template is data that came with the model
         return None

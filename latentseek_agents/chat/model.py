@@ -22,7 +22,6 @@ from latentseek_agents.chat._identity import described, digest_of, fingerprint
 from latentseek_agents.chat._loaded import loaded_backbone
 from latentseek_agents.chat._options import (
     check_call_options,
-    forced_tools,
     normal_choice,
     openai_tools,
     reply_form,
@@ -30,7 +29,7 @@ from latentseek_agents.chat._options import (
 from latentseek_agents.chat._rendering import count_tokens
 from latentseek_agents.chat._reply import Reply
 from latentseek_agents.chat._structured import Method, parser, with_raw
-from latentseek_agents.chat._turn import Turn, TurnRequest
+from latentseek_agents.chat._turn import Turn
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import BackboneError, ConfigError
@@ -131,7 +130,7 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         listeners = Listeners(run_manager, self.callbacks)
-        return _result(Turn(self._request(messages, stop, kwargs), on_event=listeners.tell).write())
+        return _result(self._turn(messages, stop, kwargs).write(listeners.tell))
 
     def _stream(
         self,
@@ -141,8 +140,8 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         listeners = Listeners(run_manager, self.callbacks)
-        with closing(pieces(self._request(messages, stop, kwargs))) as turn:
-            for piece in turn:
+        with closing(pieces(self._turn(messages, stop, kwargs))) as written:
+            for piece in written:
                 if isinstance(piece, AIMessageChunk):
                     yield ChatGenerationChunk(message=piece)
                 elif isinstance(piece, dict):
@@ -156,8 +155,8 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         listeners = Listeners(run_manager, self.callbacks)
-        async with aclosing(apieces(await self._arequest(messages, stop, kwargs))) as turn:
-            async for piece in turn:
+        async with aclosing(apieces(await self._aturn(messages, stop, kwargs))) as written:
+            async for piece in written:
                 if isinstance(piece, dict):
                     await listeners.atell(piece)
                 elif isinstance(piece, Reply):
@@ -172,8 +171,8 @@ class ChatLatentSeek(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         listeners = Listeners(run_manager, self.callbacks)
-        async with aclosing(apieces(await self._arequest(messages, stop, kwargs))) as turn:
-            async for piece in turn:
+        async with aclosing(apieces(await self._aturn(messages, stop, kwargs))) as written:
+            async for piece in written:
                 if isinstance(piece, AIMessageChunk):
                     yield ChatGenerationChunk(message=piece)
                 elif isinstance(piece, dict):
@@ -359,11 +358,9 @@ class ChatLatentSeek(BaseChatModel):
         parse = parser(schema, method)
         return with_raw(model, parse) if include_raw else model | parse
 
-    # -- from settings and call to a request
+    # -- from settings and call to a turn
 
-    def _request(
-        self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> TurnRequest:
+    def _turn(self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]) -> Turn:
         check_call_options(options)
         tools = openai_tools(options.get("tools"))
         names = [tool["function"]["name"] for tool in tools]
@@ -375,11 +372,11 @@ class ChatLatentSeek(BaseChatModel):
         if schema:
             strict = options["response_format"].get("strict")
             constraint = self._constraint(backbone, schema, strict=strict, has_tools=bool(tools))
-        return TurnRequest(
+        return Turn(
             backbone=backbone,
             messages=messages,
             tools=tools,
-            must_call=forced_tools(choice, names),
+            must_call=[name for name in names if choice in ("any", name)],
             rules=rules,
             constraint=constraint,
             stop=self._stops(stop),
@@ -416,13 +413,13 @@ class ChatLatentSeek(BaseChatModel):
     def _stops(self, stop: str | list[str] | None) -> list[str]:
         return [*(self.stop or ()), *([stop] if isinstance(stop, str) else stop or ())]
 
-    async def _arequest(
+    async def _aturn(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> TurnRequest:
+    ) -> Turn:
         if self.backbone is None or options.get("model"):
             # The model may have to be loaded first.
-            return await asyncio.to_thread(self._request, messages, stop, options)
-        return self._request(messages, stop, options)
+            return await asyncio.to_thread(self._turn, messages, stop, options)
+        return self._turn(messages, stop, options)
 
     def _loaded(self, name: str | None = None) -> Backbone:
         if self.backbone is not None and (name is None or name == self.backbone.name):

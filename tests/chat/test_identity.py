@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 
 from latentseek_agents import Backbone, ChatLatentSeek
 from latentseek_agents.chat._identity import described, digest_of
+from latentseek_agents.testing import tiny_backbone
 
 
 class Plain:
@@ -54,18 +56,35 @@ PAIRS: list[tuple[Any, Any]] = [
     ({"a": 1}, {"a": 2}),
     ([1, [2]], [1, 2]),
     ("1", 1),
-    (torch.zeros(3), torch.ones(3)),
     ("abc".startswith, "abd".startswith),
+]
+UNKNOWN = [
+    Unpicklable(1),
+    torch.zeros(3),
+    torch.nn.Linear(2, 2),
+    threading.Lock(),
+    lambda: 1,
+    partial(lambda: 1),
 ]
 
 
-@pytest.mark.parametrize(
-    "holder", [Plain, Slotted, Unpicklable, lambda held: (held,), lambda held: lambda: held]
-)
+@pytest.mark.parametrize("holder", [Plain, Slotted, lambda held: (held,)])
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_verifiers_that_differ_in_anything_are_told_apart(holder: Any, one: Any, other: Any) -> None:
     assert described(holder(one)) != described(holder(other))
     assert described(holder(one)) == described(holder(one))
+
+
+@pytest.mark.parametrize("holder", [Plain, Slotted, lambda held: (held,)])
+@pytest.mark.parametrize("held", UNKNOWN)
+def test_what_cannot_be_told_apart_is_never_taken_for_something_known(holder: Any, held: Any) -> None:
+    value = holder(held)
+    assert described(value) != described(value)
+
+
+def test_verifiers_that_hold_a_model_are_told_apart_by_it(tiny: Backbone) -> None:
+    assert digest_of(Plain(tiny)) == digest_of(Plain(tiny_backbone()))
+    assert digest_of(Plain(tiny)) != digest_of(Plain(tiny_backbone(seed=1)))
 
 
 def test_what_refers_to_itself_is_described() -> None:
@@ -80,9 +99,8 @@ def test_what_refers_to_itself_is_described() -> None:
 def test_the_digest_is_the_same_in_every_process() -> None:
     script = (
         "from latentseek_agents.chat._identity import digest_of\n"
-        "def verifier(question, solution, reference=None):\n"
-        "    return 0.0 if solution in {'yes', 'no', 'maybe', 'perhaps'} else -1.0\n"
-        "print(digest_of(verifier), digest_of({'a', 'b', 'c'}), digest_of({'x': 1, 'y': 2}))"
+        "from latentseek_agents.tools import GroundTruth, StepVerifier\n"
+        "print(digest_of(StepVerifier()), digest_of(GroundTruth('5')), digest_of({'x': 1, 'y': 2}))"
     )
     found = {
         subprocess.run(
@@ -91,6 +109,17 @@ def test_the_digest_is_the_same_in_every_process() -> None:
         for seed in ("1", "2")
     }
     assert len(found) == 1
+
+
+def test_what_a_notebook_may_define_again_has_no_lasting_digest() -> None:
+    script = (
+        "from latentseek_agents.chat._identity import digest_of\n"
+        "class Judge: pass\n"
+        "def judge(question, solution, reference=None): return 0.0\n"
+        "for value in (Judge, Judge(), judge, [judge]):\n"
+        "    assert digest_of(value) != digest_of(value)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_no_secret_of_a_verifier_reaches_a_trace(tiny: Backbone) -> None:
