@@ -15,28 +15,41 @@ if TYPE_CHECKING:
 
 CONSISTENT = "consistent"
 _ANY_MODEL = "Qwen2.5-1.5B-Instruct"
-PRESET_HELP = (
-    "The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, those of "
-    "context-consistent latents."
-)
-SET_HELP = "A field of LatentSeekConfig, for example fraction=0.5; may be repeated."
-MAX_ITERATIONS_HELP = "Most refinements after the draft. [default: 10, or the preset's]"
-MAX_NEW_TOKENS_HELP = "Most tokens of one solution. [default: 1024]"
 
 
 @dataclass(frozen=True)
 class SearchOptions:
     """Settings of a search that several commands take."""
 
-    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None
-    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None
-    preset: Annotated[str | None, typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP)] = None
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None
+    max_iterations: Annotated[
+        int | None, typer.Option(help="Most refinements after the draft. [default: 10, or the preset's]")
+    ] = None
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens of one solution. [default: 1024]")
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[MODEL:]DATASET",
+            help="The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, "
+            "those of context-consistent latents.",
+        ),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A field of LatentSeekConfig, for example fraction=0.5; may be repeated.",
+        ),
+    ] = None
     seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None
 
-    def config(self, *, model: str | None, reward: Literal["self", "psrm"] = "self") -> "LatentSeekConfig":
+    def config(
+        self, *, model: str | None, reward: Literal["self", "psrm"] = "self", **more: Any
+    ) -> "LatentSeekConfig":
         """The configuration; see :func:`search_config`."""
-        options = asdict(self)
+        options = asdict(self) | more
         preset, settings = options.pop("preset"), options.pop("settings") or ()
         return search_config(options, settings=settings, preset=preset, model=model, reward=reward)
 

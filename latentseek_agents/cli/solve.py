@@ -18,8 +18,8 @@ from latentseek_agents.cli.process import BAD_INPUT, NOT_VERIFIED, command, fast
 from latentseek_agents.cli.questions import Question, read_questions
 from latentseek_agents.cli.search import Watcher, make_search, search_all
 from latentseek_agents.cli.settings import SolveOptions
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
+from latentseek_agents.evaluation.text import one_line
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
