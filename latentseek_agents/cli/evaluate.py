@@ -1,7 +1,7 @@
 """``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -136,7 +136,7 @@ def evaluate(
     named = ", ".join(f"{name} (oracle)" if MethodName(name).oracle else name for name in plan.methods)
     say(f"{len(plan.problems)} problems, methods {named}; the results go to {out}")
     rows = process.rows or max(process.batch, DecodingOptions.max_rows)
-    load = partial(load_backbone, **model.arguments(), rows=rows)
+    load = partial(load_backbone, **asdict(model), rows=rows)
     progress = EvaluationProgress(quiet=quiet)
     with progress:
         if process.ray is not None:

@@ -182,9 +182,9 @@ def clustered_share(hits: Sequence[int], totals: Sequence[int], confidence: floa
 def _wilson(share: float, cases: float, confidence: float) -> Interval:
     """Wilson's formula, also for a number of cases that is not whole."""
     z = float(norm.ppf((1 + confidence) / 2))
-    weight = z * z / cases
-    middle = (share + weight / 2) / (1 + weight)
-    reach = z / (1 + weight) * sqrt(share * (1 - share) / cases + weight / (4 * cases))
+    width = 2 * (cases + z**2)
+    middle = (2 * cases * share + z**2) / width
+    reach = z / width * sqrt(4 * cases * share * (1 - share) + z**2)
     # At the edges the formula gives exactly 0 or 1, but for rounding.
     return Interval(
         0.0 if share == 0 else max(0.0, middle - reach),
