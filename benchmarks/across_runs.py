@@ -15,8 +15,7 @@ from typing import Any
 
 from search_coverage import coverage_of_all
 
-from latentseek_agents.evaluation import Outcome, read_runs
-from latentseek_agents.evaluation.reports.analysis import SEARCH_KINDS, Group, Pair, Run
+from latentseek_agents.evaluation.reports.analysis import SEARCH_KINDS, Group, Pair, Run, read_runs
 from latentseek_agents.evaluation.reports.equal_cost import equal_costs
 from latentseek_agents.evaluation.reports.samples import SamplePool
 from latentseek_agents.evaluation.reports.series import ORACLE, Series
@@ -31,6 +30,7 @@ from latentseek_agents.evaluation.reports.tables import (
 )
 from latentseek_agents.evaluation.runs.folder import dotted_settings
 from latentseek_agents.evaluation.runs.method_names import MethodName
+from latentseek_agents.evaluation.runs.records import Outcome
 
 _NO_SETTINGS = ("run", "schema")
 _SHARED_NOTE = "Questions are shared if data set, number and text are the same."

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from latentseek_agents.evaluation import read_runs
-from latentseek_agents.evaluation.reports.analysis import Group, Run
+from latentseek_agents.evaluation.reports.analysis import Group, Run, read_runs
 from latentseek_agents.evaluation.reports.equal_cost import EqualCost, equal_costs
 from latentseek_agents.evaluation.reports.samples import SamplePool
 from latentseek_agents.evaluation.reports.series import ORACLE, Series, first_right

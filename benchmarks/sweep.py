@@ -26,10 +26,12 @@ from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodingOptions
-from latentseek_agents.evaluation import EvaluationPlan, Listener, Outcome, evaluate, read_outcomes
 from latentseek_agents.evaluation.reports.statistics import wilson
-from latentseek_agents.evaluation.runs.plan import Shard
+from latentseek_agents.evaluation.runs.folder import read_outcomes
+from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Listener, Shard
 from latentseek_agents.evaluation.runs.problems import load_problems
+from latentseek_agents.evaluation.runs.records import Outcome
+from latentseek_agents.evaluation.runs.run import evaluate
 
 _SAMPLES = "samples"
 _STORED = Path(__file__).parent / "runs" / "sweep-0.5b-gsm8k"

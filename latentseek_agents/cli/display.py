@@ -14,7 +14,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from latentseek_agents.cli.search import Watcher
-from latentseek_agents.cli.text import one_line, plain
+from latentseek_agents.evaluation.text import one_line, plain
 
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult

@@ -1,23 +1,16 @@
 """``latentseek eval``: how often methods answer right, at what cost, on problems with known answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from latentseek_agents.cli.models import EMBEDDED, load_backbone
+from latentseek_agents.cli.models import ModelOptions, load_backbone
 from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.process import command, fast_imports, say
-from latentseek_agents.cli.settings import (
-    CONSISTENT,
-    MAX_ITERATIONS_HELP,
-    MAX_NEW_TOKENS_HELP,
-    PRESET_HELP,
-    SET_HELP,
-    search_config,
-)
+from latentseek_agents.cli.settings import CONSISTENT, SearchOptions
 from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,6 +43,7 @@ class DataOptions:
     prompt: Annotated[
         str, typer.Option(help="How to ask for the answer: boxed (\\boxed{}), json or both, comma-separated.")
     ] = "boxed"
+    temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8
     limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None
     start: Annotated[int, typer.Option(help="Number of the first problem, counted from 0.")] = 0
 
@@ -72,30 +66,6 @@ class DataOptions:
             if name not in ("boxed", "json"):
                 raise ConfigError(f"--prompt {name!r} is neither boxed nor json")
         return prompts
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """Which model."""
-
-    model: Annotated[
-        str | None, typer.Option(help=f"Hugging Face name, folder or GGUF file. [default: {EMBEDDED}]")
-    ] = None
-    gguf_file: Annotated[str | None, typer.Option(help="GGUF file, within --model or by itself.")] = None
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None
-    device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None
-
-
-@dataclass(frozen=True)
-class SettingOptions:
-    """Settings of the search and of the samples."""
-
-    preset: Annotated[str | None, typer.Option(metavar="[MODEL:]DATASET", help=PRESET_HELP)] = None
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None
-    max_iterations: Annotated[int | None, typer.Option(help=MAX_ITERATIONS_HELP)] = None
-    max_new_tokens: Annotated[int | None, typer.Option(help=MAX_NEW_TOKENS_HELP)] = None
-    temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0
 
 
 @dataclass(frozen=True)
@@ -149,7 +119,7 @@ def evaluate(
         str, typer.Option(metavar="DIR", help="Folder of the run; one that is in it is continued.")
     ],
     model: ModelOptions,
-    settings: SettingOptions,
+    settings: SearchOptions,
     process: ProcessOptions,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -159,7 +129,6 @@ def evaluate(
     """
     part = process.part()
     with fast_imports():
-        from latentseek_agents import evaluation
         from latentseek_agents.cli.evaluation_progress import EvaluationProgress
         from latentseek_agents.engine._decoding import DecodingOptions
         from latentseek_agents.evaluation.runs.method_names import MethodName
@@ -167,31 +136,28 @@ def evaluate(
     named = ", ".join(f"{name} (oracle)" if MethodName(name).oracle else name for name in plan.methods)
     say(f"{len(plan.problems)} problems, methods {named}; the results go to {out}")
     rows = process.rows or max(process.batch, DecodingOptions.max_rows)
-    load = partial(
-        load_backbone,
-        model.model,
-        gguf_file=model.gguf_file,
-        dtype=model.dtype,
-        device=model.device,
-        rows=rows,
-    )
+    load = partial(load_backbone, **asdict(model), rows=rows)
     progress = EvaluationProgress(quiet=quiet)
     with progress:
         if process.ray is not None:
-            evaluation.evaluate_with_ray(
+            from latentseek_agents.evaluation.runs.ray_run import evaluate_with_ray
+
+            evaluate_with_ray(
                 load, plan, out, actors=process.ray, cores_per_actor=process.ray_cores, listener=progress
             )
         else:
-            evaluation.evaluate(load(), plan, out, shard=part, listener=progress)
+            from latentseek_agents.evaluation.runs.run import evaluate as evaluate_here
+
+            evaluate_here(load(), plan, out, shard=part, listener=progress)
     for line in progress.lines():
         typer.echo(line)
 
 
 def _plan(
-    data: DataOptions, model: ModelOptions, settings: SettingOptions, process: ProcessOptions
+    data: DataOptions, model: ModelOptions, settings: SearchOptions, process: ProcessOptions
 ) -> "EvaluationPlan":
-    from latentseek_agents.evaluation import EvaluationPlan
     from latentseek_agents.evaluation.runs.method_names import method_names
+    from latentseek_agents.evaluation.runs.plan import EvaluationPlan
 
     prompts = data.prompts()
     methods = method_names(_names(data.method, "--method"))
@@ -200,7 +166,7 @@ def _plan(
         methods=methods,
         config=_config(data.names, methods, prompts, model.model, settings),
         prompts=prompts,
-        temperature=settings.temperature,
+        temperature=data.temperature,
         batch=process.batch,
     )
 
@@ -210,25 +176,21 @@ def _config(
     methods: Sequence[str],
     prompts: Sequence[str],
     model: str | None,
-    options: SettingOptions,
+    options: SearchOptions,
 ) -> "LatentSeekConfig":
     """The configuration; a preset of the paper is one of a data set, a prompt and a reward."""
     from latentseek_agents.evaluation.runs.method_names import MethodName
 
-    values: dict[str, Any] = {
-        "max_iterations": options.max_iterations,
-        "max_new_tokens": options.max_new_tokens,
-        "seed": options.seed,
-    }
     preset = options.preset
-    reward: Literal["self", "psrm"] = "self"
-    if preset not in (None, CONSISTENT):
-        _only("data set", data, preset)
-        values["prompt"] = _only("prompt", prompts, preset)
-        oracles = [name.oracle for name in map(MethodName, methods) if name.searches]
-        if oracles:  # the paper has a table for the oracle, and one for all else
-            reward = _only("reward", ["psrm" if oracle else "self" for oracle in oracles], preset)
-    return search_config(values, settings=options.settings or (), preset=preset, model=model, reward=reward)
+    if preset is None or preset == CONSISTENT:
+        return options.config(model=model)
+    _only("data set", data, preset)
+    prompt = _only("prompt", prompts, preset)
+    oracles = [name.oracle for name in map(MethodName, methods) if name.searches]
+    # The paper has a table for the oracle, and one for all else.
+    rewards: list[Literal["self", "psrm"]] = ["psrm" if oracle else "self" for oracle in oracles]
+    reward = _only("reward", rewards or ["self"], preset)
+    return options.config(model=model, reward=reward, prompt=prompt)
 
 
 def _only(what: str, values: Sequence[_Value], preset: str | None) -> _Value:

@@ -11,8 +11,8 @@ from typing_extensions import override
 from latentseek_agents.cli.process import reason_of
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import Watcher
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
+from latentseek_agents.evaluation.text import one_line
 
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult

@@ -1,7 +1,7 @@
 """Load the model and the verifiers that a command names."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,14 +34,9 @@ class ModelOptions:
         """The model's name for messages."""
         return self.model or self.gguf_file or EMBEDDED
 
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of :func:`load_backbone`."""
-        values = asdict(self)
-        return {"name": values.pop("model"), **values}
-
 
 def load_backbone(
-    name: str | None = None,
+    model: str | None = None,
     *,
     gguf_file: str | None = None,
     dtype: str | None = None,
@@ -52,7 +47,7 @@ def load_backbone(
     """Load a model, without the libraries' own progress bars and advice.
 
     Args:
-        name: A Hugging Face name, a folder or a GGUF file; None is the embedded model.
+        model: A Hugging Face name, a folder or a GGUF file; None is the embedded model.
         gguf_file: A GGUF file in that repository or folder, or by itself the path of one.
         dtype: As in ``Backbone.from_pretrained``.
         device: As in ``Backbone.from_pretrained``.
@@ -73,12 +68,12 @@ def load_backbone(
         from latentseek_agents.engine.backbone import Backbone
 
         decoding = DecodingOptions() if rows is None else DecodingOptions(max_rows=rows)
-        if name is None and gguf_file is not None:
-            name, gguf_file = gguf_file, None
-        if name is None:
+        if model is None and gguf_file is not None:
+            model, gguf_file = gguf_file, None
+        if model is None:
             return Backbone.embedded(dtype=dtype, device=device, decoding=decoding)
         return Backbone.from_pretrained(
-            name,
+            model,
             gguf_file=gguf_file,
             dtype=dtype,
             device=device,

@@ -22,7 +22,7 @@ from latentseek_agents.cli.display import (
 from latentseek_agents.cli.process import say
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import Watcher
-from latentseek_agents.cli.text import one_line, plain
+from latentseek_agents.evaluation.text import one_line, plain
 
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult

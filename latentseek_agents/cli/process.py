@@ -12,8 +12,8 @@ from pathlib import Path
 
 import typer
 
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError, LatentSeekError
+from latentseek_agents.evaluation.text import one_line
 
 NOT_VERIFIED = 1
 BAD_INPUT = 2

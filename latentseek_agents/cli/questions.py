@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latentseek_agents.cli.process import read_input
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
+from latentseek_agents.evaluation.runs.problems import question_and_reference, read_json_lines
+from latentseek_agents.evaluation.text import one_line
 
 _JSON_LINES = (".jsonl", ".ndjson")
 _LOOKS_LIKE_JSON = re.compile(r'\s*\{\s*"')
-_SHOWN_ERRORS = 5
 
 
 @dataclass(frozen=True)
@@ -73,39 +73,14 @@ def _from_text(text: str) -> list[Question]:
 
 
 def _from_json_lines(text: str, name: str) -> list[Question]:
-    questions, errors = [], []
-    # str.splitlines would also break at characters that JSON strings may hold as they are.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            questions.append(_question(json.loads(line), f"{name}, line {number}"))
-        except InputError as error:
-            errors.append(str(error))
-        except (ValueError, RecursionError) as error:
-            column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            errors.append(f"{name}, line {number} is not JSON: {getattr(error, 'msg', error)}{column}")
-    if errors:
-        more = f"; and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
-        raise InputError("; ".join(errors[:_SHOWN_ERRORS]) + more)
+    questions = read_json_lines(text, name, _question)
     if not questions:
         raise InputError(f'{name} has no questions; it needs lines such as {{"question": "What is 2 + 2?"}}')
     return questions
 
 
 def _question(value: Any, place: str) -> Question:
-    if not isinstance(value, dict):
-        raise InputError(f"{place} is no JSON object but {type(value).__name__}")
-    text = value.get("question", value.get("problem"))
-    if not isinstance(text, str):
-        keys = one_line(", ".join(value)) or "none"
-        raise InputError(f'{place} has no text under "question" or "problem" (its keys: {keys})')
-    if not text.strip():
-        raise InputError(f"{place}: the question is empty")
-    reference = value.get("reference", value.get("answer"))
-    if isinstance(reference, bool) or not isinstance(reference, str | int | float | None):
-        raise InputError(f"{place}: the reference must be text or a number, not {type(reference).__name__}")
-    return _checked(Question(text, None if reference is None else str(reference), place))
+    return _checked(Question(*question_and_reference(value, place), place))
 
 
 def _checked(question: Question) -> Question:

@@ -8,8 +8,8 @@ import typer
 
 from latentseek_agents.cli.display import make_console
 from latentseek_agents.cli.process import command, say
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import ConfigError, InputError
+from latentseek_agents.evaluation.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def report(
     from latentseek_agents.evaluation.reports.analysis import read_runs
     from latentseek_agents.evaluation.reports.figures import can_draw
     from latentseek_agents.evaluation.reports.report import incomplete, remarks, write_report
-    from latentseek_agents.evaluation.reports.tables import joint_table, main_table
+    from latentseek_agents.evaluation.reports.tables import accuracy_table
 
     runs = read_runs(folders)
     target = Path(folders[0], "report") if out is None else Path(out)
@@ -50,8 +50,7 @@ def report(
         for line in [*(f"incomplete: {line}" for line in incomplete(run)), *remarks(run)]:
             console.print(one_line(line), style="yellow", soft_wrap=True)
     for oracle in (False, True):
-        one = len(runs) == 1
-        _print(console, main_table(runs[0], oracle=oracle) if one else joint_table(runs, oracle=oracle))
+        _print(console, accuracy_table(runs, oracle=oracle))
     try:
         written = write_report(runs, target)
     except OSError as error:

@@ -1,7 +1,8 @@
 """Run searches and report each step to watchers: what a person sees, a trace file, an HTML page."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.cli.process import fast_imports
 from latentseek_agents.cli.questions import Question
@@ -14,11 +15,8 @@ if TYPE_CHECKING:
     from latentseek_agents.verdict import Verdict, VerifierLike
 
 
-class Watcher:
+class Watcher(AbstractContextManager["Watcher"]):
     """Follows the searches of one command; the methods here do nothing. Use it as a context."""
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         """End what was begun, also after an error."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,8 @@ from latentseek_agents.cli.process import BAD_INPUT, NOT_VERIFIED, command, fast
 from latentseek_agents.cli.questions import Question, read_questions
 from latentseek_agents.cli.search import Watcher, make_search, search_all
 from latentseek_agents.cli.settings import SolveOptions
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
+from latentseek_agents.evaluation.text import one_line
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
@@ -84,7 +85,7 @@ def _solve_all(
             watchers.append(stack.enter_context(Trace(output.trace)))
         console = make_console(quiet=not output.is_live)
         with busy(console, f"loading {one_line(model.name)}"):
-            backbone = load_backbone(**model.arguments())
+            backbone = load_backbone(**asdict(model))
             verifier = make_verifier(names, backbone)
         _print_settings(console, backbone, names, config)
         if output.html is not None:

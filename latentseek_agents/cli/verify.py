@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latentseek_agents.cli.process import NOT_VERIFIED, command, fast_imports, read_input
-from latentseek_agents.cli.text import one_line
 from latentseek_agents.errors import InputError
+from latentseek_agents.evaluation.text import one_line
 
 if TYPE_CHECKING:
     from latentseek_agents.tools.steps import StepReport

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from latentseek_agents.cli import app
-from latentseek_agents.evaluation import read_runs
+from latentseek_agents.evaluation.reports.analysis import read_runs
 from latentseek_agents.evaluation.reports.report import write_report
 from latentseek_agents.evaluation.runs.plan import add_to_plan
 from latentseek_agents.evaluation.runs.records import Key, Outcome

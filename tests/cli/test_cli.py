@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 from latentseek_agents.cli import app, demo, solve
 from latentseek_agents.cli.display import latents_text
 from latentseek_agents.cli.questions import Question, read_questions
-from latentseek_agents.cli.text import one_line, plain
 from latentseek_agents.errors import BackboneError, InputError
+from latentseek_agents.evaluation.text import one_line, plain
 from latentseek_agents.testing import ScriptedVerifier
 from latentseek_agents.verdict import Verdict
 
@@ -26,8 +26,8 @@ class Command:
         self.verifier = ScriptedVerifier([-1.0, -0.5, 0.0])
         self.loaded: list[tuple] = []
 
-        def load(name=None, **options):
-            self.loaded.append((name, options))
+        def load(model=None, **options):
+            self.loaded.append((model, options))
             return tiny
 
         for module in (solve, demo):
@@ -226,8 +226,8 @@ def test_a_file_that_is_no_json_lines_is_not_taken_for_a_question(run, tmp_path)
 
 
 def test_a_model_that_cannot_be_loaded_exits_2(run, monkeypatch):
-    def fail(name=None, **options):
-        raise BackboneError(f"could not load {name!r}")
+    def fail(model=None, **options):
+        raise BackboneError(f"could not load {model!r}")
 
     monkeypatch.setattr(solve, "load_backbone", fail)
     result = run("solve", "What is 2 + 2?", "--model", "no/such")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from latentseek_agents import Backbone
-from latentseek_agents.evaluation import EvaluationPlan, Listener, Problem
 from latentseek_agents.evaluation.runs import ray_run, run
-from latentseek_agents.evaluation.runs.plan import Shard
+from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Listener, Shard
+from latentseek_agents.evaluation.runs.problems import Problem
 
 __all__ = ["evaluate", "evaluate_with_ray"]
 

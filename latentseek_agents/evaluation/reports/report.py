@@ -2,8 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from latentseek_agents.evaluation.reports.analysis import Run
 from latentseek_agents.evaluation.reports.figures import Drawing, can_draw, draw
 from latentseek_agents.evaluation.reports.series import ORACLE
 from latentseek_agents.evaluation.reports.table import Estimate, Table, csv_text, markdown_text
-from latentseek_agents.evaluation.reports.tables import joint_table, paper_table, run_tables
+from latentseek_agents.evaluation.reports.tables import accuracy_table, paper_table, run_tables
 from latentseek_agents.evaluation.runs.method_names import MethodName
 
 __all__ = ["incomplete", "remarks", "write_report"]
@@ -31,37 +30,6 @@ table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: 
 td, th { border: 1px solid #8886; padding: .25rem .6rem; text-align: left; white-space: nowrap; }
 img { max-width: 100%; background: #fff; }
 """
-
-
-@dataclass(frozen=True)
-class _Section:
-    """Something under a heading."""
-
-    title: str
-    about: str
-    results: Sequence[Table]
-    oracles: Sequence[Table]
-    incomplete: Sequence[str]
-    remarks: Sequence[str] = ()
-    drawings: Sequence[tuple[str, Drawing]] = ()
-
-    def markdown(self) -> str:
-        parts = [f"## {markdown_text(self.title)}\n"]
-        if self.about:
-            parts.append(f"{markdown_text(self.about)}\n")
-        if not self.results and not self.oracles:
-            return "\n".join([*parts, "Nothing is done yet.\n"])
-        if self.incomplete:
-            parts += ["**Incomplete**: what is done first is no fair sample of the rest.\n"]
-        parts += [_bullets(lines) for lines in (self.incomplete, self.remarks) if lines]
-        parts += [table.markdown() for table in self.results]
-        if self.oracles:
-            parts.append(f"### {ORACLE}\n\n{_ORACLE_NOTE}\n")
-            parts += [table.markdown() for table in self.oracles]
-        for name, drawing in self.drawings:
-            caption = markdown_text(f"{drawing.place}: {drawing.caption}")
-            parts.append(f"![{caption}]({name})\n\n{caption}\n")
-        return "\n".join(parts)
 
 
 def write_report(runs: Sequence[Run], out: str | Path) -> list[Path]:
@@ -86,10 +54,11 @@ def write_report(runs: Sequence[Run], out: str | Path) -> list[Path]:
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    drawings = [_drawings(number, run) for number, run in enumerate(runs, start=1)]
     sections = [_joint_section(runs)] if len(runs) > 1 else []
-    sections += [_section(number, run) for number, run in enumerate(runs, start=1)]
-    figures = {name: drawing.png for section in sections for name, drawing in section.drawings}
-    markdown = "\n".join(["# Evaluation\n", *(section.markdown() for section in sections)])
+    sections += [_run_section(run, drawn) for run, drawn in zip(runs, drawings, strict=True)]
+    figures = {name: drawing.png for drawn in drawings for name, drawing in drawn.items()}
+    markdown = "\n".join(["# Evaluation\n", *sections])
     contents = {
         "report.md": markdown.encode(),
         "report.html": _html(markdown, figures).encode(),
@@ -160,28 +129,43 @@ def _code_remarks(run: Run) -> list[str]:
     return lines
 
 
-def _section(number: int, run: Run) -> _Section:
-    drawings = [
-        (f"{number}-{place}-{_file_name(drawing.place)}-{drawing.kind}.png", drawing)
+def _drawings(number: int, run: Run) -> dict[str, Drawing]:
+    """A run's figures by the names of their files."""
+    return {
+        f"{number}-{place}-{_file_name(drawing.place)}-{drawing.kind}.png": drawing
         for place, drawing in enumerate(draw(run) if can_draw() else [], start=1)
-    ]
-    return _Section(
-        run.name,
-        _settings(run),
-        run_tables(run, oracle=False),
-        run_tables(run, oracle=True),
-        incomplete(run),
-        remarks(run),
-        drawings,
-    )
+    }
 
 
-def _joint_section(runs: Sequence[Run]) -> _Section:
+def _run_section(run: Run, drawings: Mapping[str, Drawing]) -> str:
+    results, oracles = (run_tables(run, oracle=oracle) for oracle in (False, True))
+    lines = [markdown_text(_settings(run)) + "\n"]
+    lines += _tables(results, oracles, incomplete(run), remarks(run))
+    for name, drawing in drawings.items():
+        caption = markdown_text(f"{drawing.place}: {drawing.caption}")
+        lines.append(f"![{caption}]({name})\n\n{caption}\n")
+    return "\n".join([f"## {markdown_text(run.name)}\n", *lines])
+
+
+def _joint_section(runs: Sequence[Run]) -> str:
     results, oracles = (
-        [table for table in [joint_table(runs, oracle=oracle)] if table.rows] for oracle in (False, True)
+        [table for table in [accuracy_table(runs, oracle=oracle)] if table.rows] for oracle in (False, True)
     )
     lines = [f"{run.folder}: {line}" for run in runs for line in incomplete(run)]
-    return _Section("All runs", "", results, oracles, lines)
+    return "\n".join(["## All runs\n", *_tables(results, oracles, lines)])
+
+
+def _tables(
+    results: Sequence[Table], oracles: Sequence[Table], unfinished: Sequence[str], notes: Sequence[str] = ()
+) -> list[str]:
+    """Tables as Markdown, the oracles apart, below what a reader must know of all of them."""
+    if not results and not oracles:
+        return ["Nothing is done yet.\n"]
+    parts = ["**Incomplete**: what is done first is no fair sample of the rest.\n"] if unfinished else []
+    parts += [_bullets(lines) for lines in (unfinished, notes) if lines]
+    parts += [table.markdown() for table in results]
+    parts += [f"### {ORACLE}\n\n{_ORACLE_NOTE}\n"] if oracles else []
+    return parts + [table.markdown() for table in oracles]
 
 
 def _bullets(lines: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from latentseek_agents.decisions import weighted_votes
 from latentseek_agents.evaluation.reports.series import Series
-from latentseek_agents.evaluation.runs.records import AttemptRecord, Outcome
+from latentseek_agents.evaluation.runs.records import Outcome
 
 __all__ = ["Choose", "SamplePool"]
 
@@ -105,14 +105,4 @@ class SamplePool:
 
 
 def _unjudged(trial: Outcome) -> Outcome:
-    return replace(trial, attempts=tuple(map(_without_verdict, trial.attempts)))
-
-
-def _without_verdict(attempt: AttemptRecord) -> AttemptRecord:
-    return replace(
-        attempt,
-        verifier_tokens=0,
-        verifier_forward_passes=0.0,
-        verifier_computed_tokens=0.0,
-        verifier_seconds=0.0,
-    )
+    return replace(trial, attempts=tuple(attempt.unjudged for attempt in trial.attempts))

@@ -12,8 +12,7 @@ from typing import Literal, Self
 from latentseek_agents.decisions import best_attempt
 from latentseek_agents.evaluation.reports.statistics import Comparison, Interval, compare_pairs, wilson
 from latentseek_agents.evaluation.runs.method_names import MethodName
-from latentseek_agents.evaluation.runs.records import AttemptRecord, Outcome
-from latentseek_agents.verdict import Attempt
+from latentseek_agents.evaluation.runs.records import Outcome
 
 __all__ = ["ORACLE", "Keep", "Series"]
 
@@ -146,25 +145,10 @@ class Series:
 
 
 def _kept(trial: Outcome, keep: Keep) -> Outcome:
-    attempts = [_as_attempt(place, record) for place, record in enumerate(trial.attempts)]
-    return replace(trial, chosen=best_attempt(attempts, keep).iteration)
+    attempts = [record.as_attempt for record in trial.attempts]
+    return replace(trial, chosen=attempts.index(best_attempt(attempts, keep)))
 
 
 def first_right(trial: Outcome) -> int | None:
     """The place of the first attempt that is right; None if none is."""
     return next((place for place, attempt in enumerate(trial.attempts) if attempt.right is True), None)
-
-
-def _as_attempt(place: int, record: AttemptRecord) -> Attempt:
-    """The fields that a choice among attempts reads, with the place in place of the iteration."""
-    return Attempt(
-        iteration=place,
-        token_ids=[],
-        latent_token_ids=[],
-        changed=[],
-        text="",
-        finish_reason=record.finish_reason,
-        answer=record.answer,
-        score=record.score,
-        passed=record.passed,
-    )

@@ -94,8 +94,7 @@ def wilson(right: int, questions: int, confidence: float = 0.95) -> Interval:
     """
     if not questions:
         return Interval(0.0, 1.0)
-    interval = binomtest(right, questions).proportion_ci(confidence, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    return _wilson(right / questions, questions, confidence)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -177,13 +176,15 @@ def clustered_share(hits: Sequence[int], totals: Sequence[int], confidence: floa
         return Interval(0.0, 1.0)
     beside = sum(total * total for total in totals) / attempts - 1
     cases = attempts / (1 + beside * _likeness(hits, totals))
-    if cases == attempts:
-        return wilson(sum(hits), attempts, confidence)
-    # Wilson's formula, since scipy takes whole cases only.
-    share, z = sum(hits) / attempts, float(norm.ppf((1 + confidence) / 2))
-    weight = z * z / cases
-    middle = (share + weight / 2) / (1 + weight)
-    reach = z / (1 + weight) * sqrt(share * (1 - share) / cases + weight / (4 * cases))
+    return _wilson(sum(hits) / attempts, cases, confidence)
+
+
+def _wilson(share: float, cases: float, confidence: float) -> Interval:
+    """Wilson's formula, also for a number of cases that is not whole."""
+    z = float(norm.ppf((1 + confidence) / 2))
+    width = 2 * (cases + z**2)
+    middle = (2 * cases * share + z**2) / width
+    reach = z / width * sqrt(4 * cases * share * (1 - share) + z**2)
     # At the edges the formula gives exactly 0 or 1, but for rounding.
     return Interval(
         0.0 if share == 0 else max(0.0, middle - reach),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from latentseek_agents.evaluation.reports.series import Series
 from latentseek_agents.evaluation.reports.statistics import Comparison
+from latentseek_agents.evaluation.text import one_line
 
 __all__ = ["NOTHING", "Cell", "Estimate", "Table", "accuracy", "difference", "number", "probability"]
 
@@ -100,17 +101,6 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def one_line(text: str, longest: int = _LONGEST_CELL) -> str:
-    r"""Printable characters on one line, cut off where it gets too long.
-
-    Example:
-        >>> one_line("a\nb\x1b[31m")
-        'a b [31m'
-    """
-    text = "".join(character if character.isprintable() else " " for character in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is, also within a table.
 
@@ -137,4 +127,4 @@ def _csv_cell(cell: object) -> object:
 
 
 def _markdown_row(cells: Sequence[Cell]) -> str:
-    return "| " + " | ".join(markdown_text(one_line(str(cell))) for cell in cells) + " |"
+    return "| " + " | ".join(markdown_text(one_line(str(cell), _LONGEST_CELL)) for cell in cells) + " |"

@@ -24,10 +24,9 @@ __all__ = [
     "NEIGHBOURS",
     "NEIGHBOURS_NOTE",
     "PAIRS_NOTE",
+    "accuracy_table",
     "comparison_cells",
     "equal_cost_cells",
-    "joint_table",
-    "main_table",
     "paper_table",
     "run_tables",
 ]
@@ -73,7 +72,7 @@ _VERDICTS_NOTE = (
 def run_tables(run: Run, *, oracle: bool) -> list[Table]:
     """A run's tables, none without rows: of the oracles and of what samples cover, or of all the rest."""
     tables = [
-        main_table(run, oracle=oracle),
+        accuracy_table([run], oracle=oracle),
         _pairs(run, oracle),
         _equal_costs(run, oracle),
         _costs(run, oracle),
@@ -88,23 +87,35 @@ def run_tables(run: Run, *, oracle: bool) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def main_table(run: Run, *, oracle: bool) -> Table:
-    """The paper's table of one run: methods by data sets and prompts, the oracles or the others."""
-    columns, rows, note = _accuracies([run], oracle)
-    title = f"Accuracy: {ORACLE} methods, a ceiling and no result" if oracle else "Accuracy"
-    return Table(title, columns[1:], [row[1:] for row in rows], note, names=1)
+def accuracy_table(runs: Sequence[Run], *, oracle: bool) -> Table:
+    """The paper's table: methods by data sets and prompts, the oracles or the others.
 
-
-def joint_table(runs: Sequence[Run], *, oracle: bool) -> Table:
-    """The paper's table of several runs."""
-    columns, rows, note = _accuracies(runs, oracle)
-    title = "Accuracy of all runs"
-    return Table(
-        f"{title}: {ORACLE} methods, a ceiling and no result" if oracle else title,
-        columns,
-        rows,
-        f"{note} Rows of different runs stand beside each other and are not compared here.",
-    )
+    Beneath each search are the samples at its tokens. With several runs a column says whose a row is.
+    """
+    most = _questions(runs)
+    several = len(runs) > 1
+    one_model = several and len({str(run.settings.get("model")) for run in runs}) == 1
+    rows: list[list[str]] = []
+    for run in runs:
+        cells = _method_cells(run, oracle, most)
+        for group in run.groups:
+            _add_rivals(cells, group, oracle, most)
+        for row in sorted(cells, key=_row_place):
+            head = [run.folder if one_model else run.name] if several else []
+            rows.append([*head, _row_name(*row), *(cells[row].get(place, NOTHING) for place in most)])
+    title = "Accuracy of all runs" if several else "Accuracy"
+    title += f": {ORACLE} methods, a ceiling and no result" if oracle else ""
+    heads = ["run" if one_model else "model"] if several else []
+    heads += ["method", *(f"{dataset} · {prompt}, n = {count}" for (dataset, prompt), count in most.items())]
+    note = "Per cent, with Wilson's 95 % interval."
+    if any(" at the tokens of " in name for row in rows for name in row[:2]):
+        note += (
+            " At the tokens of a search: the most samples that cost no more, and the fewest that cost no less"
+            f"; {_NO_MORE_STORED}: its tokens may pay for more samples than were drawn."
+        )
+    if several:
+        note += " Rows of different runs stand beside each other and are not compared here."
+    return Table(title, heads, rows, note, names=2 if several else 1)
 
 
 def paper_table(runs: Sequence[Run]) -> Table:
@@ -125,28 +136,6 @@ def paper_table(runs: Sequence[Run]) -> Table:
                 rows.append((*head, _row_name(*row), str(oracle), *accuracies))
     places = [f"{dataset} {prompt}, n = {count}" for (dataset, prompt), count in most.items()]
     return Table("", ("model", "run", "method", "oracle", *places), rows, "", names=4)
-
-
-def _accuracies(runs: Sequence[Run], oracle: bool) -> tuple[list[str], list[list[str]], str]:
-    """Columns, rows and note; beneath each search the samples at its tokens."""
-    most = _questions(runs)
-    one_model = len(runs) > 1 and len({str(run.settings.get("model")) for run in runs}) == 1
-    rows = []
-    note = "Per cent, with Wilson's 95 % interval."
-    for run in runs:
-        cells = _method_cells(run, oracle, most)
-        for group in run.groups:
-            _add_rivals(cells, group, oracle, most)
-        for row in sorted(cells, key=_row_place):
-            accuracies = [cells[row].get(place, NOTHING) for place in most]
-            rows.append([run.folder if one_model else run.name, _row_name(*row), *accuracies])
-    if any(" at the tokens of " in row[1] for row in rows):
-        note += (
-            " At the tokens of a search: the most samples that cost no more, and the fewest that cost no less"
-            f"; {_NO_MORE_STORED}: its tokens may pay for more samples than were drawn."
-        )
-    heads = [f"{dataset} · {prompt}, n = {count}" for (dataset, prompt), count in most.items()]
-    return ["run" if one_model else "model", "method", *heads], rows, note
 
 
 def _questions(runs: Sequence[Run]) -> dict[_Place, int]:

@@ -14,9 +14,10 @@ import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -32,7 +33,7 @@ _MOST_SHOWN = 4
 _NOT_COMPARED = ("run", "model")
 
 
-class RunFolder:
+class RunFolder(AbstractContextManager["RunFolder"]):
     """A run's folder, open for appending; a context manager.
 
     Args:
@@ -64,9 +65,6 @@ class RunFolder:
         self._file = target.open("ab", buffering=0)
         self._lock = threading.Lock()
         self._torn: str | None = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self,

@@ -12,7 +12,7 @@ from latentseek_agents.engine.search import derive_seed, sample
 from latentseek_agents.errors import NonFiniteError
 from latentseek_agents.evaluation.runs.method_names import MethodName, method_names, require_temperature
 from latentseek_agents.evaluation.runs.problems import Problem
-from latentseek_agents.evaluation.runs.records import AttemptRecord
+from latentseek_agents.evaluation.runs.records import AttemptRecord, named_checks
 from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearch
 from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.tools.answers import answers_agree, extract_answer
@@ -141,7 +141,7 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
 
 def _vote(samples: Sequence[AttemptRecord]) -> Work:
     """Self-consistency. What another method's verifier said of the samples is left out."""
-    records = tuple(_judged(record, _as_attempt(record), Usage()) for record in samples)
+    records = tuple(record.unjudged for record in samples)
     votes = majority([record.answer for record in records])
     return Work(records, votes.index(max(votes)))
 
@@ -151,9 +151,9 @@ def _best(judge: Search, samples: Sequence[AttemptRecord], problem: Problem) -> 
     attempts, records = [], []
     for record in samples:
         raise_if_cancelled()
-        attempt, spent = judge.judge(problem.question, _as_attempt(record), problem.reference)
+        attempt, spent = judge.judge(problem.question, record.unjudged.as_attempt, problem.reference)
         attempts.append(attempt)
-        records.append(_judged(record, attempt, spent))
+        records.append(record.judged(attempt, spent))
     return Work(tuple(records), attempts.index(best_sample(attempts)))
 
 
@@ -175,32 +175,6 @@ def _draw(
     ]
 
 
-def _judged(record: AttemptRecord, attempt: Attempt, spent: Usage) -> AttemptRecord:
-    """A sample with one method's verdict on it, or without any."""
-    return replace(
-        record,
-        score=attempt.score,
-        passed=attempt.passed,
-        checks=_checks(attempt),
-        verifier_tokens=spent.verifier_tokens,
-        verifier_forward_passes=spent.verifier_forward_passes,
-        verifier_computed_tokens=spent.verifier_computed_tokens,
-        verifier_seconds=spent.verifier_seconds,
-    )
-
-
-def _as_attempt(record: AttemptRecord) -> Attempt:
-    return Attempt(
-        iteration=record.attempt,
-        token_ids=[],
-        latent_token_ids=[],
-        changed=[],
-        text=record.text,
-        answer=record.answer,
-        finish_reason=record.finish_reason,
-    )
-
-
 def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1) -> AttemptRecord:
     right = False if attempt.answer is None else answers_agree(attempt.answer, problem.reference)
     return AttemptRecord(
@@ -212,15 +186,11 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         finish_reason=attempt.finish_reason,
         changed=len(attempt.changed),
         latents=len(attempt.latent_token_ids),
-        checks=_checks(attempt),
+        checks=named_checks(attempt),
         text=attempt.text,
         samples=samples,
         **cost.to_dict(),
     )
-
-
-def _checks(attempt: Attempt) -> dict[str, bool | None] | None:
-    return {check["name"]: check["passed"] for check in attempt.checks} or None
 
 
 def _difference(after: Usage, before: Usage) -> Usage:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from latentseek_agents.errors import ConfigError, InputError
+from latentseek_agents.evaluation.text import one_line
 
 __all__ = ["DATASETS", "Problem", "load_problems"]
 
@@ -19,8 +20,8 @@ DATASETS: Mapping[str, tuple[str, str | None, str]] = {
 }
 """Name to repository on the hub, configuration and split."""
 
-_QUESTION = ("question", "problem")
-_REFERENCE = ("reference", "answer")
+_SHOWN_ERRORS = 5
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -65,34 +66,78 @@ def load_problems(data: str, *, limit: int | None = None, start: int = 0) -> lis
     if start < 0:
         raise ConfigError(f"start={start}: problems are counted from 0")
     if data in DATASETS:
-        rows, name = _from_hub(data), data
+        name, rows = data, enumerate(_from_hub(data))
+        pairs = [_with_answer(row, f"{name}, problem {number}") for number, row in rows]
     elif Path(data).suffix in (".jsonl", ".ndjson"):
-        rows, name = _from_file(Path(data)), Path(data).stem
+        name, pairs = Path(data).stem, read_json_lines(_text(data), data, _with_answer)
     else:
         raise ConfigError(
             f"--data {data!r} is neither a JSON Lines file (.jsonl) nor one of {', '.join(DATASETS)}"
         )
     end = None if limit is None else start + limit
-    problems = [_problem(name, number, row) for number, row in enumerate(rows)][start:end]
+    problems = [Problem(name, number, *pair) for number, pair in enumerate(pairs)][start:end]
     if not problems:
         raise InputError(f"{data} has no problem from place {start} on")
     return problems
 
 
-def _from_file(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    rows = []
+def read_json_lines(text: str, name: str, read: Callable[[Any, str], _Read]) -> list[_Read]:
+    """What is read from each line of JSON; blank lines are left out.
+
+    Args:
+        text: The lines.
+        name: Where they are from, for messages.
+        read: Reads a line's value; called with the value and its place.
+
+    Raises:
+        InputError: A line is not JSON, or not what is to be read; the message has the first such lines.
+    """
+    found, errors = [], []
+    # str.splitlines would also break at characters that JSON strings may hold as they are.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
+        place = f"{name}, line {number}"
         try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise InputError(f"{path}, line {number} is not JSON: {error}") from None
-    return rows
+            found.append(read(json.loads(line), place))
+        except InputError as error:
+            errors.append(str(error))
+        except (ValueError, RecursionError) as error:
+            column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            errors.append(f"{place} is not JSON: {getattr(error, 'msg', error)}{column}")
+    if errors:
+        more = f"; and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
+        raise InputError("; ".join(errors[:_SHOWN_ERRORS]) + more)
+    return found
+
+
+def question_and_reference(row: Any, place: str) -> tuple[str, str | None]:
+    """A question and its known answer, if there is one, each under either of its names.
+
+    Raises:
+        InputError: There is no question, or the answer is neither a text nor a number.
+    """
+    if not isinstance(row, Mapping):
+        raise InputError(f"{place} is no JSON object but {type(row).__name__}")
+    question, reference = (
+        next((row[name] for name in names if row.get(name) is not None), None)
+        for names in (("question", "problem"), ("reference", "answer"))
+    )
+    if not isinstance(question, str):
+        keys = one_line(", ".join(row)) or "none"
+        raise InputError(f'{place} has no text under "question" or "problem" (its keys: {keys})')
+    if not question.strip():
+        raise InputError(f"{place}: the question is empty")
+    if isinstance(reference, bool) or not isinstance(reference, str | int | float | None):
+        raise InputError(f"{place}: the reference must be text or a number, not {type(reference).__name__}")
+    return question, None if reference is None else str(reference)
+
+
+def _text(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name} cannot be read: {error}") from None
 
 
 def _from_hub(name: str) -> Iterable[Any]:
@@ -114,21 +159,11 @@ def _from_hub(name: str) -> Iterable[Any]:
     return rows
 
 
-def _problem(dataset: str, number: int, row: Any) -> Problem:
-    place = f"{dataset}, problem {number}"
-    if not isinstance(row, Mapping):
-        raise InputError(f"{place} is no JSON object but {type(row).__name__}")
-    question = _first(row, _QUESTION)
-    reference = _first(row, _REFERENCE)
-    if not isinstance(question, str) or not question.strip():
-        raise InputError(f'{place} has no text under "question" or "problem"')
-    if isinstance(reference, bool) or not isinstance(reference, str | int | float):
+def _with_answer(row: Any, place: str) -> tuple[str, str]:
+    question, reference = question_and_reference(row, place)
+    if reference is None:
         raise InputError(f'{place} has no answer under "reference" or "answer"')
-    answer = str(reference).rpartition("####")[2].strip()
+    answer = reference.rpartition("####")[2].strip()
     if not answer:
         raise InputError(f'{place}: the answer under "reference" or "answer" is empty')
-    return Problem(dataset, number, question, answer)
-
-
-def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
-    return next((row[name] for name in names if row.get(name) is not None), None)
+    return question, answer

@@ -18,9 +18,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.evaluation.runs.folder import RunFolder, require_settings
 from latentseek_agents.evaluation.runs.identity import settings_without_model
-from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Listener, Task, add_to_plan
-from latentseek_agents.evaluation.runs.problems import Problem
-from latentseek_agents.evaluation.runs.records import Key, Outcome
+from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Listener, add_to_plan
 from latentseek_agents.evaluation.runs.run import Worker, known_outcomes
 from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearches
 
@@ -79,7 +77,7 @@ def evaluate_with_ray(
         if not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        results = data.from_items([_to_row(task) for task in waiting]).map_batches(
+        results = data.from_items([{"task": task} for task in waiting]).map_batches(
             _Actor,
             fn_constructor_args=(load, replace(plan, problems=())),
             batch_size=plan.batch,
@@ -92,7 +90,7 @@ def evaluate_with_ray(
                 settings = row["settings"]
                 folder.claim(settings)
                 add_to_plan(out, "0-of-1", [task.key for task in tasks])
-            outcome = replace(Outcome.from_line(row["line"]), run=folder.fingerprint)
+            outcome = replace(row["outcome"], run=folder.fingerprint)
             folder.append(outcome)
             unfinished = UnfinishedSearches(Path(out) / "unfinished", folder.fingerprint)
             unfinished.of(outcome.key, outcome.digest).remove()
@@ -144,19 +142,5 @@ class _Actor:
         self._pool = ThreadPoolExecutor(plan.batch, thread_name_prefix="evaluate")
 
     def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
-        tasks = [
-            _from_row(dict(zip(rows, values, strict=True))) for values in zip(*rows.values(), strict=True)
-        ]
-        outcomes = self._pool.map(lambda task: self._worker.perform(task, run=""), tasks)
-        lines = [outcome.to_line() for outcome in outcomes]
-        return {"line": lines, "settings": [self._worker.settings] * len(lines)}
-
-
-def _to_row(task: Task) -> dict[str, Any]:
-    return {**task.key._asdict(), "question": task.problem.question, "reference": task.problem.reference}
-
-
-def _from_row(row: Mapping[str, Any]) -> Task:
-    number = int(row["problem"])
-    key = Key(str(row["dataset"]), str(row["prompt"]), str(row["method"]), number)
-    return Task(key, Problem(key.dataset, number, str(row["question"]), str(row["reference"])))
+        outcomes = list(self._pool.map(lambda task: self._worker.perform(task, run=""), rows["task"]))
+        return {"outcome": outcomes, "settings": [self._worker.settings] * len(outcomes)}

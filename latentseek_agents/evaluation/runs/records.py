@@ -1,8 +1,10 @@
 """What an evaluation records: attempts, and the outcome of one method on one problem, a line of JSON each."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self
+
+from latentseek_agents.verdict import Attempt, Usage
 
 __all__ = ["AttemptRecord", "Key", "Outcome"]
 
@@ -24,8 +26,10 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttemptRecord:
-    """One attempt at one problem: an iteration of a search, or a sample of a baseline.
+class AttemptRecord(Usage):
+    """One attempt at one problem, with its costs: an iteration of a search, or a sample of a baseline.
+
+    The first attempt is charged with the prompt. Seconds are of a machine that other problems share.
 
     Args:
         attempt: Its number; 0 is the draft, or the first sample.
@@ -36,16 +40,6 @@ class AttemptRecord:
         finish_reason: ``"stop"``, ``"length"``, ``"seconds"``, or ``"error"`` for a problem that failed.
         changed: How many tokens at the latents differ from the attempt before; 0 in baselines.
         latents: How many latents there were.
-        policy_tokens: Tokens that the policy generated for it; 0 if it repeats an earlier attempt.
-        verifier_tokens: Tokens that its verdict cost.
-        policy_forward_passes: Forward passes of the policy. The whole prompt counts as one, of the first
-            attempt, whether or not it was cached.
-        verifier_forward_passes: Forward passes of the verdict.
-        policy_seconds: Wall-clock seconds, on a machine that other problems share.
-        verifier_seconds: The same for the verdict.
-        policy_computed_tokens: Tokens that went through the layers: generated ones, refused guesses (larger
-            batches make fewer guesses), and in the first attempt the whole prompt, cached or not.
-        verifier_computed_tokens: The same for the verdict.
         samples: How many solutions were written of which this is the best; more than 1 if a search draws
             several per iteration.
         checks: The verdict's checks, name to passed.
@@ -60,37 +54,47 @@ class AttemptRecord:
     finish_reason: str = "stop"
     changed: int = 0
     latents: int = 0
-    policy_tokens: int = 0
-    verifier_tokens: int = 0
-    policy_forward_passes: float = 0.0
-    verifier_forward_passes: float = 0.0
-    policy_seconds: float = 0.0
-    verifier_seconds: float = 0.0
-    policy_computed_tokens: float = 0.0
-    verifier_computed_tokens: float = 0.0
     samples: int = 1
     checks: dict[str, bool | None] | None = None
     text: str = ""
 
     @property
-    def tokens(self) -> int:
-        """Generated tokens of policy and verifier."""
-        return self.policy_tokens + self.verifier_tokens
+    def as_attempt(self) -> Attempt:
+        """What judging it, or choosing among several, reads of an attempt."""
+        return Attempt(
+            iteration=self.attempt,
+            token_ids=[],
+            latent_token_ids=[],
+            changed=[],
+            text=self.text,
+            answer=self.answer,
+            finish_reason=self.finish_reason,
+            score=self.score,
+            passed=self.passed,
+        )
+
+    def judged(self, attempt: Attempt, spent: Usage) -> Self:
+        """The same with the verdict on an attempt and what that cost."""
+        return replace(
+            self,
+            score=attempt.score,
+            passed=attempt.passed,
+            checks=named_checks(attempt),
+            verifier_tokens=spent.verifier_tokens,
+            verifier_forward_passes=spent.verifier_forward_passes,
+            verifier_computed_tokens=spent.verifier_computed_tokens,
+            verifier_seconds=spent.verifier_seconds,
+        )
 
     @property
-    def forward_passes(self) -> float:
-        """Forward passes of policy and verifier."""
-        return self.policy_forward_passes + self.verifier_forward_passes
+    def unjudged(self) -> Self:
+        """The same as if no verifier had seen it."""
+        return self.judged(replace(self.as_attempt, score=None, passed=None), Usage())
 
-    @property
-    def computed_tokens(self) -> float:
-        """Tokens through the layers, of policy and verifier."""
-        return self.policy_computed_tokens + self.verifier_computed_tokens
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of policy and verifier."""
-        return self.policy_seconds + self.verifier_seconds
+def named_checks(attempt: Attempt) -> dict[str, bool | None] | None:
+    """An attempt's checks, name to passed."""
+    return {check["name"]: check["passed"] for check in attempt.checks} or None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,7 @@ def evaluate(
     Example:
         >>> import tempfile
         >>> from latentseek_agents import LatentSeekConfig
-        >>> from latentseek_agents.evaluation import Problem
+        >>> from latentseek_agents.evaluation.runs.problems import Problem
         >>> from latentseek_agents.testing import tiny_backbone
         >>> plan = EvaluationPlan(problems=[Problem("made up", 0, "What is 1 + 1?", "2")], methods=["cot"],
         ...                       config=LatentSeekConfig(max_new_tokens=4))

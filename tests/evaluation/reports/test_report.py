@@ -387,7 +387,7 @@ def test_the_command_takes_several_runs(tmp_path):
     assert re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE) == [
         "All runs",
         "made-up-model",
-        r"another \[31m \[bold\]",
+        r"another \[bold\]",
     ]
 
 

@@ -11,7 +11,9 @@ import pytest
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
 from latentseek_agents.engine.search import prompt_token_ids, sample
-from latentseek_agents.evaluation import Outcome, Problem, read_outcomes
+from latentseek_agents.evaluation.runs.folder import read_outcomes
+from latentseek_agents.evaluation.runs.problems import Problem
+from latentseek_agents.evaluation.runs.records import Outcome
 from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
 from tests.support.evaluations import evaluate
 

@@ -43,11 +43,11 @@ def test_a_part_keeps_its_numbers(tmp_path):
     ("row", "message"),
     [
         ("{", "line 1 is not JSON"),
-        ([1], "problem 0 is no JSON object but list"),
+        ([1], "made_up.jsonl, line 1 is no JSON object but list"),
         ({"answer": "1"}, 'has no text under "question"'),
-        ({"question": " ", "answer": "1"}, 'has no text under "question"'),
+        ({"question": " ", "answer": "1"}, "line 1: the question is empty"),
         ({"question": "1?"}, "has no answer"),
-        ({"question": "1?", "answer": True}, "has no answer"),
+        ({"question": "1?", "answer": True}, "the reference must be text or a number, not bool"),
         ({"question": "1?", "answer": "#### "}, "is empty"),
     ],
 )
