@@ -122,9 +122,7 @@ class Node:
         """The tree as nested lists, for the worker."""
         if self.kind == "number":
             return ["number", str(self.value)]
-        if self.kind in ("symbol", "constant"):
-            return [self.kind, self.name]
-        head = [self.kind, self.name] if self.kind in ("call", "plus_minus") else [self.kind]
+        head = [self.kind, self.name] if self.name else [self.kind]
         return [*head, *(arg.to_wire() for arg in self.args)]
 
     def symbols(self) -> frozenset[str]:

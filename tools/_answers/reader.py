@@ -29,8 +29,6 @@ from latentseek_agents.tools._answers.values import (
     Congruence,
     Group,
     Interval,
-    Matrix,
-    Piecewise,
     Ratio,
     Relation,
     Value,
@@ -311,7 +309,7 @@ class _Reader:
         kind = _TUPLES.get((opening, closing))
         if kind is None:
             raise ExpressionError(f"{opening!r} is closed by {closing!r}")
-        return (_nested_rows(items) if kind == "square" else None) or Group(kind, items)
+        return Group(kind, items)
 
     def set_of(self) -> Value:
         inner = self.inner(self.tokens[1:-1])
@@ -424,17 +422,6 @@ def _find(tokens: Sequence[Token], *texts: str) -> int:
     return next((index for index, token in enumerate(tokens) if token.text in texts), -1)
 
 
-def _nested_rows(items: Sequence[Value]) -> Matrix | None:
-    """The matrix that rows in square brackets make, if they are such rows."""
-    rows = []
-    for item in items:
-        cells = item.items if isinstance(item, Group) and item.kind == "square" else ()
-        rows.append(tuple(cell.node for cell in cells if isinstance(cell, Scalar)))
-        if not cells or len(rows[-1]) != len(cells):
-            return None
-    return Matrix(tuple(rows))
-
-
 def _matrix(kind: str, before: list[Token], rows: tuple[tuple[Node, ...], ...], after: str) -> Value:
     determinant = kind in _DETERMINANTS
     if before and before[-1].text in ("(", "[", "|") and after[:1] in (")", "]", "|"):
@@ -452,7 +439,8 @@ def _matrix(kind: str, before: list[Token], rows: tuple[tuple[Node, ...], ...], 
     elif before:
         factor = parse_tokens([token for token in before if token.text not in ("\\cdot", "\\times", "*")])
     if not determinant:
-        return Matrix(tuple(tuple(_multiplied(factor, cell) for cell in row) for row in rows))
+        cells = [tuple(Scalar(_multiplied(factor, cell)) for cell in row) for row in rows]
+        return Group("square", tuple(Group("square", row) for row in cells))
     if len(rows) != len(rows[0]) or len(rows) > _LARGEST_DETERMINANT:
         raise ExpressionError("the determinant is not square, or too large")
     return Scalar(_multiplied(factor, _determinant(rows)))
@@ -477,25 +465,28 @@ def _determinant(rows: tuple[tuple[Node, ...], ...]) -> Node:
 def _system(cells: _Cells, read: _Read) -> Value:
     """Equations that hold together, or a function by cases."""
     rows = [_split_condition(row) for row in cells]
-    if all(condition is not None for _, condition in rows) and len(rows) > 1:
-        return Piecewise(
-            tuple((read(tokens), _condition(condition or [], read)) for tokens, condition in rows)
-        )
+    if all(condition for _, condition in rows) and len(rows) > 1:
+        conditions = [_condition(condition, read) for _, condition in rows]
+        named = [condition for condition in conditions if condition]
+        others = Combination("difference", (EVERYTHING, *named))
+        values = [read(tokens) for tokens, _ in rows]
+        cases = zip(values, (condition or others for condition in conditions), strict=True)
+        return Group("set", tuple(Group("case", case) for case in cases))
     items = [read([token for cell in row for token in cell]) for row in cells]
     if not all(isinstance(item, Relation) for item in items):
         raise ExpressionError("a system has a row that is no equation")
     return Group("list", tuple(items))
 
 
-def _split_condition(row: list[list[Token]]) -> tuple[list[Token], list[Token] | None]:
-    """A row of a function by cases, as the expression and its condition."""
+def _split_condition(row: list[list[Token]]) -> tuple[list[Token], list[Token]]:
+    """A row of a function by cases, as the expression and its condition, which may be missing."""
     tokens = [token for cell in row for token in cell]
     place = _find(tokens, *_CONDITION_WORDS, *_ELSE)
     if len(row) == 2 and all(row) and row[1][0].text not in _RELATIONS and row[0][-1].text not in _RELATIONS:
         return row[0], row[1]
     if place > 0:
         return tokens[:place], tokens[place:]
-    return tokens, None
+    return tokens, []
 
 
 def _condition(tokens: list[Token], read: _Read) -> Value | None:
