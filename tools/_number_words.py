@@ -1,5 +1,6 @@
 """Numbers in words: the tables, and a reader for the number at the beginning of a text."""
 
+import itertools
 import re
 
 __all__ = ["CARDINALS", "ORDINALS", "SCALES", "SHARES", "digits_for_words", "ordinal_number"]
@@ -116,12 +117,8 @@ def _decimals(names: list[str]) -> str:
     """The digits that follow in "three point one four"."""
     if names[:1] != ["point"]:
         return ""
-    digits = ""
-    for name in names[1:]:
-        if _SMALL.get(name, 10) > 9:
-            break
-        digits += str(_SMALL[name])
-    return digits
+    digits = itertools.takewhile(lambda name: _SMALL.get(name, 10) < 10, names[1:])
+    return "".join(str(_SMALL[name]) for name in digits)
 
 
 def _read(words: list[str]) -> tuple[int, int]:
@@ -131,8 +128,7 @@ def _read(words: list[str]) -> tuple[int, int]:
     if words[0] in ("a", "an"):
         # "a third" and "a hundred" are numbers, "a number" is none.
         if len(words) > 1 and (words[1] in _LARGE or words[1] == "dozen"):
-            value, used = _read(["one", *words[1:]])
-            return value, used
+            return _read(["one", *words[1:]])
         share = len(words) > 1 and words[1] in SHARES and words[2:3] in ([], ["of"])
         return (1, 1) if share else (0, 0)
     total = group = used = 0

@@ -320,7 +320,27 @@ class _Reader:
         return Group("set", tuple(_flattened(items)))
 
     def environment(self) -> Value | None:
-        return _read_environment(self.tokens, self.below)
+        """A matrix, its determinant, a system of equations or a function by cases."""
+        start, end = _find(self.tokens, "\\begin"), _find(self.tokens, "\\end")
+        if start < 0:
+            return None
+        if end < start:
+            raise ExpressionError("an environment has no end")
+        before, body = list(self.tokens[:start]), list(self.tokens[start:end])
+        name_end = _find(body, "}")
+        kind = "".join(token.text for token in body[2:name_end])
+        content, after = body[name_end + 1 :], self.tokens[end + name_end + 1 :]
+        if kind == "array" and content and content[0].text == "{":
+            content = content[_find(content, "}") + 1 :]
+        cells = _cells(content)
+        brace = [token.text for token in before] == ["\\{"] and not after
+        if kind in _SYSTEMS or (kind == "array" and brace):
+            if (before and not brace) or after:
+                raise ExpressionError("something stands beside the system")
+            return _system(cells, self.below)
+        if kind not in _MATRICES:
+            raise ExpressionError(f"{kind!r} is no matrix")
+        return _matrix(kind, before, _parsed(cells), "".join(token.text for token in after))
 
     def ratio(self) -> Value | None:
         parts = self.split(":", "to")
@@ -383,38 +403,6 @@ def _interval(items: Sequence[Value], opening: str, closing: str) -> Interval | 
     if mixed or any(end.node.has("constant", INFINITY.name) for end in (low, high)):
         return Interval(low.node, high.node, opening == "[", closing == "]")
     return None
-
-
-def _read_environment(tokens: Sequence[Token], read: _Read) -> Value | None:
-    """The value of tokens that hold one environment, or None if they hold none.
-
-    Args:
-        tokens: All tokens of the value.
-        read: Reads the value of a part.
-
-    Raises:
-        ExpressionError: The environment is none of an answer, or is not complete.
-    """
-    start, end = _find(tokens, "\\begin"), _find(tokens, "\\end")
-    if start < 0:
-        return None
-    if end < start:
-        raise ExpressionError("an environment has no end")
-    before, body = list(tokens[:start]), list(tokens[start:end])
-    name_end = _find(body, "}")
-    kind = "".join(token.text for token in body[2:name_end])
-    content, after = body[name_end + 1 :], tokens[end + name_end + 1 :]
-    if kind == "array" and content and content[0].text == "{":
-        content = content[_find(content, "}") + 1 :]
-    cells = _cells(content)
-    brace = [token.text for token in before] == ["\\{"] and not after
-    if kind in _SYSTEMS or (kind == "array" and brace):
-        if (before and not brace) or after:
-            raise ExpressionError("something stands beside the system")
-        return _system(cells, read)
-    if kind not in _MATRICES:
-        raise ExpressionError(f"{kind!r} is no matrix")
-    return _matrix(kind, before, _parsed(cells), "".join(token.text for token in after))
 
 
 def _find(tokens: Sequence[Token], *texts: str) -> int:
