@@ -59,19 +59,18 @@ def digits_for_words(text: str) -> str:
         'ellipse'
     """
     negative = re.match(r"(?:negative|minus)\s+", text, re.IGNORECASE)
-    start = negative.end() if negative else 0
+    sign, start = ("-", negative.end()) if negative else ("", 0)
     if half := _HALF_OF.match(text, start):
         rest = re.sub(r"\A(?:of )?(?:an? )?", "", text[half.end() :])
-        return f"{'-' if negative else ''}\\frac{{1}}{{2}} {rest}"
+        return f"{sign}\\frac{{1}}{{2}} {rest}"
     match = _LEADING.match(text, start)
     if not match:
-        return "-" + text[start:] if negative and text[start : start + 1].isdigit() else text
+        return sign + text[start:] if text[start : start + 1].isdigit() else text
     words = list(re.finditer(r"[A-Za-z]+", match.group()))[:_MOST_WORDS]
     names = [word.group().casefold() for word in words]
     value, used = _read(names)
     if not used:
         return text
-    sign = "-" if negative else ""
     rest = text[start + words[used - 1].end() :]
     if names[0] in SHARES:
         # A part that stands alone: "half".

@@ -326,7 +326,7 @@ class _Reader:
             return None
         if end < start:
             raise ExpressionError("an environment has no end")
-        before, body = list(self.tokens[:start]), list(self.tokens[start:end])
+        before, body = self.tokens[:start], self.tokens[start:end]
         name_end = _find(body, "}")
         kind = "".join(token.text for token in body[2:name_end])
         content, after = body[name_end + 1 :], self.tokens[end + name_end + 1 :]
