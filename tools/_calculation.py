@@ -28,8 +28,10 @@ from latentseek_agents.tools._symbolic import SandboxError, SandboxTimeoutError,
 from latentseek_agents.tools._words import WORD_OPERATORS
 
 _WORDS_OF_OPERATORS = frozenset(WORD_OPERATORS) | {"x", "of", "by", "divided", "multiplied", "the"}
-_PREFIXED = re.compile(r"(?<![\w.])0([xXbBoO])([0-9A-Fa-f]{1,60})(?![\w.])")
-_BASES = {"x": 16, "b": 2, "o": 8}
+# 0x10 is 16, and no product.
+_PREFIXED = re.compile(
+    r"(?<![\w.])0(?:x[0-9A-F]{1,60}|b[01]{1,60}|o[0-7]{1,60})(?![\w.])", re.IGNORECASE | re.ASCII
+)
 _BETWEEN_NUMBERS = re.compile(r"[\d)] ?\\?% ?[\d(]")
 _INSTRUCTION = re.compile(
     r"(?<![a-z])(?:round(?:ed|s)?|nearest|truncated?|approximately|squared?|cubed?|half|twice|doubled?|mean|"
@@ -69,7 +71,7 @@ def calculate(text: str) -> Fraction | Decimal:
         >>> calculate(r"\frac{1}{3} + 0.5")
         Fraction(5, 6)
     """
-    text = _PREFIXED.sub(_in_decimal, text.strip().rstrip("=? "))
+    text = _PREFIXED.sub(lambda match: str(int(match[0], base=0)), text.strip().rstrip("=? "))
     if reason := _unfit(text):
         raise NoResultError(reason)
     try:
@@ -163,12 +165,6 @@ def _unfit(text: str) -> str:
     return next((reason for reason, doubtful in doubts.items() if doubtful), "")
 
 
-def _in_decimal(match: re.Match[str]) -> str:
-    """0x10 is 16, and no product."""
-    base = _BASES[match[1].lower()]
-    return str(int(match[2], base)) if all(int(digit, 16) < base for digit in match[2]) else match.group()
-
-
 def _units(text: str) -> list[str]:
     """Every unit of measure in a text that stands behind a number."""
     names = re.findall(r"\d ?([A-Za-z]{1,12})(?![A-Za-z(])", text[:LONGEST_ANSWER])
@@ -177,9 +173,7 @@ def _units(text: str) -> list[str]:
 
 
 def _divides_by_zero(tree: Node) -> bool:
-    if tree.kind == "divide" and exact_value(tree.args[1]) == 0:
-        return True
-    return any(map(_divides_by_zero, tree.args))
+    return any(node.kind == "divide" and exact_value(node.args[1]) == 0 for node in tree.nodes())
 
 
 def _mixes_units(text: str) -> bool:

@@ -1,5 +1,6 @@
 """Numbers in words: the tables, and a reader for the number at the beginning of a text."""
 
+import itertools
 import re
 
 __all__ = ["CARDINALS", "ORDINALS", "SCALES", "SHARES", "digits_for_words", "ordinal_number"]
@@ -58,19 +59,18 @@ def digits_for_words(text: str) -> str:
         'ellipse'
     """
     negative = re.match(r"(?:negative|minus)\s+", text, re.IGNORECASE)
-    start = negative.end() if negative else 0
+    sign, start = ("-", negative.end()) if negative else ("", 0)
     if half := _HALF_OF.match(text, start):
         rest = re.sub(r"\A(?:of )?(?:an? )?", "", text[half.end() :])
-        return f"{'-' if negative else ''}\\frac{{1}}{{2}} {rest}"
+        return f"{sign}\\frac{{1}}{{2}} {rest}"
     match = _LEADING.match(text, start)
     if not match:
-        return "-" + text[start:] if negative and text[start : start + 1].isdigit() else text
+        return sign + text[start:] if text[start : start + 1].isdigit() else text
     words = list(re.finditer(r"[A-Za-z]+", match.group()))[:_MOST_WORDS]
     names = [word.group().casefold() for word in words]
     value, used = _read(names)
     if not used:
         return text
-    sign = "-" if negative else ""
     rest = text[start + words[used - 1].end() :]
     if names[0] in SHARES:
         # A part that stands alone: "half".
@@ -116,12 +116,8 @@ def _decimals(names: list[str]) -> str:
     """The digits that follow in "three point one four"."""
     if names[:1] != ["point"]:
         return ""
-    digits = ""
-    for name in names[1:]:
-        if _SMALL.get(name, 10) > 9:
-            break
-        digits += str(_SMALL[name])
-    return digits
+    digits = itertools.takewhile(lambda name: _SMALL.get(name, 10) < 10, names[1:])
+    return "".join(str(_SMALL[name]) for name in digits)
 
 
 def _read(words: list[str]) -> tuple[int, int]:
@@ -131,8 +127,7 @@ def _read(words: list[str]) -> tuple[int, int]:
     if words[0] in ("a", "an"):
         # "a third" and "a hundred" are numbers, "a number" is none.
         if len(words) > 1 and (words[1] in _LARGE or words[1] == "dozen"):
-            value, used = _read(["one", *words[1:]])
-            return value, used
+            return _read(["one", *words[1:]])
         share = len(words) > 1 and words[1] in SHARES and words[2:3] in ([], ["of"])
         return (1, 1) if share else (0, 0)
     total = group = used = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import combinations
 
 from latentseek_agents.tools._number_words import CARDINALS, SHARES
 
@@ -131,12 +132,9 @@ def conversion_factors(units: Iterable[str], *, currency: bool) -> set[Fraction]
     if currency:
         known.add("dollar")
     factors: set[Fraction] = set()
-    for first in known:
-        for second in known:
-            family, size = _FAMILY_OF[first]
-            other_family, other_size = _FAMILY_OF[second]
-            if family != other_family or size == other_size:
-                continue
+    for first, second in combinations(known, 2):
+        (family, size), (other_family, other_size) = _FAMILY_OF[first], _FAMILY_OF[second]
+        if family == other_family and size != other_size:
             for ratio in _CALENDAR.get(frozenset({first, second}), (Fraction(size, other_size),)):
                 factors |= {Fraction(ratio), 1 / Fraction(ratio)}
     return factors

@@ -62,8 +62,22 @@ def _with_status(result: Any) -> Any:
     return result.model_copy(update={"status": "error"}) if failed else result
 
 
+def _explained(error: Any) -> str:
+    """What is wrong with the arguments, for the model that gave them."""
+    if not isinstance(error, ValidationError):
+        return f"Error: {error}"
+    wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return f"Error: the arguments do not fit ({'; '.join(wrong)})."
+
+
 def _math_tool(function: Callable[..., Result]) -> BaseTool:
-    return _MathTool.from_function(function, response_format="content_and_artifact", parse_docstring=True)
+    return _MathTool.from_function(
+        function,
+        response_format="content_and_artifact",
+        parse_docstring=True,
+        # A missing argument is an error message for the model, like a bad one.
+        handle_validation_error=_explained,
+    )
 
 
 @_math_tool
@@ -136,20 +150,8 @@ def calculate(expression: str) -> Result:
     return f"about {decimal}", {"value": None, "decimal": decimal, "exact": False}
 
 
-def _explained(error: Any) -> str:
-    """What is wrong with the arguments, for the model that gave them."""
-    if not isinstance(error, ValidationError):
-        return f"Error: {error}"
-    wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-    return f"Error: the arguments do not fit ({'; '.join(wrong)})."
-
-
 MATH_TOOLS: list[BaseTool] = [check_math_steps, check_answer, solve_equation, calculate]
 """All of them, to give to an agent: ``create_agent(model, MATH_TOOLS)``."""
-
-for _each in MATH_TOOLS:
-    # A missing argument is an error message for the model, like a bad one.
-    _each.handle_validation_error = _explained
 
 
 def _failed(reason: str) -> Result:

@@ -6,10 +6,9 @@ numbers) goes to the worker process. Where it has no time, no memory or no proce
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import NamedTuple, TypeVar
 
 from latentseek_agents.tools._answers.exact import exact_value
 from latentseek_agents.tools._answers.expression import Node, number, subtracted
@@ -17,15 +16,13 @@ from latentseek_agents.tools._answers.labels import assigned, difference, flippe
 from latentseek_agents.tools._answers.moments import Moment, same_moment
 from latentseek_agents.tools._answers.notation import LONGEST_ANSWER, plain_notation
 from latentseek_agents.tools._answers.quantities import CURRENCIES, Scalar, same_dimension
-from latentseek_agents.tools._answers.ranges import Reals, complement, reals_of, union, variables
+from latentseek_agents.tools._answers.ranges import reals_of, variables
 from latentseek_agents.tools._answers.reader import read_answer
 from latentseek_agents.tools._answers.values import (
     Combination,
     Congruence,
     Group,
     Interval,
-    Matrix,
-    Piecewise,
     Ratio,
     Relation,
     Value,
@@ -83,24 +80,22 @@ def _equal(comparison: "Comparison", first: str, second: str) -> bool:
     if not all(plain):
         return False
     comparison.named_base = bool(_NAMED_BASE.search(plain[1]))
-    if comparison.any_equal(*readings):
-        return True
-    return _same_choice(*plain) or _same_choice(*reversed(plain)) or _same_text(comparison, *plain)
+    return (
+        comparison.any_equal(*readings)
+        or _same_choice(comparison, *plain)
+        or _same_choice(comparison, *reversed(plain))
+    )
 
 
-def _same_text(comparison: "Comparison", first: str, second: str) -> bool:
-    """Whether one is the letter of a choice with its text, and the other the text alone."""
-    choices = [_CHOICE_WITH_TEXT.fullmatch(text[:2000]) for text in (first, second)]
-    if bool(choices[0]) is bool(choices[1]):
+def _same_choice(comparison: "Comparison", short: str, long: str) -> bool:
+    """Whether one is a choice, its letter with its text, and the other either of these alone."""
+    choice = _CHOICE_WITH_TEXT.fullmatch(long[:2000])
+    if choice is None or _CHOICE_WITH_TEXT.fullmatch(short[:2000]):
         return False
-    texts = [choice[3] if choice else text for choice, text in zip(choices, (first, second), strict=True)]
-    return comparison.any_equal(*map(read_answer, texts))
-
-
-def _same_choice(short: str, long: str) -> bool:
-    """Whether one is the letter of a choice, and the other the letter with the choice's text."""
-    letter, choice = _CHOICE.fullmatch(short[:20]), _CHOICE_WITH_TEXT.fullmatch(long[:2000])
-    return bool(letter and choice) and letter[1].upper() == (choice[1] or choice[2])  # type: ignore[index]
+    letter = _CHOICE.fullmatch(short[:20])
+    if letter and letter[1].upper() == (choice[1] or choice[2]):
+        return True
+    return comparison.any_equal(read_answer(short), read_answer(choice[3]))
 
 
 class Comparison:
@@ -135,8 +130,6 @@ class Comparison:
             return self.scalars(first, second)
         if isinstance(first, Moment) and isinstance(second, Moment):
             return same_moment(first, second)
-        if isinstance(first, Matrix) and isinstance(second, Matrix):
-            return self.matrices(first, second)
         return self.structures(first, second)
 
     def structures(self, first: Value, second: Value) -> bool:
@@ -164,8 +157,6 @@ class Comparison:
         if isinstance(first, Interval) and isinstance(second, Interval):
             closed = (first.low_closed, first.high_closed) == (second.low_closed, second.high_closed)
             return closed and self.nodes(first.low, second.low) and self.nodes(first.high, second.high)
-        if isinstance(first, Piecewise) and isinstance(second, Piecewise):
-            return self.piecewise(first, second)
         if isinstance(first, Combination) and isinstance(second, Combination) and first.kind == second.kind:
             # Only what a difference takes away is without order.
             ordered = first.kind == "difference"
@@ -181,19 +172,13 @@ class Comparison:
         if first.percent or second.percent:
             return self.percents(first, second)
         if first.unit.missing or second.unit.missing:
-            if self.nodes(_scaled(first), _scaled(second)):
-                return True
-            # A quarter turn is pi/2; without a pi, a number of degrees lacks its sign.
-            return self.in_radians(first, second) or self.in_radians(second, first)
-        if not same_dimension(first.unit, second.unit):
-            return self.turned(first, second) or self.turned(second, first) or self.prices(first, second)
-        return self.nodes(_in_base_units(first), _in_base_units(second))
-
-    def turned(self, angle: Scalar, radians: Scalar) -> bool:
-        """Whether an angle in degrees is the other in radians."""
-        if (angle.unit.dimension, radians.unit.dimension) != ((("angle", 1),), (("radian", 1),)):
-            return False
-        return self.nodes(Node("degree", (_in_base_units(angle),)), radians.node)
+            equal = self.nodes(_scaled(first), _scaled(second))
+        elif same_dimension(first.unit, second.unit):
+            equal = self.nodes(_in_base_units(first), _in_base_units(second))
+        else:
+            equal = self.prices(first, second)
+        # A quarter turn is pi/2; without a pi, a number of degrees lacks its sign.
+        return equal or self.in_radians(first, second) or self.in_radians(second, first)
 
     def prices(self, first: Scalar, second: Scalar) -> bool:
         """Whether one is a price for something, and the other the same price that does not say for what."""
@@ -205,12 +190,14 @@ class Comparison:
             return False
         return self.nodes(_price(longer), _price(shorter))
 
-    def in_radians(self, angle: Scalar, bare: Scalar) -> bool:
-        """Whether a number with pi is an angle in degrees."""
-        inverse = any(bare.node.has("call", name) for name in ("arcsin", "arccos", "arctan"))
-        if not angle.degrees or not (inverse or bare.node.has("constant", "pi")):
+    def in_radians(self, angle: Scalar, other: Scalar) -> bool:
+        """Whether an angle in degrees is the other in radians, which may be a bare number with pi."""
+        inverse = any(other.node.has("call", name) for name in ("arcsin", "arccos", "arctan"))
+        bare = angle.degrees and other.unit.missing and (inverse or other.node.has("constant", "pi"))
+        named = other.unit.dimension == (("radian", 1),)
+        if angle.unit.dimension != (("angle", 1),) or not (bare or named):
             return False
-        return self.nodes(Node("degree", (angle.node,)), bare.node)
+        return self.nodes(Node("degree", (_in_base_units(angle),)), other.node)
 
     def numerals(self, first: Scalar, second: Scalar) -> bool:
         """Compare numbers of which at least one names its base."""
@@ -283,12 +270,6 @@ class Comparison:
                 values[index] = None if decimal is None else Fraction(str(decimal)[:200])
         return values
 
-    def matrices(self, first: Matrix, second: Matrix) -> bool:
-        """Compare entry by entry."""
-        cells = [[cell for row in matrix.rows for cell in row] for matrix in (first, second)]
-        same_shape = list(map(len, first.rows)) == list(map(len, second.rows))
-        return same_shape and all(map(self.nodes, *cells))
-
     def ratios(self, first: Value, second: Value) -> bool:
         """Compare ratios; a ratio of two numbers is also their quotient."""
         if isinstance(first, Ratio) and isinstance(second, Ratio):
@@ -328,8 +309,16 @@ class Comparison:
         return result
 
     def unordered(self, first: Sequence[Value], second: Sequence[Value]) -> bool:
-        """Whether the items can be paired."""
-        return _pairable(first, second, self.equal)
+        """Whether every item of one sequence has a partner of its own in the other."""
+        if len(first) != len(second):
+            return False
+        rest = list(second)
+        for item in first:
+            index = next((index for index, other in enumerate(rest) if self.equal(item, other)), None)
+            if index is None:
+                return False
+            del rest[index]
+        return True
 
     def relations(self, first: Value, second: Value) -> bool:
         """Compare equations and inequalities; "x = 5" is also 5."""
@@ -364,31 +353,6 @@ class Comparison:
             return False
         return self.nodes(congruence.residue, other.node)
 
-    def piecewise(self, first: Piecewise, second: Piecewise) -> bool:
-        """Compare functions by cases, in whatever order the cases are."""
-        return _pairable(self.cases(first), self.cases(second), self.same_case)
-
-    def same_case(self, first: "_Case", second: "_Case") -> bool:
-        if not self.equal(first.value, second.value):
-            return False
-        if first.reals is not None and second.reals is not None:
-            return first.reals == second.reals
-        if first.condition is None or second.condition is None:
-            return first.condition is second.condition
-        return self.equal(first.condition, second.condition)
-
-    def cases(self, function: Piecewise) -> list["_Case"]:
-        """The cases, with their conditions as sets where these are known."""
-        cases = [
-            _Case(value, condition, None if condition is None else reals_of(condition, self.real_values))
-            for value, condition in function.cases
-        ]
-        known = [case.reals for case in cases if case.reals is not None]
-        others = [index for index, case in enumerate(cases) if case.condition is None]
-        if len(others) == 1 and len(known) == len(cases) - 1:
-            cases[others[0]] = cases[others[0]]._replace(reals=complement(union(known)))
-        return cases
-
     def two_relations(self, first: Relation, second: Relation) -> bool:
         """Compare two relations, by their assigned values or as a whole."""
         one, other = assigned(first), assigned(second)
@@ -411,30 +375,6 @@ class Comparison:
             return False
         factor = self.ask("proportion", left.to_wire(), right.to_wire())
         return factor == 1 or (factor == -1 and sign in ("=", "!="))
-
-
-class _Case(NamedTuple):
-    """A case of a function: its value, its condition (None for all others), and that as a set of numbers."""
-
-    value: Value
-    condition: Value | None
-    reals: Reals | None
-
-
-_Item = TypeVar("_Item")
-
-
-def _pairable(first: Sequence[_Item], second: Sequence[_Item], equal: Callable[[_Item, _Item], bool]) -> bool:
-    """Whether every item of one sequence has a partner of its own in the other."""
-    if len(first) != len(second):
-        return False
-    rest = list(second)
-    for item in first:
-        index = next((index for index, other in enumerate(rest) if equal(item, other)), None)
-        if index is None:
-            return False
-        del rest[index]
-    return True
 
 
 def _scaled(scalar: Scalar) -> Node:

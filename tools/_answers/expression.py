@@ -122,9 +122,7 @@ class Node:
         """The tree as nested lists, for the worker."""
         if self.kind == "number":
             return ["number", str(self.value)]
-        if self.kind in ("symbol", "constant"):
-            return [self.kind, self.name]
-        head = [self.kind, self.name] if self.kind in ("call", "plus_minus") else [self.kind]
+        head = [self.kind, self.name] if self.name else [self.kind]
         return [*head, *(arg.to_wire() for arg in self.args)]
 
     def symbols(self) -> frozenset[str]:
@@ -294,15 +292,11 @@ def _repeating(written: str) -> Fraction:
 
 
 def _period(shown: str) -> tuple[str, str]:
-    """The digits before the period and the period, if the digits shown repeat at least twice."""
+    """The digits before the last period and the period, if the digits shown end in at least two of it."""
     for length in range(1, len(shown) // 2 + 1):
         period = shown[-length:]
-        repeats = 1
-        while shown.endswith(period * (repeats + 1)):
-            repeats += 1
-        if repeats >= (3 if length == 1 and len(shown) > 2 else 2):
-            fixed = shown[: len(shown) - repeats * length]
-            return fixed, period
+        if shown.endswith(period * (3 if length == 1 and len(shown) > 2 else 2)):
+            return shown[:-length], period
     raise ExpressionError(f"no digits repeat in 0.{shown}...")
 
 

@@ -20,6 +20,8 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _JSON_KEY = re.compile(r"""["'](?:final|correct)?[ _-]?answer["']\s{0,20}:\s{0,20}""", re.IGNORECASE)
+# The string may be cut off.
+_JSON_STRING = re.compile(r"""(["'])((?:\\.|(?!\1).)*)""", re.DOTALL)
 _JSON_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|[\"'/\\]|[ntr](?![A-Za-z]))")
 _PHRASE = re.compile(
     r"\banswer(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here))?\s{1,10}(?:is|are|was|equals|would\s+be|must\s+be)"
@@ -201,11 +203,8 @@ def _json_fields(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _json_value(text: str) -> str:
-    if text[:1] in ('"', "'"):
-        quote, end = text[0], 1
-        while end < len(text) and text[end] != quote:
-            end += 2 if text[end] == "\\" else 1
-        return _tidy(_JSON_ESCAPE.sub(_unescaped, text[1:end]))
+    if string := _JSON_STRING.match(text):
+        return _tidy(_JSON_ESCAPE.sub(_unescaped, string[2]))
     depth = 0
     for position, character in enumerate(text):
         if character in "[{(":

@@ -45,7 +45,7 @@ def reals_of(value: Value, evaluate: Evaluate) -> Reals | None:
         return None
 
 
-def union(sets: Iterable[Reals]) -> Reals:
+def union(sets: Sequence[Reals]) -> Reals:
     """The numbers that lie in any of some sets.
 
     Example:
@@ -62,12 +62,7 @@ def complement(reals: Reals) -> Reals:
         >>> complement(((-math.inf, 1), (1, 1)))
         ((1, 1), (inf, 0))
     """
-    return _combined(_first_alone, (_ALL, reals))
-
-
-def _first_alone(inside: Iterable[bool]) -> bool:
-    first, *others = inside
-    return first and not any(others)
+    return tuple(sorted({*_ALL} ^ {*reals}))
 
 
 def variables(value: Value) -> frozenset[str]:
@@ -79,13 +74,11 @@ def variables(value: Value) -> frozenset[str]:
     return frozenset()
 
 
-def _combined(rule: Callable[[Iterable[bool]], bool], sets: Iterable[Reals]) -> Reals:
+def _combined(rule: Callable[[Iterable[bool]], bool], sets: Sequence[Reals]) -> Reals:
     """The numbers for which a rule holds, given in which of some sets each lies."""
-    # Between ends in reversed order lies nothing.
-    kept = [reals if list(reals) == sorted(reals) else () for reals in sets]
     result: list[Cut] = []
-    for cut in sorted(set().union(*kept)):
-        inside = rule(bisect_right(reals, cut) % 2 == 1 for reals in kept)
+    for cut in sorted(set().union(*sets)):
+        inside = rule(bisect_right(reals, cut) % 2 == 1 for reals in sets)
         if inside != len(result) % 2:
             result.append(cut)
     return tuple(result)
@@ -104,7 +97,7 @@ def _reals(value: Value, evaluate: Evaluate, *, inside: bool = False) -> Reals:
     if isinstance(value, Group) and value.kind in ("set", "list") and inside:
         nodes = [item.node for item in value.items if isinstance(item, Scalar)]
         if len(nodes) == len(value.items):
-            return union(((point, 0), (point, 1)) for point in _values(nodes, evaluate))
+            return union([((point, 0), (point, 1)) for point in _values(nodes, evaluate)])
     if isinstance(value, Relation):
         return _solution(value, evaluate)
     if isinstance(value, Interval):
@@ -131,7 +124,11 @@ def _interval(interval: Interval, evaluate: Evaluate) -> Reals:
     values = iter(_values(ends, evaluate))
     low = -math.inf if interval.low == _NEGATIVE_INFINITY else next(values)
     high = math.inf if interval.high == INFINITY else next(values)
-    return ((low, int(not interval.low_closed)), (high, int(interval.high_closed)))
+    start, end = (low, int(not interval.low_closed)), (high, int(interval.high_closed))
+    if start >= end:
+        # (5, 2) is a point.
+        raise _NoRangeError
+    return start, end
 
 
 def _solution(relation: Relation, evaluate: Evaluate) -> Reals:

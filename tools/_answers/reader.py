@@ -29,8 +29,6 @@ from latentseek_agents.tools._answers.values import (
     Congruence,
     Group,
     Interval,
-    Matrix,
-    Piecewise,
     Ratio,
     Relation,
     Value,
@@ -311,7 +309,7 @@ class _Reader:
         kind = _TUPLES.get((opening, closing))
         if kind is None:
             raise ExpressionError(f"{opening!r} is closed by {closing!r}")
-        return (_nested_rows(items) if kind == "square" else None) or Group(kind, items)
+        return Group(kind, items)
 
     def set_of(self) -> Value:
         inner = self.inner(self.tokens[1:-1])
@@ -322,7 +320,27 @@ class _Reader:
         return Group("set", tuple(_flattened(items)))
 
     def environment(self) -> Value | None:
-        return _read_environment(self.tokens, self.below)
+        """A matrix, its determinant, a system of equations or a function by cases."""
+        start, end = _find(self.tokens, "\\begin"), _find(self.tokens, "\\end")
+        if start < 0:
+            return None
+        if end < start:
+            raise ExpressionError("an environment has no end")
+        before, body = self.tokens[:start], self.tokens[start:end]
+        name_end = _find(body, "}")
+        kind = "".join(token.text for token in body[2:name_end])
+        content, after = body[name_end + 1 :], self.tokens[end + name_end + 1 :]
+        if kind == "array" and content and content[0].text == "{":
+            content = content[_find(content, "}") + 1 :]
+        cells = _cells(content)
+        brace = [token.text for token in before] == ["\\{"] and not after
+        if kind in _SYSTEMS or (kind == "array" and brace):
+            if (before and not brace) or after:
+                raise ExpressionError("something stands beside the system")
+            return _system(cells, self.below)
+        if kind not in _MATRICES:
+            raise ExpressionError(f"{kind!r} is no matrix")
+        return _matrix(kind, before, _parsed(cells), "".join(token.text for token in after))
 
     def ratio(self) -> Value | None:
         parts = self.split(":", "to")
@@ -387,52 +405,9 @@ def _interval(items: Sequence[Value], opening: str, closing: str) -> Interval | 
     return None
 
 
-def _read_environment(tokens: Sequence[Token], read: _Read) -> Value | None:
-    """The value of tokens that hold one environment, or None if they hold none.
-
-    Args:
-        tokens: All tokens of the value.
-        read: Reads the value of a part.
-
-    Raises:
-        ExpressionError: The environment is none of an answer, or is not complete.
-    """
-    start, end = _find(tokens, "\\begin"), _find(tokens, "\\end")
-    if start < 0:
-        return None
-    if end < start:
-        raise ExpressionError("an environment has no end")
-    before, body = list(tokens[:start]), list(tokens[start:end])
-    name_end = _find(body, "}")
-    kind = "".join(token.text for token in body[2:name_end])
-    content, after = body[name_end + 1 :], tokens[end + name_end + 1 :]
-    if kind == "array" and content and content[0].text == "{":
-        content = content[_find(content, "}") + 1 :]
-    cells = _cells(content)
-    brace = [token.text for token in before] == ["\\{"] and not after
-    if kind in _SYSTEMS or (kind == "array" and brace):
-        if (before and not brace) or after:
-            raise ExpressionError("something stands beside the system")
-        return _system(cells, read)
-    if kind not in _MATRICES:
-        raise ExpressionError(f"{kind!r} is no matrix")
-    return _matrix(kind, before, _parsed(cells), "".join(token.text for token in after))
-
-
 def _find(tokens: Sequence[Token], *texts: str) -> int:
     """The place of the first token that is one of some; -1 if none is."""
     return next((index for index, token in enumerate(tokens) if token.text in texts), -1)
-
-
-def _nested_rows(items: Sequence[Value]) -> Matrix | None:
-    """The matrix that rows in square brackets make, if they are such rows."""
-    rows = []
-    for item in items:
-        cells = item.items if isinstance(item, Group) and item.kind == "square" else ()
-        rows.append(tuple(cell.node for cell in cells if isinstance(cell, Scalar)))
-        if not cells or len(rows[-1]) != len(cells):
-            return None
-    return Matrix(tuple(rows))
 
 
 def _matrix(kind: str, before: list[Token], rows: tuple[tuple[Node, ...], ...], after: str) -> Value:
@@ -452,7 +427,8 @@ def _matrix(kind: str, before: list[Token], rows: tuple[tuple[Node, ...], ...], 
     elif before:
         factor = parse_tokens([token for token in before if token.text not in ("\\cdot", "\\times", "*")])
     if not determinant:
-        return Matrix(tuple(tuple(_multiplied(factor, cell) for cell in row) for row in rows))
+        cells = [tuple(Scalar(_multiplied(factor, cell)) for cell in row) for row in rows]
+        return Group("square", tuple(Group("square", row) for row in cells))
     if len(rows) != len(rows[0]) or len(rows) > _LARGEST_DETERMINANT:
         raise ExpressionError("the determinant is not square, or too large")
     return Scalar(_multiplied(factor, _determinant(rows)))
@@ -477,25 +453,28 @@ def _determinant(rows: tuple[tuple[Node, ...], ...]) -> Node:
 def _system(cells: _Cells, read: _Read) -> Value:
     """Equations that hold together, or a function by cases."""
     rows = [_split_condition(row) for row in cells]
-    if all(condition is not None for _, condition in rows) and len(rows) > 1:
-        return Piecewise(
-            tuple((read(tokens), _condition(condition or [], read)) for tokens, condition in rows)
-        )
+    if all(condition for _, condition in rows) and len(rows) > 1:
+        conditions = [_condition(condition, read) for _, condition in rows]
+        named = [condition for condition in conditions if condition]
+        others = Combination("difference", (EVERYTHING, *named))
+        values = [read(tokens) for tokens, _ in rows]
+        cases = zip(values, (condition or others for condition in conditions), strict=True)
+        return Group("set", tuple(Group("case", case) for case in cases))
     items = [read([token for cell in row for token in cell]) for row in cells]
     if not all(isinstance(item, Relation) for item in items):
         raise ExpressionError("a system has a row that is no equation")
     return Group("list", tuple(items))
 
 
-def _split_condition(row: list[list[Token]]) -> tuple[list[Token], list[Token] | None]:
-    """A row of a function by cases, as the expression and its condition."""
+def _split_condition(row: list[list[Token]]) -> tuple[list[Token], list[Token]]:
+    """A row of a function by cases, as the expression and its condition, which may be missing."""
     tokens = [token for cell in row for token in cell]
     place = _find(tokens, *_CONDITION_WORDS, *_ELSE)
     if len(row) == 2 and all(row) and row[1][0].text not in _RELATIONS and row[0][-1].text not in _RELATIONS:
         return row[0], row[1]
     if place > 0:
         return tokens[:place], tokens[place:]
-    return tokens, None
+    return tokens, []
 
 
 def _condition(tokens: list[Token], read: _Read) -> Value | None:

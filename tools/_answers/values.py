@@ -17,7 +17,12 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Several values; ``kind`` is ``list`` (no brackets), ``set``, ``tuple``, ``square`` or ``remainder``."""
+    """Several values.
+
+    ``kind`` is ``list`` (no brackets), ``set``, ``tuple``, ``square``, ``remainder`` or ``case`` (a value and
+    the condition under which it holds). A matrix is ``square``, and so are its rows; a function by cases is
+    the set of its cases.
+    """
 
     kind: str
     items: tuple["Value", ...]
@@ -42,13 +47,6 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """Rows of expressions."""
-
-    rows: tuple[tuple[Node, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Relation:
     """Sides with the signs of relation between them."""
 
@@ -66,13 +64,6 @@ class Congruence:
 
 
 @dataclass(frozen=True, slots=True)
-class Piecewise:
-    """Values with the conditions under which they hold; None stands for all other cases."""
-
-    cases: tuple[tuple["Value", "Value | None"], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Ratio:
     """a : b : c."""
 
@@ -81,16 +72,4 @@ class Ratio:
 
 INFINITY = Node("constant", name="infinity")
 EVERYTHING = Interval(negated(INFINITY), INFINITY, low_closed=False, high_closed=False)
-Value: TypeAlias = (
-    Words
-    | Scalar
-    | Group
-    | Interval
-    | Combination
-    | Matrix
-    | Relation
-    | Congruence
-    | Piecewise
-    | Ratio
-    | Moment
-)
+Value: TypeAlias = Words | Scalar | Group | Interval | Combination | Relation | Congruence | Ratio | Moment
