@@ -56,7 +56,7 @@ class _Plain:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(_Plain):
     """Costs of a run, the policy's and the verifier's kept apart.
 
     A search is charged with its question's prompt once, with the draft or the first sample: one forward pass
@@ -112,15 +112,6 @@ class Usage:
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as plain numbers."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Inverse of :meth:`to_dict`."""
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True)
 class Check(_Plain):
@@ -174,24 +165,28 @@ class Verdict(_Plain):
     raised: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.score, bool) or not isinstance(self.score, Real):
-            raise VerdictError(
-                f"a verdict's score must be a number in [-1, 0], but is {self.score!r} "
-                f"of type {type(self.score).__name__}"
-            )
+        listed = not isinstance(self.checks, str) and all(isinstance(check, Check) for check in self.checks)
+        for name, fits, wanted in (
+            (
+                "score",
+                isinstance(self.score, Real) and not isinstance(self.score, bool),
+                "a number in [-1, 0]",
+            ),
+            ("passed", self.passed in (True, False, None), "True, False or None"),
+            ("reason", isinstance(self.reason, str), "a string"),
+            ("checks", listed, "a list of Check"),
+            ("usage", isinstance(self.usage, Usage), "a Usage"),
+        ):
+            if not fits:
+                value = getattr(self, name)
+                raise VerdictError(
+                    f"a verdict's {name} must be {wanted}, but is {value!r} of type {type(value).__name__}"
+                )
         if not -1.0 <= self.score <= 0.0:  # NaN is not, either
             raise VerdictError(
                 f"a verdict's score must lie in [-1, 0], but is {self.score}; "
                 "scale it, for example score = quality - 1 for a quality in [0, 1]"
             )
-        if self.passed not in (True, False, None):
-            raise VerdictError(f"a verdict's passed must be True, False or None, but is {self.passed!r}")
-        if not isinstance(self.reason, str):
-            raise VerdictError(f"a verdict's reason must be a string, but is {self.reason!r}")
-        if isinstance(self.checks, str) or not all(isinstance(check, Check) for check in self.checks):
-            raise VerdictError(f"a verdict's checks must be a list of Check, but are {self.checks!r}")
-        if not isinstance(self.usage, Usage):
-            raise VerdictError(f"a verdict's usage must be a Usage, but is {self.usage!r}")
         # Plain values whatever the caller gave: numpy numbers and tuples would not survive a checkpoint.
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "passed", None if self.passed is None else bool(self.passed))

@@ -113,14 +113,15 @@ def _nothing_is_kept() -> bool:
 
 
 def _as_verdict(answer: object) -> Verdict:
-    if isinstance(answer, bool):
-        return _checked_verdict({"passed": answer})
-    if isinstance(answer, Real):
-        return _checked_verdict({"score": answer})
-    if isinstance(answer, str):
-        return _checked_verdict({"passed": False, "reason": _refusal(answer)})
-    if isinstance(answer, Mapping):
-        return _checked_verdict(answer)
+    match answer:
+        case bool():
+            return _checked_verdict({"passed": answer})
+        case Real():
+            return _checked_verdict({"score": answer})
+        case str():
+            return _checked_verdict({"passed": False, "reason": _refusal(answer)})
+        case Mapping():
+            return _checked_verdict(answer)
     raise VerdictError(f"a person's verdict must be {_ALLOWED}, but is {answer!r}")
 
 
@@ -140,26 +141,25 @@ def _checked_verdict(answer: Mapping[Any, Any]) -> Verdict:
         raise VerdictError(
             f"a person's verdict must be {_ALLOWED}, but has the keys {', '.join(unknown)} as well"
         )
-    reason, threshold = answer.get("reason") or "", reward_threshold()
-    score: Any = answer.get("score")
-    if not isinstance(reason, str):
-        raise VerdictError(f"the reason of a person's verdict must be a string, but is {reason!r}")
+    passed, score, reason = answer.get("passed"), answer.get("score"), answer.get("reason") or ""
     is_number = isinstance(score, Real) and not isinstance(score, bool)
-    if score is not None and not is_number:
-        raise VerdictError(f"the score of a person's verdict must be a number, but is {score!r}")
-    if is_number and not -1 <= score <= 0:
+    for name, value, fits, wanted in (
+        ("passed", passed, passed is None or isinstance(passed, bool), "True, False or None"),
+        ("score", score, score is None or is_number, "a number"),
+        ("reason", reason, isinstance(reason, str), "a string"),
+    ):
+        if not fits:
+            raise VerdictError(f"{name} must be {wanted} in a person's verdict, but is {value!r}")
+    if score is not None and not -1 <= score <= 0:
         raise VerdictError(
             f"a person's score must lie in [-1, 0], where 0 is flawless, but is {score!r}; "
             "to accept or refuse, resume with True or False"
         )
-    if "passed" in answer:
-        passed = answer["passed"]
-    elif score is not None:
+    threshold = reward_threshold()
+    if "passed" not in answer:
+        if score is None:
+            raise VerdictError(f'a person\'s verdict needs "passed" or "score", but is {dict(answer)!r}')
         passed = bool(score > threshold)
-    else:
-        raise VerdictError(f'a person\'s verdict needs "passed" or "score", but is {dict(answer)!r}')
-    if passed is not None and not isinstance(passed, bool):
-        raise VerdictError(f"passed must be True, False or None in a person's verdict, but is {passed!r}")
     if score is None:
         score = 0.0 if passed else -1.0
     elif not passed:

@@ -177,13 +177,14 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
         for c, o in zip(comparisons, outcomes, strict=True)
     ]
-    wrong = any(outcome.status == "wrong" for outcome in outcomes)
-    holds = any(outcome.status in HOLDS for outcome in outcomes)
+    statuses = {outcome.status for outcome in outcomes}
     signals, blocks = structure_of(seen, question, comparisons, outcomes)
     truncated = len(text) > MAX_CHARACTERS
     if truncated:
         blocks.insert(0, Block("length", "the solution is too long to be read to its end"))
-    verdict: Literal["ok", "wrong", "unverifiable"] = "wrong" if wrong else "ok" if holds else "unverifiable"
+    verdict: Literal["ok", "wrong", "unverifiable"] = (
+        "wrong" if "wrong" in statuses else "unverifiable" if statuses.isdisjoint(HOLDS) else "ok"
+    )
     return StepReport(verdict, equations, signals, blocks, truncated=truncated)
 
 
@@ -233,7 +234,16 @@ class StepVerifier:
             Check(f"block: {block.name}", passed=False, weight=0.0, reason=block.reason, blocks=blocks)
             for block in report.blocks
         )
-        checks.extend(self._structure_checks(report))
+        # Only what a passing solution must have can fail.
+        checks.extend(
+            Check(
+                signal.name,
+                passed=_decides(signal),
+                weight=self.weights.get(signal.name, 0.0),
+                reason=signal.reason,
+            )
+            for signal in report.signals
+        )
         if report.verdict == "wrong":
             first = report.refuted[0]
             reason = f"refuted: {first.text[:200]} ({first.reason})"
@@ -257,22 +267,10 @@ class StepVerifier:
         return Verdict(score, passed, reason, checks)
 
     def _quality(self, report: StepReport) -> float:
-        told = [(signal.value, self.weights.get(signal.name, 0.0)) for signal in report.signals]
-        total = sum(weight for value, weight in told if value is not None)
-        earned = sum(value * weight for value, weight in told if value is not None)
+        weighted = [(s.value, self.weights.get(s.name, 0.0)) for s in report.signals if s.value is not None]
+        total = sum(weight for _, weight in weighted)
+        earned = sum(value * weight for value, weight in weighted)
         return min(1.0, max(0.0, earned / total)) if total else 0.0
-
-    def _structure_checks(self, report: StepReport) -> list[Check]:
-        """One check for each signal; only what a passing solution must have can fail."""
-        return [
-            Check(
-                signal.name,
-                passed=_decides(signal),
-                weight=self.weights.get(signal.name, 0.0),
-                reason=signal.reason,
-            )
-            for signal in report.signals
-        ]
 
     def _weakest(self, report: StepReport) -> str:
         """Why the score is no better: the reason of the signal that costs most."""

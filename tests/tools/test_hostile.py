@@ -116,10 +116,10 @@ def kill_in_flight(sandbox: Sandbox, killed: list[int], times: int) -> None:
     deadline = time.monotonic() + 10
     while len(killed) < times and time.monotonic() < deadline:
         for worker in list(sandbox._running):
-            if worker.process_id not in killed:
+            if worker.process.pid not in killed:
                 time.sleep(0.02)  # in the middle of the request
-                os.kill(worker.process_id, signal.SIGKILL)
-                killed.append(worker.process_id)
+                os.kill(worker.process.pid, signal.SIGKILL)
+                killed.append(worker.process.pid)
         time.sleep(0.001)
 
 
@@ -150,8 +150,8 @@ def test_answers_are_not_equal_if_their_worker_dies_twice(monkeypatch: pytest.Mo
 
         def ask_a_dead_one(request: bytes, deadline: float) -> object:
             for worker in sandbox._idle:
-                os.kill(worker.process_id, signal.SIGKILL)
-                worker._process.wait()
+                os.kill(worker.process.pid, signal.SIGKILL)
+                worker.process.wait()
             return ask(request, deadline)
 
         monkeypatch.setattr(sandbox, "_ask_once", ask_a_dead_one)

@@ -228,7 +228,7 @@ def test_what_cannot_be_solved_is_said(equations: str, unknowns: str, words: str
 
 def test_solving_survives_the_death_of_its_worker():
     for worker in list(shared_sandbox()._idle):
-        os.kill(worker.process_id, signal.SIGKILL)
+        os.kill(worker.process.pid, signal.SIGKILL)
     shared_sandbox().ask("load_solver", seconds=60)
     assert run(solve_equation, equations="3x = 12").content == "x = 4"
 

@@ -9,16 +9,12 @@ its last word are the opinion.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from latentseek_agents.engine._decoding import Completion
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools._self_reward.prompts import without_invisible
 from latentseek_agents.tools.answers import without_sequel
-
-if TYPE_CHECKING:
-    import torch
 
 # The verdict line as models write it; upper case is what they are asked for.
 _TRUE = ("VERDICT: TRUE", "VERDICT: True", "VERDICT: true")
@@ -336,19 +332,15 @@ class VerdictLine:
 
     def opinion(self, backbone: Backbone, name: str, completion: Completion) -> Opinion:
         """The opinion behind a completion that begins where this line's head ends."""
-        true, false = self.probabilities(backbone, completion.hidden[0])
+        import torch
+
+        with backbone.policy.lock, torch.no_grad():
+            probabilities = torch.softmax(backbone.logits(completion.hidden[0]).float(), dim=-1)
+        true, false = (float(probabilities[tokens].sum()) for tokens in (self.true, self.false))
         reason = f"P(TRUE) = {true:.3f}, P(FALSE) = {false:.3f}"
         if not true + false >= _LEAST_MASS:  # written so that NaN is no vote, either
             return Opinion(name, None, f"the model would say neither: {reason}")
         return Opinion(name, true / (true + false), reason)
-
-    def probabilities(self, backbone: Backbone, hidden: "torch.Tensor") -> tuple[float, float]:
-        """How probable TRUE and FALSE are, given the hidden state of the head's last token."""
-        import torch
-
-        with backbone.policy.lock, torch.no_grad():
-            probabilities = torch.softmax(backbone.logits(hidden).float(), dim=-1)
-        return float(probabilities[self.true].sum()), float(probabilities[self.false].sum())
 
 
 def spoken_opinion(name: str, reply: str, finish_reason: str) -> Opinion:

@@ -104,7 +104,7 @@ class _Statement:
         self.comparison = comparison
         self.left, self.right = left, right
         self.letters = left.letters | right.letters
-        self.assignment = _assignment(left, right) or _assignment(right, left)
+        self.assignment = assignment(left, right) or assignment(right, left)
 
     @property
     def is_given(self) -> bool:
@@ -147,7 +147,7 @@ def _random() -> Fraction:
     return Fraction(_ENTROPY.randrange(-(10**6), 10**6), _ENTROPY.randrange(500, 3000))
 
 
-def _assignment(side: Parse, other: Parse) -> tuple[str, Number] | None:
+def assignment(side: Parse, other: Parse) -> tuple[str, Number] | None:
     """The letter and its value in ``x = 5``."""
     if not isinstance(side.node, Variable) or side.node.name == "pi" or other.letters:
         return None
@@ -249,7 +249,6 @@ def _substitute(
         if len(statement.letters) < 2 or not statement.letters <= known.keys():
             continue
         point = ", ".join(f"{letter} = {show(known[letter])}" for letter in sorted(statement.letters))
-        if statement.holds_at(known):
-            settled[statement.index] = Outcome("ok", None, f"holds for {point}")
-        else:
-            settled[statement.index] = Outcome("unverifiable", None, f"does not hold for {point}")
+        holds = Outcome("ok", None, f"holds for {point}")
+        fails = Outcome("unverifiable", None, f"does not hold for {point}")
+        settled[statement.index] = holds if statement.holds_at(known) else fails

@@ -170,8 +170,7 @@ class _Clause:
         parse = parse_at(self.tokens, first, stop, letters=self.letters)
         if parse is None:
             return Side(self.tokens, first, stop, None)
-        doubt = parse.doubt or self.doubt_after(parse.end, edge)
-        return Side(self.tokens, first, parse.end, parse, doubt)
+        return Side(self.tokens, first, parse.end, parse, parse.doubt or self.doubt_after(parse.end, edge))
 
     def can_start(self, index: int, first: int, sign: int) -> bool:
         """Whether a left side may start at a token."""

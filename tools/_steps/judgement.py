@@ -93,10 +93,9 @@ def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for comparison in comparisons:
         try:
-            outcome = _compare(comparison, rounded)
+            outcomes.append(_compare(comparison, rounded))
         except RecursionError:  # the caller's own stack may be nearly full
-            outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
-        outcomes.append(outcome)
+            outcomes.append(Outcome("unverifiable", None, "the calculation is nested too deeply"))
     return outcomes
 
 
@@ -440,7 +439,7 @@ def _is_trivial(left: Parse, right: Parse) -> bool:
     if left.operators and right.operators:
         values, others = (sorted(item.value for item in parse.literals) for parse in (left, right))
         return values == others
-    bare = left.operators == 0 and right.operators == 0
+    bare = not (left.operators or right.operators)
     return bare or isinstance(_essence(left.node if left.operators else right.node), Literal)
 
 

@@ -155,8 +155,7 @@ class _Parser:
 
     def peek(self, ahead: int = 0) -> Token:
         """The token that comes next, or one further on."""
-        index = self.index + ahead
-        return self.tokens[index] if index < self.end else END
+        return token_at(self.tokens, self.index + ahead, self.end)
 
     def take(self) -> Token:
         """Move behind the token that comes next."""
@@ -232,11 +231,15 @@ class _Parser:
 
     def factor(self) -> Node:
         """A power with signs before it."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise UnreadableError
         negative = False
         while (token := self.peek()).kind == "operator" and token.text in "+-":
             negative ^= token.text == "-"
             self.index += 1
         node = self.power()
+        self.depth -= 1
         return Sign(node) if negative else node
 
     def power(self) -> Node:
@@ -246,39 +249,29 @@ class _Parser:
             return base
         self.index += 1
         self.parse.operators += 1
-        self.descend()
         exponent = self.factor()  # right to left: 2^3^2 is 2^9
-        self.depth -= 1
         return self.suffixed(Binary("^", base, exponent))
-
-    def descend(self) -> None:
-        self.depth += 1
-        if self.depth > _MAX_DEPTH:
-            raise UnreadableError
 
     def primary(self) -> Node:
         """A number, a variable, a group, a root or a LaTeX command."""
-        self.descend()
         token = self.take()
-        if token.kind == "number":
-            node = self.number(token)
-        elif token.kind == "open":
-            node = self.group(token)
-        elif token.kind == "command":
-            node = self.command(token)
-        elif token.kind == "currency":
-            self.parse.has_currency = True
-            node = self.factor()
-        elif token.text == "√":
-            self.parse.operators += 1
-            node = Unary("√", self.primary())
-        elif token.kind == "letter" and token.text in self.letters:
-            self.parse.letters.add(token.text)
-            node = Variable(token.text)
-        else:
-            raise UnreadableError
-        self.depth -= 1
-        return node
+        match token.kind:
+            case "number":
+                return self.number(token)
+            case "open":
+                return self.group(token)
+            case "command":
+                return self.command(token)
+            case "currency":
+                self.parse.has_currency = True
+                return self.factor()
+            case "operator" if token.text == "√":
+                self.parse.operators += 1
+                return Unary("√", self.primary())
+            case "letter" if token.text in self.letters:
+                self.parse.letters.add(token.text)
+                return Variable(token.text)
+        raise UnreadableError
 
     def literal(self, value: Number, places: int) -> Literal:
         """Note a number."""

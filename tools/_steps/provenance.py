@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 from latentseek_agents.tools._exact import Evaluation, Number
 from latentseek_agents.tools._number_words import SCALES
+from latentseek_agents.tools._steps.algebra import assignment
 from latentseek_agents.tools._steps.arithmetic import Binary, Literal, Node, Reading, Variable, evaluate
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to
@@ -361,12 +362,6 @@ def _result_side(left: Parse, right: Parse) -> Parse | None:
 
 def _concluded(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> dict[str, Number]:
     """The values that letters are found to have."""
-    values: dict[str, Number] = {}
-    for comparison, outcome in zip(comparisons, outcomes, strict=True):
-        if comparison.parses is None or outcome.status not in HOLDS:
-            continue
-        left, right = comparison.parses
-        value = None if right.letters else evaluate(right.node)
-        if isinstance(left.node, Variable) and value is not None:
-            values[left.node.name] = value.value
-    return values
+    holding = (c.parses for c, o in zip(comparisons, outcomes, strict=True) if o.status in HOLDS)
+    stated = (assignment(*parses) for parses in holding if parses is not None)
+    return dict(filter(None, stated))

@@ -296,9 +296,8 @@ class _Scan:
 
     def bracket(self, piece: str) -> None:
         if piece == "{":
-            visible = self.start != self.wrapper_end
-            self.braces.append(visible)
-            if visible:
+            self.braces.append(self.start != self.wrapper_end)
+            if self.braces[-1]:
                 self.add("open", piece)
         elif piece != "}":
             self.add("open" if piece in "([" else "close", piece)

@@ -50,7 +50,7 @@ class _WorkerDiedError(SandboxError):
     """The worker ended before it replied."""
 
 
-class Sandbox:
+class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
     """Worker processes for calculations; usable from any thread, by many at once.
 
     A worker that starts loads its libraries first. That is not charged to the request that waits for it, and
@@ -70,9 +70,6 @@ class Sandbox:
         self.seconds = seconds
         self._workers = workers
         self._start_empty()
-
-    def __enter__(self) -> "Sandbox":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -151,7 +148,7 @@ class Sandbox:
         with contextlib.suppress(IndexError):
             while True:
                 worker = self._idle.pop()
-                if worker.alive and not fresh:
+                if worker.process.poll() is None and not fresh:
                     self._running.add(worker)
                     return worker
                 worker.close()
@@ -183,7 +180,7 @@ class _Worker:
         self._connection, inner = Pipe()
         paths = [path for path in sys.path if path and Path(path).is_absolute()]
         try:
-            self._process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", str(_SCRIPT), str(inner.fileno()), json.dumps(paths)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -196,14 +193,6 @@ class _Worker:
             raise SandboxError(f"the worker process cannot be started: {error}") from error
         finally:
             inner.close()
-
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
 
     def ask(self, request: bytes, deadline: float) -> Any:
         """The result of a request; the time until the libraries are loaded is added to its deadline."""
@@ -239,8 +228,8 @@ class _Worker:
         return reply
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
     def close(self) -> None:
         self.kill()
@@ -248,7 +237,7 @@ class _Worker:
 
     def abandon(self) -> None:
         """Let go of a worker that belongs to the process this one was forked from."""
-        self._process.returncode = 0
+        self.process.returncode = 0
         self._connection.close()
 
 

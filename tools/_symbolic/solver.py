@@ -52,11 +52,11 @@ def solve(equations: list[Equation], unknowns: list[str]) -> dict[str, Any]:
     """
     if not 1 <= len(unknowns) <= MOST_UNKNOWNS or not 1 <= len(equations) <= MOST_UNKNOWNS:
         raise SolverError(f"1 to {MOST_UNKNOWNS} equations and unknowns can be solved")
-    for field in ("complex", "real"):
-        problem = _Problem(equations, unknowns, real=field == "real")
-        if field == "real" or problem.is_polynomial():
-            return {"field": field, "restricted": bool(problem.denominators), **problem.result()}
-    raise SolverError("the equations cannot be solved")
+    problem = _Problem(equations, unknowns, real=False)
+    if not problem.is_polynomial():
+        problem = _Problem(equations, unknowns, real=True)
+    field = "real" if problem.real else "complex"
+    return {"field": field, "restricted": bool(problem.denominators), **problem.result()}
 
 
 class _Problem:
@@ -121,31 +121,29 @@ class _Problem:
         return {name: _described(value, names) for name, value in values.items()}
 
     def build(self, tree: Tree) -> sympy.Expr:
-        kind, *rest = tree
-        if kind == "number":
-            return _number(Fraction(rest[0]))
-        if kind == "symbol":
-            return self.symbol(str(rest[0]))
-        if kind == "constant":
-            if rest[0] not in _CONSTANTS:
-                raise SolverError(f"{rest[0]} cannot stand in an equation")
-            return _CONSTANTS[rest[0]]
-        if kind == "call":
-            name, *args = rest
-            if name not in _FUNCTIONS:
+        match tree:
+            case ["number", value]:
+                return _number(Fraction(value))
+            case ["symbol", name]:
+                return self.symbol(name)
+            case ["constant", name] if name in _CONSTANTS:
+                return _CONSTANTS[name]
+            case ["call", name, *args] if name in _FUNCTIONS:
+                return _FUNCTIONS[name](*map(self.build, args))
+            case ["call", name, *_]:
                 raise SolverError(f"equations with {name} are not solved")
-            return _FUNCTIONS[name](*(self.build(arg) for arg in args))
-        args = [self.build(arg) for arg in rest]
-        if kind == "divide":
-            return args[0] * self._inverse(args[1])
-        if kind in ("power", "root"):
-            exponent = args[1] if kind == "power" else 1 / args[1]
-            if exponent.is_negative:
-                return _power(self._inverse(args[0]), -exponent)
-            return _power(args[0], exponent)
-        if kind not in _OPERATIONS:
-            raise SolverError(f"{kind.replace('_', ' ')} cannot stand in an equation")
-        return _OPERATIONS[kind](*args)
+            case ["divide", top, bottom]:
+                return self.build(top) * self._inverse(self.build(bottom))
+            case ["power" | "root" as kind, *args]:
+                base, exponent = map(self.build, args)
+                exponent = exponent if kind == "power" else 1 / exponent
+                if exponent.is_negative:
+                    return _power(self._inverse(base), -exponent)
+                return _power(base, exponent)
+            case [kind, *args] if kind in _OPERATIONS:
+                return _OPERATIONS[kind](*map(self.build, args))
+        name = tree[1] if tree[0] == "constant" else tree[0].replace("_", " ")
+        raise SolverError(f"{name} cannot stand in an equation")
 
     def _inverse(self, value: sympy.Expr) -> sympy.Expr:
         if value == 0:

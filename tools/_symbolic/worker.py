@@ -93,17 +93,12 @@ def equal(left: Tree, right: Tree) -> bool:
 
 def proportion(left: Tree, right: Tree) -> int:
     """1 or -1 if one expression is a positive or negative multiple of the other, else 0."""
-    symbols = sorted(_symbols(left) | _symbols(right))
-    ratios = []
-    for point in _points(symbols):
-        values = _value(left, point, DIGITS), _value(right, point, DIGITS)
-        if values[0] is None or values[1] is None:
-            continue
-        if not values[0] or not values[1]:
-            if values[0] or values[1]:
-                return 0
-            continue
-        ratios.append(values[0] / values[1])
+    points = _points(sorted(_symbols(left) | _symbols(right)))
+    pairs = [(_value(left, point, DIGITS), _value(right, point, DIGITS)) for point in points]
+    defined = [(one, other) for one, other in pairs if one is not None and other is not None]
+    if any(bool(one) != bool(other) for one, other in defined):
+        return 0
+    ratios = [one / other for one, other in defined if other]
     if len(ratios) < ENOUGH_POINTS or any(not _close(ratio, ratios[0], DIGITS - 12) for ratio in ratios):
         return 0
     first = ratios[0]
@@ -175,21 +170,20 @@ def _value(tree: Tree, point: dict[str, Fraction], digits: int) -> Any:
 
 
 def _evaluate(tree: Tree, point: dict[str, Fraction]) -> Any:
-    kind, *rest = tree
-    if kind in ("number", "symbol"):
-        value = Fraction(rest[0]) if kind == "number" else point[rest[0]]
-        return mpmath.mpf(value.numerator) / value.denominator
-    if kind == "constant":
-        return {"pi": +mpmath.pi, "e": +mpmath.e, "i": mpmath.mpc(0, 1)}[rest[0]]
-    name, args = (rest[0], rest[1:]) if kind == "call" else ("", rest)
-    values = [_evaluate(arg, point) for arg in args]
-    if kind in ("power", "root"):
-        function: Callable[..., Any] = _power if kind == "power" else _root
-        return _checked(function(*values, _rational(args[1])))
-    return _checked((FUNCTIONS[name] if kind == "call" else ARITHMETIC[kind])(*values))
-
-
-def _checked(value: Any) -> Any:
+    match tree:
+        case ["number" | "symbol" as kind, name]:
+            number = Fraction(name) if kind == "number" else point[name]
+            return mpmath.mpf(number.numerator) / number.denominator
+        case ["constant", name]:
+            return {"pi": +mpmath.pi, "e": +mpmath.e, "i": mpmath.mpc(0, 1)}[name]
+        case ["power", base, exponent]:
+            value = _power(_evaluate(base, point), _evaluate(exponent, point), _rational(exponent))
+        case ["root", radicand, degree]:
+            value = _root(_evaluate(radicand, point), _evaluate(degree, point), _rational(degree))
+        case ["call", name, *args]:
+            value = FUNCTIONS[name](*(_evaluate(arg, point) for arg in args))
+        case [kind, *args]:
+            value = ARITHMETIC[kind](*(_evaluate(arg, point) for arg in args))
     if not mpmath.isfinite(value) or (value and mpmath.mag(value) > LARGEST_MAGNITUDE):
         raise UndefinedError("the value is infinite or too large")
     return value
@@ -197,15 +191,14 @@ def _checked(value: Any) -> Any:
 
 def _rational(tree: Tree) -> Fraction | None:
     """The exact value of an exponent that is a plain number, such as -1/3."""
-    kind, *rest = tree
-    if kind == "number":
-        return Fraction(rest[0])
-    if kind == "negate":
-        value = _rational(rest[0])
-        return None if value is None else -value
-    if kind == "divide":
-        top, bottom = _rational(rest[0]), _rational(rest[1])
-        return None if top is None or not bottom else top / bottom
+    match tree:
+        case ["number", value]:
+            return Fraction(value)
+        case ["negate", operand]:
+            return None if (value := _rational(operand)) is None else -value
+        case ["divide", *operands]:
+            top, bottom = map(_rational, operands)
+            return None if top is None or not bottom else top / bottom
     return None
 
 

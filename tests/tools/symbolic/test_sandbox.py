@@ -36,7 +36,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def workers(sandbox: Sandbox) -> list[int]:
-    return [worker.process_id for worker in sandbox._idle]
+    return [worker.process.pid for worker in sandbox._idle]
 
 
 def exists(process_id: int) -> bool:
@@ -156,7 +156,7 @@ def test_killed_in_the_middle_from_many_threads() -> None:
         for thread in threads:
             thread.start()
         for worker in [*sandbox._idle, *sandbox._running]:
-            os.kill(worker.process_id, signal.SIGKILL)
+            os.kill(worker.process.pid, signal.SIGKILL)
         for thread in threads:
             thread.join()
         assert len(outcomes) == 160
@@ -188,7 +188,7 @@ def test_closed_sandbox_starts_again(sandbox: Sandbox) -> None:
 def test_worker_ends_with_its_parent() -> None:
     code = (
         "from latentseek_agents.tools._symbolic.sandbox import shared_sandbox\n"
-        "s = shared_sandbox(); s.ask('ping'); print(s._idle[0].process_id)"
+        "s = shared_sandbox(); s.ask('ping'); print(s._idle[0].process.pid)"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True

@@ -74,7 +74,7 @@ def test_no_memory(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch):
 def test_stopped_workers(sandbox: Sandbox):
     sandbox.ask("ping")
     for worker in sandbox._idle:
-        os.kill(worker.process_id, signal.SIGSTOP)
+        os.kill(worker.process.pid, signal.SIGSTOP)
     assert answers_agree(ROOT, SAME) is None
     # The stopped one was replaced.
     assert answers_agree(ROOT, SAME) is True

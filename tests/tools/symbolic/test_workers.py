@@ -44,28 +44,28 @@ def warm(sandbox: Sandbox, count: int) -> None:
 def test_all_idle_workers_are_killed(pair: Sandbox, reaped: bool):
     for _ in range(5):
         for worker in list(pair._idle):
-            os.kill(worker.process_id, signal.SIGKILL)
+            os.kill(worker.process.pid, signal.SIGKILL)
             if reaped:
-                worker._process.wait()
+                worker.process.wait()
         assert pair.ask("equal", TWO, TWO) is True
 
 
 def test_answers_are_right_after_the_shared_workers_were_killed():
     warm(shared_sandbox(), 2)
     for worker in list(shared_sandbox()._idle):
-        os.kill(worker.process_id, signal.SIGKILL)
+        os.kill(worker.process.pid, signal.SIGKILL)
     assert answers_match(r"\sqrt{12}", r"2\sqrt{3}") is True
     for worker in list(shared_sandbox()._idle):
-        os.kill(worker.process_id, signal.SIGKILL)
+        os.kill(worker.process.pid, signal.SIGKILL)
     assert GroundTruth(r"2\sqrt{3}")("?", r"\boxed{\sqrt{12}}").passed is True
 
 
 def test_what_cannot_be_written_is_asked_again(pair: Sandbox):
     for worker in pair._idle:
         # Its input is closed, so that a write fails, and it does not count as dead before.
-        os.kill(worker.process_id, signal.SIGKILL)
-        worker._process.wait()
-        worker._process.poll = lambda: None  # type: ignore[method-assign]
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.wait()
+        worker.process.poll = lambda: None  # type: ignore[method-assign]
     assert pair.ask("equal", TWO, TWO) is True
 
 
@@ -91,7 +91,7 @@ def test_a_worker_that_never_starts_is_replaced(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(SandboxTimeoutError):
             sandbox.ask("ping")
         (first,) = sandbox._idle
-        os.kill(first.process_id, signal.SIGSTOP)
+        os.kill(first.process.pid, signal.SIGSTOP)
         monkeypatch.setattr(module, "_LONGEST_START", 0.0)
         with pytest.raises(SandboxTimeoutError, match="does not start"):
             sandbox.ask("ping")
@@ -128,7 +128,7 @@ def test_a_killed_worker_is_replaced_in_the_background():
     with Sandbox(workers=1, seconds=10) as sandbox:
         sandbox.ask("ping")
         (stopped,) = sandbox._idle
-        os.kill(stopped.process_id, signal.SIGSTOP)
+        os.kill(stopped.process.pid, signal.SIGSTOP)
         with pytest.raises(SandboxTimeoutError):
             sandbox.ask("ping", seconds=0.1)
         assert len(sandbox._idle) == 1
@@ -148,7 +148,7 @@ def test_closed_while_a_worker_starts(monkeypatch: pytest.MonkeyPatch):
 
         monkeypatch.setattr(module, "_Worker", Closing)
         assert sandbox.ask("ping") == "pong"
-        assert not made[0].alive
+        assert made[0].process.poll() is not None
         assert sandbox._idle == [made[1]]
 
 
