@@ -1,4 +1,4 @@
-"""Graphs built from the engine and the verifiers; every factory returns an uncompiled ``StateGraph``."""
+"""The search, its baselines and a math agent: every factory returns an uncompiled ``StateGraph``."""
 
 from latentseek_agents.graphs.baselines import create_best_of_n_graph, create_self_consistency_graph
 from latentseek_agents.graphs.math_agent import MathAgentState, create_math_agent

@@ -58,7 +58,10 @@ class MathAgentInput(TypedDict, total=False):
 
 
 class MathAgentState(RefineOutput, total=False):
-    """What comes out: the first of ``iterations`` is the agent's own; ``usage`` counts its reasoning, too."""
+    """The agent's state, which is also what comes out.
+
+    The first of ``iterations`` is the solution that the model reached by itself; ``usage`` counts it as well.
+    """
 
     reference: str | None
     messages: Annotated[list[AnyMessage], add_messages]

@@ -29,12 +29,12 @@ __all__ = ["create_refine_graph", "refine_graph", "supersteps"]
 
 RefineGraph = StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]
 
-# An iteration is ``refine`` and ``verify``, and LangGraph needs one more step to find that nothing is left.
-_STEPS_PER_ITERATION = 3
+# Steps that must be left to go on: ``refine``, ``verify``, and LangGraph's own that finds nothing left.
+_STEPS_NEEDED = 3
 
 
 def supersteps(config: LatentSeekConfig) -> int:
-    """A recursion limit that the graph never reaches: its own bounds end it first.
+    """A recursion limit that is never reached: two steps an iteration, those around them, and some to spare.
 
     Example:
         >>> supersteps(LatentSeekConfig(max_iterations=10))
@@ -65,19 +65,20 @@ def create_refine_graph(
 
     LangGraph counts two steps per iteration against the recursion limit, which inside a chain is 25 unless
     you set it. If it is too low for ``max_iterations``, the search ends early, with its best attempt and a
-    warning. A checkpointer stores the latents with every step: about 12 m d bytes, twice per iteration
-    (m = 60, d = 1536: 2 MB). Delete finished threads, or use ``durability="exit"`` to store the end only.
+    warning. A checkpointer stores the latents with every step: about 12 m d bytes, for
+    consistent latents (12 + 4 M) m d with M samples, twice per iteration (m = 60, d = 1536, independent: 2 MB).
+    Delete finished threads, or use ``durability="exit"`` to store the end only.
 
     Args:
         backbone: The frozen policy.
         verifier: The reward; by default the step checker.
-        config: Settings; the defaults are the paper's rule of thumb.
+        config: Settings; the defaults are those of the authors' release, but the best attempt is returned.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.
 
     Returns:
         Graph with state keys ``question, reference, answer, text, score, passed, reason, stop_reason,
-        iterations, usage`` and its private ``samples, latents``.
+        iterations, usage`` and its private ``samples, chosen, latents``.
 
     Raises:
         BackboneError: ``backbone`` is no backbone.
@@ -115,7 +116,7 @@ def refine_graph(
 
     def verify(state: VerifyInput, runtime: Runtime[Any], trace: RunnableConfig) -> loop.SearchState:
         search = configured(runtime)
-        limit = "" if state["remaining_steps"] >= _STEPS_PER_ITERATION else _limit_advice(search.config)
+        limit = "" if state["remaining_steps"] >= _STEPS_NEEDED else _limit_advice(search.config)
         update, event = loop.judge(search, state, last=limit)
         if event is not None:
             runtime.stream_writer(event)

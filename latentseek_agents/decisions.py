@@ -24,7 +24,8 @@ def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
     """The search's own decision on a verdict; None if it cannot be judged.
 
     An attempt is accepted if it scores above the threshold, no check refutes or blocks it, and the verifier
-    did not refuse it. With ``acceptance="score"`` the score alone decides.
+    did not refuse it. With ``acceptance="score"`` the score alone decides, also
+    where ``passed`` is None; only a verifier that raised still counts as None.
 
     Example:
         >>> wrong_answer = Verdict(-1 / 6, False, "the answer is wrong")
@@ -45,7 +46,11 @@ def best_sample(samples: Sequence[Attempt]) -> Attempt:
 
 
 def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last", "vote"]) -> Attempt:
-    """The attempt to return: accepted before refused before unjudged, then by score, then the earliest.
+    """The attempt to return.
+
+    ``"best"``: accepted before refused before unjudged, then by score, then the earliest.
+    ``"last"``: the last.
+    ``"vote"``: the most weight of equal answers (1 + score each), then as ``"best"``.
 
     Args:
         attempts: At least the draft, in their order.
@@ -112,7 +117,7 @@ def stop_reason(
         samples: The attempts of this iteration, judged.
         config: The bounds.
         usage: Spent so far.
-        movable: Whether there is a latent to move; without one the search has nothing left to try.
+        movable: Whether there is a latent to move; without one the search ends as ``"iterations"``.
     """
     verdicts = [sample.passed for sample in samples]
     if True in verdicts:

@@ -47,7 +47,8 @@ def run(
 
     Args:
         search: The model, the judge and the settings.
-        state: From :func:`draft`, or a state that this generator has yielded: the search goes on behind it.
+        state: From :func:`draft`; or one that this generator yielded without a ``stop_reason``: the search
+            goes on with the next refinement. A state from :func:`refine` has to be judged first.
         on_event: Called with each iteration as it is judged.
 
     Yields:
@@ -190,7 +191,7 @@ def _written(step: engine.Step, usage: Usage) -> SearchState:
 
 
 def _so_far(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopReason | None) -> SearchState:
-    """The attempt to return if the search ends here; and, if it does, the end."""
+    """The fields of the attempt to return; with a reason to stop, latents and reference are cleared."""
     chosen = best_attempt(history, config.keep)
     update = cast("SearchState", chosen.outcome())
     update |= {"chosen": history.index(chosen), "stop_reason": reason}

@@ -31,7 +31,7 @@ class Outcome(TypedDict, total=False):
 
 
 class JudgedState(Outcome, total=False):
-    """What ``judge`` reads."""
+    """The state without latents: what ``judge`` reads and writes."""
 
     reference: str | None
     """The known answer, for verifiers that compare with it."""
@@ -77,7 +77,7 @@ class LatentSeekResult:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], *, backbone: Backbone | None = None) -> Self:
-        """From the state of a search that has ended, or of the refine graph's output.
+        """From a judged state, whether or not the search has ended, or from the refine graph's output.
 
         Args:
             state: With the keys of :class:`Outcome`; others are ignored.

@@ -181,9 +181,11 @@ def latents_text(latents: Sequence[str], changed: Sequence[int], marks: tuple[st
 
 def why_returned(result: "LatentSeekResult") -> str:
     """Which attempt is returned, and why the search ended, in one sentence."""
-    from latentseek_agents.decisions import best_attempt
-
-    chosen = best_attempt(result.iterations, "best")
+    chosen = next(
+        attempt
+        for attempt in result.iterations
+        if (attempt.text, attempt.score, attempt.passed) == (result.text, result.score, result.passed)
+    )
     which = "the draft" if chosen.iteration == 0 else f"refinement {chosen.iteration}"
     refinements = len(result.iterations) - 1
     if result.passed:

@@ -188,8 +188,8 @@ def _config(
     prompt = _only("prompt", prompts, preset)
     oracles = [name.oracle for name in map(MethodName, methods) if name.searches]
     # The paper has a table for the oracle, and one for all else.
-    rewards: list[Literal["self", "psrm"]] = ["psrm" if oracle else "self" for oracle in oracles]
-    reward = _only("reward", rewards or ["self"], preset)
+    rewards: list[Literal["self", "psrm"]] = ["psrm" if oracle else "self" for oracle in oracles or [False]]
+    reward = _only("reward", rewards, preset)
     return options.config(model=model, reward=reward, prompt=prompt)
 
 
