@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, convert_to_messages
-from langchain_core.prompt_values import PromptValue, StringPromptValue
+from langchain_core.prompt_values import PromptValue
 
 from latentseek_agents.errors import InputError
 
@@ -25,8 +25,6 @@ def question_and_reference(value: Any) -> tuple[str, str | None]:
     """
     if isinstance(value, str):
         return value, None
-    if isinstance(value, StringPromptValue):
-        return value.to_string(), None
     if isinstance(value, PromptValue):
         return question_from_messages(value.to_messages()), None
     if isinstance(value, BaseMessage) or (isinstance(value, Sequence) and value):

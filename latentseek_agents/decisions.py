@@ -1,6 +1,7 @@
 """When a search stops and which attempt it returns: plain functions, no graph."""
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -76,21 +77,15 @@ def weighted_votes(answers: Sequence[str | None], weights: Sequence[float]) -> l
         >>> weighted_votes(["1/2", "3", "0.5", None], [1, 1, 0.5, 1])
         [1.5, 1, 1.5, 0]
     """
-    groups: list[list[int]] = []
+    first: dict[int, int] = {}  # from the place of an answer to that of the first which equals it
     for index, answer in enumerate(answers):
-        if answer is None:
-            continue
-        group = next((g for g in groups if answers_match(answer, answers[g[0]] or "")), None)
-        if group is None:
-            groups.append([index])
-        else:
-            group.append(index)
-    votes: list[float] = [0] * len(answers)
-    for group in groups:
-        total = sum(weights[index] for index in group)
-        for index in group:
-            votes[index] = total
-    return votes
+        if answer is not None:
+            equal = (i for i in dict.fromkeys(first.values()) if answers_match(answer, answers[i] or ""))
+            first[index] = next(equal, index)
+    votes: dict[int, float] = defaultdict(int)
+    for index, place in first.items():
+        votes[place] += weights[index]
+    return [votes[first[index]] if index in first else 0 for index in range(len(answers))]
 
 
 def majority(answers: Sequence[str | None]) -> list[int]:

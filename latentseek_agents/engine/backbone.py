@@ -59,7 +59,10 @@ class Backbone:
         self.policy = Policy(model, name=name, fast_linear=self.decoding.fast_linear)
         self.name = self.policy.name
         _check_tokenizer(tokenizer)
-        self.eos_token_ids = self.policy.end_token_ids | end_token_ids(tokenizer)
+        core = self.policy.core
+        self.eos_token_ids = end_token_ids(
+            getattr(core, "generation_config", None), core.config, core.config.get_text_config(), tokenizer
+        )
         self.decoder: Decoder = model_decoder(self.policy, self.decoding)
 
     @classmethod

@@ -11,19 +11,19 @@ one sample is the argmax, as in the paper. Gradients pass through the language-m
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
+
+import torch
+from safetensors.torch import load, save
 
 from latentseek_agents.errors import NonFiniteError
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["Latents", "advantages", "policy_gradient"]
 
 # The authors' release adds these to the probabilities before the logarithm, the second in its indexing line.
 _RELEASE_EPSILONS = (1e-8, 1e-10)
 
-Head = Callable[["torch.Tensor"], "torch.Tensor"]
+Head = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +39,20 @@ class Latents:
         exp_avg_sq: (m, d), Adam's mean of its square.
     """
 
-    values: "torch.Tensor"
-    hidden: "torch.Tensor"
+    values: torch.Tensor
+    hidden: torch.Tensor
     step: int
-    exp_avg: "torch.Tensor"
-    exp_avg_sq: "torch.Tensor"
+    exp_avg: torch.Tensor
+    exp_avg_sq: torch.Tensor
 
     @classmethod
-    def start(cls, hidden: "torch.Tensor", kind: Literal["independent", "consistent"]) -> Self:
+    def start(cls, hidden: torch.Tensor, kind: Literal["independent", "consistent"]) -> Self:
         """Latents of a draft.
 
         Args:
             hidden: (m, d), the hidden states that predicted the draft's tokens at the latents' positions.
             kind: ``LatentSeekConfig.latents``.
         """
-        import torch
-
         with torch.inference_mode(mode=False):
             states = hidden.detach().to("cpu", torch.float32, copy=True)
             zeros = torch.zeros_like(states)
@@ -67,7 +65,7 @@ class Latents:
         """Whether :attr:`values` are offsets to hidden states."""
         return bool(self.hidden.shape[0])
 
-    def policy_inputs(self, samples: int) -> "torch.Tensor":
+    def policy_inputs(self, samples: int) -> torch.Tensor:
         """(samples, m, d): the z that each sample's tokens were, or are to be, chosen from."""
         if not self.consistent:
             return self.values.expand(samples, -1, -1)
@@ -75,12 +73,12 @@ class Latents:
 
     def stepped(
         self,
-        gradient: "torch.Tensor",
+        gradient: torch.Tensor,
         *,
         learning_rate: float,
         gradient_clip: float | None = None,
         rows: int | None = None,
-        random_directions: "torch.Generator | None" = None,
+        random_directions: torch.Generator | None = None,
     ) -> Self:
         """One step of Adam *up* the gradient of the expected reward.
 
@@ -94,8 +92,6 @@ class Latents:
         Raises:
             NonFiniteError: The gradient or the new latents are NaN or infinite.
         """
-        import torch
-
         number = self.step + 1
         _require_finite(gradient, "the gradient", number)
         with torch.inference_mode(mode=False), torch.enable_grad():
@@ -122,15 +118,12 @@ class Latents:
         _require_finite(values, "a latent", number)
         return type(self)(values, self.hidden, number, memory["exp_avg"], memory["exp_avg_sq"])
 
-    def with_hidden(self, hidden: "torch.Tensor") -> Self:
+    def with_hidden(self, hidden: torch.Tensor) -> Self:
         """The same offsets for other samples, whose hidden states are (M, m, d)."""
         return type(self)(self.values, hidden, self.step, self.exp_avg, self.exp_avg_sq)
 
     def to_bytes(self) -> bytes:
         """Everything as one safetensors value; :meth:`from_bytes` restores it bit for bit."""
-        import torch
-        from safetensors.torch import save
-
         return save(
             {
                 "values": self.values.contiguous(),
@@ -144,9 +137,6 @@ class Latents:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Inverse of :meth:`to_bytes`."""
-        import torch
-        from safetensors.torch import load
-
         with torch.inference_mode(mode=False):
             saved = load(data)
             return cls(
@@ -173,14 +163,14 @@ def advantages(rewards: Sequence[float], baseline: Literal["none", "mean"]) -> l
 
 def policy_gradient(
     head: Head,
-    inputs: "torch.Tensor",
+    inputs: torch.Tensor,
     token_ids: Sequence[Sequence[int]],
     weights: Sequence[float],
     *,
     temperature: float = 0.0,
     release_loss: bool = False,
     step: int = 1,
-) -> "torch.Tensor":
+) -> torch.Tensor:
     """∇_z J: the mean over samples of weight times ∇ log π(x_t | z_t).
 
     Args:
@@ -201,8 +191,6 @@ def policy_gradient(
 
     Source: arXiv 2505.13308, the policy gradient of Algorithm 1.
     """
-    import torch
-
     samples = len(token_ids)
     total = torch.zeros_like(inputs[0])
     for z, tokens, weight in zip(inputs, token_ids, weights, strict=True):
@@ -221,10 +209,8 @@ def policy_gradient(
 
 
 def _log_probability(
-    logits: "torch.Tensor", index: "torch.Tensor", temperature: float, *, release_loss: bool
-) -> "torch.Tensor":
-    import torch
-
+    logits: torch.Tensor, index: torch.Tensor, temperature: float, *, release_loss: bool
+) -> torch.Tensor:
     # Half-precision logits are widened; anything wider keeps its precision (the gradient tests use float64).
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
     if release_loss:
@@ -234,9 +220,7 @@ def _log_probability(
     return torch.log_softmax(logits / (temperature or 1.0), dim=-1).gather(-1, index)
 
 
-def _require_finite(value: "torch.Tensor", what: str, step: int) -> None:
-    import torch
-
+def _require_finite(value: torch.Tensor, what: str, step: int) -> None:
     if not torch.isfinite(value).all():
         raise NonFiniteError(
             f"{what} is NaN or infinite at step {step}; lower learning_rate, set gradient_clip, "

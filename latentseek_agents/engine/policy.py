@@ -84,15 +84,6 @@ class Policy:
         return int(getattr(self.config, "max_position_embeddings", None) or 2**31)
 
     @property
-    def end_token_ids(self) -> frozenset[int]:
-        """Tokens that end a completion, by the generation configuration and the model's configuration."""
-        return end_token_ids(
-            getattr(self.core, "generation_config", None),
-            self.core.config,
-            self.core.config.get_text_config(),
-        )
-
-    @property
     def bytes_per_cached_token(self) -> int:
         """Memory that the keys and values of one token take."""
         config = self.config

@@ -15,13 +15,14 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode, pick_tokens
 from latentseek_agents.engine._release import ReleaseRules, rules_for
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.latents import Latents, advantages, policy_gradient
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.verdict import Attempt, Usage
 
 if TYPE_CHECKING:
     import torch
+
+    from latentseek_agents.engine.latents import Latents
 
 __all__ = ["Step", "derive_seed", "draft", "prompt_token_ids", "refine", "sample", "token_differences"]
 
@@ -73,6 +74,8 @@ def draft(
         InputError: The question is empty or leaves no room in the context window.
         NonFiniteError: The model's hidden states are not finite.
     """
+    from latentseek_agents.engine.latents import Latents
+
     began = time.monotonic()
     rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
@@ -132,6 +135,8 @@ def refine(
         NonFiniteError: A gradient or latent is not finite; the message names the step.
     """
     import torch
+
+    from latentseek_agents.engine.latents import Latents
 
     began = time.monotonic()
     if not latents:
@@ -279,8 +284,10 @@ def _attempt(
 
 
 def _moved(
-    backbone: Backbone, config: LatentSeekConfig, latents: Latents, samples: Sequence[Attempt]
-) -> Latents:
+    backbone: Backbone, config: LatentSeekConfig, latents: "Latents", samples: Sequence[Attempt]
+) -> "Latents":
+    from latentseek_agents.engine.latents import advantages, policy_gradient
+
     rewards = [sample.score for sample in samples if sample.score is not None]
     if len(rewards) < len(samples):
         raise InputError("every sample needs a score before the latents can move; verify the attempts first")
@@ -308,7 +315,7 @@ def _moved(
 
 
 def _known(
-    rules: ReleaseRules, latents: Latents, samples: Sequence[Attempt], history: Sequence[Attempt]
+    rules: ReleaseRules, latents: "Latents", samples: Sequence[Attempt], history: Sequence[Attempt]
 ) -> dict[tuple[int, ...], Attempt]:
     """What was written before, by the tokens at the latents.
 
@@ -348,7 +355,7 @@ class _Refinement:
     config: LatentSeekConfig
     rules: ReleaseRules
     prompt_ids: list[int]
-    latents: Latents
+    latents: "Latents"
     previous: Attempt
     known: dict[tuple[int, ...], Attempt]
     deadline: float | None

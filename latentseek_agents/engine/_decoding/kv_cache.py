@@ -1,6 +1,7 @@
 """Keys and values: those of the rows that are being decoded, and those kept for later requests."""
 
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -239,22 +240,21 @@ def longest_beginning(cache: PrefixCache, prompt: tuple[int, ...]) -> tuple[Read
         cache: Where prompts are kept.
         prompt: The new one.
     """
-    best = max(cache.keys(), key=lambda key: _in_common(key, prompt), default=())
-    count = min(_in_common(best, prompt), len(prompt) - 1)
+    best = max(cache.keys(), key=lambda key: _common_length(key, prompt), default=())
+    count = min(_common_length(best, prompt), len(prompt) - 1)
     prefix = cache.get(best) if count >= _SHORTEST_BEGINNING else None
     return (prefix, count) if isinstance(prefix, ReadPrompt) else None
 
 
-def _in_common(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
-    """Length of the longest common beginning."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _common_length(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """Length of the longest common beginning of two lists or two tuples.
+
+    Example:
+        >>> _common_length([1, 2, 3, 4], [1, 2, 5])
+        2
+    """
+    lengths = range(1, min(len(one), len(other)) + 1)
+    return bisect_left(lengths, x=True, key=lambda length: one[:length] != other[:length])
 
 
 def affordable_tokens(policy: Policy, *, most_bytes: int, most_tokens: int, gpu_share: float) -> int:

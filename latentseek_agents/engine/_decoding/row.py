@@ -44,7 +44,7 @@ class Row:
         # A guess of several tokens would need the constraint's state after each of them.
         guessing = speculate and request.guess_ids and request.constraint is None
         self._speculator = Speculator(request.guess_ids) if guessing else None
-        self._hidden: list[torch.Tensor] = []
+        self._hidden = [torch.empty((0, policy.hidden_size), dtype=policy.dtype, device=policy.device)]
         self._guess: list[int] = []
         self._feeding: list[int] = []
 
@@ -185,10 +185,6 @@ class Row:
 
     def completion(self) -> Completion:
         """The answer to the request, as far as it is written."""
-        if not self._hidden:
-            policy = self._policy
-            empty = torch.empty((0, policy.hidden_size), dtype=policy.dtype, device=policy.device)
-            self._hidden.append(empty)
         return Completion(
             token_ids=self.tokens,
             hidden=torch.cat(self._hidden),
