@@ -6,8 +6,8 @@ r"""How fast the latent search is, as ratios within one run.
 
 Data are lines of ``{"question": ...}``. The reward is always -1, so that every iteration takes place. The
 naive Algorithm 1 (``tests/support/naive_algorithm.py``: a forward pass over the whole sequence for every
-token) would take hours: its passes are timed at several lengths, and their times added up over the very tokens that our
-search wrote. ``--check-naive`` runs it for real on one question, to see how far that is off.
+token) would take hours: its passes are timed at several lengths, and their times added up over the very
+tokens that our search wrote. ``--check-naive`` runs it for real on one question, to see how far that is off.
 """
 
 import argparse

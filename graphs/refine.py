@@ -66,8 +66,8 @@ def create_refine_graph(
     LangGraph counts two steps per iteration against the recursion limit, which inside a chain is 25 unless
     you set it. If it is too low for ``max_iterations``, the search ends early, with its best attempt and a
     warning. A checkpointer stores the latents with every step: about 12 m d bytes, for
-    consistent latents (12 + 4 M) m d with M samples, twice per iteration (m = 60, d = 1536, independent: 2 MB).
-    Delete finished threads, or use ``durability="exit"`` to store the end only.
+    consistent latents (12 + 4 M) m d with M samples, twice per iteration (m = 60, d = 1536, independent:
+    2 MB). Delete finished threads, or use ``durability="exit"`` to store the end only.
 
     Args:
         backbone: The frozen policy.
