@@ -9,6 +9,7 @@ from latentseek_agents.tools.answers import answers_match, extract_answer
 from latentseek_agents.tools.combined import Combined
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.human import HumanVerifier
+from latentseek_agents.tools.programs import ProgramResult, run_program
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepReport, StepVerifier, check_steps
 
@@ -20,12 +21,14 @@ __all__ = [
     "Combined",
     "GroundTruth",
     "HumanVerifier",
+    "ProgramResult",
     "SelfReward",
     "StepReport",
     "StepVerifier",
     "answers_match",
     "check_steps",
     "extract_answer",
+    "run_program",
 ]
 
 
