@@ -55,7 +55,8 @@ def question_in(
         return question_from_messages(values[messages_key]), True
     raise InputError(
         f"there is no question under {question_key!r} and no {messages_key!r}, only "
-        f"{sorted(map(str, values))}; LatentSeekNode(..., question_key=...) names another key"
+        f"{sorted(map(str, values))}; give {{{question_key!r}: '...'}}, or name another key: "
+        "LatentSeekNode(..., question_key=...)"
     )
 
 

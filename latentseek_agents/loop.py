@@ -48,7 +48,8 @@ def run(
     Args:
         search: The model, the judge and the settings.
         state: From :func:`draft`; or one that this generator yielded without a ``stop_reason``: the search
-            goes on with the next refinement. A state from :func:`refine` has to be judged first.
+            goes on with the next refinement. A state from :func:`refine` has to be judged first, and one of a
+            search that has ended yields nothing.
         on_event: Called with each iteration as it is judged.
 
     Yields:
@@ -61,6 +62,8 @@ def run(
         >>> [state["stop_reason"] for state in run(search, draft(search, "What is 2 + 2?"))]
         [None, 'passed']
     """
+    if state["stop_reason"] is not None:
+        return
     if state["iterations"]:
         state = {**state, **refine(search, state)}
     while True:

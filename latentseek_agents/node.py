@@ -141,8 +141,8 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
         if self.score_key is not None:
             written[self.score_key] = result["score"]
         if self.result_key is not None:
-            names = Outcome.__required_keys__ | Outcome.__optional_keys__
-            written[self.result_key] = {name: result[name] for name in names - {"question"}}
+            names = [name for name in Outcome.__annotations__ if name != "question"]
+            written[self.result_key] = {name: result[name] for name in names}
         return written
 
 

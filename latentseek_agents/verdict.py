@@ -319,6 +319,9 @@ def reward_threshold() -> float:
 def judging_above(threshold: float) -> Iterator[None]:
     """Set the threshold for verifiers called inside, in this thread or task.
 
+    A verifier that calls others in threads of its own hands it on with ``contextvars.copy_context().run``;
+    without that they judge by the default.
+
     Args:
         threshold: In [-1, 0].
 

@@ -22,10 +22,10 @@ from latentseek_agents.tools._answers import (
     plain_notation,
     unit_of,
 )
+from latentseek_agents.tools._maths.words import WORD_OPERATORS
 from latentseek_agents.tools._steps import calculate as calculate_in_words
 from latentseek_agents.tools._steps import tokenize
 from latentseek_agents.tools._symbolic import SandboxError, SandboxTimeoutError, shared_sandbox
-from latentseek_agents.tools._words import WORD_OPERATORS
 
 _WORDS_OF_OPERATORS = frozenset(WORD_OPERATORS) | {"x", "of", "by", "divided", "multiplied", "the"}
 # 0x10 is 16, and no product.

@@ -201,7 +201,9 @@ def _joint_verdict(parts: Sequence[_Part]) -> Verdict:
     judges = [part for part in parts if part.judges]
     if not judges:
         reason = "cannot judge: " + "; ".join(part.reason for part in parts if part.asked)
-        return Verdict(-1.0, None, reason, checks, usage)
+        # A search stops where nothing judged because something raised, even if the score alone decides.
+        raised = any(part.verdict.raised for part in parts)
+        return Verdict(-1.0, None, reason, checks, usage, raised=raised)
     accepted, refused, total = _tally(parts)
     score = min(0.0, max(-1.0, total / (accepted + refused)))
     blocking = [part for part in parts if part.verdict.blocked]

@@ -153,13 +153,14 @@ def _run(pool: pydantic_monty.Monty, code: str) -> ProgramResult:
 
 
 def _run_form(pool: pydantic_monty.Monty, code: str) -> ProgramResult:
-    try:
-        return _run_once(pool, code)
-    except pydantic_monty.MontyCrashedError as error:
-        if error.timed_out:
-            return ProgramResult(error=_TOO_SLOW)
-        # Something killed the worker, perhaps the program: it gets one more.
-        return _run_once(pool, code)
+    for _ in range(_WORKERS):
+        try:
+            return _run_once(pool, code)
+        except pydantic_monty.MontyCrashedError as error:
+            if error.timed_out:
+                return ProgramResult(error=_TOO_SLOW)
+            # Something killed the worker, perhaps while it was idle: the other one may be dead, too.
+    return _run_once(pool, code)
 
 
 def _run_once(pool: pydantic_monty.Monty, code: str) -> ProgramResult:

@@ -31,7 +31,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.tools._exact import Number
+from latentseek_agents.tools._maths.exact import Number
 from latentseek_agents.tools._steps import (
     HOLDS,
     MAX_CHARACTERS,

@@ -159,6 +159,11 @@ def test_a_result_has_the_fields_of_the_state():
             "ScriptedVerifier scripted_backbone tiny_backbone tiny_model tiny_tokenizer",
         ),
         ("latentseek_agents.runnable", "LatentSeek LatentSeekResult"),
+        (
+            "latentseek_agents.evaluation",
+            "EvaluationPlan Listener Problem evaluate evaluate_with_ray load_problems read_outcomes "
+            "write_report",
+        ),
     ],
 )
 def test_names_that_programs_outside_import(module: str, names: str):

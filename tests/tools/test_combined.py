@@ -245,6 +245,13 @@ def test_interrupts_of_langgraph_pass_through():
             judge(fails(error), Says(0, True))
 
 
+def test_nothing_judged_and_something_raised_counts_as_raised():
+    """So that a search whose score alone decides (``paper()``) stops, as it does with the verifier alone."""
+    verdict = judge(fails(ConnectionError("no network")), Says(-1.0, None))
+    assert (verdict.passed, verdict.raised) == (None, True)
+    assert judge(Says(-1.0, None), Says(-1.0, None)).raised is False
+
+
 def test_a_class_that_only_looks_like_an_interrupt_cannot_judge():
     class GraphBubbleUp(Exception):
         pass

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from latentseek_agents.tools._answers.expression import Node
-from latentseek_agents.tools._exact import (
+from latentseek_agents.tools._maths.exact import (
     Evaluation,
     Number,
     bounded,

@@ -15,7 +15,7 @@ from latentseek_agents.tools._answers.expression import (
     parse_tokens,
 )
 from latentseek_agents.tools._answers.notation import CURRENCY
-from latentseek_agents.tools._number_words import CARDINALS, SCALES
+from latentseek_agents.tools._maths.number_words import CARDINALS, SCALES
 
 Dimension = tuple[tuple[str, int], ...]
 

@@ -35,7 +35,7 @@ from latentseek_agents.tools._answers.values import (
     Words,
 )
 from latentseek_agents.tools._answers.wordings import folded, wordings
-from latentseek_agents.tools._number_words import ordinal_number
+from latentseek_agents.tools._maths.number_words import ordinal_number
 
 _DEEPEST = 8
 _MOST_ITEMS = 64

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 
 from latentseek_agents.tools._answers.quantities import unit_of
-from latentseek_agents.tools._number_words import digits_for_words
-from latentseek_agents.tools._words import DISPUTED, HYPOTHETICAL, LABELS
+from latentseek_agents.tools._maths.number_words import digits_for_words
+from latentseek_agents.tools._maths.words import DISPUTED, HYPOTHETICAL, LABELS
 
 _Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 

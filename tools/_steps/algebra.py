@@ -16,12 +16,12 @@ from fractions import Fraction
 from random import SystemRandom
 from typing import NamedTuple
 
-from latentseek_agents.tools._exact import Evaluation, Number
+from latentseek_agents.tools._maths.exact import Evaluation, Number
+from latentseek_agents.tools._maths.words import HYPOTHETICAL
 from latentseek_agents.tools._steps.arithmetic import Reading, Variable, evaluate, same_value
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import Outcome, rounds_to, show
 from latentseek_agents.tools._steps.parser import Parse
-from latentseek_agents.tools._words import HYPOTHETICAL
 
 _MAX_LETTERS = 6
 _MAX_STATEMENTS = 60

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from latentseek_agents.tools._exact import (
+from latentseek_agents.tools._maths.exact import (
     Evaluation,
     Number,
     bounded,

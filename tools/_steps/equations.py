@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from latentseek_agents.tools._steps.parser import Parse, is_operand_start, parse_at
-from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
-from latentseek_agents.tools._words import (
+from latentseek_agents.tools._maths.words import (
     DISPUTED,
     HYPOTHETICAL,
     LABELS,
@@ -23,6 +21,8 @@ from latentseek_agents.tools._words import (
     SHORT_UNITS,
     conversion_factors,
 )
+from latentseek_agents.tools._steps.parser import Parse, is_operand_start, parse_at
+from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
 
 _MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from latentseek_agents.tools._number_words import CARDINALS, digits_for_words
+from latentseek_agents.tools._maths.number_words import CARDINALS, digits_for_words
+from latentseek_agents.tools._maths.words import DISPUTED, HEDGES, HYPOTHETICAL, LEAD_INS, NUMBER_WORDS
 from latentseek_agents.tools._steps.arithmetic import Literal, Node, evaluate
 from latentseek_agents.tools._steps.judgement import rounds_to
 from latentseek_agents.tools._steps.parser import parse_at
 from latentseek_agents.tools._steps.tokens import Token, token_at, tokenize
-from latentseek_agents.tools._words import DISPUTED, HEDGES, HYPOTHETICAL, LEAD_INS, NUMBER_WORDS
 from latentseek_agents.tools.answers import extract_answer, stated_answers
 
 _LONGEST = 400

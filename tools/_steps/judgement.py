@@ -17,7 +17,14 @@ from fractions import Fraction
 from itertools import product
 from typing import Literal as Choice
 
-from latentseek_agents.tools._exact import Evaluation, Number
+from latentseek_agents.tools._maths.exact import Evaluation, Number
+from latentseek_agents.tools._maths.words import (
+    SHORT_UNITS,
+    UNREAD_SCALES,
+    WORD_OPERATORS,
+    conversion_factors,
+    may_convert,
+)
 from latentseek_agents.tools._steps.arithmetic import (
     PLAIN,
     Binary,
@@ -33,13 +40,6 @@ from latentseek_agents.tools._steps.arithmetic import (
 )
 from latentseek_agents.tools._steps.equations import Comparison, Side
 from latentseek_agents.tools._steps.parser import Parse, parse_at
-from latentseek_agents.tools._words import (
-    SHORT_UNITS,
-    UNREAD_SCALES,
-    WORD_OPERATORS,
-    conversion_factors,
-    may_convert,
-)
 
 Status = Choice["ok", "rounded", "converted", "running", "trivial", "wrong", "unverifiable"]
 """What is said of an equation.

@@ -14,8 +14,16 @@ Example:
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from latentseek_agents.tools._exact import Number
-from latentseek_agents.tools._number_words import SCALES
+from latentseek_agents.tools._maths.exact import Number
+from latentseek_agents.tools._maths.number_words import SCALES
+from latentseek_agents.tools._maths.words import (
+    APPROXIMATORS,
+    BREAK_WORDS,
+    FILLERS,
+    FUNCTIONS,
+    SHORT_UNITS,
+    WORD_OPERATORS,
+)
 from latentseek_agents.tools._steps.arithmetic import (
     Binary,
     Literal,
@@ -27,14 +35,6 @@ from latentseek_agents.tools._steps.arithmetic import (
     evaluate,
 )
 from latentseek_agents.tools._steps.tokens import END, Token, token_at, tokenize
-from latentseek_agents.tools._words import (
-    APPROXIMATORS,
-    BREAK_WORDS,
-    FILLERS,
-    FUNCTIONS,
-    SHORT_UNITS,
-    WORD_OPERATORS,
-)
 
 _MAX_DEPTH = 48
 _MAX_FILLERS = 4

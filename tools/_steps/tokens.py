@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, cast
 
-from latentseek_agents.tools._exact import Number, simplest
+from latentseek_agents.tools._maths.exact import Number, simplest
 
 MAX_CHARACTERS = 20_000
 """Text beyond this is not read; solutions are a tenth of it."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentseek_agents.tools._exact import Evaluation
+from latentseek_agents.tools._maths.exact import Evaluation
 from latentseek_agents.tools._steps.arithmetic import (
     Binary,
     Literal,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from itertools import combinations
 
-from latentseek_agents.tools._number_words import CARDINALS, SHARES
+from latentseek_agents.tools._maths.number_words import CARDINALS, SHARES
 
 
 def _words(text: str) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""What steps and answers share: words for numbers, units and operations, and bounded exact arithmetic."""
