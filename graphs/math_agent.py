@@ -374,13 +374,13 @@ def _asked(question: Any, messages: Sequence[AnyMessage]) -> str:
 
 def _waiting(messages: Sequence[AnyMessage]) -> list[str]:
     """Human messages that nobody has answered yet."""
-    found: list[str] = []
+    waiting: list[str] = []
     for message in messages:
         if isinstance(message, HumanMessage):
-            found.append(_text(message))
+            waiting.append(_text(message))
         elif isinstance(message, AIMessage) and not message.tool_calls:
-            found.clear()
-    return found
+            waiting.clear()
+    return waiting
 
 
 def _text(message: AnyMessage) -> str:

@@ -39,8 +39,8 @@ def call_of(*, run_manager: Any = None, config: RunnableConfig | None = None) ->
 
 def with_run_id(config: RunnableConfig | None) -> RunnableConfig:
     """A configuration that names the run to come."""
-    found = ensure_config(config)
-    return found if found.get("run_id") else {**found, "run_id": uuid4()}
+    configured = ensure_config(config)
+    return configured if configured.get("run_id") else {**configured, "run_id": uuid4()}
 
 
 class Listeners:
@@ -76,23 +76,23 @@ class Listeners:
         self._write(event)
 
     def _configured(self, kind: type[_Manager]) -> _Manager:
-        found = kind.configure(
+        manager = kind.configure(
             inheritable_callbacks=self._config.get("callbacks"),
             local_callbacks=self._callbacks,
             inheritable_tags=self._config.get("tags"),
             inheritable_metadata=self._config.get("metadata"),
         )
-        found.parent_run_id = self._config.get("run_id") or found.parent_run_id
-        return found
+        manager.parent_run_id = self._config.get("run_id") or manager.parent_run_id
+        return manager
 
     def _below(self, kind: type[_Manager]) -> _Manager:
         """For runs below this call: the manager of a model's call, unlike a chain's, makes none itself."""
         call = self._manager or self._configured(kind)
-        found = kind(handlers=[], parent_run_id=getattr(call, "run_id", None) or call.parent_run_id)
-        found.set_handlers(call.inheritable_handlers)
-        found.add_tags(call.inheritable_tags)
-        found.add_metadata(call.inheritable_metadata)
-        return found
+        manager = kind(handlers=[], parent_run_id=getattr(call, "run_id", None) or call.parent_run_id)
+        manager.set_handlers(call.inheritable_handlers)
+        manager.add_tags(call.inheritable_tags)
+        manager.add_metadata(call.inheritable_metadata)
+        return manager
 
     def _write(self, event: dict[str, Any]) -> None:
         if self._writer is not None:

@@ -104,7 +104,7 @@ class Turn:
         forced = list(self.backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])[:most]
         text.force(forced)
         seconds = self.config.max_seconds
-        asked = DecodeRequest(
+        decode_request = DecodeRequest(
             prompt_ids=prompt.token_ids,
             forced_ids=forced,
             max_new_tokens=most - len(forced),
@@ -118,7 +118,7 @@ class Turn:
         )
         finish_reason = "stop"
         with suppress(_StopFound):
-            (completion,) = decode(self.backbone, [asked])
+            (completion,) = decode(self.backbone, [decode_request])
             finish_reason = completion.finish_reason
         parsed, reasoning = text.finish()
         return Reply(
@@ -259,9 +259,9 @@ class _TextSoFar:
             self._text += self._matcher.add(self._detokenizer.finish())
             self._text += self._matcher.finish()
         turn = self._turn
-        found = _parsed_by_tokenizer(turn, self._prompt, self._text) if self._own_parser else None
-        if found is not None:
-            return found
+        parsed = _parsed_by_tokenizer(turn, self._prompt, self._text) if self._own_parser else None
+        if parsed is not None:
+            return parsed
         if not turn.tools:
             return ParsedReply(self._text), ""
         return parse_tool_calls(self._text, turn.tool_names), ""
@@ -279,20 +279,20 @@ def _parsed_by_tokenizer(turn: Turn, prompt: RenderedPrompt, text: str) -> tuple
     """What the tokenizer's response template makes of a reply; None if it cannot read it."""
     tools = list(turn.tools)
     try:
-        found = turn.backbone.tokenizer.parse_response(text, prefix=prompt.text, tools=tools or None)
-        calls = [call.get("function", call) for call in found.get("tool_calls") or []]
+        response = turn.backbone.tokenizer.parse_response(text, prefix=prompt.text, tools=tools or None)
+        calls = [call.get("function", call) for call in response.get("tool_calls") or []]
     except Exception:  # a template is data that came with the model
         return None
     if not all(isinstance(c.get("name"), str) and isinstance(c.get("arguments"), dict) for c in calls):
         return None
     parsed = ParsedReply(
-        str(found.get("content") or ""),
+        str(response.get("content") or ""),
         [
             {"type": "tool_call", "name": call["name"], "args": call["arguments"], "id": new_call_id()}
             for call in calls
         ],
     )
-    thoughts = found.get("thinking") or found.get("reasoning_content") or ""
+    thoughts = response.get("thinking") or response.get("reasoning_content") or ""
     return parsed, str(thoughts)
 
 

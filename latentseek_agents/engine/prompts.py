@@ -59,16 +59,16 @@ def prompt_for(question: str, prompt: Prompt) -> str | list[Message] | list[int]
         ]
     if isinstance(prompt, str):
         raise ConfigError(f"prompt={prompt!r} is unknown; use 'boxed', 'json' or a function")
-    made = prompt(question)
-    if isinstance(made, str):
-        return made
-    if isinstance(made, Sequence) and made and not isinstance(made, bytes):
-        if all(type(entry) is int for entry in made):
-            return list(made)
-        return [_plain(message) for message in made]
+    formatted = prompt(question)
+    if isinstance(formatted, str):
+        return formatted
+    if isinstance(formatted, Sequence) and formatted and not isinstance(formatted, bytes):
+        if all(type(entry) is int for entry in formatted):
+            return list(formatted)
+        return [_plain(message) for message in formatted]
     raise ConfigError(
         "the prompt function must return a string, a list of messages or token ids, "
-        f"but returned {type(made).__name__}"
+        f"but returned {type(formatted).__name__}"
     )
 
 
