@@ -21,7 +21,7 @@ from latentseek_agents.engine.search import sample
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.refine import RefineGraph
 from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, RefineState, config_for
-from latentseek_agents.loop import Search, SearchState
+from latentseek_agents.loop import Search, SearchState, prepare
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.verdict import Attempt, Usage, VerifierLike
 
@@ -74,7 +74,11 @@ def create_best_of_n_graph(
         judged: list[Attempt] = []
         for entry in state["samples"]:
             attempt, cost = search.judge(
-                state["question"], Attempt.from_dict(entry), state.get("reference"), judged
+                state["question"],
+                Attempt.from_dict(entry),
+                state.get("reference"),
+                judged,
+                prepared=state.get("prepared"),
             )
             judged.append(attempt)
             usage += cost
@@ -135,20 +139,21 @@ def _sampling_graph(base: Search, n: int, temperature: float, name: str, choose:
         raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
 
     def draw(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> SearchState:
-        config = config_for(base.config, runtime)
+        search = base.configured(config_for(base.config, runtime))
         question, _from_messages = question_in(state)
         reference = checked_reference(state.get("reference"))  # refused before anything is decoded
         step = sample(
-            base.backbone,
+            search.backbone,
             question,
-            config,
+            search.config,
             count=n,
             temperature=temperature,
-            deadline=deadline_for(config, Usage()),
-            on_token=base.on_token,
+            deadline=deadline_for(search.config, Usage()),
+            on_token=search.on_token,
         )
         attempts = [replace(attempt, answer=extract_answer(attempt.text)) for attempt in step.attempts]
-        return {
+        drawn: SearchState = {
+            "question": question,
             "samples": [attempt.to_dict() for attempt in attempts],
             "iterations": [],
             "latents": b"",
@@ -156,6 +161,7 @@ def _sampling_graph(base: Search, n: int, temperature: float, name: str, choose:
             "reference": reference,
             "stop_reason": None,
         }
+        return {**drawn, **prepare(search, drawn)}
 
     def decide(state: RefineState, runtime: Runtime[RefineContext], _: RunnableConfig) -> SearchState:
         search = base.configured(config_for(base.config, runtime))

@@ -249,8 +249,11 @@ class MathAgentNodes:
             answer=extract_answer(text),
         )
         search = self.search.configured(config_for(self.config, runtime))
-        attempt, cost = search.judge(state["question"], attempt, state.get("reference"))
-        usage = Usage.from_dict(state["usage"]) + cost
+        prepared = search.prepare(state["question"])
+        attempt, cost = search.judge(
+            state["question"], attempt, state.get("reference"), prepared=prepared.value
+        )
+        usage = Usage.from_dict(state["usage"]) + prepared.usage + cost
         update = {
             **attempt.outcome(),
             "stop_reason": "passed" if attempt.passed else None,

@@ -78,7 +78,7 @@ def create_refine_graph(
 
     Returns:
         Graph with state keys ``question, reference, answer, text, score, passed, reason, stop_reason,
-        iterations, usage`` and its private ``samples, chosen, latents``.
+        iterations, usage`` and its private ``prepared, samples, chosen, latents``.
 
     Raises:
         BackboneError: ``backbone`` is no backbone.
@@ -112,7 +112,10 @@ def refine_graph(
 
     def draft(state: RefineInput, runtime: Runtime[Any], _: RunnableConfig) -> loop.SearchState:
         question, _from_messages = question_in(state)
-        return loop.draft(configured(runtime), question, checked_reference(state.get("reference")))
+        search = configured(runtime)
+        drafted = loop.draft(search, question, checked_reference(state.get("reference")))
+        # In this node, so that a verifier that interrupts or is resumed has not to prepare again.
+        return {**drafted, **loop.prepare(search, drafted)}
 
     def verify(state: VerifyInput, runtime: Runtime[Any], trace: RunnableConfig) -> loop.SearchState:
         search = configured(runtime)

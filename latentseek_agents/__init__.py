@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from latentseek_agents.node import LatentSeekNode
     from latentseek_agents.result import LatentSeekResult
     from latentseek_agents.runnable import LatentSeek
-    from latentseek_agents.verdict import Attempt, Check, StopReason, Usage, Verdict, Verifier
+    from latentseek_agents.verdict import Attempt, Check, Prepared, StopReason, Usage, Verdict, Verifier
 
 _HOMES = {
     "Attempt": "verdict",
@@ -39,6 +39,7 @@ _HOMES = {
     "LatentSeekNode": "node",
     "LatentSeekResult": "result",
     "NonFiniteError": "errors",
+    "Prepared": "verdict",
     "StopReason": "verdict",
     "Usage": "verdict",
     "Verdict": "verdict",
@@ -61,6 +62,7 @@ __all__ = [
     "LatentSeekNode",
     "LatentSeekResult",
     "NonFiniteError",
+    "Prepared",
     "StopReason",
     "Usage",
     "Verdict",

@@ -1,13 +1,23 @@
 """What a search needs besides its state: the model, the judge and the settings."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import accepts
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import BackboneError, ConfigError, VerdictError
 from latentseek_agents.tools.steps import StepVerifier
-from latentseek_agents.verdict import Attempt, Usage, VerifierLike, ask, checked_verifier, judging_above
+from latentseek_agents.verdict import (
+    Attempt,
+    Prepared,
+    Usage,
+    VerifierLike,
+    ask,
+    checked_verifier,
+    judging_above,
+    prepare,
+)
 
 
 class Search:
@@ -46,8 +56,23 @@ class Search:
         self.on_token = on_token
         self.control_flow = control_flow
 
+    def prepare(self, question: str) -> Prepared:
+        """What the verifier finds out about a question once, for :meth:`judge` of each attempt.
+
+        Raises:
+            VerdictError: It is nothing that a state can hold.
+        """
+        with judging_above(self.config.reward_threshold):
+            return prepare(self.verifier, question, control_flow=self.control_flow)
+
     def judge(
-        self, question: str, attempt: Attempt, reference: str | None, earlier: Sequence[Attempt] = ()
+        self,
+        question: str,
+        attempt: Attempt,
+        reference: str | None,
+        earlier: Sequence[Attempt] = (),
+        *,
+        prepared: Any = None,
     ) -> tuple[Attempt, Usage]:
         """The attempt with its verdict, and what the verdict cost.
 
@@ -56,6 +81,7 @@ class Search:
             attempt: What to judge.
             reference: The known answer, if there is one.
             earlier: Attempts that a :class:`VerdictError` carries, besides this one.
+            prepared: The value of :meth:`prepare` for this question.
 
         Raises:
             VerdictError: The verdict is outside its contract.
@@ -67,6 +93,7 @@ class Search:
                     question,
                     attempt.text,
                     reference=reference,
+                    prepared=prepared,
                     control_flow=self.control_flow,
                 )
         except VerdictError as error:

@@ -9,7 +9,8 @@
 :func:`draft` writes a greedy chain of thought and takes hidden states of its tokens as latents. :func:`judge`
 asks the verifier, records the best attempt of the iteration and decides (``decisions.py``) whether the search
 ends. :func:`refine` moves the latents one step away from what scored badly and writes again. :func:`run` is
-the loop around the three.
+the loop around the three. A verifier that wants to know the question beforehand is asked once, by
+:func:`prepare`, between the draft and the first verdict.
 
 Each step is a function from the state to what it changes of the state: plain values, and latents as bytes.
 So a search can be stored after any step and resumed in another process. This module knows neither LangGraph
@@ -27,12 +28,12 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import best_attempt, best_sample, deadline_for, stop_reason
 from latentseek_agents.engine import search as engine
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.errors import LatentSeekError
+from latentseek_agents.errors import LatentSeekError, VerdictError
 from latentseek_agents.result import JudgedState, SearchState
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.verdict import Attempt, StopReason, Usage
 
-__all__ = ["Search", "SearchState", "draft", "judge", "refine", "run"]
+__all__ = ["Search", "SearchState", "draft", "judge", "prepare", "refine", "run"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def run(
     """
     if state["stop_reason"] is not None:
         return
+    if "prepared" not in state:
+        state = {**state, **prepare(search, state)}
     if state["iterations"]:
         state = {**state, **refine(search, state)}
     while True:
@@ -105,12 +108,28 @@ def draft(search: Search, question: str, reference: str | None = None) -> Search
     }
 
 
+def prepare(search: Search, state: SearchState) -> SearchState:
+    """Let the verifier prepare for the question: once per search, its costs counted.
+
+    Raises:
+        VerdictError: What it prepared cannot be stored; the error carries the draft.
+    """
+    try:
+        prepared = search.prepare(state["question"])
+    except VerdictError as error:
+        error.attempts = list(state["samples"])
+        raise
+    usage = Usage.from_dict(state["usage"]) + prepared.usage
+    return {"prepared": prepared.value, "usage": usage.to_dict()}
+
+
 def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[SearchState, Event | None]:
     """Judge the attempts of this iteration, record the best of them, and decide whether to go on.
 
     Args:
         search: The model, the judge and the settings.
-        state: After :func:`draft` or :func:`refine`.
+        state: After :func:`prepare` or :func:`refine`. Without :func:`prepare` the verifier is asked without
+            preparation.
         last: Why the caller has no room for another iteration, if it has none: the search ends, and the
             log says why.
 
@@ -127,7 +146,13 @@ def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[Search
     for index, sample in enumerate(samples):
         if sample.score is None:  # an attempt that was taken over has its verdict
             earlier = [*history, *samples[:index]]
-            samples[index], cost = search.judge(state["question"], sample, state.get("reference"), earlier)
+            samples[index], cost = search.judge(
+                state["question"],
+                sample,
+                state.get("reference"),
+                earlier,
+                prepared=state.get("prepared"),
+            )
             usage += cost
     entry = best_sample(samples)
     if len(samples) > 1:

@@ -35,6 +35,8 @@ class JudgedState(Outcome, total=False):
 
     reference: str | None
     """The known answer, for verifiers that compare with it."""
+    prepared: Any
+    """What the verifier found out about the question before it judged, in plain values; None for nothing."""
     samples: list[dict[str, Any]]
     """The attempts of the iteration in progress."""
     chosen: int

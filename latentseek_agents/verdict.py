@@ -20,14 +20,18 @@ __all__ = [
     "DEFAULT_THRESHOLD",
     "Attempt",
     "Check",
+    "Prepared",
     "StopReason",
     "Usage",
     "Verdict",
     "Verifier",
     "VerifierLike",
+    "VerifierWrapper",
     "ask",
     "checked_verifier",
     "judging_above",
+    "prepare",
+    "prepared_answer",
     "reward_threshold",
 ]
 
@@ -209,6 +213,58 @@ class Verdict(_Plain):
         return cls(**{**values, "checks": checks, "usage": Usage.from_dict(values["usage"])})
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared(_Plain):
+    """What a verifier found out about a question before it judges solutions to it.
+
+    Args:
+        value: None, a bool, int, float or str, or lists and dicts with string keys of these: a search keeps
+            it in its state. None if the verifier prepared nothing.
+        usage: What the preparation cost (only the ``verifier_*`` fields).
+
+    Raises:
+        VerdictError: The value is not plain, or the usage is no :class:`Usage`.
+
+    Example:
+        >>> Prepared({"expected": ["72"]}).value
+        {'expected': ['72']}
+    """
+
+    value: Any = None
+    usage: Usage = field(default_factory=Usage)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.usage, Usage):
+            raise VerdictError(f"the usage of a preparation must be a Usage, but is {self.usage!r}")
+        if odd := _not_plain(self.value, "value"):
+            raise VerdictError(
+                f"what a verifier prepares must be None, a bool, int (of 64 bits), float, str, list or a "
+                f"dict with string keys, because a search stores it; but {odd}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        return cls(values["value"], Usage.from_dict(values["usage"]))
+
+
+def _not_plain(value: object, place: str) -> str:
+    """Which part of a value a checkpoint could not hold, in words; "" if there is none."""
+    if type(value) is list:
+        parts = ((entry, f"{place}[{index}]") for index, entry in enumerate(value))
+        return next((odd for entry, where in parts if (odd := _not_plain(entry, where))), "")
+    if type(value) is dict:
+        if odd_keys := [key for key in value if type(key) is not str]:
+            return f"{place} has the key {odd_keys[0]!r}"
+        parts = ((entry, f"{place}[{key!r}]") for key, entry in value.items())
+        return next((odd for entry, where in parts if (odd := _not_plain(entry, where))), "")
+    # Subclasses such as numpy's float64 would come back from a checkpoint as something else.
+    is_plain = value is None or type(value) in (bool, float, str)
+    if is_plain or (type(value) is int and -(2**63) <= value < 2**63):
+        return ""
+    return f"{place} is of type {type(value).__name__}: {str(value)[:80]}"
+
+
 @runtime_checkable
 class Verifier(Protocol):
     """Anything that judges a solution: a function will do.
@@ -216,6 +272,13 @@ class Verifier(Protocol):
     It may be called from any thread, must bear hostile text, and should answer within 2 s or say
     "cannot judge" (``passed=None``). An exception counts as "cannot judge". A verifier may also return a
     plain score in [-1, 0]: see :data:`VerifierLike`.
+
+    **Preparation.** A verifier may have a method ``prepare(question)``, which returns a :class:`Prepared` or
+    a plain value. A search calls it once for its question, keeps the value in its state, so that a resumed
+    search does not call it again, counts its cost, and gives the value as the keyword ``prepared`` to each
+    call. Without a value (None, or ``prepare`` raised) the keyword is left out, so it needs a default. The
+    value must not be changed. A verifier with ``prepare`` may also have ``prepared_answer(value)``, which
+    returns the answer that the value holds, or None.
 
     Example:
         >>> def short(question: str, solution: str, *, reference: str | None = None) -> Verdict:
@@ -240,8 +303,12 @@ def checked_verifier(verifier: VerifierLike) -> VerifierLike:
         ConfigError: It cannot.
     """
     wanted = "verifier(question, solution, *, reference=None) -> Verdict"
+    keywords: dict[str, None] = {"reference": None}
+    if _method(verifier, "prepare"):
+        wanted = "verifier(question, solution, *, reference=None, prepared=None), since it has prepare()"
+        keywords["prepared"] = None
     try:
-        inspect.signature(verifier).bind("question", "solution", reference=None)
+        inspect.signature(verifier).bind("question", "solution", **keywords)
     except ValueError:  # some builtins have no signature; the first call will tell
         return verifier
     except TypeError as error:
@@ -255,6 +322,7 @@ def ask(
     solution: str,
     *,
     reference: str | None = None,
+    prepared: Any = None,
     control_flow: tuple[type[BaseException], ...] = (),
 ) -> Verdict:
     """The verdict of a verifier, with the time that it took.
@@ -267,6 +335,8 @@ def ask(
         question: What was to be solved.
         solution: What to judge.
         reference: The known answer, if there is one.
+        prepared: The value of :func:`prepare` for this verifier and question. It is passed on only if it is
+            not None and the verifier has a method ``prepare``.
         control_flow: Exceptions that are no failures and pass through, such as LangGraph's interrupts.
 
     Raises:
@@ -280,18 +350,124 @@ def ask(
         (None, True, 'cannot judge: it raised ZeroDivisionError: division by zero')
     """
     passing: tuple[type[BaseException], ...] = (VerdictError, *control_flow)
+    takes_prepared = prepared is not None and _method(verifier, "prepare")
+    keywords = {"prepared": prepared} if takes_prepared else {}
     began = time.monotonic()
     try:
-        verdict = _as_verdict(verifier(question, solution, reference=reference))
+        verdict = _as_verdict(verifier(question, solution, reference=reference, **keywords))
     except passing:
         raise
     except Exception as error:
-        name = getattr(verifier, "__name__", type(verifier).__name__)
-        _log.warning("the verifier raised, so it cannot judge: %s", name, exc_info=True)
+        _log.warning("the verifier raised, so it cannot judge: %s", _name(verifier), exc_info=True)
         reason = f"cannot judge: it raised {type(error).__name__}: {error}"
         verdict = Verdict(-1.0, None, reason, raised=True)
-    seconds = max(time.monotonic() - began, verdict.usage.verifier_seconds)
-    return replace(verdict, usage=replace(verdict.usage, verifier_seconds=seconds))
+    return replace(verdict, usage=_timed(verdict.usage, began))
+
+
+def prepare(
+    verifier: VerifierLike, question: str, *, control_flow: tuple[type[BaseException], ...] = ()
+) -> Prepared:
+    """What a verifier finds out about a question once, before it judges solutions to it.
+
+    A verifier without a method ``prepare`` has nothing to prepare. An exception is logged, and the verifier
+    is then asked without preparation.
+
+    Args:
+        verifier: Whose method ``prepare(question)`` is called, if it has one.
+        question: What is to be solved.
+        control_flow: Exceptions that are no failures and pass through, such as LangGraph's interrupts.
+
+    Returns:
+        The value, None if there is none, and what it cost, with the time that it took.
+
+    Raises:
+        VerdictError: The verifier returned something that a state cannot hold.
+
+    Example:
+        >>> class Expects:
+        ...     def prepare(self, question):
+        ...         return "4"
+        ...
+        ...     def __call__(self, question, solution, *, reference=None, prepared=None):
+        ...         return 0.0 if solution == prepared else -1.0
+        >>> value = prepare(Expects(), "What is 2 + 2?").value
+        >>> ask(Expects(), "What is 2 + 2?", "4", prepared=value).passed
+        True
+    """
+    method = _method(verifier, "prepare")
+    if method is None:
+        return Prepared()
+    passing: tuple[type[BaseException], ...] = (VerdictError, *control_flow)
+    began = time.monotonic()
+    try:
+        value = method(question)
+        prepared = value if isinstance(value, Prepared) else Prepared(value)
+    except passing:
+        raise
+    except Exception:
+        _log.warning(
+            "the verifier raised while it prepared, and judges without: %s", _name(verifier), exc_info=True
+        )
+        prepared = Prepared()
+    return replace(prepared, usage=_timed(prepared.usage, began))
+
+
+def prepared_answer(verifier: VerifierLike, value: Any) -> str | None:
+    """The answer to the question that a verifier's preparation computed; None if it computed none.
+
+    Args:
+        verifier: Whose method ``prepared_answer(value)`` is called, if it has one.
+        value: The value of :func:`prepare` for this verifier.
+    """
+    method = _method(verifier, "prepared_answer")
+    if method is None or value is None:
+        return None
+    try:
+        answer = method(value)
+    except Exception:
+        _log.warning("the verifier raised over what it had prepared: %s", _name(verifier), exc_info=True)
+        return None
+    return answer if isinstance(answer, str) else None
+
+
+class VerifierWrapper:
+    """Base of a verifier that asks another one: it hands on what the other one prepares.
+
+    Args:
+        verifier: The other one. A subclass asks it in its ``__call__``, which takes ``prepared=None``.
+
+    Example:
+        >>> class Shown(VerifierWrapper):
+        ...     def __call__(self, question, solution, *, reference=None, prepared=None):
+        ...         solution = solution.partition("</answer>")[0]
+        ...         return ask(self.verifier, question, solution, reference=reference, prepared=prepared)
+    """
+
+    def __init__(self, verifier: VerifierLike) -> None:
+        self.verifier = verifier
+
+    def prepare(self, question: str) -> Any:
+        """What the other verifier prepares; None if it has no ``prepare``."""
+        method = _method(self.verifier, "prepare")
+        return None if method is None else method(question)
+
+    def prepared_answer(self, value: Any) -> str | None:
+        """The answer that the value holds."""
+        return prepared_answer(self.verifier, value)
+
+
+def _method(verifier: VerifierLike, name: str) -> Callable[[Any], Any] | None:
+    method = getattr(verifier, name, None)
+    return method if callable(method) else None
+
+
+def _name(verifier: VerifierLike) -> str:
+    return str(getattr(verifier, "__name__", type(verifier).__name__))
+
+
+def _timed(usage: Usage, began: float) -> Usage:
+    """The costs with the seconds since ``began``, unless the verifier itself counted more."""
+    return replace(usage, verifier_seconds=max(time.monotonic() - began, usage.verifier_seconds))
 
 
 def _as_verdict(value: object) -> Verdict:

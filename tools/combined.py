@@ -11,11 +11,14 @@ from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import (
     Check,
+    Prepared,
     Usage,
     Verdict,
     VerifierLike,
     ask,
     checked_verifier,
+    prepare,
+    prepared_answer,
     reward_threshold,
 )
 
@@ -63,7 +66,7 @@ class Combined:
     ======================== ============ ========= ==============================================
 
     The checks of all verifiers are reported, each with its verifier's name in front and its share in the
-    whole as weight; costs are summed.
+    whole as weight; costs are summed. Each verifier gets what it itself prepared for the question.
 
     Args:
         *verifiers: The verifiers, or one sequence of them, in the order in which they are asked. Each returns
@@ -110,9 +113,31 @@ class Combined:
         parts = ", ".join(map(repr, self.verifiers))
         return f"Combined({parts}, weights={self.weights})"
 
-    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+    def prepare(self, question: str) -> Prepared:
+        """What each verifier prepares, in their order; nothing if none of them prepares anything."""
+        control_flow = _langgraph_control_flow()
+        parts = [prepare(verifier, question, control_flow=control_flow) for verifier in self.verifiers]
+        values = [part.value for part in parts]
+        usage = sum((part.usage for part in parts), Usage())
+        return Prepared(values if any(value is not None for value in values) else None, usage)
+
+    def prepared_answer(self, value: Any) -> str | None:
+        """The answer of the first verifier whose preparation computed one."""
+        pairs = zip(self.verifiers, self._values(value), strict=True)
+        answers = (prepared_answer(verifier, part) for verifier, part in pairs)
+        return next((answer for answer in answers if answer is not None), None)
+
+    def _values(self, prepared: Any) -> list[Any]:
+        """What each verifier prepared; nothing if it was prepared by other verifiers than these."""
+        fits = isinstance(prepared, list) and len(prepared) == len(self.verifiers)
+        return list(prepared) if fits else [None] * len(self.verifiers)
+
+    def __call__(
+        self, question: str, solution: str, *, reference: str | None = None, prepared: Any = None
+    ) -> Verdict:
         """Judge ``solution``: ask the verifiers in their order, until the outcome is certain."""
         parts: list[_Part] = []
+        values = self._values(prepared)
         for index, (name, verifier) in enumerate(zip(self._names, self.verifiers, strict=True)):
             weight = self.weights[index]
             if needless := self._needless(parts, index):
@@ -120,7 +145,12 @@ class Combined:
                 parts.append(_Part(name, weight, verdict, asked=False))
                 continue
             verdict = ask(
-                verifier, question, solution, reference=reference, control_flow=_langgraph_control_flow()
+                verifier,
+                question,
+                solution,
+                reference=reference,
+                prepared=values[index],
+                control_flow=_langgraph_control_flow(),
             )
             parts.append(_Part(name, weight, verdict, decides=_decision(self.final[index], verdict)))
         return _joint_verdict(parts)

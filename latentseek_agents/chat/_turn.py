@@ -25,7 +25,7 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, TokenConstraint, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.loop import Search, draft, run
-from latentseek_agents.verdict import Attempt, Usage, Verdict, VerifierLike
+from latentseek_agents.verdict import Attempt, Usage, Verdict, VerifierLike, VerifierWrapper, ask
 
 __all__ = ["Turn"]
 
@@ -177,15 +177,7 @@ class Turn:
         if not self.stop and not self.tools:
             return judge
 
-        def verify(question: str, solution: str, *, reference: str | None = None) -> Any:
-            solution = _cut(solution, self.stop)
-            refusing = bool(self.tools) and not self.refine_tool_calls
-            if refusing and parse_tool_calls(solution, self.tool_names).calls:
-                reason = "it calls a tool, but the message that ends a turn was to be refined"
-                return Verdict(-1.0, passed=False, reason=reason)
-            return judge(question, solution, reference=reference)
-
-        return verify
+        return _JudgedAsShown(judge, self)
 
     def _parsed(self, attempt: Attempt, prompt: RenderedPrompt) -> tuple[ParsedReply, str, bool]:
         """An attempt as a reply, its thoughts, and whether a stop sequence cut it short."""
@@ -202,6 +194,32 @@ class Turn:
             "model_provider": "latentseek",
             "finish_reason": "tool_calls" if parsed.tool_calls else finish_reason,
         }
+
+
+class _JudgedAsShown(VerifierWrapper):
+    """A verifier that sees a solution as the reply will show it, and refuses tool calls."""
+
+    def __init__(self, verifier: VerifierLike, turn: Turn) -> None:
+        super().__init__(verifier)
+        self._turn = turn
+
+    def __call__(
+        self, question: str, solution: str, *, reference: str | None = None, prepared: Any = None
+    ) -> Verdict:
+        turn = self._turn
+        solution = _cut(solution, turn.stop)
+        refusing = bool(turn.tools) and not turn.refine_tool_calls
+        if refusing and parse_tool_calls(solution, turn.tool_names).calls:
+            reason = "it calls a tool, but the message that ends a turn was to be refined"
+            return Verdict(-1.0, passed=False, reason=reason)
+        return ask(
+            self.verifier,
+            question,
+            solution,
+            reference=reference,
+            prepared=prepared,
+            control_flow=(GraphBubbleUp,),
+        )
 
 
 class _TextSoFar:

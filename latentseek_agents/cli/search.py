@@ -47,6 +47,7 @@ def make_search(
     with fast_imports():
         from latentseek_agents.loop import Search, draft, run
         from latentseek_agents.result import LatentSeekResult
+        from latentseek_agents.verdict import VerifierWrapper, ask
 
     def on_token(token: int) -> None:
         for watcher in watchers:
@@ -56,12 +57,17 @@ def make_search(
         for watcher in watchers:
             watcher.on_iteration(event)
 
-    def judge(question: str, solution: str, *, reference: str | None = None) -> "Verdict | float":
-        for watcher in watchers:
-            watcher.on_verify()
-        return verifier(question, solution, reference=reference)
+    class Announced(VerifierWrapper):
+        """The verifier, with a word to the watchers before each of its verdicts."""
 
-    plan = Search(backbone, judge, config, on_token=on_token)
+        def __call__(
+            self, question: str, solution: str, *, reference: str | None = None, prepared: Any = None
+        ) -> "Verdict":
+            for watcher in watchers:
+                watcher.on_verify()
+            return ask(self.verifier, question, solution, reference=reference, prepared=prepared)
+
+    plan = Search(backbone, Announced(verifier), config, on_token=on_token)
 
     def search(question: Question) -> "LatentSeekResult":
         *_, state = run(plan, draft(plan, question.text, question.reference), on_event=on_event)

@@ -148,10 +148,16 @@ def _vote(samples: Sequence[AttemptRecord]) -> Work:
 
 def _best(judge: Search, samples: Sequence[AttemptRecord], problem: Problem) -> Work:
     """Best-of-N."""
-    attempts, records = [], []
+    attempts: list[Attempt] = []
+    records = []
+    prepared = judge.prepare(problem.question)
     for record in samples:
         raise_if_cancelled()
-        attempt, spent = judge.judge(problem.question, record.unjudged.as_attempt, problem.reference)
+        attempt, spent = judge.judge(
+            problem.question, record.unjudged.as_attempt, problem.reference, prepared=prepared.value
+        )
+        if not attempts:  # the first one is charged with the preparation
+            spent += prepared.usage
         attempts.append(attempt)
         records.append(record.judged(attempt, spent))
     return Work(tuple(records), attempts.index(best_sample(attempts)))
