@@ -1,11 +1,11 @@
-"""One self-contained HTML page that shows searches: scores, verdicts, changed latents, refuted equations."""
+"""One self-contained HTML page that shows searches: scores, verdicts, latents, refuted steps, programs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment
 
-from latentseek_agents.tools.steps import check_steps
+from latentseek_agents.tools.steps import StepReport, check_steps
 
 Decode = Callable[[list[int]], str]
 Values = Mapping[str, Any]
@@ -146,6 +146,16 @@ _TEMPLATE = """
   {%- if not refutation %}{{ piece }}{% else %}<mark class="wrong" title="{{ refutation }}">{{ piece }}</mark>
   {%- endif %}
 {%- endfor %}</pre>
+{% if attempt.programs %}
+<p class="label">what its programs print</p>
+<table><tr><th>status</th><th>printed</th><th>reason</th></tr>
+{% for program in attempt.programs %}
+{% set kind = {"ok": "good", "rounded": "good", "wrong": "bad"}[program.status] or "unsure" %}
+<tr><td><span class="badge {{ kind }}">{{ program.status }}</span></td>
+<td>{{ program.printed | shortened(200) }}</td><td>{{ program.reason }}</td></tr>
+{% endfor %}
+</table>
+{% endif %}
 {% if attempt.checks %}
 <p class="label">the verdict's parts</p>
 <table><tr><th></th><th>check</th><th>weight</th><th>reason</th></tr>
@@ -247,6 +257,7 @@ def _rendered(results: Sequence[Values], decode: Decode | None, **values: Any) -
 
 def _search(result: Values, decode: Decode | None) -> Values:
     """The result with what the template shows besides: which attempt was returned and why."""
+    reports = [check_steps(attempt["text"]) for attempt in result["iterations"]]
     attempts = [
         {
             **attempt,
@@ -254,9 +265,10 @@ def _search(result: Values, decode: Decode | None) -> Values:
             "latents": [
                 decode([token]).replace("\n", "⏎") for token in attempt["latent_token_ids"] if decode
             ],
-            "pieces": _marked(attempt["text"]),
+            "pieces": _marked(attempt["text"], report),
+            "programs": report.programs,
         }
-        for attempt in result["iterations"]
+        for attempt, report in zip(result["iterations"], reports, strict=True)
     ]
     # Of equal attempts the search returns the first.
     outcome = {name: result[name] for name in ("text", "score", "passed")}
@@ -281,13 +293,13 @@ def _why(returned: Values, attempts: Sequence[Values]) -> str:
     return f"{others}; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
 
 
-def _marked(text: str) -> list[tuple[str, str]]:
+def _marked(text: str, report: StepReport) -> list[tuple[str, str]]:
     """The solution in pieces, each with the reason why it is refuted; the reason is empty if it is not."""
     pieces, end = [], 0
-    for equation in check_steps(text).equations:
-        start, stop = equation.span
-        if equation.status == "wrong" and start >= end:
-            pieces += [(text[end:start], ""), (text[start:stop], equation.reason)]
+    for wrong in report.refutations:
+        start, stop = wrong.span
+        if start >= end:
+            pieces += [(text[end:start], ""), (text[start:stop], wrong.reason)]
             end = stop
     return [*pieces, (text[end:], "")]
 

@@ -152,6 +152,8 @@ class Verdict(_Plain):
         checks: The parts, in the order they were made.
         usage: What the verifier itself spent (only the ``verifier_*`` fields).
         raised: The verifier raised an exception in place of judging; :func:`ask` sets it.
+        computed_answer: What a program in the solution's own text prints as its final answer, where the text
+            states another one or none; None otherwise.
 
     Raises:
         VerdictError: The score is not a finite number in [-1, 0], or another field is of the wrong type.
@@ -167,6 +169,7 @@ class Verdict(_Plain):
     checks: Sequence[Check] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     raised: bool = False
+    computed_answer: str | None = None
 
     def __post_init__(self) -> None:
         listed = not isinstance(self.checks, str) and all(isinstance(check, Check) for check in self.checks)
@@ -180,6 +183,7 @@ class Verdict(_Plain):
             ("reason", isinstance(self.reason, str), "a string"),
             ("checks", listed, "a list of Check"),
             ("usage", isinstance(self.usage, Usage), "a Usage"),
+            ("computed_answer", isinstance(self.computed_answer, str | None), "a string or None"),
         ):
             if not fits:
                 value = getattr(self, name)
@@ -542,6 +546,8 @@ class Attempt(_Plain):
         reason: The verdict's reason.
         checks: The verdict's checks as plain dicts.
         sample_scores: With ``num_samples`` > 1 the scores of all samples of this iteration.
+        computed_answer: The verdict's: what a program in the text prints, where the text states another
+            answer or none.
     """
 
     iteration: int
@@ -557,6 +563,7 @@ class Attempt(_Plain):
     reason: str = ""
     checks: list[dict[str, Any]] = field(default_factory=list)
     sample_scores: list[float | None] = field(default_factory=list)
+    computed_answer: str | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name not in {f.name for f in fields(self)}:
@@ -571,6 +578,7 @@ class Attempt(_Plain):
             passed=passed,
             reason=verdict.reason,
             checks=[check.to_dict() for check in verdict.checks],
+            computed_answer=verdict.computed_answer,
         )
 
     def outcome(self) -> dict[str, Any]:

@@ -218,6 +218,12 @@ def _deciding(parts: Sequence[_Part], outcome: _Outcome) -> _Part | None:
 
 
 def _joint_verdict(parts: Sequence[_Part]) -> Verdict:
+    computed = (part.verdict.computed_answer for part in parts)
+    first = next((answer for answer in computed if answer is not None), None)
+    return replace(_judgement(parts), computed_answer=first)
+
+
+def _judgement(parts: Sequence[_Part]) -> Verdict:
     checks = [check for part in parts for check in part.checks()]
     usage = sum((part.verdict.usage for part in parts), Usage())
     if veto := _deciding(parts, "refused"):

@@ -82,12 +82,14 @@ def _math_tool(function: Callable[..., Result]) -> BaseTool:
 
 @_math_tool
 def check_math_steps(solution: str, question: str = "") -> Result:
-    """Check every equation of a worked solution with exact arithmetic.
+    """Check every equation of a worked solution with exact arithmetic, and run its Python.
 
-    Finds calculation errors such as 48 + 24 = 73. It does not tell whether the approach is right.
+    Finds calculation errors such as 48 + 24 = 73, and programs that do not print what the solution says. It
+    does not tell whether the approach is right.
 
     Args:
-        solution: The solution, with its calculations written as equations; plain text or LaTeX.
+        solution: The solution, with its calculations written as equations or as fenced blocks of Python that
+            print their results; plain text or LaTeX.
         question: The question that it solves, to see whether its numbers are used.
     """
     report = check_steps(_clean(solution), _clean(question) or None)
@@ -209,15 +211,32 @@ def _value(value: Mapping[str, Any]) -> str:
 
 def _words_of_report(report: StepReport) -> str:
     cut = " The text is too long: its end was not read." if report.truncated else ""
+    programs = _words_of_programs(report)
     total = len(report.equations)
     if report.verdict == "unverifiable":
-        return "Nothing could be checked: no equation was found that can be read for certain." + cut
+        found = "no equation was found that can be read for certain"
+        return f"Nothing could be checked: {found}.{programs}{cut}"
     if report.verdict == "ok":
         held = sum(equation.status not in ("wrong", "unverifiable") for equation in report.equations)
-        return f"No error found: {held} of {total} equations were checked and hold.{cut}"
+        if not total:
+            return f"No error found.{programs}{cut}"
+        return f"No error found: {held} of {total} equations were checked and hold.{programs}{cut}"
     refuted = report.refuted
+    if not refuted:
+        return f"Wrong.{programs}{cut}"
     listed = "; ".join(f"{short(each.text)} ({each.reason})" for each in refuted[:_MOST_SHOWN])
     more = f"; and {len(refuted) - _MOST_SHOWN} more" if len(refuted) > _MOST_SHOWN else ""
     verb = "is" if len(refuted) == 1 else "are"
     of = "equation" if total == 1 else "equations"
-    return f"Wrong. {len(refuted)} of {total} {of} {verb} refuted: {listed}{more}.{cut}"
+    return f"Wrong. {len(refuted)} of {total} {of} {verb} refuted: {listed}{more}.{programs}{cut}"
+
+
+def _words_of_programs(report: StepReport) -> str:
+    """What the programs of a solution print, or "" if it has none."""
+    listed = [
+        f"prints {short(program.printed) or 'nothing'} ({program.status}: {short(program.reason)})"
+        for program in report.programs[:_MOST_SHOWN]
+    ]
+    more = len(report.programs) - len(listed)
+    words = f" Its program {'; the next one '.join(listed)}{f'; and {more} more' if more else ''}."
+    return words if listed else ""

@@ -4,7 +4,8 @@ The score of :class:`StepVerifier`, with q in [0, 1] the weighted mean of the st
 could be told:
 
 * nothing could be checked: -0.5 (:data:`NEUTRAL_SCORE`) and ``passed=None``;
-* an equation is refuted: -1 + 0.05 q, never above -0.95, and ``passed=False``;
+* an equation, or what the text says that its program prints, is refuted: -1 + 0.05 q, never above -0.95,
+  and ``passed=False``;
 * something blocks a pass: -1 + 0.36 q, never above -0.64, and ``passed=False``;
 * the steps lead to the answer, and q is above 0.8: -1 + q;
 * otherwise: -1 + 0.76 q, never above -0.24.
@@ -23,10 +24,18 @@ claims it. Each is a check of the verdict with ``blocks=True``, if there is an e
 The steps lead to the answer if it is the last result of checked steps that start from the question's
 numbers, and depends on enough of them. It depends on a number if another number in its place would change
 it: what cancels or is multiplied by 0 proves nothing. What a text says about itself plays no part.
+
+A fenced block of Python is a step, too. It is run
+(:func:`~latentseek_agents.tools.programs.run_program`), and what it prints is compared with what the text
+says that it prints: in the output block behind it, in comments where it prints, in sentences such as "this
+prints 72", and as the final answer, if the program is the last computation and the text gives the answer no
+other source. A program leads to the answer if it prints it, its numbers have sources, and other numbers in
+place of the question's change what it prints. Where equations before a program show the answer that the
+program is to confirm, and it prints something else, that is no proof, but it blocks a pass.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -36,13 +45,18 @@ from latentseek_agents.tools._steps import (
     HOLDS,
     MAX_CHARACTERS,
     Block,
+    Claim,
+    Program,
     Signal,
     Status,
+    find_blocks,
     find_comparisons,
     judge,
     judge_algebra,
+    judge_programs,
     structure_of,
     visible_text,
+    without_code,
     without_credit,
 )
 from latentseek_agents.verdict import DEFAULT_THRESHOLD, Check, Verdict, reward_threshold
@@ -51,7 +65,9 @@ __all__ = [
     "DEFAULT_WEIGHTS",
     "NEUTRAL_SCORE",
     "Block",
+    "Claim",
     "Equation",
+    "Program",
     "Signal",
     "StepReport",
     "StepVerifier",
@@ -106,13 +122,16 @@ class StepReport:
     """What was found in a solution.
 
     Args:
-        verdict: ``wrong`` if an equation is refuted, ``ok`` if one holds and none is refuted, else
-            ``unverifiable``.
+        verdict: ``wrong`` if an equation or a claim about a program is refuted, ``ok`` if one holds and none
+            is refuted, else ``unverifiable``.
         equations: All equations in the order of the text, links of a chain one by one.
         signals: How the steps hang together; ``arithmetic``, ``linked``, ``coverage``, ``consumed``,
             ``grounded`` and ``plausible``.
         blocks: What a pass must not be given with, the weightiest first.
         truncated: The text was too long to be read to its end.
+        programs: All programs in the order of the text.
+        computed_answer: What the last program prints as its result, where the text states another answer or
+            none; else None.
     """
 
     verdict: Literal["ok", "wrong", "unverifiable"]
@@ -120,11 +139,19 @@ class StepReport:
     signals: Sequence[Signal] = ()
     blocks: Sequence[Block] = ()
     truncated: bool = False
+    programs: Sequence[Program] = ()
+    computed_answer: str | None = None
 
     @property
     def refuted(self) -> list[Equation]:
         """The wrong equations in the order of the text."""
         return [equation for equation in self.equations if equation.status == "wrong"]
+
+    @property
+    def refutations(self) -> list[Equation | Claim]:
+        """The wrong equations and the wrong claims about programs, in the order of the text."""
+        claims = [claim for program in self.programs for claim in program.claims if claim.status == "wrong"]
+        return sorted([*self.refuted, *claims], key=lambda wrong: wrong.span)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON. Exact values are given as text: they may be fractions."""
@@ -141,6 +168,17 @@ class StepReport:
                 }
                 for equation in self.equations
             ],
+            "programs": [
+                {
+                    "status": program.status,
+                    "span": list(program.span),
+                    "printed": program.printed,
+                    "reason": program.reason,
+                    "claims": [{**asdict(claim), "span": list(claim.span)} for claim in program.claims],
+                }
+                for program in self.programs
+            ],
+            "computed_answer": self.computed_answer,
             "blocks": [block.reason for block in self.blocks],
             "signals": {signal.name: signal.value for signal in self.signals},
         }
@@ -151,17 +189,18 @@ class StepReport:
 
 
 def check_steps(text: str, question: str | None = None) -> StepReport:
-    """Check every equation of a solution.
+    r"""Check every equation and every program of a solution.
 
     Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What cannot be read for
-    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read.
+    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read. Fenced blocks of
+    Python run in an interpreter of their own, eight of them at most, for 1.5 s at most in all.
 
     Args:
         text: The solution.
         question: The question, for the signals that compare the solution with it.
 
     Returns:
-        The equations with their status, the structure signals and the verdict.
+        The equations and programs with their status, the structure signals and the verdict.
 
     Example:
         >>> report = check_steps("April: 48/2 = 24 clips. In all 48 + 24 = 73.")
@@ -169,23 +208,38 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         'wrong'
         >>> [(equation.text, equation.status) for equation in report.equations]
         [('48/2 = 24 clips', 'ok'), ('48 + 24 = 73', 'wrong')]
+        >>> report = check_steps("```python\nprint(48 / 2 + 48)\n```\nThis prints 73.")
+        >>> [(claim.text, claim.status, claim.reason) for claim in report.programs[0].claims]
+        [('73', 'wrong', 'it prints 72.0, not 73')]
     """
-    seen = visible_text(text[:MAX_CHARACTERS])
+    read = text[:MAX_CHARACTERS]
+    seen = visible_text(read)
+    blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
+    seen = without_code(seen, blocks_of_code)
     comparisons = find_comparisons(seen)
     outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons)))
     equations = [
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
         for c, o in zip(comparisons, outcomes, strict=True)
     ]
-    statuses = {outcome.status for outcome in outcomes}
-    signals, blocks = structure_of(seen, question, comparisons, outcomes)
+    found = judge_programs(read, seen, blocks_of_code, comparisons, outcomes)
+    statuses = {outcome.status for outcome in (*outcomes, *found.outcomes)}
+    signals, blocks = structure_of(seen, question, comparisons, outcomes, found)
     truncated = len(text) > MAX_CHARACTERS
     if truncated:
         blocks.insert(0, Block("length", "the solution is too long to be read to its end"))
     verdict: Literal["ok", "wrong", "unverifiable"] = (
         "wrong" if "wrong" in statuses else "unverifiable" if statuses.isdisjoint(HOLDS) else "ok"
     )
-    return StepReport(verdict, equations, signals, blocks, truncated=truncated)
+    return StepReport(
+        verdict,
+        equations,
+        signals,
+        blocks,
+        truncated=truncated,
+        programs=found.programs,
+        computed_answer=found.computed_answer,
+    )
 
 
 class StepVerifier:
@@ -223,10 +277,13 @@ class StepVerifier:
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution`` to ``question``; ``reference`` is not looked at."""
         report = check_steps(solution, question)
+        return replace(self._judge(report), computed_answer=report.computed_answer)
+
+    def _judge(self, report: StepReport) -> Verdict:
         quality = self._quality(report)
         checks = [
-            Check(f"equation: {equation.text[:200]}", passed=False, reason=equation.reason, refuted=True)
-            for equation in report.refuted
+            Check(f"{_kind(wrong)}: {wrong.text[:200]}", passed=False, reason=wrong.reason, refuted=True)
+            for wrong in report.refutations
         ]
         # A solution that the steps cannot judge is left to other verifiers.
         blocks = report.verdict != "unverifiable"
@@ -245,11 +302,11 @@ class StepVerifier:
             for signal in report.signals
         )
         if report.verdict == "wrong":
-            first = report.refuted[0]
+            first = report.refutations[0]
             reason = f"refuted: {first.text[:200]} ({first.reason})"
             return Verdict(-1 + _REFUTED_SPAN * quality, passed=False, reason=reason, checks=checks)
         if report.verdict == "unverifiable":
-            reason = "no equation could be checked"
+            reason = "no equation and no program could be checked"
             return Verdict(NEUTRAL_SCORE, passed=None, reason=reason, checks=checks)
         if report.blocks:
             score, reason = -1 + _BLOCKED_SPAN * quality, report.blocks[0].reason
@@ -259,7 +316,11 @@ class StepVerifier:
         score = quality - 1 if sound else -1 + _LOOSE_SPAN * quality
         passed = score > reward_threshold()
         if passed and sound:
-            held = sum(equation.status in HOLDS for equation in report.equations)
+            statuses = [
+                *(each.status for each in report.equations),
+                *(each.status for each in report.programs),
+            ]
+            held = sum(status in HOLDS for status in statuses)
             steps = "1 step holds and leads" if held == 1 else f"{held} steps hold and lead"
             reason = f"{steps} to the answer"
         else:
@@ -279,6 +340,10 @@ class StepVerifier:
             return 0.0 if signal.value is None else self.weights.get(signal.name, 0.0) * (1 - signal.value)
 
         return max(report.signals, key=cost).reason
+
+
+def _kind(wrong: Equation | Claim) -> str:
+    return "equation" if isinstance(wrong, Equation) else "output"
 
 
 def _decides(signal: Signal) -> bool | None:

@@ -1,4 +1,4 @@
-"""``latentseek verify``: check the equations of a text, without a model."""
+"""``latentseek verify``: check the equations and programs of a text, without a model."""
 
 import json
 import os
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _FILE_NAME = re.compile(r"[^\s=]*\.(?:txt|md|markdown|tex|json|jsonl|html)", re.IGNORECASE)
 _STYLES = {"ok": "green", "wrong": "bold red", "unverifiable": "yellow", "trivial": "dim"}
 _MEANING = {
-    "ok": "no equation is wrong, and at least one was checked",
-    "wrong": "at least one equation is wrong",
-    "unverifiable": "no equation could be checked",
+    "ok": "no equation is wrong, no output of a program either, and at least one was checked",
+    "wrong": "at least one equation, or what the text says that a program prints, is wrong",
+    "unverifiable": "no equation and no program could be checked",
 }
 
 
@@ -34,9 +34,10 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Check the equations of a solution with exact arithmetic. No model is loaded.
+    """Check the equations of a solution with exact arithmetic, and run its Python. No model is loaded.
 
-    What cannot be read is called unverifiable.
+    What fenced blocks of Python print is compared with what the text says that they print. What cannot be
+    read is called unverifiable.
 
     Exit code: 0 ok, 1 wrong or unverifiable, 2 bad input.
     """
@@ -73,16 +74,20 @@ def _show(report: "StepReport") -> None:
     from latentseek_agents.cli.display import make_console
 
     console = make_console()
-    if report.equations:
+    steps = [(equation.status, equation.text, equation.reason) for equation in report.equations]
+    programs = [(program.status, program.printed, program.reason) for program in report.programs]
+    for title, rows in (("equation", steps), ("a program prints", programs)):
+        if not rows:
+            continue
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title in ("status", "equation", "why"):
-            table.add_column(title, no_wrap=title == "status", overflow="fold")
-        for equation in report.equations:
-            style = _STYLES.get(equation.status, "green")
-            table.add_row(
-                Text(equation.status, style=style), one_line(equation.text), one_line(equation.reason)
-            )
+        for name in ("status", title, "why"):
+            table.add_column(name, no_wrap=name == "status", overflow="fold")
+        for status, text, reason in rows:
+            style = _STYLES.get(status, "green")
+            table.add_row(Text(status, style=style), one_line(text), one_line(reason))
         console.print(table)
+    if report.computed_answer is not None:
+        console.print(f"Its program prints {one_line(report.computed_answer)} as the answer.", style="yellow")
     if report.truncated:
         console.print("The text is longer than what is read; the rest was not checked.", style="yellow")
     style = _STYLES[report.verdict]

@@ -3,8 +3,10 @@
 The way of a solution, one module each::
 
     text ─ visible ─▶ tokens ─ parser ─▶ equations ─ judgement, algebra ─▶ provenance ─▶ structure
-           what is    pieces   expressions            does each hold?      do they lead to the answer?
-           seen
+           what is    pieces   expressions            does each hold?    ▲ do they lead to the answer?
+           seen                                                          │
+    text ─ fences ─▶ runs ─────────────▶ claims ─ outputs ─ programs ────┘
+           code      what it prints     what the text says it prints
 
 Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
 door for users.
@@ -18,9 +20,12 @@ Example:
 """
 
 from latentseek_agents.tools._steps.algebra import judge_algebra
+from latentseek_agents.tools._steps.claims import Claim
 from latentseek_agents.tools._steps.equations import find_comparisons
+from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
 from latentseek_agents.tools._steps.parser import calculate
+from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
 from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
 from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, tokenize
 from latentseek_agents.tools._steps.visible import visible_text
@@ -29,14 +34,19 @@ __all__ = [
     "HOLDS",
     "MAX_CHARACTERS",
     "Block",
+    "Claim",
+    "Program",
     "Signal",
     "Status",
     "calculate",
+    "find_blocks",
     "find_comparisons",
     "judge",
     "judge_algebra",
+    "judge_programs",
     "structure_of",
     "tokenize",
     "visible_text",
+    "without_code",
     "without_credit",
 ]

@@ -26,6 +26,7 @@ from latentseek_agents.tools._steps.arithmetic import Binary, Literal, Node, Rea
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to
 from latentseek_agents.tools._steps.parser import Parse
+from latentseek_agents.tools._steps.programs import Computation
 from latentseek_agents.tools._steps.tokens import Token, token_at, tokenize
 
 # Numbers that need no source: small counts, clock and calendar, measures, percent, powers of ten.
@@ -162,16 +163,25 @@ class Ledger:
         self._letters: set[str] = set()
         self._algebra: set[int] = set()
 
-    def read(self, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> None:
-        """Follow the equations of a solution.
+    def read(
+        self,
+        comparisons: Sequence[Comparison],
+        outcomes: Sequence[Outcome],
+        computations: Sequence[Computation] = (),
+    ) -> None:
+        """Follow the equations and programs of a solution.
 
         Args:
             comparisons: The equations of the solution.
             outcomes: What was found about each.
+            computations: The programs of the solution.
         """
         values = _concluded(comparisons, outcomes)
         carried: Result | None = None
+        waiting = list(computations)
         for comparison, outcome in zip(comparisons, outcomes, strict=True):
+            while waiting and waiting[0].end <= comparison.start:
+                self._read_program(waiting.pop(0))
             before, carried = carried if comparison.continues else None, None
             if comparison.parses is None:
                 continue
@@ -180,6 +190,26 @@ class Ledger:
                 self._read_algebra(left, right, outcome, values)
             else:
                 carried = self._read_arithmetic(comparison, left, right, outcome, before)
+        for computation in waiting:
+            self._read_program(computation)
+
+    def _read_program(self, computation: Computation) -> None:
+        """Note what a program prints; it depends on each number whose change would change that."""
+        sources = {number.value: self._source(number) for number in computation.numbers}
+        sound = None not in sources.values()
+        known = {value: shifts or {} for value, shifts in sources.items()}
+        shifts: Shifts = {}
+        for number in sorted({number for source in known.values() for number in source} if sound else ()):
+            replaced = {value: source[number] for value, source in known.items() if number in source}
+            other = None if computation.may_grow else computation.recompute(replaced)
+            if other is None:
+                other = computation.recompute({value: value + 1 for value in replaced})
+            if other is not None and other != computation.value:
+                shifts[number] = other
+        for result in self.results:  # a program may compute anew what stands before it
+            result.used |= bool(shifts) and result.shifts.keys() <= shifts.keys()
+        value = computation.value
+        self._add(Result(value, value, sound=sound, shifts=shifts, derived=bool(shifts)))
 
     def _read_arithmetic(
         self, comparison: Comparison, left: Parse, right: Parse, outcome: Outcome, before: Result | None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.final_answer import FinalAnswer, final_answer
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, show
+from latentseek_agents.tools._steps.programs import NO_PROGRAMS, ProgramFindings
 from latentseek_agents.tools._steps.provenance import Ledger, Result, given_numbers
 
 _CREDIT = {"ok": 1.0, "rounded": 0.4, "converted": 1.0, "running": 0.8}
@@ -60,7 +61,11 @@ class Block:
 
 
 def structure_of(
-    text: str, question: str | None, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
+    text: str,
+    question: str | None,
+    comparisons: Sequence[Comparison],
+    outcomes: Sequence[Outcome],
+    programs: ProgramFindings = NO_PROGRAMS,
 ) -> tuple[list[Signal], list[Block]]:
     """How a solution hangs together.
 
@@ -69,6 +74,7 @@ def structure_of(
         question: The question, or None; without it there is no coverage and no grounding.
         comparisons: The equations of the solution.
         outcomes: What was found about each.
+        programs: What was found about the programs of the solution.
 
     Returns:
         The soft signals, always in the same order, and what stands in the way of a pass, the weightiest
@@ -76,13 +82,13 @@ def structure_of(
     """
     given, spare = given_numbers(question or "")
     ledger = Ledger(given, spare, rounding=bool(_ROUNDING.search(question or "")))
-    ledger.read(comparisons, outcomes)
+    ledger.read(comparisons, outcomes, programs.computations)
     answer = final_answer(text)
     grounded, plausible = _grounded(ledger, question), _plausible(question, answer)
     signals = [
-        _arithmetic(outcomes),
+        _arithmetic([*outcomes, *programs.outcomes]),
         _linked(ledger, answer),
-        _coverage(ledger, answer, comparisons, question),
+        _coverage(ledger, answer, len(comparisons) + len(programs.computations), question),
         _consumed(ledger, answer),
         grounded,
         plausible,
@@ -121,7 +127,7 @@ def _is_answer(ledger: Ledger, answer: FinalAnswer, result: Result) -> bool:
 
 def _arithmetic(outcomes: Sequence[Outcome]) -> Signal:
     if any(outcome.status == "wrong" for outcome in outcomes):
-        return Signal("arithmetic", 0.0, "an equation is refuted")
+        return Signal("arithmetic", 0.0, "a step is refuted")
     credits_ = [_CREDIT[outcome.status] for outcome in outcomes if outcome.status in HOLDS]
     if not credits_:
         return Signal("arithmetic", None, "no equation could be checked")
@@ -130,7 +136,7 @@ def _arithmetic(outcomes: Sequence[Outcome]) -> Signal:
     ):
         return Signal("arithmetic", 0.0, "a negative result is written as a positive one")
     weakest = min(credits_)
-    reason = "every checked equation is exact" if weakest == 1 else "a result was rounded or written loosely"
+    reason = "every checked step is exact" if weakest == 1 else "a result was rounded or written loosely"
     return Signal("arithmetic", weakest, reason)
 
 
@@ -147,14 +153,12 @@ def _linked(ledger: Ledger, answer: FinalAnswer) -> Signal:
     return Signal("linked", 0.0, f"the answer {show(answer.value)} is not a computed result")
 
 
-def _coverage(
-    ledger: Ledger, answer: FinalAnswer, comparisons: Sequence[Comparison], question: str | None
-) -> Signal:
+def _coverage(ledger: Ledger, answer: FinalAnswer, steps: int, question: str | None) -> Signal:
     if not question:
         return Signal("coverage", None, "no question was given")
     if not ledger.given:
         return Signal("coverage", None, "the question gives no numbers")
-    if not comparisons:
+    if not steps:
         return Signal("coverage", None, "no equation could be checked")
     needed = next(
         (r.shifts.keys() for r in reversed(ledger.results) if r.derived and _is_answer(ledger, answer, r)),
