@@ -7,7 +7,7 @@ graphs have no checkpointer, since the server brings its own. The environment sa
 ``LATENTSEEK_MODEL``                  Hugging Face name, folder or GGUF file. Several, separated by commas:
                                       the first is the default, a run's context may choose another of them.
                                       Default: the embedded SmolLM2-135M-Instruct.
-``LATENTSEEK_VERIFIER``               ``steps``, ``self``, ``self_logprob``, ``truth`` or several
+``LATENTSEEK_VERIFIER``               ``steps``, ``program``, ``self``, ``self_logprob``, ``truth`` or several
                                       (default ``steps``).
 ``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution (default: as in LatentSeekConfig).
 ``LATENTSEEK_MAX_ITERATIONS``         Most refinements (default: as in LatentSeekConfig).

@@ -1,4 +1,6 @@
-"""Verifiers: step checks, self-reward, ground truth, a person, and all of them combined. No model here.
+"""Verifiers: step checks, self-reward, a program for the question, ground truth, a person, several combined.
+
+No model here.
 
 The same checks as LangChain tools are in :mod:`latentseek_agents.tools.langchain_tools`.
 """
@@ -9,6 +11,7 @@ from latentseek_agents.tools.answers import answers_match, extract_answer
 from latentseek_agents.tools.combined import Combined
 from latentseek_agents.tools.ground_truth import GroundTruth
 from latentseek_agents.tools.human import HumanVerifier
+from latentseek_agents.tools.program_verifier import ProgramVerifier
 from latentseek_agents.tools.programs import ProgramResult, run_program
 from latentseek_agents.tools.self_reward import SelfReward
 from latentseek_agents.tools.steps import StepReport, StepVerifier, check_steps
@@ -22,6 +25,7 @@ __all__ = [
     "GroundTruth",
     "HumanVerifier",
     "ProgramResult",
+    "ProgramVerifier",
     "SelfReward",
     "StepReport",
     "StepVerifier",

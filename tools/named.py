@@ -6,14 +6,16 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.tools.combined import Combined
 from latentseek_agents.tools.ground_truth import GroundTruth
+from latentseek_agents.tools.program_verifier import ProgramVerifier
 from latentseek_agents.tools.self_reward import Mode, SelfReward
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import Verifier
 
 __all__ = ["VERIFIERS", "named_verifier", "verifier_names"]
 
-VERIFIERS = ("steps", "self", "self_logprob", "truth")
-"""``self_logprob`` asks the model for probabilities of its verdicts, ``self`` for reasons and verdicts."""
+VERIFIERS = ("steps", "self", "self_logprob", "program", "truth")
+"""``self_logprob`` asks the model for probabilities of its verdicts, ``self`` for reasons and verdicts;
+``program`` compares with what a program for the question prints."""
 
 _MODES: Mapping[str, Mode] = {"self": "generate", "self_logprob": "logprob"}
 
@@ -53,8 +55,16 @@ def named_verifier(names: Sequence[str], backbone: Backbone) -> Verifier:
     def verifier_of(name: str) -> Verifier:
         if name == "steps":
             return StepVerifier()
+        if name == "program":
+            return ProgramVerifier(backbone)
         return SelfReward(backbone, mode=_MODES[name]) if name in _MODES else GroundTruth()
 
+    if len(names) > 1 and "program" in names:
+        # What a program prints is weak evidence: it counts half. It is there already when the first solution
+        # is judged, so it is asked first, and its check is always among those reported.
+        program_first = sorted(names, key=lambda name: name != "program")
+        weights = [1 if name == "program" else 2 for name in program_first]
+        return Combined(map(verifier_of, program_first), weights=weights)
     if len(names) == 2 and "steps" in names and "truth" not in names:
         # A wrong sum decides, and the model is not asked; that no sum is wrong is weak evidence.
         steps_first = sorted(names, key=lambda name: name != "steps")

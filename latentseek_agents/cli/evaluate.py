@@ -36,8 +36,8 @@ class DataOptions:
         typer.Option(
             help="Comma-separated. cot: one greedy answer; bon:N[:REWARD]: the best of N samples; sc:N: the "
             "majority of N; REWARD: the search with it; walk[:REWARD]: the search in random directions. "
-            "REWARD: self, self_logprob, steps, combined, combined_logprob, or psrm, which is told the known "
-            "answer (an oracle)."
+            "REWARD: self, self_logprob, steps, combined, combined_logprob, program, combined_program, or "
+            "psrm, which is told the known answer (an oracle)."
         ),
     ] = "cot,sc,self"
     prompt: Annotated[

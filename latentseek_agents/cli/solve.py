@@ -42,7 +42,8 @@ def solve(
     verifier: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: steps (checks the arithmetic), self (the model judges in words), "
+            help="Comma-separated: steps (checks the arithmetic), program (compares with a program that "
+            "the model writes), self (the model judges in words), "
             "self_logprob (by its probabilities), truth (compares with the reference)."
         ),
     ] = "steps",

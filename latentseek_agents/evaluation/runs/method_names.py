@@ -7,6 +7,7 @@
 | ``sc:N`` | N samples, the answer that most give |
 | ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
 | ``self_logprob``, ``combined_logprob`` | the same, with the model's probabilities in place of its words |
+| ``program``, ``combined_program`` | the search, with a program for the question; with step checks and that |
 | ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
 | ``walk`` | the search in random directions, same step lengths; ``walk:psrm`` with another reward |
 """
@@ -30,6 +31,8 @@ METHODS = (
     "steps",
     "combined",
     "combined_logprob",
+    "program",
+    "combined_program",
     "psrm",
 )
 """The methods without arguments, in the order of the paper's table."""

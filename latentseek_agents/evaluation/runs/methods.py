@@ -27,6 +27,8 @@ _VERIFIERS = {
     "steps": ["steps"],
     "combined": ["steps", "self"],
     "combined_logprob": ["steps", "self_logprob"],
+    "program": ["program"],
+    "combined_program": ["steps", "program"],
     "psrm": ["truth"],
 }
 
