@@ -1,6 +1,5 @@
 """Structured output: from a message to the object that a schema describes, or an error that says why not."""
 
-import json
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, Runn
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from latentseek_agents.chat._json_text import JSONTextError, read_json
 from latentseek_agents.errors import LatentSeekError
 
 Method = Literal["function_calling", "json_mode", "json_schema"]
@@ -61,8 +61,8 @@ def _written(message: AIMessage) -> dict[str, Any]:
     if start < 0:
         raise _error(message, f"no JSON object, but {text!r}")
     try:
-        values: dict[str, Any] = json.JSONDecoder(strict=False).raw_decode(text, start)[0]
-    except (ValueError, RecursionError) as error:
+        values: dict[str, Any] = read_json(text, start)[0]
+    except JSONTextError as error:
         raise _error(message, f"JSON that is broken ({error}): {text[start:]!r}") from None
     return values
 

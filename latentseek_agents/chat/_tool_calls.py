@@ -1,15 +1,20 @@
 r"""Tool calls in what a model wrote: text in, calls out, and nothing that was not written.
 
-Four families of formats are read, whichever the model was trained on:
+The formats of these families are read, whichever the model was trained on:
 
-* Hermes and Qwen: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``
-* Llama 3: a bare ``{"name": ..., "parameters": {...}}``, ``<|python_tag|>`` before it, or
-  ``<function=name>{...}</function>``
+* Hermes and Qwen: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``; Qwen3-Coder and Qwen3.5, with or
+  without these tags: ``<function=name><parameter=key>value</parameter></function>``; GLM: ``<arg_key>``
+* Llama 3 and 4: a bare ``{"name": ..., "parameters": {...}}`` or ``[name(key=value), ...]``, ``<|python_tag|>`` or
+  ``<|python_start|>`` before it, or ``<function=name>{...}</function>``
 * Mistral: ``[TOOL_CALLS] [{"name": ..., "arguments": {...}}, ...]`` and ``[TOOL_CALLS]name[ARGS]{...}``
-* small models that put the call into a fenced block, or between ``<tools>`` tags
+* Granite and Phi-4-mini (``<|tool_call|>``, ``functools[...]``), DeepSeek, Kimi, MiniMax, Gemma, LFM, Cohere, gpt-oss
+  and the others of ``_call_markers.py``
+* small models that put the call into a fenced block, between ``<tools>`` tags, or behind their words
 
-A marker is a statement of intent: what follows it is a call, or an invalid call. Bare and fenced JSON may be
-an answer, so it is a call only if it names one of the tools.
+A marker is a statement of intent: what follows it is a call, or an invalid call. Bare and fenced JSON and calls as
+in Python may be an answer, so they are calls only if they name one of the tools and nothing follows them.
+
+A tokenizer that comes with a response template of transformers is asked first, see ``_turn.py``.
 
 Example:
     >>> text = 'Sure.\n<tool_call>\n{"name": "add", "arguments": {"a": 1}}'
@@ -19,48 +24,53 @@ Example:
 """
 
 import json
-import math
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from langchain_core.messages import InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from latentseek_agents.chat._text_stream import overlap
-
-CALL_TOKENS = frozenset(
-    {
-        "<tool_call>",
-        "</tool_call>",
-        "<|python_tag|>",
-        "[TOOL_CALLS]",
-        "[ARGS]",
-        "[CALL_ID]",
-        "<tools>",
-        "</tools>",
-    }
+from latentseek_agents.chat._call_forms import (
+    CallError,
+    Schemas,
+    begins_python,
+    read_calls,
+    read_function,
+    read_json_calls,
+    read_python_calls,
 )
-"""Tokens that say that a call begins or ends, special or not: they must not be lost in decoding."""
-
-_OPENER = re.compile(
-    r"(?P<hermes><tool_call>)|(?P<llama><\|python_tag\|>)|(?P<mistral>\[TOOL_CALLS\])"
-    r"|<function=(?P<function>[\w.-]+)>|(?P<tools><tools>)|(?P<fence>```[ \t]*\w*[ \t]*\n?)"
+from latentseek_agents.chat._call_markers import (
+    HARMONY,
+    LONE_CALL,
+    MENTIONED,
+    UNMARKED,
+    WEAK,
+    after_thinking,
+    closer_of,
+    kind_of,
+    next_opener,
 )
-_UNFINISHED_FUNCTION = re.compile(r"<function=[\w.-]*$")
-_OPENER_WORDS = ("<tool_call>", "<|python_tag|>", "[TOOL_CALLS]", "<function=", "<tools>", "```")
-_CLOSERS = {"hermes": "</tool_call>", "function": "</function>", "tools": "</tools>", "fence": "```"}
-_MISTRAL_CALL = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?:\[CALL_ID\][\w-]*\s*)?(?:\[ARGS\])?\s*(?=\{)")
+from latentseek_agents.chat._json_text import JSONTextError, read_json
+
 _LONGEST_SHOWN = 4000
-_ARGUMENT_KEYS = frozenset({"arguments", "parameters"})
+_MOST_TRIALS = 20
+_NAME_KEYS = ("name", "function", "tool_name", "tool", "action")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "action_input", "input")
 _BARE_NAME = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"(?P<name>[^"\\]*)"')
-_NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"')
-_BETWEEN_CALLS = re.compile(r"[\s,;]*")
-_BLANKS = re.compile(r"\s*")
-_PROSE = re.compile(r"\s*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
+_NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"|(?:<function=|<invoke name=")(?P<other>[\w.-]+)')
+_PYTHON_NAME = re.compile(r"\s*\[?\s*(?P<name>[\w.]+)\(")
+_PROSE = re.compile(r"[\s`'\".,:;)]*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
 _AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
+_HARMONY = re.compile(
+    r"(?:(?:<\|start\|>)?(?:assistant)?(?P<before>[^<]*))?<\|channel\|>(?P<head>[^<]*)(?:<\|constrain\|>[^<]*)?"
+    r"<\|message\|>(?P<body>.*?)(?:<\|end\|>|<\|call\|>|<\|return\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
+    re.DOTALL,
+)
+_RECIPIENT = re.compile(r"\bto=(?:functions\.)?(?P<name>[\w.-]+)")
 
 
 @dataclass(frozen=True)
@@ -95,12 +105,13 @@ def new_call_id() -> str:
     return secrets.token_hex(5)[:9]
 
 
-def parse_tool_calls(text: str, tool_names: Collection[str]) -> ParsedReply:
+def parse_tool_calls(text: str, tools: Collection[str] | Schemas) -> ParsedReply:
     """Find the calls in a reply.
 
     Args:
         text: What the model wrote, with its call tokens, without its end token.
-        tool_names: The tools it was offered.
+        tools: The tools it was offered: their names, or the JSON schemas of their arguments by name. Formats
+            that write arguments as text need the schemas; without them, what looks like a number is one.
 
     Example:
         >>> parse_tool_calls('{"name": "Ann", "parameters": {}}', {"add"}).content
@@ -108,76 +119,41 @@ def parse_tool_calls(text: str, tool_names: Collection[str]) -> ParsedReply:
         >>> parse_tool_calls('<tool_call>{"name": "add", "arg', {"add"}).invalid_tool_calls[0]["name"]
         'add'
     """
-    return _Reader(text, tool_names).read()
-
-
-def certain_content(text: str) -> int:
-    """How many first characters of an unfinished reply are content, whatever comes.
-
-    Those can be shown at once. White space at the end is not among them: before a call it is dropped.
-
-    Args:
-        text: The reply so far.
-
-    Example:
-        >>> certain_content("I add them. <tool"), certain_content("1 < 2 tools")
-        (11, 11)
-    """
-    start = _after_thinking(text)
-    if start is None:
-        return len(text.rstrip())
-    if text[start:].lstrip()[:1] in ("", "{", "["):
-        return len(text[:start].rstrip())
-    end = len(text)
-    for opener in _OPENER.finditer(text, start):
-        if not opener["fence"] or text[opener.end() :].lstrip()[:1] in ("", "{", "["):
-            end = opener.start()
-            break
-    if unfinished := _UNFINISHED_FUNCTION.search(text, start):
-        end = min(end, unfinished.start())
-    end = min(end, len(text) - max(overlap(text, word) for word in _OPENER_WORDS))
-    return len(text[:end].rstrip())
-
-
-def _after_thinking(text: str) -> int | None:
-    """Where the reply itself begins; None while the model still thinks."""
-    closed = text.rfind("</think>")
-    if closed >= 0:
-        return closed + len("</think>")
-    return None if text.lstrip().startswith("<think>") else 0
-
-
-class _CallError(ValueError):
-    """The text is no call; the message says why."""
+    return _Reader(text, tools).read()
 
 
 class _Reader:
     """One pass over a reply."""
 
-    def __init__(self, text: str, tool_names: Collection[str]) -> None:
+    def __init__(self, text: str, tools: Collection[str] | Schemas) -> None:
         self.text = text
-        self.tool_names = tool_names
+        self.schemas: Schemas = tools if isinstance(tools, Mapping) else dict.fromkeys(tools, {})
         self.calls: list[ToolCall] = []
         self.invalid: list[InvalidToolCall] = []
         self.content: list[str] = []
         self.unmarked = False
 
     def read(self) -> ParsedReply:
-        start = _after_thinking(self.text)
+        start = after_thinking(self.text)
         if start is None:
             return ParsedReply(self.text)
+        if HARMONY in self.text[start:]:
+            return self._harmony(start)
         position, shown = start, 0
         if (end := self._bare(start)) is not None:
             self.content.append(self.text[:start])
             position = shown = end
-        while opener := _OPENER.search(self.text, position):
+        while opener := next_opener(self.text, position):
             end = self._call(opener)
             if end is None:  # no call: a fenced block is skipped as a whole
-                closing = self.text.find("```", opener.end()) if opener["fence"] else -1
+                closing = self.text.find("```", opener.end()) if kind_of(opener) in ("fence", "code") else -1
                 position = opener.end() if closing < 0 else closing + 3
                 continue
             self.content.append(self.text[shown : opener.start()])
             position = shown = end
+        if not self.calls and not self.invalid and (begun := self._at_the_end(start)) is not None:
+            self.content.append(self.text[shown:begun])
+            shown = len(self.text)
         if not self.calls and not self.invalid:
             return ParsedReply(self.text)
         first, *others = [*self.content, self.text[shown:]]
@@ -185,100 +161,211 @@ class _Reader:
         content = "\n".join(part for part in parts if part)
         return ParsedReply(content, self.calls, self.invalid, self.text if self.unmarked else "")
 
+    def _harmony(self, start: int) -> ParsedReply:
+        """A reply in the format of gpt-oss: calls by their recipient, content without what was thought."""
+        content: list[str] = []
+        for part in _HARMONY.finditer(self.text, start):
+            head = part["head"].split()
+            recipient = _RECIPIENT.search(part["before"] or "") or _RECIPIENT.search(part["head"])
+            if recipient is None:
+                content += [part["body"]] if head[:1] != ["analysis"] else []
+                continue
+            name = recipient["name"]
+            try:
+                values, _ = read_json_calls(part["body"], 0)
+                self.calls.append(_new_call(name, _arguments(values[0])))
+            except CallError as error:
+                self._refuse(part["body"], str(error), name=name)
+        shown = "\n".join(filter(None, (body.strip() for body in content)))
+        if not self.calls and not self.invalid and not shown:
+            return ParsedReply(self.text)
+        return ParsedReply(shown, self.calls, self.invalid)
+
     def _bare(self, start: int) -> int | None:
-        """Read a reply that begins with JSON; its end if that is a call."""
+        """Read a reply that begins with a call without a marker; its end if that is one."""
         begins = len(self.text) - len(self.text[start:].lstrip())
-        if self.text[begins : begins + 1] not in ("{", "["):
+        alone = LONE_CALL.match(self.text, begins) is not None
+        if self.text[begins : begins + 1] not in ("{", "[") and not alone:
             return None
+        if alone or begins_python(self.text, begins):
+            return len(self.text) if self._python(begins) else None
         if (end := self._implicit(begins)) is not None:
             return _end_of(_AFTER_CALLS, self.text, end)
         # The name of a tool where a call has it, and yet no call: one that went wrong, or an answer in JSON.
         named = _BARE_NAME.match(self.text, begins)
-        if named is None or named["name"] not in self.tool_names:
+        if named is None or named["name"] not in self.schemas:
             return None
         try:
-            values, _ = _json_values(self.text, begins)
-            if not any(isinstance(value, dict) and _ARGUMENT_KEYS & set(value) for value in values):
+            values, _ = read_json_calls(self.text, begins)
+            if not any(isinstance(value, dict) and set(_ARGUMENT_KEYS[:2]) & set(value) for value in values):
                 return None
             reason = "its arguments are no JSON object"
-        except _CallError as error:
+        except CallError as error:
             reason = str(error)
         self._refuse(self.text[begins:], reason)
         return len(self.text)
 
-    def _implicit(self, start: int, closer: str = "") -> int | None:
+    def _at_the_end(self, start: int) -> int | None:
+        """Read calls without a marker that stand behind words and end the reply; where they begin."""
+        for begin in islice(UNMARKED.finditer(self.text, start), _MOST_TRIALS):
+            fenced = self.text.count("```", 0, begin.start()) % 2 == 1
+            if fenced:
+                continue
+            if begins_python(self.text, begin.start()):
+                if self._python(begin.start()):
+                    return begin.start()
+                continue
+            calls, invalid, unmarked = [*self.calls], [*self.invalid], self.unmarked
+            end = self._implicit(begin.start())
+            if end is not None and not self.text[_end_of(_AFTER_CALLS, self.text, end) :].strip():
+                return begin.start()
+            self.calls, self.invalid, self.unmarked = calls, invalid, unmarked
+            if end is None and self._cut_off(begin.start()):
+                return begin.start()
+        return None
+
+    def _cut_off(self, start: int) -> bool:
+        """Refuse a call that begins on a line of its own and whose JSON the end of the reply cut off."""
+        rest = self.text[start:]
+        named = _BARE_NAME.match(rest)
+        if named is None or named["name"] not in self.schemas or self.text[:start].rpartition("\n")[2].strip():
+            return False
+        if not any(f'"{key}"' in rest for key in _ARGUMENT_KEYS[:2]):
+            return False
+        try:
+            read_json(self.text, start)
+            return False
+        except JSONTextError as error:
+            tail = re.split(r'["{}\[\],:]', rest)[-1]
+            closed = rest.count("{") <= rest.count("}")
+            in_words = rest.replace('\\"', "").count('"') % 2 == 0 and re.search(r"[A-Za-z]{2}", tail)
+            if closed or in_words:
+                return False
+            self._refuse(rest, str(error))
+            return True
+
+    def _python(self, start: int) -> bool:
+        """Read the rest of the reply as calls in Python's form, if it is that and names a tool first."""
+        named = _PYTHON_NAME.match(self.text, start)
+        if named is None or named["name"] not in self.schemas:
+            return False
+        try:
+            values, end = read_python_calls(self.text, start)
+            reason = ""
+        except CallError as error:
+            # A list that is not closed or whose arguments lack names; words behind it make it an example.
+            values, end, reason = [], len(self.text), str(error)
+            if _PROSE.match(self.text.rpartition(")")[2]):
+                return False
+        if self.text[end:].strip():
+            return False
+        if reason:
+            self._refuse(self.text[start:], reason, name=named["name"])
+            return True
+        self.unmarked = True
+        self.calls += [_new_call(*_as_call(value)) for value in values]
+        return True
+
+    def _implicit(self, start: int, closer: re.Pattern[str] | None = None) -> int | None:
         """Read calls without a marker, which is JSON that names a tool; None if there are none."""
         try:
-            values, end = _json_values(self.text, start)
+            values, end = read_json_calls(self.text, start)
             calls = [_as_call(value, complete=True) for value in values]
             end = self._closed(end, closer)
-        except _CallError:
+        except CallError:
             return None
-        if calls[0][0] not in self.tool_names:
+        if calls[0][0] not in self.schemas:
             return None
         self.unmarked = True
         self.calls += [_new_call(*call) for call in calls]
         return end
 
+    def _code(self, start: int, closer: re.Pattern[str] | None) -> int | None:
+        """Read a block that is marked as code for tools."""
+        if not begins_python(self.text, start):
+            return self._implicit(start, closer)
+        try:
+            values, end = read_python_calls(self.text, start)
+            end = self._closed(end, closer)
+        except CallError:
+            return None
+        if values[0]["name"] not in self.schemas:
+            return None
+        self.unmarked = True
+        self.calls += [_new_call(*_as_call(value)) for value in values]
+        return end
+
     def _call(self, opener: re.Match[str]) -> int | None:
         """Read what follows an opener; its end, or None if it is no call after all."""
-        kind, name, start = str(opener.lastgroup), opener["function"], opener.end()
-        closer = _CLOSERS.get(kind, "")
-        if kind in ("tools", "fence"):
-            return self._implicit(start, closer)
-        if kind == "mistral" and (named := _MISTRAL_CALL.match(self.text, start)):
-            name, start = named["name"], named.end()
+        kind, start = kind_of(opener), opener.end()
+        closer = closer_of(kind)
+        if kind in WEAK:
+            return self._code(start, closer) if kind == "code" else self._implicit(start, closer)
         try:
-            if name:
-                value, end = _json_value(self.text, start)
-                values = [{"name": name, "arguments": _arguments(value)}]
+            if kind == "function":
+                values, end = read_function(self.text, start, opener["name"], self.schemas)
             else:
-                values, end = _json_values(self.text, start)
+                values, end = read_calls(self.text, start, self.schemas)
             end = self._closed(end, closer)
+            if kind == "function":
+                end = _end_of(_AFTER_CALLS, self.text, end)
             if kind == "llama":
                 end = _end_of(_AFTER_CALLS, self.text, end)
                 if self.text[end:].strip():
-                    raise _CallError("something follows the JSON")
-        except _CallError as error:
-            end = self._end_of_region(opener.end(), closer)
-            if kind in ("hermes", "llama") and self._is_prose(self.text[opener.end() : end]):
+                    raise CallError("something follows the JSON")
+        except CallError as error:
+            end = self._end_of_region(start, closer)
+            if kind in MENTIONED or (kind not in ("mistral", "function") and self._is_prose(opener, end)):
                 return None
-            self._refuse(self.text[opener.start() : end], str(error), name=name)
+            self._refuse(self.text[opener.start() : end], str(error), name=opener["name"])
             return end
         for value in values:
             # One value that is no call leaves the others what they are.
             try:
-                self.calls.append(_new_call(*_as_call(value)))
-            except _CallError as error:
+                self.calls.append(_new_call(*self._named(value)))
+            except CallError as error:
                 self._refuse(json.dumps(value, ensure_ascii=False), str(error))
         return end
 
-    def _is_prose(self, region: str) -> bool:
-        """Whether words follow a marker that only names it: "<tool_call> tags are used to call tools"."""
-        words = _PROSE.match(region)
-        return words is not None and words[1] not in self.tool_names
+    def _named(self, value: Any) -> tuple[str, dict[str, Any]]:
+        """A value behind a marker as a call; some write a tool's name as the only key."""
+        if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in self.schemas:
+            return name, _arguments(value[name])
+        name, arguments = _as_call(value)
+        # Ids and name spaces that belong to the format: "functions.add:0".
+        plain = re.sub(r":\d+\Z", "", name).removeprefix("functions.")
+        return (plain if name not in self.schemas and plain in self.schemas else name), arguments
 
-    def _closed(self, end: int, closer: str) -> int:
-        """Where the region ends whose JSON ended here; the closer may be missing.
+    def _is_prose(self, opener: re.Match[str], end: int) -> bool:
+        """Whether words follow a marker that only names it: "<tool_call> tags are used to call tools"."""
+        words = _PROSE.match(self.text[opener.end() : end])
+        return words is not None and words[1] not in self.schemas
+
+    def _closed(self, end: int, closer: re.Pattern[str] | None) -> int:
+        """Where the region ends whose calls ended here; the closer may be missing.
 
         Raises:
-            _CallError: Text stands between the JSON and the closer.
+            CallError: Text stands between the calls and the closer.
         """
-        rest = self.text[end:]
-        after = rest.lstrip()
-        if closer and after.startswith(closer):
-            return end + len(rest) - len(after) + len(closer)
-        opened = _OPENER.search(after)
-        if closer and closer in after[: opened.start() if opened else None]:
-            raise _CallError("something stands between the JSON and the end of the call")
+        if closer is None:
+            return end
+        blank = len(self.text) - len(self.text[end:].lstrip())
+        if closing := closer.match(self.text, blank):
+            return closing.end()
+        opened = next_opener(self.text, blank)
+        if closer.search(self.text, blank, opened.start() if opened else len(self.text)):
+            raise CallError("something stands between the JSON and the end of the call")
         return end
 
-    def _end_of_region(self, start: int, closer: str) -> int:
+    def _end_of_region(self, start: int, closer: re.Pattern[str] | None) -> int:
         """Where a call that cannot be read ends: at its closer, the next opener, or the end of the text."""
-        following = _OPENER.search(self.text, start)
+        closing = closer.search(self.text, start) if closer else None
+        following = next_opener(self.text, start)
+        while following and kind_of(following) in ("fence", "function") and closing:
+            # Parts of the call itself.
+            following = next_opener(self.text, following.end())
         end = len(self.text) if following is None else following.start()
-        closing = self.text.find(closer, start) if closer else -1
-        return closing + len(closer) if 0 <= closing < end else end
+        return closing.end() if closing and closing.start() < end else end
 
     def _refuse(self, raw: str, reason: str, *, name: str | None = None) -> None:
         named = _NAME.search(raw)
@@ -289,7 +376,7 @@ class _Reader:
             shown = f"malformed: {shown}"
         self.invalid.append(
             invalid_tool_call(
-                name=name or (named["name"] if named else "") or None,
+                name=name or ((named["name"] or named["other"]) if named else "") or None,
                 args=shown,
                 id=new_call_id(),
                 error=f"this tool call cannot be read: {reason}",
@@ -307,44 +394,6 @@ def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
     return start if match is None else match.end()
 
 
-def _json_values(text: str, start: int) -> tuple[list[Any], int]:
-    """One JSON object, a list of them, or several in a row; and where they end."""
-    values: list[Any] = []
-    position = end = start
-    while True:
-        position = _end_of(_BETWEEN_CALLS, text, position)
-        if text[position : position + 1] not in ("{", "["):
-            break
-        value, position = _json_value(text, position)
-        values += value if isinstance(value, list) else [value]
-        end = position
-    if not values:
-        raise _CallError("there is no JSON object")
-    return values, end
-
-
-def _json_value(text: str, start: int) -> tuple[Any, int]:
-    try:
-        return json.JSONDecoder(**_READING).raw_decode(text, _end_of(_BLANKS, text, start))
-    except (ValueError, RecursionError) as error:
-        raise _CallError(f"it is not valid JSON ({error})") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if math.isinf(value):
-        raise ValueError(f"{number} is too large")
-    return value
-
-
-# Not strict: models write line breaks into strings as they are.
-_READING: dict[str, Any] = {"strict": False, "parse_constant": _no_constant, "parse_float": _finite}
-
-
 def _as_call(value: Any, *, complete: bool = False) -> tuple[str, dict[str, Any]]:
     """A JSON value as name and arguments, in the ways in which the families write them.
 
@@ -355,17 +404,17 @@ def _as_call(value: Any, *, complete: bool = False) -> tuple[str, dict[str, Any]
     if isinstance(value, dict) and isinstance(value.get("function"), dict):
         value = value["function"]
     if not isinstance(value, dict):
-        raise _CallError(f"a call is a JSON object, but this is {type(value).__name__}")
-    name = value.get("name", value.get("function"))
+        raise CallError(f"a call is a JSON object, but this is {type(value).__name__}")
+    name = next((value[key] for key in _NAME_KEYS if key in value), None)
     if not isinstance(name, str) or not name.strip():
-        raise _CallError("it names no tool")
-    for key in ("arguments", "parameters"):
+        raise CallError("it names no tool")
+    for key in _ARGUMENT_KEYS:
         if key in value:
             return name, _arguments(value[key])
     if complete:
-        raise _CallError("it states no arguments")
-    if extra := sorted(set(value) - {"name", "function", "id", "type"}):
-        raise _CallError(f"it has no arguments, but {', '.join(map(str, extra))}")
+        raise CallError("it states no arguments")
+    if extra := sorted(set(value) - {*_NAME_KEYS, "id", "type", "tool_call_id", "index"}):
+        raise CallError(f"it has no arguments, but {', '.join(map(str, extra))}")
     return name, {}
 
 
@@ -375,9 +424,11 @@ def _arguments(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         # Some write the arguments as OpenAI's API does, as JSON in a string.
         try:
-            value = json.loads(value, **_READING)
-        except (ValueError, RecursionError):
-            raise _CallError("its arguments are a string, and no JSON") from None
+            value, end = read_json(written := value.strip(), 0)
+        except JSONTextError:
+            raise CallError("its arguments are a string, and no JSON") from None
+        if end != len(written):
+            raise CallError("its arguments are a string that holds more than one JSON value")
     if not isinstance(value, dict):
-        raise _CallError(f"its arguments are {type(value).__name__}, and no JSON object")
+        raise CallError(f"its arguments are {type(value).__name__}, and no JSON object")
     return value

@@ -11,16 +11,12 @@ from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
 
 from latentseek_agents._inputs import last_question
+from latentseek_agents.chat._call_markers import CALL_TOKENS, certain_content
+from latentseek_agents.chat._json_text import with_commands
 from latentseek_agents.chat._rendering import RenderedPrompt, render
 from latentseek_agents.chat._reply import Reply, iteration_metadata
 from latentseek_agents.chat._text_stream import Detokenizer, StopMatcher, hidden_token_ids
-from latentseek_agents.chat._tool_calls import (
-    CALL_TOKENS,
-    ParsedReply,
-    certain_content,
-    new_call_id,
-    parse_tool_calls,
-)
+from latentseek_agents.chat._tool_calls import ParsedReply, new_call_id, parse_tool_calls
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, TokenConstraint, decode
 from latentseek_agents.engine.backbone import Backbone
@@ -73,9 +69,10 @@ class Turn:
     model_name: str = ""
 
     @property
-    def tool_names(self) -> frozenset[str]:
-        """The tools that are offered."""
-        return frozenset(tool["function"]["name"] for tool in self.tools)
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        """The schemas of the arguments of the tools that are offered, by name."""
+        functions = [tool["function"] for tool in self.tools]
+        return {function["name"]: function.get("parameters") or {} for function in functions}
 
     def write(
         self, on_event: Callable[[dict[str, Any]], None], on_text: Callable[[str], None] | None = None
@@ -209,7 +206,7 @@ class _JudgedAsShown(VerifierWrapper):
         turn = self._turn
         solution = _cut(solution, turn.stop)
         refusing = bool(turn.tools) and not turn.refine_tool_calls
-        if refusing and parse_tool_calls(solution, turn.tool_names).calls:
+        if refusing and parse_tool_calls(solution, turn.schemas).calls:
             reason = "it calls a tool, but the message that ends a turn was to be refined"
             return Verdict(-1.0, passed=False, reason=reason)
         return ask(
@@ -282,7 +279,7 @@ class _TextSoFar:
             return parsed
         if not turn.tools:
             return ParsedReply(self._text), ""
-        return parse_tool_calls(self._text, turn.tool_names), ""
+        return parse_tool_calls(self._text, turn.schemas), ""
 
     def _show(self) -> None:
         if self._on_text is None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 
 from latentseek_agents.chat._reply import Reply
-from latentseek_agents.chat._tool_calls import certain_content, parse_tool_calls
+from latentseek_agents.chat._call_markers import certain_content
+from latentseek_agents.chat._tool_calls import parse_tool_calls
 
 TOOLS = frozenset({"add", "calculate", "get_weather", "now"})
 ADD_JSON = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
