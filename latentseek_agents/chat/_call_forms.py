@@ -314,9 +314,8 @@ def _typed(written: str, schema: Any) -> Any:
     if types == {"string"} or (isinstance(schema, Mapping) and written in (schema.get("enum") or ())):
         return written
     stripped = written.strip()
-    if stripped in _CONSTANTS:
-        value = _CONSTANTS[stripped]
-    else:
+    value: Any = _CONSTANTS.get(stripped)
+    if stripped not in _CONSTANTS:
         try:
             value, end = read_json(stripped, 0)
         except JSONTextError:

@@ -62,27 +62,106 @@ MENTIONED = frozenset(
 """Kinds that are words of plain text, so that what cannot be read as a call is a mention of them."""
 
 CALL_TOKENS = frozenset(
-    "<tool_call> </tool_call> <|python_tag|> <|python_start|> <|python_end|> [TOOL_CALLS] [ARGS] [CALL_ID] <tools>"
-    " </tools> <|tool_call|> <|/tool_call|> <|tool_call> <tool_call|> <|\"|> <escape> <start_function_call>"
-    " <end_function_call> <function_call> <tool_calls> </tool_calls> <TOOLCALL> </TOOLCALL> <｜DSML｜ ｜DSML｜"
-    " <minimax:tool_call> </minimax:tool_call> <seed:tool_call> </seed:tool_call> <｜tool▁calls▁begin｜>"
-    " <｜tool▁calls▁end｜> <｜tool▁call▁begin｜> <｜tool▁call▁end｜> <｜tool▁sep｜> <|tool_calls_section_begin|>"
-    " <|tool_calls_section_end|> <|tool_call_begin|> <|tool_call_argument_begin|> <|tool_call_end|>"
-    " <|tool_call_start|> <|action_start|> <|plugin|> <|action_end|> <|START_ACTION|> <|END_ACTION|>"
-    " <|tools_prefix|> <|tools_suffix|> <arg_key> </arg_key> <arg_value> </arg_value> <|channel|> <|constrain|>"
-    " <|message|> <|call|> <|start|>".split()
+    [
+        "<tool_call>",
+        "</tool_call>",
+        "<|python_tag|>",
+        "<|python_start|>",
+        "<|python_end|>",
+        "[TOOL_CALLS]",
+        "[ARGS]",
+        "[CALL_ID]",
+        "<tools>",
+        "</tools>",
+        "<|tool_call|>",
+        "<|/tool_call|>",
+        "<|tool_call>",
+        "<tool_call|>",
+        '<|"|>',
+        "<escape>",
+        "<start_function_call>",
+        "<end_function_call>",
+        "<function_call>",
+        "<tool_calls>",
+        "</tool_calls>",
+        "<TOOLCALL>",
+        "</TOOLCALL>",
+        "<｜DSML｜",
+        "｜DSML｜",
+        "<minimax:tool_call>",
+        "</minimax:tool_call>",
+        "<seed:tool_call>",
+        "</seed:tool_call>",
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁calls▁end｜>",
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁sep｜>",
+        "<|tool_calls_section_begin|>",
+        "<|tool_calls_section_end|>",
+        "<|tool_call_begin|>",
+        "<|tool_call_argument_begin|>",
+        "<|tool_call_end|>",
+        "<|tool_call_start|>",
+        "<|action_start|>",
+        "<|plugin|>",
+        "<|action_end|>",
+        "<|START_ACTION|>",
+        "<|END_ACTION|>",
+        "<|tools_prefix|>",
+        "<|tools_suffix|>",
+        "<arg_key>",
+        "</arg_key>",
+        "<arg_value>",
+        "</arg_value>",
+        "<|channel|>",
+        "<|constrain|>",
+        "<|message|>",
+        "<|call|>",
+        "<|start|>",
+    ]
 )
 """Tokens that say that a call begins or ends, special or not: they must not be lost in decoding."""
 
 HARMONY = "<|channel|>"
 """What every message of a reply begins with in the format of gpt-oss."""
 
+_HARMONY_BEGIN = re.compile(r"(?:\bto=[^\s<]*\s*)?<\|channel\|>|<\|start\|>|\bto=[^\s<]*\s*\Z")
+
 _FIRST_WORDS = (
-    *"<tool_call> <|python_tag|> <|python_start|> [TOOL_CALLS] <function= <|tool_call|> functools <|tool_call>".split(),
-    *"<start_function_call> <tool_calls> <TOOLCALL> <function_call> <function_calls> <｜DSML｜function_calls>".split(),
-    *"<｜DSML｜tool_calls> <minimax:tool_call> <seed:tool_call> <｜tool▁calls▁begin｜> <｜tool▁call▁begin｜>".split(),
-    *"<|tool_calls_section_begin|> <|tool_call_begin|> <|tool_call_start|> <|action_start|> <|START_ACTION|>".split(),
-    *"<|tools_prefix|> <tools> ``` <|channel|> <|start|>".split(),
+    *[
+        "<tool_call>",
+        "<|python_tag|>",
+        "<|python_start|>",
+        "[TOOL_CALLS]",
+        "<function=",
+        "<|tool_call|>",
+        "functools",
+        "<|tool_call>",
+    ],
+    *[
+        "<start_function_call>",
+        "<tool_calls>",
+        "<TOOLCALL>",
+        "<function_call>",
+        "<function_calls>",
+        "<｜DSML｜function_calls>",
+    ],
+    *[
+        "<｜DSML｜tool_calls>",
+        "<minimax:tool_call>",
+        "<seed:tool_call>",
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁call▁begin｜>",
+    ],
+    *[
+        "<|tool_calls_section_begin|>",
+        "<|tool_call_begin|>",
+        "<|tool_call_start|>",
+        "<|action_start|>",
+        "<|START_ACTION|>",
+    ],
+    *["<|tools_prefix|>", "<tools>", "```", "<|channel|>", "<|start|>"],
 )
 # What is an opener as soon as the right thing follows.
 _UNFINISHED = re.compile(
@@ -90,14 +169,13 @@ _UNFINISHED = re.compile(
     r"|<｜tool▁calls▁begin｜>\s*|<\|tool_calls_section_begin\|>\s*)\Z"
 )
 UNMARKED = re.compile(
-    r'[\[{][\[{\s]*"(?:name|function|type|id|tool|tool_name|tool_calls|action|role|index|arguments|parameters)"\s*:'
+    r'[\[{][\[{\s]*"(?:name|function|type|id|tool|tool_name|tool_calls|action|role|index|arguments|parameters)"'
+    r"\s*:"
     r"|(?:\A|(?<=\n))[ \t]*\[\s*[A-Za-z_][\w.]*\("
 )
-"""Where a call may begin that has no mark: JSON with one of the usual keys, or a list of calls on a new line."""
+"""Where a call without a mark may begin: JSON with a usual key, or a list of calls on a new line."""
 
-_UNFINISHED_UNMARKED = re.compile(
-    r'[\[{][\[{\s]*(?:"[a-z_]{0,10}"?\s*)?\Z|(?:\A|(?<=\n))[ \t]*\[\s*[\w.]*\Z'
-)
+_UNFINISHED_UNMARKED = re.compile(r'[\[{][\[{\s]*(?:"[a-z_]{0,10}"?\s*)?\Z|(?:\A|(?<=\n))[ \t]*\[\s*[\w.]*\Z')
 LONE_CALL = re.compile(r"\s*[A-Za-z_][\w.]*\([^()]*\)\s*\Z")
 """A reply that is one call as in Python and nothing else."""
 
@@ -157,13 +235,12 @@ def certain_content(text: str) -> int:
             end = opener.start()
             break
         position = opener.end()
-    for pattern in (_UNFINISHED, UNMARKED, _UNFINISHED_UNMARKED):
-        if found := pattern.search(text, start):
-            end = min(end, found.start())
-    for mark in (HARMONY, "<|start|>"):
-        if (begun := text.find(mark, start)) >= 0:
-            end = min(end, begun)
     end = min(end, len(text) - max(overlap(text, word) for word in _FIRST_WORDS))
+    for pattern in (_UNFINISHED, UNMARKED, _UNFINISHED_UNMARKED):
+        if found := pattern.search(text, start, end):
+            end = found.start()
+    if begun := _HARMONY_BEGIN.search(text, start):
+        end = min(end, begun.start())
     return len(text[:end].rstrip())
 
 

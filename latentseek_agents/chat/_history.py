@@ -15,6 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from latentseek_agents._inputs import text_of
 from latentseek_agents.chat._tool_calls import parse_tool_calls
 from latentseek_agents.errors import InputError
 
@@ -30,9 +31,6 @@ _ROLES = {
     ToolMessage: "tool",
     FunctionMessage: "tool",
 }
-_NO_TEXT = frozenset(
-    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "reasoning", "thinking"}
-)
 _INSTRUCTIONS = """You can call tools. To call one, write its name and its arguments as JSON between tags:
 <tool_call>
 {{"name": "the tool's name", "arguments": {{"an argument's name": "its value"}}}}
@@ -178,7 +176,7 @@ def _converted(message: BaseMessage) -> TemplateMessage:
             f"a {type(message).__name__} has no place in a conversation; "
             "use system, human, AI and tool messages"
         )
-    entry: TemplateMessage = {"role": role, "content": _text(message)}
+    entry: TemplateMessage = {"role": role, "content": text_of(message)}
     if isinstance(message, ToolMessage | FunctionMessage):
         call_id = getattr(message, "tool_call_id", None)
         entry |= {"name": message.name or "", "tool_call_id": _short_id(call_id)}
@@ -208,25 +206,6 @@ def _written(message: AIMessage) -> str:
     unchanged = written == [(call["name"], call["args"]) for call in message.tool_calls]
     unchanged &= parsed.content == message.content and not parsed.invalid_tool_calls
     return text if unchanged else ""
-
-
-def _text(message: BaseMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    parts = []
-    for block in message.content:
-        if isinstance(block, str):
-            parts.append(block)
-        elif block.get("type") == "text" or (set(block) & {"text"} and "type" not in block):
-            parts.append(str(block["text"]))
-        elif block.get("type") == "json":
-            parts.append(json.dumps(block.get("json", block), ensure_ascii=False))
-        elif block.get("type") not in _NO_TEXT:
-            raise InputError(
-                f"a {message.type} message holds {block.get('type', 'something unknown')!r}, "
-                "but this model reads text only; describe it in words"
-            )
-    return "\n".join(parts)
 
 
 def _short_id(call_id: str | None) -> str:

@@ -1,12 +1,12 @@
 r"""JSON as models write it: line breaks in strings, and LaTeX whose backslashes are not escaped.
 
-``"\frac{1}{2}"`` is valid JSON for a form feed and ``rac{1}{2}``, and ``"\sqrt{4}"`` is no JSON at all. Both mean
-LaTeX. What a backslash and a letter mean in a string:
+``"\frac{1}{2}"`` is valid JSON for a form feed and ``rac{1}{2}``, and ``"\sqrt{4}"`` is no JSON at all. Both
+mean LaTeX. What a backslash and a letter mean in a string:
 
-* no escape of JSON (``\sqrt``), or a backspace or form feed before a letter (``\beta``, ``\frac``): a command;
-* the name of a command that is no word behind a line break or tab (``\times``, ``\right``, ``\neq``): a command;
-* ``\ne``, ``\nu``, ``\to`` and their like: a command if other commands of the string are not escaped either, or
-  if it stands between blanks as a sign does;
+* no escape of JSON (``\sqrt``), or a backspace or form feed before a letter (``\frac``): a command;
+* a command whose rest is no word behind a line break or tab (``\times``, ``\neq``): a command;
+* ``\ne``, ``\nu``, ``\to`` and their like: a command if other commands of the string are not escaped
+  either, or if it stands between blanks as a sign does;
 * everything else: what JSON says, so ``\nThen`` begins a line.
 
 Example:
@@ -27,13 +27,66 @@ _WORD = re.compile(r"\\([A-Za-z]+)")
 _AS_SIGN = re.compile(r"[ \t]+(?![ \t=:])")
 # Names that begin with the letter of an escape, and whose rest is no word.
 _COMMANDS = frozenset(
-    "nabla natural nearrow neg neq newcommand newline nexists ngeq nleq nolimits nonumber not notag notin nsubseteq nwarrow"
-    " rangle rbrace rbrack rceil rfloor rho right rightarrow rightharpoonup rightleftharpoons rm root rvert"
-    " tan tanh tau tbinom text textbf textcolor textit textnormal textrm textsf textstyle texttt textwidth tfrac"
-    " therefore theta thickspace thinspace tilde times triangle triangleq".split()
+    [
+        "nabla",
+        "natural",
+        "nearrow",
+        "neg",
+        "neq",
+        "newcommand",
+        "newline",
+        "nexists",
+        "ngeq",
+        "nleq",
+        "nolimits",
+        "nonumber",
+        "not",
+        "notag",
+        "notin",
+        "nsubseteq",
+        "nwarrow",
+        "rangle",
+        "rbrace",
+        "rbrack",
+        "rceil",
+        "rfloor",
+        "rho",
+        "right",
+        "rightarrow",
+        "rightharpoonup",
+        "rightleftharpoons",
+        "rm",
+        "root",
+        "rvert",
+        "tan",
+        "tanh",
+        "tau",
+        "tbinom",
+        "text",
+        "textbf",
+        "textcolor",
+        "textit",
+        "textnormal",
+        "textrm",
+        "textsf",
+        "textstyle",
+        "texttt",
+        "textwidth",
+        "tfrac",
+        "therefore",
+        "theta",
+        "thickspace",
+        "thinspace",
+        "tilde",
+        "times",
+        "triangle",
+        "triangleq",
+    ]
 )
 # Names whose rest may be a name or a word of its own: "\nu = 3" may be u = 3 on a new line.
-_UNSURE = frozenset("ncong ne ni nless nmid nparallel nprec nsim nsubset nu tag to top".split())
+_UNSURE = frozenset(
+    ["ncong", "ne", "ni", "nless", "nmid", "nparallel", "nprec", "nsim", "nsubset", "nu", "tag", "to", "top"]
+)
 _CONTROL = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _DECODED = re.compile(r"[\b\f\n\r\t]([A-Za-z]+)")
 
@@ -136,7 +189,9 @@ def _escaped(string: str) -> str:
     def replace(match: re.Match[str]) -> str:
         if match[0] == "\\\\" and in_matrix and not _WORD.match(string, match.end() - 1):
             return "\\\\\\\\"  # the end of a row
-        return f"\\{match[0]}" if _is_command(match, string, surely=False, raw=unescaped_commands) else match[0]
+        return (
+            f"\\{match[0]}" if _is_command(match, string, surely=False, raw=unescaped_commands) else match[0]
+        )
 
     return _BACKSLASH.sub(replace, string)
 

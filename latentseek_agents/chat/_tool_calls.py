@@ -2,17 +2,18 @@ r"""Tool calls in what a model wrote: text in, calls out, and nothing that was n
 
 The formats of these families are read, whichever the model was trained on:
 
-* Hermes and Qwen: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``; Qwen3-Coder and Qwen3.5, with or
-  without these tags: ``<function=name><parameter=key>value</parameter></function>``; GLM: ``<arg_key>``
-* Llama 3 and 4: a bare ``{"name": ..., "parameters": {...}}`` or ``[name(key=value), ...]``, ``<|python_tag|>`` or
-  ``<|python_start|>`` before it, or ``<function=name>{...}</function>``
+* Hermes and Qwen: ``<tool_call>{"name": ..., "arguments": {...}}</tool_call>``; Qwen3-Coder and Qwen3.5,
+  with or without these tags: ``<function=name><parameter=key>value</parameter></function>``; GLM
+* Llama 3 and 4: a bare ``{"name": ..., "parameters": {...}}`` or ``[name(key=value), ...]``,
+  ``<|python_tag|>`` or ``<|python_start|>`` before it, or ``<function=name>{...}</function>``
 * Mistral: ``[TOOL_CALLS] [{"name": ..., "arguments": {...}}, ...]`` and ``[TOOL_CALLS]name[ARGS]{...}``
-* Granite and Phi-4-mini (``<|tool_call|>``, ``functools[...]``), DeepSeek, Kimi, MiniMax, Gemma, LFM, Cohere, gpt-oss
-  and the others of ``_call_markers.py``
+* Granite and Phi-4-mini (``<|tool_call|>``, ``functools[...]``), DeepSeek, Kimi, MiniMax, Gemma, LFM,
+  Cohere, gpt-oss and the others of ``_call_markers.py``
 * small models that put the call into a fenced block, between ``<tools>`` tags, or behind their words
 
-A marker is a statement of intent: what follows it is a call, or an invalid call. Bare and fenced JSON and calls as
-in Python may be an answer, so they are calls only if they name one of the tools and nothing follows them.
+A marker is a statement of intent: what follows it is a call, or an invalid call. Bare and fenced JSON and
+calls as in Python may be an answer, so they are calls only if they name one of the tools; and behind words
+only if nothing follows them.
 
 A tokenizer that comes with a response template of transformers is asked first, see ``_turn.py``.
 
@@ -65,9 +66,11 @@ _NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"|(?:<function=|<invoke name
 _PYTHON_NAME = re.compile(r"\s*\[?\s*(?P<name>[\w.]+)\(")
 _PROSE = re.compile(r"[\s`'\".,:;)]*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
 _AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
+_ONE_WORD = re.compile(r"\s*[\w<>｜▁]*\s*")
 _HARMONY = re.compile(
-    r"(?:(?:<\|start\|>)?(?:assistant)?(?P<before>[^<]*))?<\|channel\|>(?P<head>[^<]*)(?:<\|constrain\|>[^<]*)?"
-    r"<\|message\|>(?P<body>.*?)(?:<\|end\|>|<\|call\|>|<\|return\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
+    r"(?:<\|start\|>)?(?:(?<=<\|start\|>)assistant)?\s*(?P<before>\bto=[^\s<]+\s*)?<\|channel\|>(?P<head>[^<]*)"
+    r"(?:<\|constrain\|>[^<]*)?<\|message\|>(?P<body>.*?)"
+    r"(?:<\|end\|>|<\|call\|>|<\|return\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
     re.DOTALL,
 )
 _RECIPIENT = re.compile(r"\bto=(?:functions\.)?(?P<name>[\w.-]+)")
@@ -127,7 +130,7 @@ class _Reader:
 
     def __init__(self, text: str, tools: Collection[str] | Schemas) -> None:
         self.text = text
-        self.schemas: Schemas = tools if isinstance(tools, Mapping) else dict.fromkeys(tools, {})
+        self.schemas: Schemas = tools if isinstance(tools, Mapping) else {name: {} for name in tools}
         self.calls: list[ToolCall] = []
         self.invalid: list[InvalidToolCall] = []
         self.content: list[str] = []
@@ -156,19 +159,18 @@ class _Reader:
             shown = len(self.text)
         if not self.calls and not self.invalid:
             return ParsedReply(self.text)
-        first, *others = [*self.content, self.text[shown:]]
-        parts = [first.rstrip(), *(part.strip() for part in others)]
-        content = "\n".join(part for part in parts if part)
-        return ParsedReply(content, self.calls, self.invalid, self.text if self.unmarked else "")
+        written = self.text if self.unmarked else ""
+        return ParsedReply(self._shown(shown), self.calls, self.invalid, written)
 
     def _harmony(self, start: int) -> ParsedReply:
         """A reply in the format of gpt-oss: calls by their recipient, content without what was thought."""
-        content: list[str] = []
+        shown = 0
         for part in _HARMONY.finditer(self.text, start):
-            head = part["head"].split()
+            self.content.append(self.text[shown : part.start()])
+            shown = part.end()
             recipient = _RECIPIENT.search(part["before"] or "") or _RECIPIENT.search(part["head"])
             if recipient is None:
-                content += [part["body"]] if head[:1] != ["analysis"] else []
+                self.content += [part["body"]] if part["head"].split()[:1] != ["analysis"] else []
                 continue
             name = recipient["name"]
             try:
@@ -176,10 +178,16 @@ class _Reader:
                 self.calls.append(_new_call(name, _arguments(values[0])))
             except CallError as error:
                 self._refuse(part["body"], str(error), name=name)
-        shown = "\n".join(filter(None, (body.strip() for body in content)))
-        if not self.calls and not self.invalid and not shown:
+        content = self._shown(shown)
+        if not self.calls and not self.invalid and not content:
             return ParsedReply(self.text)
-        return ParsedReply(shown, self.calls, self.invalid)
+        return ParsedReply(content, self.calls, self.invalid)
+
+    def _shown(self, rest: int) -> str:
+        """The content, the rest of the reply from here on included."""
+        first, *others = [*self.content, self.text[rest:]]
+        parts = [first.rstrip(), *(part.strip() for part in others)]
+        return "\n".join(part for part in parts if part)
 
     def _bare(self, start: int) -> int | None:
         """Read a reply that begins with a call without a marker; its end if that is one."""
@@ -228,7 +236,11 @@ class _Reader:
         """Refuse a call that begins on a line of its own and whose JSON the end of the reply cut off."""
         rest = self.text[start:]
         named = _BARE_NAME.match(rest)
-        if named is None or named["name"] not in self.schemas or self.text[:start].rpartition("\n")[2].strip():
+        if (
+            named is None
+            or named["name"] not in self.schemas
+            or self.text[:start].rpartition("\n")[2].strip()
+        ):
             return False
         if not any(f'"{key}"' in rest for key in _ARGUMENT_KEYS[:2]):
             return False
@@ -313,6 +325,8 @@ class _Reader:
                 end = _end_of(_AFTER_CALLS, self.text, end)
                 if self.text[end:].strip():
                     raise CallError("something follows the JSON")
+            if kind in MENTIONED and not any(isinstance(value, dict) for value in values):
+                return None
         except CallError as error:
             end = self._end_of_region(start, closer)
             if kind in MENTIONED or (kind not in ("mistral", "function") and self._is_prose(opener, end)):
@@ -361,8 +375,10 @@ class _Reader:
         """Where a call that cannot be read ends: at its closer, the next opener, or the end of the text."""
         closing = closer.search(self.text, start) if closer else None
         following = next_opener(self.text, start)
-        while following and kind_of(following) in ("fence", "function") and closing:
-            # Parts of the call itself.
+        while following and kind_of(following) in ("fence", "function"):
+            if not closing and not _ONE_WORD.fullmatch(self.text, start, following.start()):
+                break
+            # A part of the call itself.
             following = next_opener(self.text, following.end())
         end = len(self.text) if following is None else following.start()
         return closing.end() if closing and closing.start() < end else end

@@ -300,13 +300,23 @@ def _parsed_by_tokenizer(turn: Turn, prompt: RenderedPrompt, text: str) -> tuple
         return None
     if not all(isinstance(c.get("name"), str) and isinstance(c.get("arguments"), dict) for c in calls):
         return None
+    content = str(response.get("content") or "")
     parsed = ParsedReply(
-        str(response.get("content") or ""),
+        content,
         [
-            {"type": "tool_call", "name": call["name"], "args": call["arguments"], "id": new_call_id()}
+            {
+                "type": "tool_call",
+                "name": call["name"],
+                # It reads JSON as it stands, so LaTeX has become control characters.
+                "args": with_commands(call["arguments"]),
+                "id": new_call_id(),
+            }
             for call in calls
         ],
     )
+    if turn.tools and not calls:
+        # A call in another form than the template's.
+        parsed = parse_tool_calls(content, turn.schemas)
     thoughts = response.get("thinking") or response.get("reasoning_content") or ""
     return parsed, str(thoughts)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from latentseek_agents.chat._reply import Reply
 from latentseek_agents.chat._call_markers import certain_content
+from latentseek_agents.chat._reply import Reply
 from latentseek_agents.chat._tool_calls import parse_tool_calls
 
 TOOLS = frozenset({"add", "calculate", "get_weather", "now"})
@@ -67,13 +67,49 @@ def test_a_stream_says_the_same(case: dict[str, Any]) -> None:
     ]
 
 
-TAGS = ("<tool_call>", "</tool_call>", "<|python_tag|>", "<think>", "</think>", "<tools>", "<function=add>")
+FAMILIES: tuple[str, ...] = (
+    "<|tool_call|>",
+    "functools",
+    "<function_calls>",
+    "<｜tool▁calls▁begin｜>",
+    "<｜tool▁call▁begin｜>",
+    "call:add",
+)
+FAMILIES += (
+    '<invoke name="add">',
+    "<parameter=a>1</parameter>",
+    "<|channel|>",
+    "<|message|>",
+    "add(a=1)",
+    "[add(",
+)
+TAGS: tuple[str, ...] = (
+    "<tool_call>",
+    "</tool_call>",
+    "<|python_tag|>",
+    "<think>",
+    "</think>",
+    "<tools>",
+    "<function=add>",
+)
 PARTS = st.sampled_from(
-    [ADD_JSON, ADD_LLAMA, *'{}[]"< \n', "add", "text ", "json\n", "```", "[ARGS]", "[TOOL_CALLS]", *TAGS]
+    [
+        ADD_JSON,
+        ADD_LLAMA,
+        *'{}[]"< \n',
+        "add",
+        "text ",
+        "json\n",
+        "```",
+        "[ARGS]",
+        "[TOOL_CALLS]",
+        *TAGS,
+        *FAMILIES,
+    ]
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(PARTS, max_size=12).map("".join))
 def test_what_is_shown_is_never_withdrawn(text: str) -> None:
     found = parse_tool_calls(text, TOOLS)
@@ -81,4 +117,67 @@ def test_what_is_shown_is_never_withdrawn(text: str) -> None:
         assert found.content.startswith(text[: certain_content(text[:end])])
     for call in found.tool_calls:
         assert call["name"] in text
-        assert json.dumps(call["args"]) in text or not call["args"]
+        assert json.dumps(call["args"]) in text or call["args"] in ({}, {"a": 1})
+
+
+TYPED = {
+    "properties": {
+        "text": {"type": "string"},
+        "count": {"type": "integer"},
+        "share": {"type": "number"},
+        "sure": {"type": "boolean"},
+        "items": {"type": "array"},
+        "maybe": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        "kind": {"enum": ["1", "2"]},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "value"),
+    [
+        ("text", "12", "12"),
+        ("text", "true", "true"),
+        ("text", '{"a": 1}', '{"a": 1}'),
+        ("text", "two\nlines", "two\nlines"),
+        ("count", "12", 12),
+        ("count", "12.0", 12),
+        ("count", "twelve", "twelve"),
+        ("count", "12 more", "12 more"),
+        ("share", "0.5", 0.5),
+        ("share", "3", 3),
+        ("sure", "True", True),
+        ("sure", "false", False),
+        ("items", "[1, 2]", [1, 2]),
+        ("items", r'["\frac{1}{2}"]', [r"\frac{1}{2}"]),
+        ("maybe", "null", None),
+        ("maybe", "7", 7),
+        ("kind", "1", "1"),
+        ("unknown", "7", 7),
+        ("unknown", "seven", "seven"),
+    ],
+)
+def test_what_is_written_as_text_has_the_type_of_the_schema(key: str, written: str, value: Any) -> None:
+    for text in (
+        f"<tool_call>\n<function=f>\n<parameter={key}>\n{written}\n</parameter>\n</function>\n</tool_call>",
+        f"<tool_call>f\n<arg_key>{key}</arg_key>\n<arg_value>{written}</arg_value>\n</tool_call>",
+        f'<function_calls><invoke name="f"><parameter name="{key}">{written}</parameter></invoke>',
+    ):
+        (call,) = parse_tool_calls(text, {"f": TYPED}).tool_calls
+        found = call["args"][key]
+        assert (found, type(found)) == (value, type(value))
+
+
+def test_text_that_says_that_it_is_text_stays_text() -> None:
+    text = '<｜DSML｜tool_calls><｜DSML｜invoke name="f"><｜DSML｜parameter name="count" string="true">7'
+    text += "</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜tool_calls>"
+    (call,) = parse_tool_calls(text, {"f": TYPED}).tool_calls
+    assert call["args"] == {"count": "7"}
+
+
+@pytest.mark.parametrize(
+    "text", ["[add(a=" + "[" * 20_000, "functools[" * 5_000, "{" * 20_000, "a(" * 20_000]
+)
+def test_nested_text_ends(text: str) -> None:
+    assert not parse_tool_calls(text, TOOLS).tool_calls
+    certain_content(text)

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 import torch
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
@@ -161,3 +170,66 @@ def test_tokens_are_announced_as_they_are_written(tiny: Backbone) -> None:
     seek = LatentSeek(tiny, ScriptedVerifier([0]), CONFIG, on_token=written.append)
     assert written == []
     assert seek.invoke("What is 2 + 2?").iterations[0].token_ids == written
+
+
+LOOKUP = AIMessage("", tool_calls=[{"name": "lookup", "args": {"item": "lamp"}, "id": "1"}])
+ASKED = [HumanMessage("Look up what a lamp costs."), LOOKUP]
+TRANSCRIPT = 'User: Look up what a lamp costs.\nAssistant calls lookup({"item": "lamp"})\n'
+
+
+@pytest.mark.parametrize(
+    ("earlier", "transcript"),
+    [
+        (
+            [*ASKED, ToolMessage("lamp: 37 dollars", name="lookup", tool_call_id="1")],
+            f"{TRANSCRIPT}Tool lookup: lamp: 37 dollars\n",
+        ),
+        ([*ASKED, ToolMessage("37 dollars", tool_call_id="1")], f"{TRANSCRIPT}Tool: 37 dollars\n"),
+        (
+            [*ASKED, ToolMessage([{"type": "text", "text": "37"}, "dollars"], tool_call_id="1")],
+            f"{TRANSCRIPT}Tool: 37\ndollars\n",
+        ),
+        (
+            [*ASKED, ToolMessage([{"type": "json", "json": {"price": 37}}], tool_call_id="1")],
+            f'{TRANSCRIPT}Tool: {{"price": 37}}\n',
+        ),
+        ([FunctionMessage("37 dollars", name="lookup")], "Tool lookup: 37 dollars\n"),
+        ([ChatMessage("It is 37.", role="critic")], "Critic: It is 37.\n"),
+        ([ChatMessage("A lamp is 37.", role="user")], "User: A lamp is 37.\n"),
+        ([AIMessage([{"type": "reasoning", "reasoning": "Hm."}, "37."])], "Assistant: 37.\n"),
+        (
+            [AIMessage("I look.", tool_calls=LOOKUP.tool_calls)],
+            'Assistant: I look.\nAssistant calls lookup({"item": "lamp"})\n',
+        ),
+    ],
+)
+def test_nothing_of_a_conversation_is_dropped(
+    tiny: Backbone, earlier: list[BaseMessage], transcript: str
+) -> None:
+    for last in (HumanMessage("What do 2 lamps cost?"), ChatMessage("What do 2 lamps cost?", role="user")):
+        result = LatentSeek(tiny, by_length, CONFIG).invoke([*earlier, last])
+        assert result.question == f"{transcript}User: What do 2 lamps cost?"
+
+
+def test_rules_in_any_form_stand_first(tiny: Backbone) -> None:
+    rules = ChatMessage("Use dollars.", role="developer")
+    result = LatentSeek(tiny, by_length, CONFIG).invoke([HumanMessage("Hi."), rules, HumanMessage("2 + 2?")])
+    assert result.question == "Use dollars.\n\nUser: Hi.\nUser: 2 + 2?"
+
+
+@pytest.mark.parametrize("kind", ["image_url", "image", "audio", "file", "video"])
+@pytest.mark.parametrize("message", [HumanMessage, AIMessage, SystemMessage])
+def test_what_is_no_text_is_refused(tiny: Backbone, kind: str, message: type[BaseMessage]) -> None:
+    block = {"type": kind, "url": "https://example.org/lamp.png"}
+    seek = LatentSeek(tiny, by_length, CONFIG)
+    for conversation in (
+        [message(content=[{"type": "text", "text": "What is this?"}, block]), HumanMessage("Well?")],
+        [HumanMessage([{"type": "text", "text": "What is this?"}, block])],
+    ):
+        with pytest.raises(InputError, match=f"holds '{kind}', but this model reads text only"):
+            seek.invoke(conversation)
+
+
+def test_a_message_that_is_no_turn_is_refused(tiny: Backbone) -> None:
+    with pytest.raises(InputError, match="RemoveMessage has no place in a conversation"):
+        LatentSeek(tiny, by_length, CONFIG).invoke([RemoveMessage(id="1"), HumanMessage("2 + 2?")])

@@ -12,7 +12,10 @@ _MOST_STATED = 40
 # A reply ends with its model's own markers, and they are no part of an answer.
 _SPECIAL_TOKEN = re.compile(r"<[|｜][^<>]{1,40}[|｜]>|</?s>|<eos>|<pad>|<unk>|<(?:end|start)_of_turn>")
 _BRACES = re.compile(r"\\(?:boxed|fbox)[ \t]*\{|\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(r"\\(?:boxed|fbox)[ \t]+([^\s{}$\\]{1,200})")
+# Without braces, behind a blank or tight: "\\boxed 4", "\\boxed4", "\\boxed\\frac{1}{2}".
+_BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?:[ \t]++(?![{$])|(?=[-+.(\[\\\d]))")
+_BARE_PIECE = re.compile(r"\\(?P<command>[A-Za-z]+|.)(?:[ \t]+(?=\{))?|[^\\]", re.DOTALL)
+_LONGEST_BARE = 200
 _HASHES = re.compile(r"#{4}(?!#)([^\n#]*)")
 _HEADING = re.compile(
     r"\s*\**\s*(?:step|case|part|solution|method|approach|problem|given|conclusion|explanation|note|verif|"
@@ -165,7 +168,23 @@ def _reply(text: str) -> str:
 
 def _bare_boxes(text: str) -> Iterator[tuple[int, str]]:
     """Positions and contents of the boxes without braces."""
-    return ((match.start(1), _tidy(match[1])) for match in _BARE_BOX.finditer(text))
+    for match in _BARE_BOX.finditer(text):
+        end = _end_of_bare(text, match.end())
+        if any(character.isalnum() for character in text[match.end() : end]):
+            yield match.end(), _tidy(text[match.end() : end])
+
+
+def _end_of_bare(text: str, position: int) -> int:
+    """Where the content of a box without braces ends: at a blank or a delimiter of mathematics."""
+    start, depth = position, 0
+    while position < start + _LONGEST_BARE and (piece := _BARE_PIECE.match(text, position)):
+        if piece[0] == "$" or (piece[0].isspace() and not depth) or (piece["command"] or "x") in "()[]\\,;:!":
+            break
+        depth += (piece[0] == "{") - (piece[0] == "}")
+        if depth < 0:
+            break
+        position = piece.end()
+    return position if depth <= 0 else start
 
 
 def _boxes(text: str) -> Iterator[tuple[int, str]]:

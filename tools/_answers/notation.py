@@ -194,9 +194,15 @@ _BEFORE_UNWRAPPING: _Rules = (
         re.compile(r"\\(?:mathbb|Bbb)(?: ?\{ ?([RZQN]) ?\}| ([RZQN])(?![A-Za-z]))"),
         lambda match: _NUMBER_SETS[match[1] or match[2]],
     ),
-    (re.compile(r"\{([:,;])\}(?!\d{3})|(?<=\d)\\!(?=\d)"), r"\1"),
+    (re.compile(r"\{([:,;])\}(?!\s?\d{3})|(?<=\d)\\!(?=\d)"), r"\1"),
     (re.compile(r"\\dot ?\{(\d)\}(\d*)\\dot ?\{(\d)\}"), r"\\overline{\1\2\3}"),
-    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\!,|\\[,;: ](?=\d{3}(?!\d))|,\{\}|\{\\,\})(?=\d{3})"), ""),
+    (
+        re.compile(
+            r"(?<=\d)(?:\{,\}\s?|\s?,\s?(?:\\!\s?)+|\\!\s?,\s?|\\!\s|"
+            r"\\[,;: ]\s?(?=\d{3}(?!\d))|,\{\}|\{\\,\}\s?)(?=\d{3})"
+        ),
+        "",
+    ),
     (re.compile(r"(?<!\\)\\(?:\||[lr]?Vert(?![a-zA-Z]))"), "|"),
     # Commands that change the look and not the meaning.
     (

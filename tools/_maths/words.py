@@ -140,6 +140,25 @@ def conversion_factors(units: Iterable[str], *, currency: bool) -> set[Fraction]
     return factors
 
 
+def units_in(larger: str, smaller: str) -> int | None:
+    """How many of a unit make one of a larger unit; None if no whole number always does.
+
+    Args:
+        larger: A unit word, singular or plural.
+        smaller: Another.
+
+    Example:
+        >>> units_in("ft", "inches"), units_in("inches", "ft"), units_in("years", "weeks")
+        (12, None, None)
+    """
+    known, others = frozenset(_known_units([larger])), frozenset(_known_units([smaller]))
+    if len(known) != 1 or len(others) != 1 or known | others in _CALENDAR:
+        return None
+    (family, size), (other_family, other_size) = (_FAMILY_OF[unit] for (unit,) in (known, others))
+    ratio = Fraction(size, other_size)
+    return int(ratio) if family == other_family and ratio > 1 and ratio.denominator == 1 else None
+
+
 def may_convert(units: Iterable[str], ratio: Fraction) -> bool:
     """Whether a ratio is one between any two units of a kind that is named.
 

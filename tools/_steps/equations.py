@@ -9,11 +9,13 @@ Example:
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from latentseek_agents.tools._maths.words import (
+    BREAK_WORDS,
     DISPUTED,
     HYPOTHETICAL,
     LABELS,
@@ -188,7 +190,28 @@ class _Clause:
             return False
         if before.kind == "letter":
             return before.text not in self.letters
+        if before.kind == "close":
+            return self.is_aside(index - 1, first, tight=token.tight)
         return before.kind in ("end", "word", "opaque", "relation", "open")
+
+    def is_aside(self, closer: int, first: int, *, tight: bool) -> bool:
+        """Whether what a bracket closes is no group of arithmetic.
+
+        It is none if it was opened before a break or a comma, as in '{"reward": 0}', or holds words alone.
+        """
+        depth = 0
+        for index in range(closer, first - 1, -1):
+            kind = self.tokens[index].kind
+            depth += (kind == "close") - (kind == "open")
+            if depth == 0:
+                inside = self.tokens[index + 1 : closer]
+                behind_name = self.tokens[index].tight and token_at(self.tokens, index - 1).kind != "end"
+                words = all(
+                    token.kind == "word" or (token.kind == "letter" and token.text not in self.letters)
+                    for token in inside
+                )
+                return words and not tight and not behind_name
+        return not tight or self.tokens[closer].text != ")"
 
     # -- doubts ----------------------------------------------------------------------------------------
 
@@ -201,7 +224,11 @@ class _Clause:
             comma = before.kind == "comma" and before.tight and self.tokens[first].tight
             return "a comma splits the number" if comma and second.kind == "number" else ""
         if before.kind in ("opaque", "letter"):
-            return "" if before.text in ("a", "A", "I") else "something unread stands before it"
+            return (
+                ""
+                if before.text in ("a", "A", "I") or _is_picture(before.text)
+                else "something unread stands before it"
+            )
         if before.kind != "word":
             return ""
         if before.word in LABELS:
@@ -280,9 +307,16 @@ class _Clause:
         return supposed or any(token.word in DISPUTED for token in behind)
 
 
+def _is_picture(text: str) -> bool:
+    """Whether a sign is an emoji or a tick, which mean nothing to an equation; a cross may deny it."""
+    picture = all(unicodedata.category(sign) in ("So", "Mn", "Cf", "Sk") for sign in text)
+    return picture and _CROSSES.isdisjoint(text)
+
+
 def _variables(tokens: list[Token]) -> frozenset[str]:
     """The letters that the text uses as variables, not as units, articles or times signs."""
     letters: set[str] = set()
+    per: set[tuple[str, str]] = set()
     functions: set[str] = set()
     for index, token in enumerate(tokens):
         if token.kind != "letter" or token.text in letters:
@@ -290,9 +324,23 @@ def _variables(tokens: list[Token]) -> frozenset[str]:
         before, after = token_at(tokens, index - 1), token_at(tokens, index + 1)
         if after.text == "(" and after.tight and (token.text in "fgh" or token.text.isupper()):
             functions.add(token.text)  # f(x) and P(A); n(n + 1) is a product
+        elif above := _unit_above(token, tokens, index):
+            per.add((above, token.text))
         elif after.kind not in ("word", "opaque") and _is_variable(token, before, after, tokens, index):
             letters.add(token.text)
+    # Where "m" is a variable, "6 m/s" is a quotient.
+    letters |= {below for above, below in per if above in letters}
     return frozenset(letters - functions)
+
+
+def _unit_above(token: Token, tokens: list[Token], index: int) -> str:
+    """The unit that stands over a letter behind a number, as in "70 km/h"; "" if it is no part of a unit."""
+    slash, above, number = (token_at(tokens, index - back) for back in (1, 2, 3))
+    tight = token.tight and slash.tight and slash.text == "/"
+    if not tight or token.text not in SHORT_UNITS or number.kind != "number":
+        return ""
+    unit = above.kind == "word" or (above.text in SHORT_UNITS and not above.tight)
+    return above.text if unit and above.word not in BREAK_WORDS else ""
 
 
 def _is_variable(token: Token, before: Token, after: Token, tokens: list[Token], index: int) -> bool:

@@ -23,6 +23,7 @@ from latentseek_agents.tools._maths.words import (
     FUNCTIONS,
     SHORT_UNITS,
     WORD_OPERATORS,
+    units_in,
 )
 from latentseek_agents.tools._steps.arithmetic import (
     Binary,
@@ -286,6 +287,9 @@ class _Parser:
         if named and before.text.lower() not in WORD_OPERATORS:
             raise UnreadableError  # a name such as "x2"
         literal = self.literal(token.value, token.places)
+        if thousands := self.spaced_thousands(token):
+            literal = self.parse.literals[-1] = thousands
+            return literal
         top, slash, bottom = self.peek(), self.peek(1), self.peek(2)
         if isinstance(token.value, int) and top.text == "\\frac":
             return Binary("+", literal, self.command(self.take()))
@@ -302,6 +306,22 @@ class _Parser:
             literal = Literal(token.value + Fraction(top.value) / bottom.value, -1)
             self.parse.literals[-1] = literal
         return literal
+
+    def spaced_thousands(self, token: Token) -> Literal | None:
+        """A number with its thousands set apart, as in "12 345"; in doubt, since it may be two numbers."""
+        digits, last, width = token.text, token, 0
+        while len(token.text) <= 3 and token.places == 0:
+            group = self.peek(width)
+            alone = group.kind == "number" and group.places == 0 and group.start == last.end + 1
+            if not alone or len(group.text) != 3 or group.end - group.start != 3:
+                break
+            digits, last, width = digits + group.text, group, width + 1
+        follower = self.peek(width)
+        if not width or follower.kind == "number" or (follower.text == "/" and follower.tight):
+            return None
+        self.index += width
+        self.parse.doubt = self.parse.doubt or "blanks may separate thousands, or numbers"
+        return Literal(int(digits), 0)
 
     def group(self, opener: Token) -> Node:
         """An expression in parentheses or braces, behind the first of them."""
@@ -357,7 +377,9 @@ class _Parser:
             elif token.word in SCALES:
                 self.index += 1
                 node = Binary("*", node, Literal(SCALES[token.word], -1))
-            elif not self.unit():
+            elif self.unit():
+                node = self.compound(node)
+            else:
                 return node
 
     # -- what the words between the numbers are --------------------------------------------------------
@@ -437,6 +459,20 @@ class _Parser:
                 units[-1] += f"^{token.text}"
         return self.index > first
 
+    def compound(self, node: Node) -> Node:
+        """Read what goes on in a smaller unit: "5 ft 6 in". What may be two quantities is in doubt."""
+        larger, number, smaller = self.peek(-1), self.peek(), self.peek(1)
+        count = units_in(larger.text.lower(), smaller.text.lower())
+        if number.kind != "number" or number.tight or count is None or number.value >= count:
+            return node
+        self.index += 1
+        literal = self.literal(number.value, number.places)
+        self.parse.units.pop()
+        self.unit()
+        self.parse.operators += 1
+        self.parse.doubt = self.parse.doubt or "a second unit follows"
+        return self.compound(Binary("+", Binary("*", node, Literal(count, -1)), literal))
+
     def clause_width(self) -> int:
         """How many words a clause behind a unit takes, as in "pens that he gave away + 3"."""
         for ahead in range(_MAX_CLAUSE_WORDS):
@@ -453,7 +489,9 @@ class _Parser:
         """How many tokens the next unit word takes; 0 if none comes."""
         token, follower = self.peek(), self.peek(1)
         if token.text == "/" and follower.kind in ("word", "letter"):
-            return 0 if follower.text.lower() in BREAK_WORDS or follower.text in self.letters else 2
+            stops = follower.text.lower() in BREAK_WORDS or follower.text in self.letters
+            raised = self.peek(2).text == "^" and self.peek(3).text in ("2", "3")  # "m/s^2"
+            return 0 if stops else 4 if raised else 2
         if token.text == "(" and follower.kind == "word" and self.peek(2).text == ")":
             return 3  # "5 (pens)"
         if token.kind == "letter":

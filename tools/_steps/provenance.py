@@ -19,7 +19,7 @@ from random import SystemRandom
 from types import MappingProxyType
 
 from latentseek_agents.tools._maths.exact import Evaluation, Number
-from latentseek_agents.tools._maths.number_words import SCALES
+from latentseek_agents.tools._maths.number_words import CARDINALS, SCALES
 from latentseek_agents.tools._maths.words import NUMBER_WORDS, SHARE_WORDS
 from latentseek_agents.tools._steps.algebra import assignment
 from latentseek_agents.tools._steps.arithmetic import Binary, Literal, Node, Reading, Variable, evaluate
@@ -38,6 +38,7 @@ _SCALES = {**SCALES, "hundred": 100, "dozen": 12}
 _MAX_QUESTION = 8000
 _MAX_GIVEN = 100
 _MAX_NEAR = 20
+_MOST_GROUPS = 4
 _MAX_PROBES = 4000
 _ENTROPY = SystemRandom()
 
@@ -68,9 +69,11 @@ def given_numbers(question: str) -> tuple[Sequence[frozenset[Fraction]], Sequenc
         values: list[frozenset[Fraction]] = []
         if skip:
             skip -= 1
-        elif token.kind == "number":
+        elif token.kind == "number" or token.text == "\\frac":
             number, skip = _written_number(tokens, index)
-            values = [number] if len(given) < _MAX_GIVEN else []
+            values = [number] if number and len(given) < _MAX_GIVEN else []
+        elif token.word in CARDINALS and (mixed := _mixed_number(tokens, index, CARDINALS[token.word])):
+            values, skip = [mixed[0]], mixed[1]
         elif token.word and (token.text != "dozen" or token_at(tokens, index - 1).text == "a"):
             values = list(_number_words(token.word))
         elif token.kind == "opaque":
@@ -81,17 +84,90 @@ def given_numbers(question: str) -> tuple[Sequence[frozenset[Fraction]], Sequenc
 
 def _written_number(tokens: Sequence[Token], index: int) -> tuple[frozenset[Fraction], int]:
     """The values of a number in digits, and how many tokens behind it belong to it."""
+    if isinstance(tokens[index].value, int) and tokens[index].kind == "number":
+        mixed = _mixed_number(tokens, index, tokens[index].value)
+        if mixed is not None:
+            return mixed
+    if (fraction := _fraction_at(tokens, index)) is not None:
+        top, bottom, width = fraction
+        share = Fraction(top) / bottom
+        return frozenset((share, 1 - share, Fraction(top), Fraction(bottom))), width - 1
+    if tokens[index].kind != "number":
+        return frozenset(), 0
     value = Fraction(tokens[index].value)
-    after, second = token_at(tokens, index + 1), token_at(tokens, index + 2)
-    if after.text == "/" and after.tight and second.kind == "number" and second.value:
-        share = value / second.value
-        return frozenset((share, 1 - share, value, Fraction(second.value))), 2
+    after = token_at(tokens, index + 1)
     if after.kind == "percent" or after.word == "percent":
         part = value / 100
         return frozenset((value, part, 1 - part, 1 + part, 100 - value, 100 + value)), 1
     if after.word in _SCALES:
         return frozenset((value, value * _SCALES[after.word])), 1
+    if thousands := _spaced_thousands(tokens, index):
+        return frozenset((value, thousands)), 0
     return frozenset((value, value / 100) if after.word in ("cent", "cents") else (value,)), 0
+
+
+def _spaced_thousands(tokens: Sequence[Token], index: int) -> Fraction | None:
+    """The number that "12 345" may be, if the number at this place may be a part of one."""
+    first = last = index
+    while _is_group(tokens, first) and last - first < _MOST_GROUPS:
+        first -= 1
+    while _is_group(tokens, last + 1) and last - first < _MOST_GROUPS:
+        last += 1
+    if last - first == _MOST_GROUPS:
+        return None  # a list
+    texts = [token.text for token in tokens[first : last + 1]]
+    if first == last or len(texts[0]) > 3 or tokens[first].places != 0:
+        return None
+    return Fraction(int("".join(texts)))
+
+
+def _is_group(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a number has three digits and stands one blank behind another whole number."""
+    before, token = token_at(tokens, index - 1), token_at(tokens, index)
+    digits = before.kind == token.kind == "number" and before.places == token.places == 0
+    return digits and len(token.text) == token.end - token.start == 3 and token.start == before.end + 1
+
+
+def _mixed_number(
+    tokens: Sequence[Token], index: int, whole: Number
+) -> tuple[frozenset[Fraction], int] | None:
+    """The values of "2 1/2", "2½" or "2 and a half", and how many tokens follow the whole number.
+
+    None if only the whole number stands there.
+    """
+    joined = token_at(tokens, index + 1).word == "and"
+    after = token_at(tokens, index + 1 + joined)
+    fraction = _fraction_at(tokens, index + 1 + joined)
+    if fraction is None and joined:
+        share = SHARE_WORDS.get(token_at(tokens, index + 3).word)
+        top = 1 if after.text in ("a", "an") else CARDINALS.get(after.word)
+        fraction = (top, share, 2) if top and share else None
+    if fraction is None or (after.tight and after.kind == "number" and after.places != -1):
+        return None
+    top, bottom, width = fraction
+    if not 0 < Fraction(top) < bottom:
+        return None
+    value = whole + Fraction(top) / bottom
+    parts = (value, Fraction(value.numerator), Fraction(whole), Fraction(top) / bottom)
+    return frozenset(parts), width + joined
+
+
+def _fraction_at(tokens: Sequence[Token], index: int) -> tuple[Number, Number, int] | None:
+    r"""Top, bottom and width of a fraction at a token: "1/2", "½", ``\frac{1}{2}``, ``\frac12``."""
+    first, *others = (token_at(tokens, index + ahead) for ahead in range(7))
+    texts = [token.text for token in others]
+    if first.kind == "number" and first.places == -1 and isinstance(first.value, Fraction):
+        return first.value.numerator, first.value.denominator, 1
+    if first.kind == "number" and texts[0] == "/" and others[0].tight and others[1].kind == "number":
+        return (first.value, others[1].value, 3) if others[1].value else None
+    if first.text != "\\frac":
+        return None
+    if others[0].kind == "number" and len(texts[0]) == 2 and texts[0].isdigit() and texts[0][1] != "0":
+        return int(texts[0][0]), int(texts[0][1]), 2
+    braces = texts[0], texts[2], texts[3], texts[5]
+    if braces == ("{", "}", "{", "}") and others[1].kind == others[4].kind == "number" and others[4].value:
+        return others[1].value, others[4].value, 7
+    return None
 
 
 def _number_words(word: str) -> Iterator[frozenset[Fraction]]:

@@ -84,7 +84,8 @@ _SCANNER = re.compile(
   | (?P<opaque>\d+(?::\d+)+(?!\d)|\d{4}-\d\d-\d\d(?!\d)|\d+(?:\.\d+){2,}
       |\d+(?:st|nd|rd|th)(?![A-Za-z])|\.\.\.+|…|0[xX][0-9A-Fa-f]{2,40}|0[bB][01]{2,40}(?!\d)
       |\d{1,3}(?:['’]\d{3})+(?!\d)|\d+\.\(\d+\)|[✓✔✗✘❌✅]+)
-  | (?P<number>(?:\d{1,3}(?:(?:,|\{,\}|\\!,\\!|,\\!|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
+  | (?P<number>(?:\d{1,3}(?:(?:,|\{,\}\s?|(?:,\s?)?\\!(?:\s?,(?:\\!)?)?\s?|\\,\s?)\d{3})+(?!\d)(?:\.\d+)?
+      |\d+(?:\.\d+)?|\.\d+)
       (?:[eE][+-]?\d{1,3}(?![\dA-Za-z.]))?)
   | (?P<break>[.;:?—]|\$\$|\\(?:begin|end)\{[^{}\n]{0,30}\})
   | (?P<degree>\^\s?\\circ(?![A-Za-z])|\^\s?\{\s?\\circ\s?\}|\\degree(?![A-Za-z])|°)
@@ -189,6 +190,11 @@ _COMMANDS: dict[str, tuple[Kind, str]] = {command: ("break", command) for comman
     "\\$": ("currency", "$"),
     "\\%": ("percent", "%"),
 }
+# Blanks between the thousands of a number: thin ones, and any in front of a zero, which begins no number.
+_THIN = "\u00a0\u2007\u2009\u202f"
+_SPACED_THOUSANDS = re.compile(
+    rf"(?<![\d.,])[1-9]\d{{0,2}}(?:(?:[{_THIN}]\d{{3}})+|(?: \d{{3}})*? 0\d\d(?: \d{{3}})*)(?![\d,])"
+)
 _PLAIN_KINDS = {"word", "opaque", "break", "degree", "letter", "currency", "percent", "comma"}
 _LINE_ENDS = ("\n", "\\\\", "\\]", "\\[", "$$", ".")
 
@@ -200,12 +206,13 @@ def fold(text: str) -> str:
         text: Any text.
 
     Returns:
-        A text of the same length.
+        A text of the same length. Blanks within a number are commas in it.
 
     Example:
-        >>> fold("３ × ４ − ٢")
-        '3 * 4 - 2'
+        >>> fold("３ × ４ − ٢"), fold("1 080 + 250 300")
+        ('3 * 4 - 2', '1,080 + 250 300')
     """
+    text = _SPACED_THOUSANDS.sub(lambda number: re.sub(rf"[ {_THIN}]", ",", number[0]), text)
     if text.isascii():
         return text
     text = text.translate(_SIGNS)

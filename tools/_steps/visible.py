@@ -45,6 +45,10 @@ _ENTITIES = {
     "&lt;": "<", "&gt;": ">", "&shy;": "", "&zwj;": "", "&zwnj;": "", "&ZeroWidthSpace;": "",
     "&#61;": "=", "&#8203;": "", "&#173;": "",
 }  # fmt: skip
+# A closing tag between two numbers: "<score>0</score> 2 + 2 = 5".
+_PARTS_NUMBERS = re.compile(
+    r"(?<=\d)</(?!su[bp]\b)[A-Za-z][A-Za-z0-9]{0,15}\s{0,4}>(?=\s*[-+(]?\d)", re.IGNORECASE
+)
 _ENTITY = re.compile("|".join(map(re.escape, _ENTITIES)))
 _WORD = re.compile(r"\S+")
 
@@ -70,7 +74,8 @@ def _without_hidden(text: str) -> str:
     while match := _HIDING.search(text, position):
         pieces.append(text[position : match.start()])
         position = _hidden_until(text, match)
-        pieces.append(_blank(text[match.start() : position], match))
+        blank = _blank(text[match.start() : position], match)
+        pieces.append(f"{blank[:-1]};" if _PARTS_NUMBERS.match(text, match.start()) else blank)
     pieces.append(text[position:])
     return "".join(pieces)
 
