@@ -69,9 +69,9 @@ def given_numbers(question: str) -> tuple[Sequence[frozenset[Fraction]], Sequenc
         values: list[frozenset[Fraction]] = []
         if skip:
             skip -= 1
-        elif token.kind == "number" or token.text == "\\frac":
+        elif token.kind == "number":
             number, skip = _written_number(tokens, index)
-            values = [number] if number and len(given) < _MAX_GIVEN else []
+            values = [number | _shares_of_frac(tokens, index)] if len(given) < _MAX_GIVEN else []
         elif token.word in CARDINALS and (mixed := _mixed_number(tokens, index, CARDINALS[token.word])):
             values, skip = [mixed[0]], mixed[1]
         elif token.word and (token.text != "dozen" or token_at(tokens, index - 1).text == "a"):
@@ -84,7 +84,7 @@ def given_numbers(question: str) -> tuple[Sequence[frozenset[Fraction]], Sequenc
 
 def _written_number(tokens: Sequence[Token], index: int) -> tuple[frozenset[Fraction], int]:
     """The values of a number in digits, and how many tokens behind it belong to it."""
-    if isinstance(tokens[index].value, int) and tokens[index].kind == "number":
+    if isinstance(tokens[index].value, int):
         mixed = _mixed_number(tokens, index, tokens[index].value)
         if mixed is not None:
             return mixed
@@ -92,8 +92,6 @@ def _written_number(tokens: Sequence[Token], index: int) -> tuple[frozenset[Frac
         top, bottom, width = fraction
         share = Fraction(top) / bottom
         return frozenset((share, 1 - share, Fraction(top), Fraction(bottom))), width - 1
-    if tokens[index].kind != "number":
-        return frozenset(), 0
     value = Fraction(tokens[index].value)
     after = token_at(tokens, index + 1)
     if after.kind == "percent" or after.word == "percent":
@@ -104,6 +102,17 @@ def _written_number(tokens: Sequence[Token], index: int) -> tuple[frozenset[Frac
     if thousands := _spaced_thousands(tokens, index):
         return frozenset((value, thousands)), 0
     return frozenset((value, value / 100) if after.word in ("cent", "cents") else (value,)), 0
+
+
+def _shares_of_frac(tokens: Sequence[Token], index: int) -> frozenset[Fraction]:
+    r"""What ``\frac`` makes of a number that is its top or its bottom."""
+    for back in (1, 2, 5):
+        if token_at(tokens, index - back).text == "\\frac":
+            fraction = _fraction_at(tokens, index - back)
+            if fraction is not None and fraction[2] > back:
+                share = Fraction(fraction[0]) / fraction[1]
+                return frozenset((share, 1 - share))
+    return frozenset()
 
 
 def _spaced_thousands(tokens: Sequence[Token], index: int) -> Fraction | None:
