@@ -480,6 +480,13 @@ def _as_verdict(value: object) -> Verdict:
     if isinstance(value, Real) and not isinstance(value, bool):
         score: Any = value
         return Verdict(score, passed=bool(score > reward_threshold()), reason=f"score {score}")
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise VerdictError(
+            "a verifier must return a Verdict, or a score in [-1, 0], but this one is a coroutine function. "
+            "It is called in a thread of its own, so write it with `def`; inside, asyncio.run(...) awaits"
+        )
     raise VerdictError(
         f"a verifier must return a Verdict, or a score in [-1, 0], but returned {value!r} "
         f"of type {type(value).__name__}"

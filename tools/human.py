@@ -1,5 +1,6 @@
 """A person as the verifier: the graph stops, and goes on with what the person says."""
 
+import re
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -16,8 +17,14 @@ _ALLOWED = (
 )
 # Where LangGraph tells its nodes of it. Where a version does not, nothing is known.
 _CHECKPOINTER = "__pregel_checkpointer"
-_ACCEPTANCES = frozenset(
-    ("true", "yes", "y", "ok", "okay", "accept", "accepted", "approved", "pass", "passed", "right", "correct")
+# What people write who mean to accept, in lower case.
+_ACCEPTANCE = re.compile(
+    r"(?:(?:yes|i|we|it|it's|that|that's|this|the (?:answer|solution)|is|was|all|"
+    r"very|looks?|sounds?|seems?)[ ,]+)*"
+    r"(?:true|y|yes|yep|yeah|yup|ok|okay|k|pass(?:es|ed)?|right|correct|valid|good|great|fine|perfect|lgtm|"
+    r"confirm(?:s|ed)?|"
+    r"accept(?:s|ed|able)?|approv(?:e|es|ed|al)|agree[ds]?|proceed|continue|go ahead|ship it|1)"
+    r"(?:[ ,]+(?:it|this|that|the (?:answer|solution)|to me|please|thanks))*"
 )
 
 
@@ -127,7 +134,7 @@ def _as_verdict(answer: object) -> Verdict:
 
 def _refusal(text: str) -> str:
     reason = text.strip()
-    if not reason or reason.strip(".!").lower() in _ACCEPTANCES:
+    if not reason or _ACCEPTANCE.fullmatch(reason.strip(".!👍✅✓ ").lower() or "ok"):
         raise VerdictError(
             f"a string refuses the solution and says why, but this one is {text!r}; "
             "to accept the solution, resume with True"

@@ -83,6 +83,8 @@ def render(
     Raises:
         InputError: The conversation is empty, is refused by the template, or leaves no room for an answer.
     """
+    if not messages:
+        raise InputError("there are no messages; give at least one from the user")
     prompt = _rendered(backbone, messages, tools, rules)
     taken = len(prompt.token_ids)
     if taken >= backbone.context_window:

@@ -71,7 +71,8 @@ class ChatLatentSeek(BaseChatModel):
         config: Settings of the search. Its ``max_seconds`` bounds plain replies, too.
         max_tokens: Most tokens of a reply; of each attempt, in a search.
         temperature: Of plain replies, 0 is greedy; in a search, of the text after the latents.
-        seed: Where sampling starts; by default the configuration's.
+        seed: Where sampling starts; by default the configuration's. Every call starts there, so that all rows
+            of a batch with the same messages get the same text: for other samples, give other seeds.
         stop: Stop sequences, for every call. They are not part of the reply.
         refine_tool_calls: Judge and refine messages that call tools, too.
 

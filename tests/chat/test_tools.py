@@ -3,15 +3,17 @@
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from latentseek_agents import Backbone, ChatLatentSeek, ConfigError
+from latentseek_agents import Backbone, ChatLatentSeek, ConfigError, InputError
 from latentseek_agents.chat._structured import ReplyError
 from latentseek_agents.testing import scripted_backbone, tiny_tokenizer
+from latentseek_agents.tools.langchain_tools import check_math_steps
 from tests.chat.test_standard import hermes_tokenizer
 from tests.support.chat_cases import CALL, add, total
 
@@ -263,3 +265,91 @@ def test_a_model_is_shown_its_calls_as_it_wrote_them(reply: str, tokenizer: Any)
     chat.invoke([HumanMessage("1 + 2?"), changed, ToolMessage("11", tool_call_id="x", name="add")])
     assert '"arguments": {"a": 5, "b": 6}' in prompts[1]
     assert BARE not in prompts[1]
+
+
+# -- what models of other families write
+
+
+QWEN_XML = "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\n<parameter=b>\n2\n</parameter>\n"
+QWEN_XML += "</function>\n</tool_call>"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        QWEN_XML,
+        '<|tool_call|>[{"name": "add", "arguments": {"a": 1, "b": 2}}]<|/tool_call|>',
+        '<tool_call>\n```json\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n```\n</tool_call>',
+        "[add(a=1, b=2)]",
+        'I add them.\n{"name": "add", "arguments": {"a": 1, "b": 2}}',
+        '<|channel|>commentary to=functions.add <|constrain|>json<|message|>{"a": 1, "b": 2}',
+    ],
+)
+def test_an_agent_goes_on_after_a_call_of_any_family(call: str) -> None:
+    chat = ChatLatentSeek(backbone=scripted_backbone([call, "It is 3."], hermes_tokenizer()))
+    agent: Any = create_agent(chat, [add])
+    messages = agent.invoke({"messages": [HumanMessage("1 + 2?")]})["messages"]
+    assert [message.type for message in messages] == ["human", "ai", "tool", "ai"]
+    assert messages[1].tool_calls[0]["args"] == {"a": 1, "b": 2}
+    assert messages[1].invalid_tool_calls == []
+    assert (messages[2].content, messages[3].content) == ("3", "It is 3.")
+
+
+def test_special_tokens_of_other_families_are_not_lost() -> None:
+    tokenizer = hermes_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|tool_call|>", "<|/tool_call|>"]})
+    call = '<|tool_call|>[{"name": "add", "arguments": {"a": 1, "b": 2}}]<|/tool_call|>'
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone([call], tokenizer)).bind_tools([add])
+    for message in (chat.invoke("?"), total(list(chat.stream("?")))):
+        assert [(each["name"], each["args"]) for each in message.tool_calls] == [("add", {"a": 1, "b": 2})]
+        assert message.content == ""
+
+
+LATEX = r"We share: \frac{12}{4} = 3, and \sqrt{9} \times 2 = 6."
+
+
+def test_latex_in_a_call_is_what_the_tool_gets() -> None:
+    call = f'<tool_call>{{"name": "check_math_steps", "arguments": {{"solution": "{LATEX}"}}}}</tool_call>'
+    chat = ChatLatentSeek(backbone=scripted_backbone([call, "Right."], hermes_tokenizer()))
+    agent: Any = create_agent(chat, [check_math_steps])
+    messages = agent.invoke({"messages": [HumanMessage("Check it.")]})["messages"]
+    assert messages[1].tool_calls[0]["args"] == {"solution": LATEX}
+    assert messages[2].content == "No error found: 2 of 2 equations were checked and hold."
+
+
+def test_latex_in_structured_output() -> None:
+    class Step(BaseModel):
+        """A step."""
+
+        text: str
+
+    reply = f'{{"text": "{LATEX}"}}'
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone([reply], hermes_tokenizer()))
+    assert chat.with_structured_output(Step, method="json_mode").invoke("?").text == LATEX
+
+
+def test_latex_that_the_response_template_read() -> None:
+    tokenizer = hermes_tokenizer()
+    call: dict[str, Any] = {"open": "<call>", "close": "</call>", "content": "json", "repeats": True}
+    call["transform"] = {"type": "function", "function": "{content}"}
+    tokenizer.response_template = {
+        "defaults": {"role": "assistant"},
+        "start_anchor": "<|im_start|>assistant\n",
+        "fields": {"tool_calls": call, "content": {}},
+    }
+    replies = [r'<call>{"name": "add", "arguments": {"a": "\frac{1}{2}"}}</call>', QWEN_XML]
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone(replies, tokenizer)).bind_tools([add])
+    assert chat.invoke("?").tool_calls[0]["args"] == {"a": r"\frac{1}{2}"}
+    assert chat.invoke("?").tool_calls[0]["args"] == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("options", [{}, {"tool_choice": "any"}])
+def test_a_conversation_without_messages_is_refused(options: dict[str, Any]) -> None:
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone(["Hi."], hermes_tokenizer()))
+    for model in (
+        chat,
+        chat.bind_tools([add], **options),
+        chat.bind(response_format={"type": "json_object"}),
+    ):
+        with pytest.raises(InputError, match="there are no messages"):
+            model.invoke([])

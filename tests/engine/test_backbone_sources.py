@@ -90,6 +90,38 @@ def test_dtype_by_name_or_object(folder: Path, dtype: Any):
     assert Backbone.from_pretrained(str(folder), dtype=dtype, device="cpu").dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("dtype", ["float16", "torch.float16", torch.float16, torch.bfloat16, "float64"])
+def test_the_older_name_of_dtype(folder: Path, dtype: Any):
+    wanted = getattr(torch, str(dtype).removeprefix("torch."))
+    assert Backbone.from_pretrained(str(folder), torch_dtype=dtype, device="cpu").dtype == wanted
+    assert Backbone.from_pretrained(str(folder), torch_dtype=dtype, dtype=dtype, device="cpu").dtype == wanted
+    with pytest.raises(BackboneError, match=r"and torch_dtype=.* differ; give dtype alone"):
+        Backbone.from_pretrained(str(folder), torch_dtype=dtype, dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("dtyp", "did you mean 'dtype'"),
+        ("devices", "did you mean 'device'"),
+        ("revison", "did you mean 'revision'"),
+        ("attn_implementatoin", "did you mean 'attn_implementation'"),
+        ("trust_remote", "did you mean 'trust_remote_code'"),
+        ("padding_side", "leave it out"),
+        ("use_fast", "leave it out"),
+    ],
+)
+def test_an_option_that_is_none(folder: Path, option: str, advice: str):
+    options: dict[str, Any] = {option: "left"}
+    with pytest.raises(BackboneError, match=f"'{option}' is no option of .*{advice}"):
+        Backbone.from_pretrained(str(folder), **options)
+
+
+def test_two_options_that_say_where_the_model_goes(folder: Path):
+    with pytest.raises(BackboneError, match="device='cpu' and device_map='cpu' both say where"):
+        Backbone.from_pretrained(str(folder), device="cpu", device_map="cpu")
+
+
 @pytest.mark.parametrize("dtype", ["int8", "float23", "", "nn", torch.int64, 16])
 def test_dtype_that_is_none(folder: Path, dtype: Any):
     with pytest.raises(BackboneError, match="is unknown; use 'float32', 'bfloat16' or 'float16'"):

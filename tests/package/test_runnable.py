@@ -193,9 +193,9 @@ TRANSCRIPT = 'User: Look up what a lamp costs.\nAssistant calls lookup({"item": 
             [*ASKED, ToolMessage([{"type": "json", "json": {"price": 37}}], tool_call_id="1")],
             f'{TRANSCRIPT}Tool: {{"price": 37}}\n',
         ),
-        ([FunctionMessage("37 dollars", name="lookup")], "Tool lookup: 37 dollars\n"),
-        ([ChatMessage("It is 37.", role="critic")], "Critic: It is 37.\n"),
-        ([ChatMessage("A lamp is 37.", role="user")], "User: A lamp is 37.\n"),
+        ([FunctionMessage(content="37 dollars", name="lookup")], "Tool lookup: 37 dollars\n"),
+        ([ChatMessage(content="It is 37.", role="critic")], "Critic: It is 37.\n"),
+        ([ChatMessage(content="A lamp is 37.", role="user")], "User: A lamp is 37.\n"),
         ([AIMessage([{"type": "reasoning", "reasoning": "Hm."}, "37."])], "Assistant: 37.\n"),
         (
             [AIMessage("I look.", tool_calls=LOOKUP.tool_calls)],
@@ -206,13 +206,16 @@ TRANSCRIPT = 'User: Look up what a lamp costs.\nAssistant calls lookup({"item": 
 def test_nothing_of_a_conversation_is_dropped(
     tiny: Backbone, earlier: list[BaseMessage], transcript: str
 ) -> None:
-    for last in (HumanMessage("What do 2 lamps cost?"), ChatMessage("What do 2 lamps cost?", role="user")):
+    for last in (
+        HumanMessage("What do 2 lamps cost?"),
+        ChatMessage(content="What do 2 lamps cost?", role="user"),
+    ):
         result = LatentSeek(tiny, by_length, CONFIG).invoke([*earlier, last])
         assert result.question == f"{transcript}User: What do 2 lamps cost?"
 
 
 def test_rules_in_any_form_stand_first(tiny: Backbone) -> None:
-    rules = ChatMessage("Use dollars.", role="developer")
+    rules = ChatMessage(content="Use dollars.", role="developer")
     result = LatentSeek(tiny, by_length, CONFIG).invoke([HumanMessage("Hi."), rules, HumanMessage("2 + 2?")])
     assert result.question == "Use dollars.\n\nUser: Hi.\nUser: 2 + 2?"
 

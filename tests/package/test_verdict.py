@@ -1,5 +1,6 @@
 """Verdicts, attempts and costs: checked when made, plain when stored."""
 
+import gc
 import json
 import pickle
 from contextlib import suppress
@@ -279,3 +280,20 @@ def test_a_threshold_out_of_range_is_refused(threshold: float):
 def test_what_cannot_be_called_as_a_verifier_is_refused(wrong: Any):
     with pytest.raises(ConfigError, match=r"callable as verifier\(question, solution, \*, reference=None\)"):
         checked_verifier(wrong)
+
+
+async def judged_later(question: str, solution: str, *, reference: str | None = None) -> float:
+    return -0.1
+
+
+class JudgedLater:
+    async def __call__(self, question: str, solution: str, *, reference: str | None = None) -> float:
+        return -0.1
+
+
+@pytest.mark.parametrize("verifier", [judged_later, JudgedLater()], ids=["function", "object"])
+def test_a_verifier_that_is_a_coroutine_function_is_refused(verifier: Any) -> None:
+    # Every warning is an error here, so one that it was never awaited as well.
+    with pytest.raises(VerdictError, match=r"this one is a coroutine function.*write it with `def`"):
+        ask(verifier, "2 + 2?", "4")
+    gc.collect()

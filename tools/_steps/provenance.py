@@ -150,7 +150,7 @@ def _mixed_number(
     if fraction is None and joined:
         share = SHARE_WORDS.get(token_at(tokens, index + 3).word)
         top = 1 if after.text in ("a", "an") else CARDINALS.get(after.word)
-        fraction = (top, share, 2) if top and share else None
+        fraction = (top, share, 2) if top is not None and share is not None else None
     if fraction is None or (after.tight and after.kind == "number" and after.places != -1):
         return None
     top, bottom, width = fraction
