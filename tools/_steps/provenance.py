@@ -110,8 +110,7 @@ def _shares_of_frac(tokens: Sequence[Token], index: int) -> frozenset[Fraction]:
         if token_at(tokens, index - back).text == "\\frac":
             fraction = _fraction_at(tokens, index - back)
             if fraction is not None and fraction[2] > back:
-                share = Fraction(fraction[0]) / fraction[1]
-                return frozenset((share, 1 - share))
+                return frozenset((Fraction(fraction[0]) / fraction[1],))
     return frozenset()
 
 
