@@ -11,6 +11,7 @@ Example:
     ([{'name': 'add', 'arguments': {'a': 1}}, {'name': 'now', 'arguments': {}}], 17)
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,8 +32,11 @@ _NAMED_JSON = re.compile(
 )
 _FUNCTION = re.compile(rf"\s*<function=(?P<name>{_NAME})>")
 _FUNCTION_END = re.compile(r"\s*</function>")
+# Some leave out the end of a parameter.
 _PARAMETER = re.compile(
-    r"\s*<parameter=(?P<key>[^>\n]+)>(?P<value>.*?)(?:</parameter>|(?=<parameter=|</function>))", re.DOTALL
+    r"\s*<parameter=(?P<key>[^>\n]+)>(?P<value>(?:(?!<parameter=).)*?(?=</parameter>)"
+    r"|.*?(?=<parameter=|</function>))(?:</parameter>)?",
+    re.DOTALL,
 )
 _INVOKE = re.compile(r'\s*<(?:｜DSML｜)?invoke name="(?P<name>[^"\n]+)">')
 _INVOKE_END = re.compile(r"\s*</(?:｜DSML｜)?invoke>")
@@ -47,7 +51,7 @@ _ARG_PARAMETER = re.compile(
 )
 _CALL_COLON = re.compile(r"\s*call:(?P<name>[\w.-]+)\s*(?=\{)")
 _LAX = re.compile(
-    r'(?P<delimiter><\|"\|>|<escape>)(?P<string>.*?)(?P=delimiter)|"(?:[^"\\]|\\.)*"'
+    r'(?P<delimiter><\|"\|>|<escape>)(?P<string>.*?)(?P=delimiter)(?=\s*[,}\]:])|"(?:[^"\\]|\\.)*"'
     r"|(?P<before>[{,]\s*)(?P<key>[A-Za-z_]\w*)(?=\s*:)|(?P<brace>[{}])",
     re.DOTALL,
 )
@@ -360,8 +364,8 @@ def _lax_call(text: str, named: re.Match[str]) -> tuple[list[Any], int]:
 def _strict(token: re.Match[str]) -> str:
     """A part of such a call as JSON."""
     if token["delimiter"]:
-        marks = {'"': '\\"', "\\": "\\\\"}
-        return '"' + "".join(marks.get(character, character) for character in token["string"]) + '"'
+        # Within a string the mark is a quotation mark of the string.
+        return json.dumps(token["string"].replace(token["delimiter"], '"'), ensure_ascii=False)
     return f'{token["before"]}"{token["key"]}"' if token["key"] else token[0]
 
 

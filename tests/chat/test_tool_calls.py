@@ -181,3 +181,17 @@ def test_text_that_says_that_it_is_text_stays_text() -> None:
 def test_nested_text_ends(text: str) -> None:
     assert not parse_tool_calls(text, TOOLS).tool_calls
     certain_content(text)
+
+
+REPORTS = Path(__file__).with_name("public_reports.jsonl").read_text(encoding="utf-8").split("\n")
+REPORTED = {"run": {}, "search": {"properties": {"pattern": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize(
+    "case", [json.loads(line) for line in REPORTS if line], ids=lambda case: case["report"]
+)
+def test_what_others_reported(case: dict[str, Any]) -> None:
+    found = parse_tool_calls(case["text"], REPORTED)
+    assert [[call["name"], call["args"]] for call in found.tool_calls] == case["calls"]
+    assert len(found.invalid_tool_calls) == case["invalid"]
+    assert found.content == case["content"]

@@ -68,3 +68,12 @@ def test_hostile_answers_are_answered_in_time(hostile: str) -> None:
     agreement(hostile, hostile + " ")
     agreement(hostile, "1+" + hostile)
     assert time.monotonic() - start < 4.0
+
+
+REPORTS = Path(__file__).with_name("public_reports.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("case", [json.loads(line) for line in REPORTS], ids=lambda case: case["report"])
+def test_what_others_reported(case: dict[str, Any]) -> None:
+    for first, second in ((case["first"], case["second"]), (case["second"], case["first"])):
+        assert (agreement(first, second) is True) == case["equal"]
