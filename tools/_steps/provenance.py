@@ -148,8 +148,8 @@ def _mixed_number(
     fraction = _fraction_at(tokens, index + 1 + joined)
     if fraction is None and joined:
         share = SHARE_WORDS.get(token_at(tokens, index + 3).word)
-        top = 1 if after.text in ("a", "an") else CARDINALS.get(after.word)
-        fraction = (top, share, 2) if top is not None and share is not None else None
+        count = 1 if after.text in ("a", "an") else CARDINALS.get(after.word)
+        fraction = (count, share, 2) if count is not None and share is not None else None
     if fraction is None or (after.tight and after.kind == "number" and after.places != -1):
         return None
     top, bottom, width = fraction
