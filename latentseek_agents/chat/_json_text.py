@@ -11,7 +11,7 @@ mean LaTeX. What a backslash and a letter mean in a string:
 
 Example:
     >>> read_json(r'{"solution": "\frac{12}{4} = 3,\nso \sqrt{9} = 3"} is it', 0)
-    ({'solution': '\\frac{12}{4} = 3,\nso \\sqrt{9} = 3'}, 49)
+    ({'solution': '\\frac{12}{4} = 3,\nso \\sqrt{9} = 3'}, 50)
 """
 
 import json
