@@ -1,18 +1,23 @@
-"""When a search stops and which attempt it returns: plain functions, no graph."""
+"""When a search stops and which attempt it returns: plain functions, no graph. Votes: ``votes.py``."""
 
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from latentseek_agents._correction import corrected
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.tools.answers import answers_match
 from latentseek_agents.verdict import Attempt, StopReason, Usage, Verdict
+from latentseek_agents.votes import PROGRAM, Candidate, Voter, count_votes, has_won, voted_answer
 
 __all__ = [
+    "Choice",
     "accepts",
     "best_attempt",
     "best_sample",
+    "choose",
     "deadline_for",
     "majority",
     "spent_budget",
@@ -51,19 +56,90 @@ def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last", "vot
 
     ``"best"``: accepted before refused before unjudged, then by score, then the earliest.
     ``"last"``: the last.
-    ``"vote"``: the most weight of equal answers (1 + score each), then as ``"best"``.
+    ``"vote"``: as ``"best"`` among those whose answer wins the vote, with its default weights.
 
     Args:
         attempts: At least the draft, in their order.
         keep: ``LatentSeekConfig.keep``.
     """
-    if keep == "last":
-        return attempts[-1]
-    if keep == "vote":
-        weights = [0.0 if attempt.score is None else 1 + attempt.score for attempt in attempts]
-        votes = weighted_votes([attempt.answer for attempt in attempts], weights)
-        return max(zip(votes, attempts, strict=True), key=lambda pair: (pair[0], _rank(pair[1])))[1]
-    return max(attempts, key=_rank)
+    return attempts[choose(attempts, LatentSeekConfig(keep=keep)).index]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which attempt a search returns, and why.
+
+    Args:
+        index: Its position among the attempts.
+        outcome: The fields of the result that it decides: answer, text, score, passed, reason. Where no text
+            states the winner of the vote, the text is corrected, and the correction marked as ours; nobody
+            has judged that text, so ``score`` and ``passed`` are None.
+        votes: The answers with their votes, the heaviest first; empty without a vote.
+        won: Whether the leading answer has won, so that a search for agreement can end.
+    """
+
+    index: int
+    outcome: dict[str, Any]
+    votes: list[dict[str, Any]] = field(default_factory=list)
+    won: bool = False
+
+
+def choose(
+    attempts: Sequence[Attempt], config: LatentSeekConfig, prepared_answer: str | None = None
+) -> Choice:
+    """Choose the attempt to return, were the search to end here.
+
+    Args:
+        attempts: At least the draft, in their order.
+        config: ``keep`` and the settings of the vote.
+        prepared_answer: What the verifier computed for the question, if anything.
+
+    Example:
+        >>> def attempt(n, answer, score):
+        ...     return Attempt(n, [n], [], [], answer, "stop", answer=answer, score=score, passed=False)
+        >>> made = [attempt(0, "7", -0.4), attempt(1, "5", -0.5), attempt(2, "5.0", -0.6)]
+        >>> choice = choose(made, LatentSeekConfig(keep="vote"))
+        >>> choice.index, choice.outcome["answer"], [vote["voters"] for vote in choice.votes]
+        (1, '5', [[1, 2], [0]])
+    """
+    if config.keep == "last":
+        return Choice(len(attempts) - 1, attempts[-1].outcome())
+    if config.keep == "best":
+        index = _best_of(attempts, range(len(attempts)))
+        return Choice(index, attempts[index].outcome())
+    votes = count_votes(attempts, config, prepared_answer)
+    if not votes:
+        index = _best_of(attempts, range(len(attempts)))
+        return Choice(index, attempts[index].outcome())
+    winner = max(votes, key=lambda vote: (vote.weight, _rank_of(vote, attempts)))
+    votes.remove(winner)
+    votes.insert(0, winner)
+    index, outcome = _elected(winner, attempts)
+    return Choice(index, outcome, [vote.to_dict() for vote in votes], has_won(votes, config))
+
+
+def _elected(winner: Candidate, attempts: Sequence[Attempt]) -> tuple[int, dict[str, Any]]:
+    """The best attempt for the winner; corrected where its text does not state it."""
+    places = _places(winner.voters)
+    stating = [place for place in places if voted_answer(attempts[place])[1]]
+    if stating:
+        index = _best_of(attempts, stating)
+        return index, attempts[index].outcome()
+    index = _best_of(attempts, places or range(len(attempts)))
+    return index, corrected(attempts[index], winner.answer, own_program=bool(places))
+
+
+def _places(voters: Sequence[Voter]) -> list[int]:
+    return [voter for voter in voters if voter != PROGRAM]
+
+
+def _rank_of(candidate: Candidate, attempts: Sequence[Attempt]) -> tuple[bool, bool, float]:
+    ranks = [_rank(attempts[place]) for place in _places(candidate.voters)]
+    return max(ranks, default=(False, False, -1.0))
+
+
+def _best_of(attempts: Sequence[Attempt], places: Sequence[int]) -> int:
+    return max(places, key=lambda place: _rank(attempts[place]))
 
 
 def weighted_votes(answers: Sequence[str | None], weights: Sequence[float]) -> list[float]:
@@ -104,20 +180,31 @@ def _rank(attempt: Attempt) -> tuple[bool, bool, float]:
 
 
 def stop_reason(
-    samples: Sequence[Attempt], config: LatentSeekConfig, usage: Usage, *, movable: bool
+    samples: Sequence[Attempt],
+    config: LatentSeekConfig,
+    usage: Usage,
+    *,
+    movable: bool,
+    won: bool = False,
 ) -> StopReason | None:
     """Why the search ends after these verdicts, or None to refine on.
 
     Args:
         samples: The attempts of this iteration, judged.
-        config: The bounds.
+        config: The bounds, and whether attempts must agree.
         usage: Spent so far.
-        movable: Whether there is a latent to move; without one the search ends as ``"iterations"``.
+        movable: Whether another attempt can be made; without a latent to move the search ends as
+            ``"iterations"``.
+        won: Whether an answer has won the vote. In a search for agreement that alone ends it before its
+            bounds: an attempt that passed does not, nor one that could not be judged.
     """
     verdicts = [sample.passed for sample in samples]
-    if True in verdicts:
+    if config.acceptance == "agreement":
+        if won:
+            return "agreement"
+    elif True in verdicts:
         return "passed"
-    if False not in verdicts and not config.refine_unjudged:
+    elif False not in verdicts and not config.refine_unjudged:
         return "unjudged"
     if samples[0].iteration >= config.max_iterations:
         return "iterations"

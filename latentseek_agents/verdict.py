@@ -35,8 +35,9 @@ __all__ = [
     "reward_threshold",
 ]
 
-StopReason = Literal["passed", "iterations", "seconds", "tokens", "unjudged"]
-"""Why a search ended: an attempt passed, a bound was reached, or no attempt could be judged."""
+StopReason = Literal["passed", "agreement", "iterations", "seconds", "tokens", "unjudged"]
+"""Why a search ended: an attempt passed, one answer won the vote, a bound was reached, or no attempt could be
+judged."""
 
 DEFAULT_THRESHOLD = -0.2
 """The authors' τ: outside a search, what scores above it passes."""
@@ -129,6 +130,8 @@ class Check(_Plain):
         refuted: It proves that the solution is wrong. No
             :class:`~latentseek_agents.tools.combined.Combined` outvotes it, nested ones included.
         blocks: It is no proof, but no score is good enough to pass in spite of it.
+        exact: It is part of a pass that was computed, such as the step checker's, and is no model's opinion.
+            Two attempts with such a check and the same answer end a search for agreement.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Check(_Plain):
     reason: str = ""
     refuted: bool = False
     blocks: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,8 +557,8 @@ class Attempt(_Plain):
         reason: The verdict's reason.
         checks: The verdict's checks as plain dicts.
         sample_scores: With ``num_samples`` > 1 the scores of all samples of this iteration.
-        computed_answer: The verdict's: what a program in the text prints, where the text states another
-            answer or none.
+        computed_answer: The verdict's ``computed_answer``; in a vote it stands in place of ``answer``.
+        reward: What the policy gradient takes in place of the score, in [-1, 0]; None takes the score.
     """
 
     iteration: int
@@ -571,6 +575,7 @@ class Attempt(_Plain):
     checks: list[dict[str, Any]] = field(default_factory=list)
     sample_scores: list[float | None] = field(default_factory=list)
     computed_answer: str | None = None
+    reward: float | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name not in {f.name for f in fields(self)}:

@@ -52,7 +52,8 @@ def _stated(reference: str) -> str:
 
 
 def _verdict(reason: str, *, passed: bool | None) -> Verdict:
-    return Verdict(0.0 if passed else -1.0, passed, reason, [Check("ground truth", passed, 1.0, reason)])
+    check = Check("ground truth", passed, 1.0, reason, exact=passed is True)
+    return Verdict(0.0 if passed else -1.0, passed, reason, [check])
 
 
 def _short(answer: str) -> str:

@@ -323,6 +323,7 @@ class StepVerifier:
             held = sum(status in HOLDS for status in statuses)
             steps = "1 step holds and leads" if held == 1 else f"{held} steps hold and lead"
             reason = f"{steps} to the answer"
+            checks = [replace(check, exact=check.passed is True) for check in checks]
         else:
             reason = f"{'accepted, though ' if passed else ''}{obstacle or self._weakest(report)}"
         return Verdict(score, passed, reason, checks)

@@ -97,7 +97,18 @@ def cells(table: str, reward: str) -> list[tuple[str, str, str, str, float, floa
         ("gradient_clip", 0, "greater than 0"),
         ("gradient_clip", NAN, "greater than 0"),
         ("keep", "first", "'best', 'last' or 'vote'"),
-        ("acceptance", "always", "'score_and_checks' or 'score'"),
+        ("acceptance", "always", "'score_and_checks', 'score' or 'agreement'"),
+        ("proposals", "guesses", "'latents' or 'samples'"),
+        ("sample_temperature", 0, "greater than 0"),
+        ("sample_temperature", INFINITE, "finite number"),
+        ("vote_sharpness", -1, "greater than or equal to 0"),
+        ("vote_sharpness", NAN, "less than or equal to 100"),
+        ("program_vote", -0.5, "greater than or equal to 0"),
+        ("program_vote", INFINITE, "finite number"),
+        ("vote_scale", 0, "greater than 0"),
+        ("vote_scale", NAN, "less than or equal to 1000"),
+        ("confidence", 0.4, "greater than or equal to 0.5"),
+        ("confidence", 1, "less than 1"),
         ("refine_unjudged", "perhaps", "valid boolean"),
         ("prompt", "boxes", "'boxed' or 'json'; .*callable"),
         ("prompt", 3, "'boxed' or 'json'; .*callable"),
@@ -138,6 +149,8 @@ def test_an_unknown_setting_is_named_with_those_there_are():
     ("values", "message"),
     [
         ({"num_samples": 4}, "num_samples=4 with temperature=0 .*set temperature > 0 or num_samples=1"),
+        ({"acceptance": "agreement"}, r"keep='best' .*set keep='vote', or take LatentSeekConfig\.agreement"),
+        ({"acceptance": "agreement", "keep": "last"}, "keep='last' would return another"),
         ({"baseline": "mean"}, "baseline='mean' .*needs num_samples > 1, but num_samples=1"),
         ({"baseline": "mean", "temperature": 1.0}, "needs num_samples > 1"),
     ],
@@ -156,6 +169,14 @@ def test_values_that_contradict_each_other(values: dict[str, Any], message: str)
         {"reward_threshold": -1, "refine_unjudged": True},
         {"num_samples": 2, "temperature": 0.5, "baseline": "mean"},
         {"temperature": 0.5},
+        {"num_samples": 3, "proposals": "samples"},
+        {
+            "acceptance": "agreement",
+            "keep": "vote",
+            "confidence": 0.5,
+            "program_vote": 0,
+            "vote_sharpness": 0,
+        },
         {"gradient_clip": 1.0, "max_seconds": 0.001, "max_total_tokens": 1, "seed": 2**63 - 1},
         {"prompt": str.upper, "latents": "consistent", "max_draft_tokens": 1},
     ],
@@ -172,7 +193,8 @@ def test_the_defaults_are_the_designs():
         "reward_threshold": -0.2, "max_new_tokens": 1024, "num_samples": 1, "temperature": 0.0,
         "continuation_temperature": 0.0, "latents": "independent", "keep": "best", "prompt": "boxed",
         "max_seconds": None, "seed": 0, "start_fraction": 0.0, "release_behaviour": False,
-        "acceptance": "score_and_checks", "refine_unjudged": False, "baseline": "none",
+        "acceptance": "score_and_checks", "refine_unjudged": False, "baseline": "none", "proposals":
+        "latents",
     }  # fmt: skip
     assert {name: getattr(config, name) for name in expected} == expected
 

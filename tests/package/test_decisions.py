@@ -138,6 +138,19 @@ def test_no_judgement_stops_the_search_unless_asked_otherwise():
     assert reason(None, iteration=10, refine_unjudged=True) == "iterations"
 
 
+def test_a_search_for_agreement_ends_when_an_answer_has_won_and_by_its_bounds_only():
+    agreement = {"acceptance": "agreement", "keep": "vote"}
+    for passed in (True, False, None):
+        assert reason(passed, **agreement) is None
+        assert reason(passed, iteration=10, **agreement) == "iterations"
+        assert reason(passed, movable=False, **agreement) == "iterations"
+        assert reason(passed, usage=Usage(9), max_total_tokens=9, **agreement) == "tokens"
+    samples = [attempt(-0.5, False, 10)]
+    config = CONFIG.replace(**agreement)
+    assert stop_reason(samples, config, NOTHING_SPENT, movable=False, won=True) == "agreement"
+    assert stop_reason(samples, CONFIG, NOTHING_SPENT, movable=True, won=True) == "iterations"
+
+
 def test_iterations_are_bounded():
     assert reason(False, iteration=9) is None
     assert reason(False, iteration=10) == "iterations"
@@ -152,22 +165,6 @@ def test_seconds_and_tokens_are_bounded():
     assert reason(False, usage=spent, max_seconds=5.0) == "seconds"
     assert reason(False, usage=spent, max_total_tokens=100) == "tokens"
     assert reason(False, usage=spent, max_total_tokens=1, max_seconds=1.0) == "seconds"
-
-
-@pytest.mark.parametrize(
-    ("answers", "scores", "chosen"),
-    [
-        (["1", "2", "2"], [-0.3, -0.6, -0.5], 2),  # 0.7 against 0.4 + 0.5
-        (["1", "2", "2.0"], [-0.1, -0.6, -0.5], 0),  # 0.9 against 0.9: of a tie the better attempt
-        (["1/2", "0.5", "3"], [-0.5, -0.6, -0.2], 0),
-        ([None, None, "7"], [0.0, 0.0, -1.0], 0),  # nobody weighs anything: the best attempt
-        (["4", "4", None], [None, None, -0.5], 2),
-    ],
-)
-def test_a_vote_weighs_each_attempt_by_its_score(answers, scores, chosen):
-    made = [attempt(score, None if score is None else False, number) for number, score in enumerate(scores)]
-    made = [replace(one, answer=answer) for one, answer in zip(made, answers, strict=True)]
-    assert best_attempt(made, "vote") is made[chosen]
 
 
 def test_votes_of_equal_answers_add_up():

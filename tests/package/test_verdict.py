@@ -129,7 +129,8 @@ def test_a_judged_attempt_has_the_verdict_and_the_searchs_own_decision():
     assert (judged.score, judged.passed, judged.reason) == (-0.1, False, "looks right")
     (check,) = judged.checks
     assert check == {
-        "name": "format", "passed": True, "weight": 2.0, "reason": "boxed", "refuted": False, "blocks": False
+        "name": "format", "passed": True, "weight": 2.0, "reason": "boxed", "refuted": False, "blocks": False,
+        "exact": False,
     }  # fmt: skip
     assert replace(judged, score=None, passed=None, reason="", checks=[]) == attempt()
     assert Attempt.from_dict(json.loads(json.dumps(judged.to_dict()))) == judged
