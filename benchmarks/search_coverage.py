@@ -126,7 +126,7 @@ def _until_right(samples: Series) -> Series:
     for number, trial in samples.trials.items():
         place = first_right(trial)
         end = len(trial.attempts) if place is None else place + 1
-        trials[number] = replace(trial, attempts=trial.attempts[:end], chosen=place or 0)
+        trials[number] = replace(trial, attempts=trial.attempts[:end]).choosing(place or 0)
     return replace(samples, trials=trials)
 
 

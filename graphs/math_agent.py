@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -28,14 +28,14 @@ from latentseek_agents._search import Search, checked_backbone
 from latentseek_agents.chat._loaded import loaded_backbone
 from latentseek_agents.chat.model import ChatLatentSeek
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.decisions import best_attempt, spent_budget
+from latentseek_agents.decisions import choose, spent_budget, stop_reason
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, config_for
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
-from latentseek_agents.verdict import Attempt, Usage, VerifierLike
+from latentseek_agents.verdict import Attempt, Usage, VerifierLike, prepared_answer
 
 __all__ = ["MathAgentInput", "MathAgentNodes", "MathAgentState", "create_math_agent", "math_agent_graph"]
 
@@ -218,6 +218,7 @@ class MathAgentNodes:
             "text": "",
             "reason": "",
             "iterations": [],
+            "votes": [],
             "usage": Usage().to_dict(),
         }
 
@@ -254,13 +255,24 @@ class MathAgentNodes:
             state["question"], attempt, state.get("reference"), prepared=prepared.value
         )
         usage = Usage.from_dict(state["usage"]) + prepared.usage + cost
+        choice = choose([attempt], search.config, prepared_answer(search.verifier, prepared.value))
+        ended = stop_reason([attempt], search.config, usage, movable=True, won=choice.won)
+        ended = ended if ended in ("passed", "agreement") else None  # the search has bounds of its own
         update = {
-            **attempt.outcome(),
-            "stop_reason": "passed" if attempt.passed else None,
+            **choice.outcome,
+            "stop_reason": ended,
             "iterations": [attempt.to_dict()],
+            "votes": choice.votes,
             "usage": usage.to_dict(),
         }
-        return update | _NO_REFERENCE if attempt.passed else update
+        return update | (_NO_REFERENCE if ended else {}) | self._closing(update, state)
+
+    def _closing(self, update: Mapping[str, Any], state: MathAgentState) -> dict[str, Any]:
+        """The solution as the last message, if the conversation does not end with it."""
+        if update["stop_reason"] is None or update["text"] == _text(state["messages"][-1]):
+            return {}
+        about = {name: update[name] for name in ("score", "passed", "stop_reason")}
+        return {"messages": [AIMessage(update["text"], response_metadata=about)]}
 
     def refine(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Search from a draft that knows what the tools computed, and return the best of all attempts."""
@@ -268,7 +280,8 @@ class MathAgentNodes:
         usage = Usage.from_dict(state["usage"])
         spent = spent_budget(config, usage)
         if spent is not None:
-            return {"stop_reason": spent, **_NO_REFERENCE}
+            ended = {"stop_reason": spent, **_NO_REFERENCE}
+            return ended | self._closing({**state, **ended}, state)
         end: Any = {}
         refine_input: RefineInput = {
             "question": _with_results(state["question"], state["messages"][state["began"] :]),
@@ -285,23 +298,21 @@ class MathAgentNodes:
             else:
                 end = chunk
         attempts = [Attempt.from_dict(entry) for entry in (*state["iterations"], *end["iterations"])]
-        chosen = best_attempt(attempts, self.config.keep)
+        choice = choose(attempts, config, prepared_answer(self.search.verifier, end.get("prepared")))
         usage += Usage.from_dict(end["usage"])
         update = {
-            **chosen.outcome(),
+            **choice.outcome,
             **_NO_REFERENCE,
             "stop_reason": end["stop_reason"],
             "iterations": [attempt.to_dict() for attempt in attempts],
+            "votes": choice.votes,
             "usage": usage.to_dict(),
         }
-        if chosen.text != _text(state["messages"][-1]):
-            about = {name: update[name] for name in ("score", "passed", "stop_reason")}
-            update["messages"] = [AIMessage(chosen.text, response_metadata=about)]
-        return update
+        return update | self._closing(update, state)
 
 
 def _after_check(state: MathAgentState) -> Literal["refine", "__end__"]:
-    return "__end__" if state["passed"] else "refine"
+    return "refine" if state["stop_reason"] is None else "__end__"
 
 
 def _policy(model: "Backbone | BaseChatModel", backbone: Backbone | None) -> Backbone:

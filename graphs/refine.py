@@ -30,7 +30,7 @@ __all__ = ["create_refine_graph", "refine_graph", "supersteps"]
 RefineGraph = StateGraph[RefineState, RefineContext, RefineInput, RefineOutput]
 
 # Steps that must be left to go on: ``refine``, ``verify``, and LangGraph's own that finds nothing left.
-_STEPS_NEEDED = 3
+STEPS_NEEDED = 3
 
 
 def supersteps(config: LatentSeekConfig) -> int:
@@ -53,13 +53,16 @@ def create_refine_graph(
     """Build the refinement loop as an uncompiled graph; ``compile(checkpointer=...)`` is yours.
 
     ``draft`` writes a chain of thought and takes its latents. ``verify`` judges it. While it does not pass
-    and budget is left, ``refine`` moves the latents once and writes again. The best attempt is returned.
+    and budget is left, ``refine`` moves the latents once and writes again. The best attempt is returned. With
+    ``LatentSeekConfig.agreement()`` the search ends when the attempts agree, and the winner of their vote is
+    returned.
 
     Each iteration is announced in ``stream_mode="custom"`` as a dict of plain values::
 
         {"type": "latentseek_iteration", "iteration": 1, "max_iterations": 10, "score": -0.5,
          "passed": False, "reason": "...", "answer": "5", "text": "...", "finish_reason": "stop",
-         "changed": [0, 3], "latents": ["To", " solve", ...], "stop_reason": None, "seconds": 1.5}
+         "changed": [0, 3], "latents": ["To", " solve", ...], "votes": [],
+         "stop_reason": None, "seconds": 1.5}
 
     The last one has a ``stop_reason``, unless the clock cuts an iteration short: that one is dropped.
 
@@ -78,7 +81,7 @@ def create_refine_graph(
 
     Returns:
         Graph with state keys ``question, reference, answer, text, score, passed, reason, stop_reason,
-        iterations, usage`` and its private ``prepared, samples, chosen, latents``.
+        iterations, usage, votes`` and its private ``prepared, samples, chosen, latents``.
 
     Raises:
         BackboneError: ``backbone`` is no backbone.
@@ -119,7 +122,7 @@ def refine_graph(
 
     def verify(state: VerifyInput, runtime: Runtime[Any], trace: RunnableConfig) -> loop.SearchState:
         search = configured(runtime)
-        limit = "" if state["remaining_steps"] >= _STEPS_NEEDED else _limit_advice(search.config)
+        limit = "" if state["remaining_steps"] >= STEPS_NEEDED else _limit_advice(search.config)
         update, event = loop.judge(search, state, last=limit)
         if event is not None:
             runtime.stream_writer(event)

@@ -35,7 +35,7 @@ def corrected(attempt: Attempt, answer: str, *, own_program: bool) -> dict[str, 
     plain_note = f"[Checked: {which} {answer}.]"
     statement = f"The answer is \\boxed{{{answer}}}."
     fence = "" if attempt.text.count("```") % 2 == 0 else "\n```"
-    body = attempt.text.rstrip() + fence
+    body = attempt.text + fence
     # What is stated must be what is found: where the solution hides all that follows it (an open comment,
     # say), the paragraph stands alone. The attempt itself is in ``iterations`` in any case.
     texts = (

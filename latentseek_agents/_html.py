@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment
 
+from latentseek_agents._shown import attempt_names, returned_position, voter_names
 from latentseek_agents.tools.steps import StepReport, check_steps
 
 Decode = Callable[[list[int]], str]
@@ -70,7 +71,7 @@ STYLE = f"""
   border: 0; overflow-wrap: break-word; white-space: normal; }}
 @media (max-width: 36rem) {{
   .latentseek td {{ display: inline; padding: 0 .35rem 0 0; }}
-  .latentseek th, .latentseek td:nth-child(3) {{ display: none; }}
+  .latentseek details th, .latentseek details td:nth-child(3) {{ display: none; }}
   .latentseek tr {{ display: block; margin-bottom: .35rem; }}
 }}
 """
@@ -177,6 +178,18 @@ _TEMPLATE = """
 <p class="soft">{{ "still searching" if search.stop_reason is none else "stopped: " ~ search.stop_reason }} ·
   {{ search.usage.policy_tokens + search.usage.verifier_tokens }} tokens ·
   {{ "%.1f" | format(search.usage.policy_seconds + search.usage.verifier_seconds) }} s</p>
+{% if search.correction %}
+<p class="label">added by us at the end of the solution</p><pre class="text">{{ search.correction }}</pre>
+{% endif %}
+{% if search.votes %}
+<p class="label">the votes; 1 is a full one</p>
+<table><tr><th>answer</th><th>weight</th><th>voters</th></tr>
+{% for vote in search.votes %}
+<tr><td>{{ vote.answer }}</td><td>{{ "%.2f" | format(vote.weight) }}</td>
+<td>{{ vote.names | join(", ") }}</td></tr>
+{% endfor %}
+</table>
+{% endif %}
 {{ curve(search) }}
 {% for attempt in search.iterations %}{{ card(attempt) }}{% endfor %}
 </section>
@@ -257,25 +270,38 @@ def _rendered(results: Sequence[Values], decode: Decode | None, **values: Any) -
 
 def _search(result: Values, decode: Decode | None) -> Values:
     """The result with what the template shows besides: which attempt was returned and why."""
+    names = attempt_names(result["iterations"])
     reports = [check_steps(attempt["text"]) for attempt in result["iterations"]]
     attempts = [
         {
             **attempt,
-            "name": f"iteration {attempt['iteration']}" if attempt["iteration"] else "draft",
+            "name": name,
             "latents": [
                 decode([token]).replace("\n", "⏎") for token in attempt["latent_token_ids"] if decode
             ],
             "pieces": _marked(attempt["text"], report),
             "programs": report.programs,
         }
-        for attempt, report in zip(result["iterations"], reports, strict=True)
+        for name, attempt, report in zip(names, result["iterations"], reports, strict=True)
     ]
-    # Of equal attempts the search returns the first.
-    outcome = {name: result[name] for name in ("text", "score", "passed")}
-    returned = next((attempt for attempt in attempts if outcome.items() <= attempt.items()), attempts[0])
+    returned = attempts[returned_position(result)]
     returned["returned"] = True
-    why = f"Returned: {returned['name']}. {_why(returned, attempts)}."
-    return {**result, "iterations": attempts, "why": why}
+    votes = [{**vote, "names": voter_names(vote, names)} for vote in result.get("votes", [])]
+    correction = result["text"].removeprefix(returned["text"]).strip()
+    why = _why(returned, attempts) if not votes else _why_elected(votes[0], corrected=bool(correction))
+    return {
+        **result,
+        "iterations": attempts,
+        "votes": votes,
+        "correction": correction,
+        "why": f"Returned: {returned['name']}. {why}.",
+    }
+
+
+def _why_elected(winner: Values, *, corrected: bool) -> str:
+    if corrected:
+        return f"{winner['answer']} won the vote, which no solution states; it is added at the end"
+    return f"Its answer won the vote, with a weight of {winner['weight']:.2f}"
 
 
 def _why(returned: Values, attempts: Sequence[Values]) -> str:

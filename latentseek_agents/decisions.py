@@ -10,7 +10,7 @@ from latentseek_agents._correction import corrected
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.tools.answers import answers_match
 from latentseek_agents.verdict import Attempt, StopReason, Usage, Verdict
-from latentseek_agents.votes import PROGRAM, Candidate, Voter, count_votes, has_won, voted_answer
+from latentseek_agents.votes import Candidate, Voter, count_votes, has_won, voted_answer
 
 __all__ = [
     "Choice",
@@ -130,7 +130,7 @@ def _elected(winner: Candidate, attempts: Sequence[Attempt]) -> tuple[int, dict[
 
 
 def _places(voters: Sequence[Voter]) -> list[int]:
-    return [voter for voter in voters if voter != PROGRAM]
+    return [voter for voter in voters if isinstance(voter, int)]
 
 
 def _rank_of(candidate: Candidate, attempts: Sequence[Attempt]) -> tuple[bool, bool, float]:

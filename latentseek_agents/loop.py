@@ -8,9 +8,9 @@
 
 :func:`draft` writes a greedy chain of thought and takes hidden states of its tokens as latents. :func:`judge`
 asks the verifier, records the best attempt of the iteration and decides (``decisions.py``) whether the search
-ends. :func:`refine` moves the latents one step away from what scored badly and writes again. :func:`run` is
-the loop around the three. A verifier that wants to know the question beforehand is asked once, by
-:func:`prepare`, between the draft and the first verdict.
+ends. :func:`refine` moves the latents one step away from what scored badly and writes again, or draws
+independent samples (``config.proposals``). :func:`run` is the loop around the three. A verifier that wants
+to know the question beforehand is asked once, by :func:`prepare`, between the draft and the first verdict.
 
 Each step is a function from the state to what it changes of the state: plain values, and latents as bytes.
 So a search can be stored after any step and resumed in another process. This module knows neither LangGraph
@@ -24,14 +24,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 from latentseek_agents._search import Search
-from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.decisions import best_attempt, best_sample, deadline_for, stop_reason
+from latentseek_agents.decisions import Choice, best_sample, choose, deadline_for, stop_reason
 from latentseek_agents.engine import search as engine
 from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.errors import LatentSeekError, VerdictError
 from latentseek_agents.result import JudgedState, SearchState
 from latentseek_agents.tools.answers import extract_answer
-from latentseek_agents.verdict import Attempt, StopReason, Usage
+from latentseek_agents.verdict import Attempt, StopReason, Usage, prepared_answer
+from latentseek_agents.votes import rewards
 
 __all__ = ["Search", "SearchState", "draft", "judge", "prepare", "refine", "run"]
 
@@ -57,6 +57,7 @@ def run(
         The state after each verification; the last one has a ``stop_reason``.
 
     Example:
+        >>> from latentseek_agents import LatentSeekConfig
         >>> from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
         >>> config = LatentSeekConfig(max_new_tokens=8, fraction=0.5)
         >>> search = Search(tiny_backbone(), ScriptedVerifier([-1, 0]), config)
@@ -104,6 +105,7 @@ def draft(search: Search, question: str, reference: str | None = None) -> Search
         "reason": "",
         "stop_reason": None,
         "iterations": [],
+        "votes": [],
         **_written(step, Usage()),
     }
 
@@ -124,7 +126,9 @@ def prepare(search: Search, state: SearchState) -> SearchState:
 
 
 def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[SearchState, Event | None]:
-    """Judge the attempts of this iteration, record the best of them, and decide whether to go on.
+    """Judge the attempts of this iteration, record them, and decide whether to go on.
+
+    The best of them is recorded; with ``keep="vote"`` all are, since each has a vote.
 
     Args:
         search: The model, the judge and the settings.
@@ -137,32 +141,27 @@ def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[Search
         The update; and the iteration as an event, None if the clock cut it short.
     """
     config = search.config
-    usage = Usage.from_dict(state["usage"])
     history = _attempts(state["iterations"])
     samples = _attempts(state["samples"])
-    if history and any(sample.finish_reason == "seconds" for sample in samples):
-        # Cut short by the deadline: half a solution is no attempt.
-        return _so_far(history, config, "seconds"), None
-    for index, sample in enumerate(samples):
-        if sample.score is None:  # an attempt that was taken over has its verdict
-            earlier = [*history, *samples[:index]]
-            samples[index], cost = search.judge(
-                state["question"],
-                sample,
-                state.get("reference"),
-                earlier,
-                prepared=state.get("prepared"),
-            )
-            usage += cost
-    entry = best_sample(samples)
-    if len(samples) > 1:
-        entry = replace(entry, sample_scores=[sample.score for sample in samples])
-        if history:
-            before = history[-1].latent_token_ids
-            entry = replace(entry, changed=engine.token_differences(before, entry.latent_token_ids))
-    history.append(entry)
-    movable = any(sample.latent_token_ids for sample in samples)
-    reason = stop_reason(samples, config, usage, movable=movable)
+    known_answer = prepared_answer(search.verifier, state.get("prepared"))
+    cut_short = any(sample.finish_reason == "seconds" for sample in samples)
+    if history and cut_short:
+        # Cut short by the deadline: half a solution is no attempt. Whole ones can still vote.
+        samples = [sample for sample in samples if sample.finish_reason != "seconds"]
+        if not samples or config.keep != "vote":
+            return _so_far(choose(history, config, known_answer), "seconds"), None
+    samples, usage = _judged(search, state, history, samples)
+    entry = _entry(history, samples)
+    history += samples if config.keep == "vote" else [entry]
+    if config.acceptance == "agreement" and config.proposals == "latents":
+        given = rewards(history, config, known_answer, last=len(samples))
+        samples = [replace(one, reward=reward) for one, reward in zip(samples, given, strict=True)]
+        history[-len(samples) :] = samples
+    choice = choose(history, config, known_answer)
+    movable = config.proposals == "samples" or any(sample.latent_token_ids for sample in samples)
+    reason = stop_reason(samples, config, usage, movable=movable, won=choice.won)
+    if reason is None and cut_short and len(history) > len(samples):
+        reason = "seconds"
     if reason == "iterations" and not movable and config.max_iterations:
         _log.warning(
             "nothing to refine: fraction=%s of a draft of %d tokens is less than one latent; raise it",
@@ -172,33 +171,78 @@ def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[Search
     if reason is None and last:
         _log.warning("iteration %d of %d is the last: %s", entry.iteration, config.max_iterations, last)
         reason = "iterations"
-    update = _so_far(history, config, reason)
+    update = _so_far(choice, reason)
     update |= {
         "samples": [sample.to_dict() for sample in samples],
         "iterations": [attempt.to_dict() for attempt in history],
         "usage": usage.to_dict(),
     }
-    return update, _event(search, entry, reason, usage)
+    return update, _event(search, entry, choice, reason, usage)
+
+
+def _judged(
+    search: Search, state: JudgedState, history: Sequence[Attempt], samples: Sequence[Attempt]
+) -> tuple[list[Attempt], Usage]:
+    """The attempts of this iteration with their verdicts, and what the search has cost so far."""
+    usage = Usage.from_dict(state["usage"])
+    judged: list[Attempt] = []
+    for sample in samples:
+        if sample.score is not None:  # an attempt that was taken over has its verdict
+            judged.append(sample)
+            continue
+        attempt, cost = search.judge(
+            state["question"],
+            sample,
+            state.get("reference"),
+            [*history, *judged],
+            prepared=state.get("prepared"),
+        )
+        judged.append(attempt)
+        usage += cost
+    return judged, usage
+
+
+def _entry(history: Sequence[Attempt], samples: Sequence[Attempt]) -> Attempt:
+    """The best attempt of this iteration, which stands for it."""
+    entry = best_sample(samples)
+    if len(samples) > 1:
+        entry = replace(entry, sample_scores=[sample.score for sample in samples])
+        if history:
+            before = history[-1].latent_token_ids
+            entry = replace(entry, changed=engine.token_differences(before, entry.latent_token_ids))
+    return entry
 
 
 def refine(search: Search, state: SearchState) -> SearchState:
-    """Move the latents once and write again.
+    """Make the attempts of the next iteration: move the latents once and write again, or sample.
 
     Raises:
         LatentSeekError: The step failed; the error carries the attempts so far.
     """
     usage = Usage.from_dict(state["usage"])
+    samples = _attempts(state["samples"])
+    deadline = deadline_for(search.config, usage)
     try:
-        step = engine.refine(
-            search.backbone,
-            state["question"],
-            search.config,
-            latents=state["latents"],
-            samples=_attempts(state["samples"]),
-            history=_attempts(state["iterations"]),
-            deadline=deadline_for(search.config, usage),
-            on_token=search.on_token,
-        )
+        if search.config.proposals == "samples":
+            step = engine.resample(
+                search.backbone,
+                state["question"],
+                search.config,
+                iteration=samples[0].iteration + 1,
+                deadline=deadline,
+                on_token=search.on_token,
+            )
+        else:
+            step = engine.refine(
+                search.backbone,
+                state["question"],
+                search.config,
+                latents=state["latents"],
+                samples=samples,
+                history=_attempts(state["iterations"]),
+                deadline=deadline,
+                on_token=search.on_token,
+            )
     except LatentSeekError as error:
         error.attempts = list(state["iterations"])
         raise
@@ -218,11 +262,10 @@ def _written(step: engine.Step, usage: Usage) -> SearchState:
     }
 
 
-def _so_far(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopReason | None) -> SearchState:
+def _so_far(choice: Choice, reason: StopReason | None) -> SearchState:
     """The fields of the attempt to return; with a reason to stop, latents and reference are cleared."""
-    chosen = best_attempt(history, config.keep)
-    update = cast("SearchState", chosen.outcome())
-    update |= {"chosen": history.index(chosen), "stop_reason": reason}
+    update = cast("SearchState", dict(choice.outcome))
+    update |= {"chosen": choice.index, "votes": choice.votes, "stop_reason": reason}
     if reason is not None:
         # A finished thread should not keep megabytes of latents, and the thread's next question must not be
         # compared with this one's reference.
@@ -230,7 +273,9 @@ def _so_far(history: Sequence[Attempt], config: LatentSeekConfig, reason: StopRe
     return update
 
 
-def _event(search: Search, attempt: Attempt, reason: StopReason | None, usage: Usage) -> Event:
+def _event(
+    search: Search, attempt: Attempt, choice: Choice, reason: StopReason | None, usage: Usage
+) -> Event:
     shown = ("iteration", "score", "passed", "reason", "answer", "text", "finish_reason", "changed")
     return {
         "type": "latentseek_iteration",
@@ -239,6 +284,7 @@ def _event(search: Search, attempt: Attempt, reason: StopReason | None, usage: U
         "latents": [
             search.backbone.decode([token], skip_special_tokens=False) for token in attempt.latent_token_ids
         ],
+        "votes": choice.votes,
         "stop_reason": reason,
         "seconds": usage.seconds,
     }

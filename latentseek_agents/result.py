@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ class Outcome(TypedDict, total=False):
     """Every attempt, the draft first: see :class:`~latentseek_agents.verdict.Attempt`."""
     usage: dict[str, Any]
     """See :class:`~latentseek_agents.verdict.Usage`."""
+    votes: list[dict[str, Any]]
 
 
 class JudgedState(Outcome, total=False):
@@ -40,7 +41,7 @@ class JudgedState(Outcome, total=False):
     samples: list[dict[str, Any]]
     """The attempts of the iteration in progress."""
     chosen: int
-    """Index in ``iterations`` of the attempt to return, were the search to end here."""
+    """Index in ``iterations`` of the attempt to return, or to correct, were the search to end here."""
 
 
 class SearchState(JudgedState, total=False):
@@ -57,14 +58,18 @@ class LatentSeekResult:
     Args:
         question: The question.
         answer: The final answer found in ``text``; None if it states none.
-        text: The whole solution that is returned.
-        score: Its score in [-1, 0].
-        passed: Whether it was accepted; None if it could not be judged.
+        text: The whole solution that is returned. Where a computed value won the vote that no solution
+            states, a paragraph at its end, marked as ours, states it.
+        score: Its score in [-1, 0]; None for a text that ends with such a paragraph.
+        passed: Whether it was accepted; None if it could not be judged, or ends with such a paragraph.
         reason: The verdict in words.
-        stop_reason: ``"passed"``, ``"iterations"``, ``"seconds"``, ``"tokens"`` or ``"unjudged"``; None in
-            a snapshot from ``stream`` while the search goes on.
+        stop_reason: ``"passed"``, ``"agreement"``, ``"iterations"``, ``"seconds"``, ``"tokens"`` or
+            ``"unjudged"``; None in a snapshot from ``stream`` while the search goes on.
         iterations: Every attempt; the first is the draft.
         usage: Costs, the policy's and the verifier's apart.
+        votes: With ``keep="vote"`` who voted for what, the heaviest answer first: dicts of ``answer``,
+            ``weight`` (in full votes), ``voters`` (positions in ``iterations``, and ``"program"`` for the
+            answer that the verifier computed for the question) and ``weights`` (one for each voter).
     """
 
     question: str
@@ -76,6 +81,7 @@ class LatentSeekResult:
     stop_reason: StopReason | None
     iterations: list[Attempt]
     usage: Usage
+    votes: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], *, backbone: Backbone | None = None) -> Self:
@@ -86,12 +92,13 @@ class LatentSeekResult:
             backbone: The model that wrote it, so that a notebook can show the tokens. The result holds a weak
                 reference, and copies and pickles of it none.
         """
-        values = {name: state[name] for name in cls.__dataclass_fields__}
+        values = {name: state[name] for name in cls.__dataclass_fields__ if name != "votes"}
         result = cls(
             **values
             | {
                 "iterations": [Attempt.from_dict(entry) for entry in state["iterations"]],
                 "usage": Usage.from_dict(state["usage"]),
+                "votes": list(state.get("votes", [])),  # states of other graphs have none
             }
         )
         if backbone is not None:

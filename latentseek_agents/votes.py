@@ -41,12 +41,13 @@ __all__ = [
     "voted_answer",
 ]
 
-PROGRAM = "program"
+PROGRAM: Literal["program"] = "program"
 """The voter that is no attempt: the answer that the verifier computed for the question."""
 
 COMPUTED_VOTE = 0.6
 """Weight of an answer that a solution's program prints and its text does not state: that of the simulation on
-stored samples from which the other settings come. The score is no guide here, since it is that of the text."""
+stored samples from which the other settings come. The score is no guide here, since it is that of the
+text."""
 
 _DOUBT = 1.0  # one full vote against every answer, so that no attempt's reward is 0
 _EXACT_PASSES = 2
@@ -121,12 +122,14 @@ def count_votes(
     return _tally(_ballots(attempts, config or LatentSeekConfig(), prepared_answer))
 
 
-def has_won(candidates: Sequence[Candidate], config: LatentSeekConfig) -> bool:
+def has_won(candidates: Sequence[Candidate], config: LatentSeekConfig, *, judged: bool = True) -> bool:
     """Whether the leading answer has won, so that the search can end.
 
     Args:
         candidates: From :func:`count_votes`.
         config: ``confidence`` and ``vote_scale``.
+        judged: Whether a verifier was asked. Without one the rule is adaptive consistency's own: plain
+            counts, and nothing has to have passed.
 
     Example:
         >>> leader = Candidate("5", [0, 1], [0.6, 1.0], standing=1.6, passed=1)
@@ -141,9 +144,9 @@ def has_won(candidates: Sequence[Candidate], config: LatentSeekConfig) -> bool:
     if leader.exact >= _EXACT_PASSES:
         return True
     second = max((other.standing for other in others), default=0.0)
-    if not leader.passed or leader.standing <= second:
+    if leader.standing <= second or (judged and not leader.passed):
         return False
-    scale = config.vote_scale
+    scale = config.vote_scale if judged else 1.0
     return probability_of_lead(scale * leader.standing, scale * second) >= config.confidence
 
 

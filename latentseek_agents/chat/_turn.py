@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -152,7 +152,7 @@ class Turn:
 
             (state,) = deque(run(search, state, on_event=announce), maxlen=1)
             attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
-            chosen = attempts[state["chosen"]]
+            chosen = self._as_returned(attempts[state["chosen"]], state["text"])
             parsed, reasoning, stopped = self._parsed(chosen, prompt)
             metadata = {
                 **self._metadata(parsed, "stop" if stopped else chosen.finish_reason),
@@ -168,6 +168,17 @@ class Turn:
             details={"policy": usage.policy_tokens, "verifier": usage.verifier_tokens},
             metadata=metadata,
         )
+
+    def _as_returned(self, chosen: Attempt, text: str) -> Attempt:
+        """The attempt with the tokens of the text that is returned: a correction of ours may end it."""
+        if text == chosen.text:
+            return chosen
+        ends = self.backbone.eos_token_ids
+        kept = [token for token in chosen.token_ids if token not in ends]
+        added = text.removeprefix(chosen.text) if text.startswith(chosen.text) else text
+        kept = kept if text.startswith(chosen.text) else []
+        written = list(self.backbone.tokenizer(added, add_special_tokens=False)["input_ids"])
+        return replace(chosen, token_ids=[*kept, *written], text=text)
 
     def _judging(self, judge: VerifierLike) -> VerifierLike:
         """The verifier, which is to see a solution as the reply will show it, and no calls."""

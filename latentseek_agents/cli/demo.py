@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from latentseek_agents.cli.display import SearchDisplay, busy, make_console
+from latentseek_agents.cli.display import SearchDisplay, busy, make_console, votes_text, why_returned
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
@@ -89,6 +89,9 @@ def demo() -> None:
         with SearchDisplay(console, backbone.decode, config.max_iterations, show_text=True) as display:
             # Without its reference: neither the model nor the verifier is to see the answer.
             result = make_search(backbone, verifier, config, [display])(Question(question.text))
+        for line in votes_text(result):
+            console.print(Text.assemble(("   vote    ", "dim"), line), soft_wrap=True)
+        console.print(Text(f"   {why_returned(result)}", style="dim"), soft_wrap=True)
         draft_is_right, is_right = _compare(console, result, str(question.reference))
         passed = result.passed is True
         counts.update(drafts=draft_is_right, finals=is_right, verified=passed, rightly=passed and is_right)

@@ -18,6 +18,7 @@ from latentseek_agents.evaluation.text import one_line, plain
 
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult
+    from latentseek_agents.verdict import Attempt
 
 _INDENT = 11
 _TAIL_TOKENS = 24
@@ -99,7 +100,7 @@ class SearchDisplay(Watcher):
     def on_iteration(self, event: dict[str, Any]) -> None:
         number = event["iteration"]
         line = Text.assemble(
-            f"{number:>2} {'refined' if number else 'draft':<8}",
+            f"{number:>2} {_kind(event):<8}",
             verdict_text(event["passed"]),
             f"  score {event['score']:.3f}  answer ",
             (shown_answer(event["answer"]), "bold"),
@@ -112,7 +113,7 @@ class SearchDisplay(Watcher):
             self._print(Text(one_line(event["reason"], 300)), indent=True)
         if event["finish_reason"] == "length":
             self._print(Text("cut off at the token limit", style="dim"), indent=True)
-        if number > 0:
+        if event["latents"] and number > 0:
             # Bold and underlined where that can be seen, in brackets where it cannot.
             marks = ("", "") if self.console.is_terminal else ("[", "]")
             self._print(latents_text(event["latents"], event["changed"], marks), indent=True)
@@ -179,23 +180,48 @@ def latents_text(latents: Sequence[str], changed: Sequence[int], marks: tuple[st
     return text
 
 
+def _kind(event: dict[str, Any]) -> str:
+    """How the attempt came about, in one word."""
+    if not event["iteration"]:
+        return "draft"
+    return "refined" if event["latents"] else "sampled"
+
+
+def votes_text(result: "LatentSeekResult") -> list[Text]:
+    """A line for each answer that has votes: its weight, and who voted for it with what weight."""
+    from latentseek_agents._shown import attempt_names, voter_names
+
+    names = attempt_names(result.iterations)
+    return [
+        Text.assemble(
+            (shown_answer(vote["answer"]), "bold"),
+            f"  {vote['weight']:.2f}  ",
+            (f"({', '.join(voter_names(vote, names))})", "dim"),
+        )
+        for vote in result.votes
+    ]
+
+
 def why_returned(result: "LatentSeekResult") -> str:
     """Which attempt is returned, and why the search ended, in one sentence."""
-    chosen = next(
-        attempt
-        for attempt in result.iterations
-        if (attempt.text, attempt.score, attempt.passed) == (result.text, result.score, result.passed)
-    )
-    which = "the draft" if chosen.iteration == 0 else f"refinement {chosen.iteration}"
+    from latentseek_agents._shown import returned_position
+
+    chosen = result.iterations[returned_position(result.to_dict())]
+    kind = "refinement" if chosen.latent_token_ids else "sample"
+    which = "the draft" if chosen.iteration == 0 else f"{kind} {chosen.iteration}"
     refinements = len(result.iterations) - 1
-    if result.passed:
-        return f"{which} is returned: the verifier accepts it"
     ended = {
-        "iterations": "all refinements are spent" if refinements else "no refinement was made",
+        "passed": "the verifier accepts it",
+        "agreement": "the attempts agree",
+        "iterations": f"all {kind}s are spent" if refinements else "no refinement was made",
         "seconds": "the time is up",
         "tokens": "the token budget is spent",
         "unjudged": "the verifier cannot judge " + ("the last attempt" if refinements else "it"),
     }.get(str(result.stop_reason), str(result.stop_reason))
+    if result.votes:
+        return f"{which} is returned: {_elected(result, chosen)}; {ended}"
+    if result.passed:
+        return f"{which} is returned: the verifier accepts it"
     if not refinements:
         return f"{which} is returned: {ended}"
     equal = sum(
@@ -203,6 +229,12 @@ def why_returned(result: "LatentSeekResult") -> str:
     )
     best = f"its score is the best of {refinements + 1}" + (f", first of {equal} equal" if equal > 1 else "")
     return f"{which} is returned: {best}; {ended}"
+
+
+def _elected(result: "LatentSeekResult", chosen: "Attempt") -> str:
+    if chosen.text != result.text:
+        return f"{shown_answer(result.answer)} won the vote, and we state it at its end"
+    return "its answer won the vote"
 
 
 def costs(result: "LatentSeekResult") -> str:

@@ -10,7 +10,7 @@ import typer
 from latentseek_agents.cli.models import ModelOptions, load_backbone
 from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.process import command, fast_imports, say
-from latentseek_agents.cli.settings import CONSISTENT, SearchOptions
+from latentseek_agents.cli.settings import OWN_PRESETS, SearchOptions
 from latentseek_agents.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _config(
     from latentseek_agents.evaluation.runs.method_names import MethodName
 
     preset = options.preset
-    if preset is None or preset == CONSISTENT:
+    if preset in (None, *OWN_PRESETS):
         return options.config(model=model)
     _only("data set", data, preset)
     prompt = _only("prompt", prompts, preset)

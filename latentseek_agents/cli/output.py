@@ -17,6 +17,7 @@ from latentseek_agents.cli.display import (
     make_console,
     shown_answer,
     verdict_text,
+    votes_text,
     why_returned,
 )
 from latentseek_agents.cli.process import say
@@ -82,6 +83,8 @@ class _OneQuestion(SearchDisplay):
         self.console.print(Text(plain(result.text).strip() or "(empty)"), soft_wrap=True)
         self.console.print()
         self._labelled("Answer", (shown_answer(result.answer), "bold"), "  ", verdict_text(result.passed))
+        for number, line in enumerate(votes_text(result)):
+            self._labelled("" if number else "Votes", line)
         self._labelled("Returned", why_returned(result))
         self._labelled("Costs", costs(result))
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
 
 CONSISTENT = "consistent"
+AGREEMENT = "agreement"
+OWN_PRESETS = (CONSISTENT, AGREEMENT)
+"""Presets that are none of the paper's."""
 _ANY_MODEL = "Qwen2.5-1.5B-Instruct"
 
 
@@ -31,7 +34,7 @@ class SearchOptions:
         typer.Option(
             metavar="[MODEL:]DATASET",
             help="The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, "
-            "those of context-consistent latents.",
+            "those of context-consistent latents; or agreement, a vote of the attempts.",
         ),
     ] = None
     settings: Annotated[
@@ -88,6 +91,8 @@ class SearchOptions:
             return LatentSeekConfig(**values)
         if preset == CONSISTENT:
             return LatentSeekConfig.consistent(**values)
+        if preset == AGREEMENT:
+            return LatentSeekConfig.agreement(**values)
         named, _, dataset = preset.rpartition(":")
         if not named and model is None:
             find_preset(_ANY_MODEL, dataset, "boxed")  # a data set that is none is the first thing to say

@@ -101,9 +101,13 @@ def _print_settings(
     console: Console, backbone: "Backbone", names: Sequence[str], config: "LatentSeekConfig"
 ) -> None:
     dtype = str(backbone.dtype).removeprefix("torch.")
+    proposals = f"{config.latents} latents, rate {config.learning_rate}, fraction {config.fraction}"
+    if config.proposals == "samples":
+        proposals = f"samples at temperature {config.sample_temperature}"
     settings = (
         f"{one_line(backbone.name)} ({dtype}, {backbone.device}) · verifier {' + '.join(names)} · "
-        f"{config.latents} latents, rate {config.learning_rate}, fraction {config.fraction} · "
-        f"at most {config.max_iterations} refinements of {config.max_new_tokens} tokens"
+        f"{proposals} · at most {config.max_iterations} refinements of {config.max_new_tokens} tokens"
     )
+    if config.acceptance == "agreement":
+        settings += f", until they agree (confidence {config.confidence})"
     console.print(Text(settings, style="dim"), soft_wrap=True)

@@ -1,8 +1,8 @@
 """What one iteration of the search means: write a draft, or move the latents once and write again.
 
-:func:`draft`, :func:`refine` and :func:`sample` are pure: everything a later call needs is in the
-:class:`Step` they return, as plain values and bytes, so that a search can be stopped, stored and resumed
-between any two calls. Where this package and the authors' release differ, ``_release.py`` says how.
+:func:`draft`, :func:`refine`, :func:`resample` and :func:`sample` are pure: everything a later call needs is
+in the :class:`Step` they return, as plain values and bytes, so that a search can be stopped, stored and
+resumed between any two calls. Where this package and the authors' release differ, ``_release.py`` says how.
 """
 
 import hashlib
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from latentseek_agents.engine.latents import Latents
 
-__all__ = ["Step", "derive_seed", "draft", "prompt_token_ids", "refine", "sample", "token_differences"]
+__all__ = [
+    "Step",
+    "derive_seed",
+    "draft",
+    "prompt_token_ids",
+    "refine",
+    "resample",
+    "sample",
+    "token_differences",
+]
 
 _TOKENS_PICKED_AT_ONCE = 48
 
@@ -39,7 +48,7 @@ class Step:
         attempts: One attempt per sample (the draft is one). An attempt whose tokens are those of an
             earlier one carries that one's verdict and cost nothing.
         latents: The latents and Adam's memory, to be handed to the next :func:`refine`. Empty if there is
-            nothing to move: the draft is so short that ⌊ρT⌋ = 0.
+            nothing to move: the draft is so short that ⌊ρT⌋ = 0, or further attempts are independent samples.
         usage: What it cost, in the ``policy_*`` fields.
         costs: The part of each attempt in it, where they are independent of each other.
     """
@@ -90,7 +99,7 @@ def draft(
     length = len(completion.token_ids)
     start = int(config.start_fraction * length)
     count = min(int(config.fraction * length), config.max_latents, length - start)
-    count = rules.latent_count(config, start, count)
+    count = rules.latent_count(config, start, count) if config.proposals == "latents" else 0
     latents = b""
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
@@ -121,7 +130,7 @@ def refine(
         question: The same as for the draft.
         config: The same as for the draft.
         latents: From the step before.
-        samples: The attempts of the step before, each with its score.
+        samples: The attempts of the step before, each with its score or its own ``reward``.
         history: Earlier attempts with verdicts; if the tokens at the latents come back to one of them,
             it is taken over without a forward pass.
         deadline: A ``time.monotonic()`` at which to stop with what there is.
@@ -170,6 +179,7 @@ def sample(
     *,
     count: int,
     temperature: float,
+    start: int = 0,
     deadline: float | None = None,
     on_token: OnToken | None = None,
 ) -> Step:
@@ -180,13 +190,15 @@ def sample(
         question: What to solve.
         config: Its prompt, token limit and seed are used.
         count: How many solutions.
+        start: The number of the first; each number has a seed of its own, so that solutions may be written in
+            several calls.
         temperature: Of the policy; 0 writes the greedy one ``count`` times.
         deadline: A ``time.monotonic()`` at which to stop with what there is.
         on_token: Called with each token id as it is written, of whichever solution.
 
     Returns:
-        A step whose attempts are numbered from 0, with the costs of each. The prompt is charged to the first,
-        so that the first n cost what n alone would.
+        A step whose attempts are numbered from ``start``, with the costs of each. The prompt is charged to
+        number 0, so that the first n cost what n alone would.
 
     Raises:
         ConfigError: ``count`` or ``temperature`` is out of range.
@@ -197,21 +209,11 @@ def sample(
     if not 0 <= temperature < float("inf"):
         raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
     began = time.monotonic()
-    rules = ReleaseRules()  # the release has no samples: they are written by our own rules
     prompt_ids = backbone.encode_prompt(prompt_for(question, config.prompt))
-    request = DecodeRequest(
-        prompt_ids=prompt_ids,
-        max_new_tokens=_room(backbone, prompt_ids, 0, config.max_new_tokens),
-        end_token_ids=rules.draft_ends(backbone),
-        temperature=temperature,
-        deadline=deadline,
-        on_token=on_token,
-    )
-    seeds = [derive_seed(config.seed, "sample", number) for number in range(count)]
-    completions = decode(backbone, [replace(request, seed=seed) for seed in seeds])
+    sampling = _Sampling(backbone, config, prompt_ids, temperature, deadline, on_token)
+    completions = sampling.completions(range(start, start + count))
     attempts = [
-        _attempt(backbone, rules, completion, iteration=number)
-        for number, completion in enumerate(completions)
+        sampling.attempt(completion, iteration=number) for number, completion in enumerate(completions, start)
     ]
     seconds = time.monotonic() - began
     tokens = sum(completion.new_tokens for completion in completions) or 1
@@ -220,9 +222,81 @@ def sample(
             completion.usage("policy", prompt_tokens=0 if number else len(prompt_ids)),
             policy_seconds=seconds * completion.new_tokens / tokens,
         )
-        for number, completion in enumerate(completions)
+        for number, completion in enumerate(completions, start)
     )
     return Step(attempts=attempts, latents=b"", usage=sum(costs, Usage()), costs=costs)
+
+
+def resample(
+    backbone: Backbone,
+    question: str,
+    config: LatentSeekConfig,
+    *,
+    iteration: int,
+    deadline: float | None = None,
+    on_token: OnToken | None = None,
+) -> Step:
+    """Write ``num_samples`` independent solutions at ``sample_temperature``: an iteration without latents.
+
+    Over the iterations they are the solutions that :func:`sample` writes at the same temperature, in the same
+    order.
+
+    Args:
+        backbone: The frozen policy.
+        question: The same as for the draft.
+        config: The same as for the draft.
+        iteration: Its number, from 1 on.
+        deadline: A ``time.monotonic()`` at which to stop with what there is.
+        on_token: Called with each token id as it is written, of whichever solution.
+
+    Returns:
+        A step with ``num_samples`` attempts and no latents. No prompt is charged: the draft has paid for it.
+    """
+    began = time.monotonic()
+    prompt_ids = prompt_token_ids(backbone, question, config)
+    sampling = _Sampling(backbone, config, prompt_ids, config.sample_temperature, deadline, on_token)
+    first = (iteration - 1) * config.num_samples
+    completions = sampling.completions(range(first, first + config.num_samples))
+    usage = sum((completion.usage("policy", prompt_tokens=0) for completion in completions), Usage())
+    return Step(
+        attempts=[sampling.attempt(completion, iteration=iteration) for completion in completions],
+        latents=b"",
+        usage=replace(usage, policy_seconds=time.monotonic() - began),
+    )
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """Independent solutions of one question, each from the seed of its number."""
+
+    backbone: Backbone
+    config: LatentSeekConfig
+    prompt_ids: list[int]
+    temperature: float
+    deadline: float | None
+    on_token: OnToken | None
+
+    @property
+    def rules(self) -> ReleaseRules:
+        """Our own: the release has no samples."""
+        return ReleaseRules()
+
+    def completions(self, numbers: Sequence[int]) -> list[Completion]:
+        """The solutions of these numbers, decoded together."""
+        request = DecodeRequest(
+            prompt_ids=self.prompt_ids,
+            max_new_tokens=_room(self.backbone, self.prompt_ids, 0, self.config.max_new_tokens),
+            end_token_ids=self.rules.draft_ends(self.backbone),
+            temperature=self.temperature,
+            deadline=self.deadline,
+            on_token=self.on_token,
+        )
+        seeds = [derive_seed(self.config.seed, "sample", number) for number in numbers]
+        return decode(self.backbone, [replace(request, seed=seed) for seed in seeds])
+
+    def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
+        """A solution as an attempt."""
+        return _attempt(self.backbone, self.rules, completion, iteration=iteration)
 
 
 def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
@@ -288,7 +362,8 @@ def _moved(
 ) -> "Latents":
     from latentseek_agents.engine.latents import advantages, policy_gradient
 
-    rewards = [sample.score for sample in samples if sample.score is not None]
+    given = [sample.score if sample.reward is None else sample.reward for sample in samples]
+    rewards = [reward for reward in given if reward is not None]
     if len(rewards) < len(samples):
         raise InputError("every sample needs a score before the latents can move; verify the attempts first")
     token_ids = [sample.latent_token_ids for sample in samples]
@@ -466,10 +541,10 @@ class _Refinement:
         return _Written(attempt, usage, hidden)
 
     def _taken_over(self, earlier: Attempt) -> _Written:
-        attempt = replace(self._placed(earlier), sample_scores=[])
+        attempt = replace(self._placed(earlier), sample_scores=[], reward=None)
         # A verifier that could not judge may be able to now.
         if not self.rules.keep_verdicts or earlier.passed is None:
-            attempt = replace(attempt, score=None, passed=None, reason="", checks=[])
+            attempt = replace(attempt, score=None, passed=None, reason="", checks=[], computed_answer=None)
         return _Written(attempt, Usage(), self.latents.hidden[:1])
 
     def _placed(self, attempt: Attempt) -> Attempt:

@@ -78,6 +78,41 @@ def test_solve_says_why_an_unjudged_search_ends(run):
     assert "the verifier cannot judge it" in result.stdout
 
 
+VOTING = ["--preset", "agreement", "--max-new-tokens", "8", "--max-iterations", "2"]
+
+
+@pytest.mark.parametrize("proposals", ["latents", "samples"])
+def test_solve_shows_the_votes_and_why_the_search_stopped(run, monkeypatch, proposals):
+    answers = iter(["8", "12", "12"])
+    monkeypatch.setattr("latentseek_agents.loop.extract_answer", lambda text: next(answers))
+    run.verifier = ScriptedVerifier([-0.97, -0.4, -0.1])
+    result = run("solve", "What is 4 * 3?", "--set", f"proposals={proposals}", *VOTING)
+    assert result.exit_code == 0, result.output
+    kind, done = ("refinement", "refined") if proposals == "latents" else ("sample", "sampled")
+    for expected in (
+        "until they agree (confidence 0.8)",
+        f"2 {done:<8}passed",
+        "Votes     12  1.04  (iteration 1 0.30, iteration 2 0.74)",
+        "          8  0.05  (draft 0.05)",
+        f"{kind} 2 is returned: its answer won the vote; the attempts agree",
+    ):
+        assert expected in result.stdout
+    assert ("samples at temperature 0.8" in result.stdout) is (proposals == "samples")
+    assert ("latent tokens changed" in result.stdout) is (proposals == "latents")
+
+
+def test_solve_says_that_a_correction_is_ours(run):
+    run.verifier = lambda question, solution, *, reference=None: Verdict(
+        -0.97, False, "refuted", computed_answer="72"
+    )
+    result = run("solve", "What is 9 * 8?", *VOTING)
+    assert "[Checked: the program above prints 72.] The answer is \\boxed{72}." in result.stdout
+    assert "is returned: 72 won the vote, and we state it at its end; all refinements are spent" in (
+        result.stdout
+    )
+    assert result.exit_code == 1, "nobody has verified it"
+
+
 def test_json_is_one_object_and_nothing_else(run):
     run.verifier = ScriptedVerifier([0.0])
     result = run("solve", HOSTILE, "--json", *SHORT)

@@ -33,6 +33,10 @@ VARIANTS = {
     "independent": BASE,
     "consistent": BASE.replace(latents="consistent", fraction=1.0),
     "sampled": BASE.replace(num_samples=2, temperature=1.0, continuation_temperature=0.7, max_iterations=3),
+    "agreement": LatentSeekConfig.agreement(max_new_tokens=24, learning_rate=0.3, max_iterations=4),
+    "samples": LatentSeekConfig.agreement(
+        max_new_tokens=24, proposals="samples", num_samples=2, max_iterations=3
+    ),
 }
 
 
@@ -40,7 +44,10 @@ def score_by_text(question: str, solution: str, *, reference: str | None = None)
     """A verdict that follows from the text alone, taken slowly, so that kills hit every node."""
     time.sleep(0.01)
     digest = hashlib.sha256(solution.encode()).digest()
-    return Verdict(-0.3 - 0.7 * digest[0] / 255, False, f"digest {digest[0]}")
+    # Random models state no answers: what their programs print is what they vote for.
+    return Verdict(
+        -0.3 - 0.7 * digest[0] / 255, False, f"digest {digest[0]}", computed_answer=str(digest[1] % 3)
+    )
 
 
 class UserState(TypedDict):
@@ -77,13 +84,15 @@ def search(variant: str, *, as_node: bool, database: Path, report: Path) -> None
     stored = [checkpoint.checkpoint["channel_values"] for checkpoint in graph.checkpointer.list(THREAD)]
     # Each once: a node that was killed between its last step and its end runs its search again.
     latents = list(dict.fromkeys(values["latents"] for values in stored if values.get("latents")))
-    if not latents:
+    if not latents and VARIANTS[variant].proposals == "latents":
         raise SystemExit("no checkpoint holds latents")
     report.write_text(
         json.dumps(
             {
                 "answer": values["answer"],
+                "text": result["text"],
                 "iterations": result["iterations"],
+                "votes": result["votes"],
                 "latents": [hashlib.sha256(data).hexdigest() for data in latents],
                 "stop_reason": result["stop_reason"],
                 "logged": logged,
@@ -120,7 +129,8 @@ def main(trials: int) -> None:
     outcome: dict[str, Any] = {"trials": 0, "resumed": 0, "different": [], "logged": []}
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        cases = [("independent", False), ("consistent", False), ("sampled", False), ("independent", True)]
+        cases = [(variant, False) for variant in VARIANTS]
+        cases += [("independent", True), ("agreement", True), ("samples", True)]
         expected = {}
         for number, (variant, as_node) in enumerate(cases):
             options: dict[str, Any] = {"as_node": as_node, "report": report}

@@ -139,7 +139,7 @@ def test_no_judgement_stops_the_search_unless_asked_otherwise():
 
 
 def test_a_search_for_agreement_ends_when_an_answer_has_won_and_by_its_bounds_only():
-    agreement = {"acceptance": "agreement", "keep": "vote"}
+    agreement: dict[str, Any] = {"acceptance": "agreement", "keep": "vote"}
     for passed in (True, False, None):
         assert reason(passed, **agreement) is None
         assert reason(passed, iteration=10, **agreement) == "iterations"

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from latentseek_agents import LatentSeek, LatentSeekConfig
+from latentseek_agents import LatentSeek, LatentSeekConfig, Verdict
 from latentseek_agents._html import STYLE, html_page
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.runnable import LatentSeekResult
-from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_backbone
 
 CONFIG = LatentSeekConfig(max_new_tokens=12, fraction=0.5, learning_rate=1.0, max_iterations=3)
 
@@ -164,6 +164,54 @@ def test_the_last_attempt_is_returned_where_that_is_asked_for(tiny: Backbone):
     config = CONFIG.replace(keep="last")
     result = LatentSeek(tiny, verifier=ScriptedVerifier([-0.3, -0.5]), config=config).invoke("What is 2 + 2?")
     assert "Returned: iteration 3. The configuration asks for it." in page_of(tiny, result)
+
+
+def elected(tiny: Backbone, printed: str | None) -> LatentSeekResult:
+    """A search whose attempts vote for 8, 12 and 12, and the program for 12; or for what they print."""
+    answers = iter(["8", "12", "12"])
+
+    class Judge:
+        def prepare(self, question: str) -> str:
+            return "12"
+
+        def prepared_answer(self, value: str) -> str:
+            return value
+
+        def __call__(self, question: str, solution: str, **_: Any) -> Verdict:
+            return Verdict(-0.5, False, "<b>", computed_answer=printed)
+
+    config = LatentSeekConfig.agreement(max_iterations=2, max_new_tokens=64, proposals="samples")
+    backbone = scripted_backbone([f"The answer is {answer}." for answer in answers])
+    return LatentSeek(backbone, Judge(), config).invoke("How many?")
+
+
+def test_the_votes_are_shown_with_who_gave_them(tiny: Backbone):
+    page = page_of(tiny, elected(tiny, None))
+    parsed(page)
+    assert "Returned: iteration 1. Its answer won the vote, with a weight of 0.95." in page
+    assert "<td>12</td><td>0.95</td>" in page
+    assert "iteration 1 0.22, iteration 2 0.22, program 0.50" in page
+    assert "<td>8</td><td>0.22</td>" in page
+    assert page.count('class="tag">returned') == 1
+
+
+def test_a_correction_of_ours_is_shown_as_such(tiny: Backbone):
+    page = page_of(tiny, elected(tiny, "72"))
+    parsed(page)
+    assert "72 won the vote, which no solution states; it is added at the end" in page
+    assert "added by us at the end of the solution" in page
+    assert "[Checked: the program above prints 72, not 8.]" in page
+
+
+def test_several_attempts_of_one_iteration_have_names_of_their_own(tiny: Backbone):
+    config = LatentSeekConfig.agreement(
+        max_iterations=1, max_new_tokens=64, proposals="samples", num_samples=2
+    )
+    backbone = scripted_backbone([f"The answer is {answer}." for answer in (1, 2, 2)])
+    verifier = ScriptedVerifier([-0.9, -0.5, -0.5])
+    page = page_of(tiny, LatentSeek(backbone, verifier, config).invoke("How many?"))
+    parsed(page)
+    assert "iteration 1 (1) 0.22, iteration 1 (2) 0.22" in page
 
 
 def test_many_searches_have_an_overview(tiny: Backbone, result: LatentSeekResult):

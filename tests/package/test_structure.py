@@ -20,7 +20,7 @@ LAYERS = [
     {"engine"},
     {"testing"},
     {"tools"},
-    {"votes", "_correction", "decisions", "_html", "result", "_search", "loop"},
+    {"votes", "_correction", "_shown", "decisions", "_html", "result", "_search", "loop"},
     {"_inputs", "_tracing", "_background"},
     {"chat", "runnable"},
     {"graphs", "node"},

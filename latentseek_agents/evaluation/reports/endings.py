@@ -10,6 +10,7 @@ __all__ = ["ENDINGS", "Endings", "endings"]
 
 ENDINGS = {
     "passed": "passed",
+    "agreement": "agreement",
     "iterations": "iterations spent",
     "unjudged": "not judged",
     "budget": "budget spent",

@@ -74,7 +74,7 @@ class SamplePool:
         def voted(trial: Outcome) -> Outcome:
             voters = self._voters[trial.key.problem][:count]
             votes = [(voter & ((1 << count) - 1)).bit_count() for voter in voters]
-            return replace(_unjudged(trial), chosen=votes.index(max(votes)))
+            return _unjudged(trial).choosing(votes.index(max(votes)))
 
         return self._first(count, f"sc-{count}", voted)
 
@@ -97,7 +97,7 @@ class SamplePool:
     def _first(self, count: int, method: str, choose: Callable[[Outcome], Outcome]) -> Series:
         """The questions that have so many samples: fewer would not be that number of samples."""
         trials = {
-            number: choose(replace(trial, attempts=trial.attempts[:count], chosen=0))
+            number: choose(replace(trial, attempts=trial.attempts[:count]).choosing(0))
             for number, trial in self.series.trials.items()
             if self._stored[number] >= count
         }

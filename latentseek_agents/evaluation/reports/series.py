@@ -137,7 +137,7 @@ class Series:
 
     def covered(self) -> Self:
         """The same attempts, chosen with the known answer: the first that is right, if any is."""
-        return self._changed(self.variant, lambda trial: replace(trial, chosen=first_right(trial) or 0))
+        return self._changed(self.variant, lambda trial: trial.choosing(first_right(trial) or 0))
 
     def _changed(self, variant: str, change: Callable[[Outcome], Outcome]) -> Self:
         trials = {number: change(trial) for number, trial in self.trials.items()}
@@ -146,7 +146,7 @@ class Series:
 
 def _kept(trial: Outcome, keep: Keep) -> Outcome:
     attempts = [record.as_attempt for record in trial.attempts]
-    return replace(trial, chosen=attempts.index(best_attempt(attempts, keep)))
+    return trial.choosing(attempts.index(best_attempt(attempts, keep)))
 
 
 def first_right(trial: Outcome) -> int | None:

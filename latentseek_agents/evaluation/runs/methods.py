@@ -41,11 +41,15 @@ class Work:
         attempts: At least one.
         chosen: Position of the attempt that it returns.
         stop_reason: Why it ended; None for methods that have no reason to stop.
+        corrected: The answer that it returns in place of that attempt's, see :class:`Outcome`.
+        corrected_right: Whether that is the known answer.
     """
 
     attempts: tuple[AttemptRecord, ...]
     chosen: int
     stop_reason: str | None = None
+    corrected: str | None = None
+    corrected_right: bool | None = None
 
 
 class Method:
@@ -123,8 +127,9 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
         for state in run(search, start):
             usage = Usage.from_dict(state["usage"])
             cost, before = _difference(usage, before), usage
-            if len(state["iterations"]) > len(costs):
-                costs.append(cost)
+            if new := len(state["iterations"]) - len(costs):
+                # Where each sample of an iteration votes, the first of them is charged with all.
+                costs += [cost, *[Usage()] * (new - 1)]
             else:  # an attempt that was cut short does not count as one, but its cost does
                 costs[-1] += cost
             if unfinished is not None and state["stop_reason"] is None:
@@ -134,11 +139,20 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
             raise
         failure = f"error: {type(error).__name__}"
     attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
+    config = search.config
+    of_each = 1 if config.keep == "vote" else config.num_samples
     records = [
-        _record(attempt, problem, cost, samples=search.config.num_samples if attempt.iteration else 1)
+        _record(attempt, problem, cost, samples=of_each if attempt.iteration else 1)
         for attempt, cost in zip(attempts, costs, strict=True)
     ]
-    return Work(tuple(records), state["chosen"], failure or state["stop_reason"])
+    corrected = state["answer"] if state["text"] != attempts[state["chosen"]].text else None
+    return Work(
+        tuple(records),
+        state["chosen"],
+        failure or state["stop_reason"],
+        corrected,
+        None if corrected is None else answers_agree(corrected, problem.reference),
+    )
 
 
 def _vote(samples: Sequence[AttemptRecord]) -> Work:
@@ -196,6 +210,7 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         latents=len(attempt.latent_token_ids),
         checks=named_checks(attempt),
         text=attempt.text,
+        computed_answer=attempt.computed_answer,
         samples=samples,
         **cost.to_dict(),
     )

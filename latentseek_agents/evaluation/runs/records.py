@@ -44,6 +44,7 @@ class AttemptRecord(Usage):
             several per iteration.
         checks: The verdict's checks, name to passed.
         text: The solution.
+        computed_answer: What a program in the solution prints as its answer, where the text states another.
     """
 
     attempt: int
@@ -57,6 +58,7 @@ class AttemptRecord(Usage):
     samples: int = 1
     checks: dict[str, bool | None] | None = None
     text: str = ""
+    computed_answer: str | None = None
 
     @property
     def as_attempt(self) -> Attempt:
@@ -71,6 +73,7 @@ class AttemptRecord(Usage):
             finish_reason=self.finish_reason,
             score=self.score,
             passed=self.passed,
+            computed_answer=self.computed_answer,
         )
 
     def judged(self, attempt: Attempt, spent: Usage) -> Self:
@@ -80,6 +83,7 @@ class AttemptRecord(Usage):
             score=attempt.score,
             passed=attempt.passed,
             checks=named_checks(attempt),
+            computed_answer=attempt.computed_answer,
             verifier_tokens=spent.verifier_tokens,
             verifier_forward_passes=spent.verifier_forward_passes,
             verifier_computed_tokens=spent.verifier_computed_tokens,
@@ -89,7 +93,7 @@ class AttemptRecord(Usage):
     @property
     def unjudged(self) -> Self:
         """The same as if no verifier had seen it."""
-        return self.judged(replace(self.as_attempt, score=None, passed=None), Usage())
+        return self.judged(replace(self.as_attempt, score=None, passed=None, computed_answer=None), Usage())
 
 
 def named_checks(attempt: Attempt) -> dict[str, bool | None] | None:
@@ -109,6 +113,9 @@ class Outcome:
         attempts: In their order, at least one; the first is the draft or the first sample.
         chosen: Position in ``attempts`` of the one that the method returns.
         stop_reason: Why it ended; None for methods that have no reason to stop.
+        corrected: The answer that is returned in place of the chosen attempt's, if there is one: a computed
+            value won the vote that no attempt states.
+        corrected_right: Whether that is the known answer; None if the comparison could not be finished.
         digest: Of question and known answer.
         seconds: Wall clock of the call that ended it, without the work of earlier processes or of another
             method whose samples were taken over.
@@ -122,6 +129,8 @@ class Outcome:
     attempts: tuple[AttemptRecord, ...]
     chosen: int
     stop_reason: str | None = None
+    corrected: str | None = None
+    corrected_right: bool | None = None
     digest: str = ""
     seconds: float = 0.0
     code: str | None = None
@@ -129,12 +138,20 @@ class Outcome:
     @property
     def right(self) -> bool:
         """Whether the answer is right; one whose comparison could not be finished is not."""
-        return self.attempts[self.chosen].right is True
+        return self._graded is True
 
     @property
     def ungraded(self) -> bool:
         """Whether it is not known if the answer is right."""
-        return self.attempts[self.chosen].right is None
+        return self._graded is None
+
+    @property
+    def _graded(self) -> bool | None:
+        return self.attempts[self.chosen].right if self.corrected is None else self.corrected_right
+
+    def choosing(self, place: int) -> Self:
+        """The same with another attempt chosen, as it is."""
+        return replace(self, chosen=place, corrected=None, corrected_right=None)
 
     @property
     def failed(self) -> bool:

@@ -84,6 +84,8 @@ class Worker:
             attempts=work.attempts,
             chosen=work.chosen,
             stop_reason=work.stop_reason,
+            corrected=work.corrected,
+            corrected_right=work.corrected_right,
             digest=digest,
             seconds=time.monotonic() - began,
             code=self._code,

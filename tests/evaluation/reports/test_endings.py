@@ -37,6 +37,7 @@ def test_every_ending_is_counted_under_its_name(tmp_path):
         outcome("self", 8, FAILED, stop_reason="error: InputError"),
         searched("self", 9, 1, None),
         searched("self", 10, 1, "a reason of a later version"),
+        searched("self", 11, 1, "agreement"),
         searched("psrm", 0, 2, "passed"),
         outcome("cot", 0, FAILED, stop_reason="error: InputError"),
     ]
@@ -44,6 +45,7 @@ def test_every_ending_is_counted_under_its_name(tmp_path):
     table = endings_table(found, oracle=False)
     assert table.columns[3:] == (
         "passed",
+        "agreement",
         "iterations spent",
         "not judged",
         "budget spent",
@@ -51,11 +53,11 @@ def test_every_ending_is_counted_under_its_name(tmp_path):
         "error",
         "not known",
     )
-    cells = ("1", "2", "1", "2", "1", "2: InputError 1, NonFiniteError 1", "2")
-    assert table.rows == [("sums · boxed", "self", "11", *cells)]
+    cells = ("1", "1", "2", "1", "2", "1", "2: InputError 1, NonFiniteError 1", "2")
+    assert table.rows == [("sums · boxed", "self", "12", *cells)]
     used = iterations_table(found, oracle=False)
     assert used.columns == ("data", "method", "n", "mean", "0", "1", "2", "3", "4")
-    assert used.rows == [("sums · boxed", "self", "11", "1.18", "4", "4", "1", "1", "1")]
+    assert used.rows == [("sums · boxed", "self", "12", "1.17", "4", "5", "1", "1", "1")]
     (oracle,) = endings_table(found, oracle=True).rows
     assert oracle[:4] == ("sums · boxed", "psrm (ORACLE)", "1", "1")
     assert iterations_table(found, oracle=True).rows[0][3:] == ("2.00", "0", "0", "1")
@@ -95,7 +97,7 @@ def test_a_report_shows_endings_in_every_format(tmp_path):
     out = tmp_path / "out"
     write_report([analysed(tmp_path, run)], out)
     results, oracles = (out / "report.md").read_text(encoding="utf-8").split("\n### ORACLE\n")
-    assert "| self | 3 | 0 | 0 | 0 | 0 | 0 | 3: &lt;b&gt;NonFiniteError&lt;/b&gt; | 0 |" in results
+    assert "| self | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 3: &lt;b&gt;NonFiniteError&lt;/b&gt; | 0 |" in results
     assert "| self | 3 | 1.00 | 1 | 1 | 1 |" in results
     assert "| psrm (ORACLE) | 3 | 1.00 | 0 | 3 |" in oracles
     assert "<b>" not in (out / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,59 @@
+"""What people read of a result, on the page and in the terminal: names of attempts and voters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latentseek_agents.verdict import Attempt
+from latentseek_agents.votes import PROGRAM
+
+
+def attempt_names(iterations: Sequence[Mapping[str, Any] | Attempt]) -> list[str]:
+    """What people call the attempts of a search.
+
+    Example:
+        >>> attempt_names([{"iteration": 0}, {"iteration": 1}, {"iteration": 2}, {"iteration": 2}])
+        ['draft', 'iteration 1', 'iteration 2 (1)', 'iteration 2 (2)']
+    """
+    numbers = [entry["iteration"] for entry in iterations]
+    names = []
+    for place, number in enumerate(numbers):
+        sample = f" ({numbers[: place + 1].count(number)})" if numbers.count(number) > 1 else ""
+        names.append(f"iteration {number}{sample}" if number else f"draft{sample}")
+    return names
+
+
+def voter_names(vote: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Who voted for one answer, each with its weight.
+
+    Args:
+        vote: One of a result's ``votes``.
+        names: From :func:`attempt_names`.
+
+    Example:
+        >>> vote = {"answer": "5", "weight": 1.5, "voters": [0, "program"], "weights": [1.0, 0.5]}
+        >>> voter_names(vote, ["draft", "iteration 1"])
+        ['draft 1.00', 'program 0.50']
+    """
+    return [
+        f"{voter if isinstance(voter, str) else names[voter]} {weight:.2f}"
+        for voter, weight in zip(vote["voters"], vote["weights"], strict=True)
+    ]
+
+
+def returned_position(result: Mapping[str, Any]) -> int:
+    """The position in ``iterations`` of the attempt that is returned, or that was corrected.
+
+    Args:
+        result: As :meth:`LatentSeekResult.to_dict` gives it.
+    """
+    attempts = result["iterations"]
+    outcome = {name: result[name] for name in ("text", "score", "passed")}
+    # Of equal attempts the search returns the first.
+    as_it_is = (place for place, attempt in enumerate(attempts) if outcome.items() <= attempt.items())
+    voters = [] if not result.get("votes") else result["votes"][0]["voters"]
+    corrected = (
+        place
+        for place in (*(voter for voter in voters if voter != PROGRAM), *range(len(attempts)))
+        if result["text"].startswith(attempts[place]["text"])
+    )
+    return next(as_it_is, next(corrected, 0))
