@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from latentseek_agents import LatentSeekConfig
+from latentseek_agents import LatentSeekConfig, Verdict
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.engine.latents import Latents
 from latentseek_agents.errors import ConfigError, InputError, NonFiniteError
+from latentseek_agents.evaluation.runs import methods
 from latentseek_agents.evaluation.runs.folder import read_outcomes
 from latentseek_agents.evaluation.runs.methods import Method
 from latentseek_agents.evaluation.runs.plan import Shard, read_plan
@@ -326,3 +327,32 @@ def test_what_a_run_is_meant_to_do_is_written_down(backbone, tmp_path):
     (tmp_path / "plan-0-of-2.json").write_text("[{}]")
     with pytest.raises(InputError, match="is not the plan of an evaluation"):
         read_plan(tmp_path)
+
+
+class PrintsTwelve:
+    """Refuses what it sees, since the program in it prints 12."""
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        return Verdict(-0.97, False, "refuted", computed_answer="12")
+
+
+def test_a_corrected_answer_is_graded_in_place_of_the_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "named_verifier", lambda names, backbone: PrintsTwelve())
+    backbone = scripted_backbone(["The answer is 8.", "The answer is 9.", "The answer is 7."])
+    config = LatentSeekConfig.agreement(
+        max_new_tokens=64, proposals="samples", num_samples=2, max_iterations=1
+    )
+    problem = Problem("cats", 0, "How many legs have three cats?", "12")
+    work = Method("steps", backbone).solve(problem, config)
+    assert [record.answer for record in work.attempts] == ["8", "9", "7"]
+    assert [record.attempt for record in work.attempts] == [0, 1, 1]
+    assert [record.computed_answer for record in work.attempts] == ["12"] * 3
+    assert (work.corrected, work.corrected_right) == ("12", True)
+    assert sum(record.policy_tokens for record in work.attempts) > 0
+    outcome = Outcome(
+        key=Key("cats", "boxed", "steps", 0), run="", seed=0, reference="12", attempts=work.attempts,
+        chosen=work.chosen, corrected=work.corrected, corrected_right=work.corrected_right,
+    )  # fmt: skip
+    assert Outcome.from_line(outcome.to_line()) == outcome
+    assert outcome.right
+    assert not outcome.choosing(0).right
