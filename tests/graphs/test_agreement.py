@@ -402,3 +402,17 @@ def test_two_exact_passes_are_told_from_two_opinions() -> None:
         judge: Callable[..., Any] = verifier
         found = LatentSeek(backbone, judge, strict).invoke(question)
         assert (found.stop_reason, len(found.iterations)) == (reason, count)
+
+
+def test_a_program_in_the_solution_overrules_the_output_that_the_model_made_up() -> None:
+    """The step checker runs it; nothing here is scripted but the model."""
+    text = "```python\nprint(3 * 4 * 6)\n```\nThe program prints 70. The answer is \\boxed{70}."
+    question = "3 boxes hold 4 bags of 6 nuts each. How many nuts are there?"
+    config = LatentSeekConfig.agreement(max_new_tokens=200, proposals="samples", max_iterations=1)
+    found = LatentSeek(scripted_backbone([text]), StepVerifier(), config).invoke(question)
+    assert (found.answer, found.iterations[0].answer) == ("72", "70")
+    assert (
+        found.text
+        == f"{text}\n\n[Checked: the program above prints 72, not 70.] The answer is \\boxed{{72}}."
+    )
+    assert found.votes == [{"answer": "72", "weight": 1.2, "voters": [0, 1], "weights": [0.6, 0.6]}]
