@@ -49,12 +49,23 @@ def fast_product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | 
         return torch.nn.functional.linear(rows, weight, bias)
     flat = rows.reshape(count, rows.shape[-1])
     if torch.is_grad_enabled() and rows.requires_grad:
-        product: torch.Tensor = _Product.apply(flat, weight)  # type: ignore[no-untyped-call]
+        product = differentiable_product(flat, weight)
     else:
         product = _product(flat, weight)
     if bias is not None:
         product = product + bias
     return product.reshape(*rows.shape[:-1], weight.shape[0])
+
+
+def differentiable_product(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """``rows @ weight.T``, differentiable in the rows; the weights are widened part by part.
+
+    Args:
+        rows: (N, d), in the dtype of the weights or float32.
+        weight: (V, d), float32 or bfloat16.
+    """
+    product: torch.Tensor = _Product.apply(rows, weight)  # type: ignore[no-untyped-call]
+    return product
 
 
 def _is_slow_for(weight: torch.Tensor, count: int) -> bool:
@@ -106,11 +117,13 @@ class _Product(torch.autograd.Function):
 def with_fast_linear(module: Any) -> Any:
     """A copy of a ``torch.nn.Linear`` that shares its weights and computes with :func:`fast_product`."""
     fast = copy.copy(module)
-    fast.__class__ = _FastLinear
+    fast.__class__ = FastLinear
     return fast
 
 
-class _FastLinear(torch.nn.Linear):
+class FastLinear(torch.nn.Linear):
+    """See :func:`with_fast_linear`."""
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # torch's own name for it
         if input.shape[-2] < _FEWEST_TRANSPOSED:  # the most frequent case, without the bookkeeping
             return torch.nn.functional.linear(input, self.weight, self.bias)

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from latentseek_agents.engine._cpu_kernels import with_fast_linear
 from latentseek_agents.engine._fair_lock import FairLock
+from latentseek_agents.engine._int8 import is_int8
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["Policy", "end_token_ids", "nearly_equal"]
@@ -60,8 +61,16 @@ class Policy:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format of the weights."""
-        return self._embedding.dtype
+        """The number format of hidden states."""
+        number: torch.dtype = getattr(
+            self.core.get_input_embeddings(), "compute_dtype", self._embedding.dtype
+        )
+        return number
+
+    @property
+    def number_format(self) -> str:
+        """The number format of the weights: the name of a torch dtype, or ``"int8"``."""
+        return "int8" if is_int8(self.core) else str(self.dtype).removeprefix("torch.")
 
     @property
     def vocabulary_size(self) -> int:
@@ -91,6 +100,16 @@ class Policy:
         width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
         heads = int(getattr(config, "num_key_value_heads", None) or heads)
         return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
+
+    @property
+    def tolerance(self) -> float:
+        """By how much two ways to compute the same may differ, as a share of the largest number.
+
+        With int8 weights the order of a sum can move what is rounded next by a whole step of 1/127.
+        """
+        if self.number_format == "int8":
+            return 0.1
+        return max(1e-3, 16 * torch.finfo(self.dtype).eps)
 
     def layers(self, token_ids: torch.Tensor, cache: Any) -> torch.Tensor:
         """One forward pass through the layers, without the head.
@@ -123,7 +142,8 @@ class Policy:
         """
         head = self.core.get_output_embeddings()
         weight = head.weight if head is not None else self._embedding
-        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, weight.dtype)
+        number = getattr(head, "compute_dtype", weight.dtype)
+        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, number)
         # The class's forward, not the instance's: a device hook would route the call back to the whole model.
         output = type(self.core).forward(self._head, inputs_embeds=flat, use_cache=False)
         logits: torch.Tensor = output.logits
@@ -192,7 +212,7 @@ class Policy:
                 "use a model trained to continue text"
             )
         # Against the largest logit: in half precision small ones are lost in the rounding of large ones.
-        if not nearly_equal(got, expected, expected, max(1e-3, 16 * epsilon)):
+        if not nearly_equal(got, expected, expected, self.tolerance):
             raise BackboneError(
                 f"{what} that does more after its last hidden state than its head; "
                 "this architecture is not supported"

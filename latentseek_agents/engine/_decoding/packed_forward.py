@@ -17,6 +17,7 @@ import torch
 from transformers import AttentionInterface, DynamicCache
 
 from latentseek_agents.engine._cpu_kernels import with_fast_linear, with_fused_norm
+from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotation_of
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
 from latentseek_agents.engine.policy import Policy, nearly_equal
@@ -110,6 +111,13 @@ class _Work:
         self.windows: set[int | None] = set()
         self.groups = _groups(rows)
         self._placed: dict[torch.device, torch.Tensor] = {}
+        self._rotation: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def rotation(self, position_embeddings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same for every layer, so computed once."""
+        if self._rotation is None:
+            self._rotation = rotation_of(position_embeddings)
+        return self._rotation
 
     def positions_on(self, device: torch.device) -> torch.Tensor:
         """``flat_positions`` on a layer's device; brought there once per pass, not once per layer."""
@@ -214,41 +222,39 @@ def _attention(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Takes the place of the model's attention: query (1, H, N, d), key and value (1, H_kv, N, d)."""
-    work: _Work = _current.work
-    work.windows.add(sliding_window)
     scale = scaling if scaling is not None else float(query.shape[-1] ** -0.5)
-    keys, values = work.store.write(
-        module.layer_idx, work.positions_on(key.device), key[0].transpose(0, 1), value[0].transpose(0, 1)
-    )
-    queries = query[0].transpose(0, 1)
-    share = queries.shape[1] // keys.shape[2]
-    if len(work.groups) == 1 and len(work.groups[0].rows) == 1:
-        # The commonest case, without the bookkeeping.
-        group = work.groups[0]
-        mask = group.mask(sliding_window, share, query)
-        place = slice(group.first, group.first + 1)
-        output = _attend(
-            query,
-            keys[place, : group.length].transpose(1, 2),
-            values[place, : group.length].transpose(1, 2),
-            mask,
-            scale,
-            softcap,
-        )
-        return output.transpose(1, 2), None
+    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
+    output = _attend_rows(module.layer_idx, query, key, value, scale, sliding_window, softcap)
+    return output.unsqueeze(0), None
+
+
+def _attend_rows(
+    layer: int,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    window: int | None,
+    softcap: float | None = None,
+) -> torch.Tensor:
+    """Attention of all new tokens of the pass: query (N, H, d), key and value (N, H_kv, d), to (N, H, d_v)."""
+    work: _Work = _current.work
+    work.windows.add(window)
+    keys, values = work.store.write(layer, work.positions_on(key.device), key, value)
+    share = query.shape[1] // keys.shape[2]
     results = []
     for group in work.groups:
         place = slice(group.first, group.first + len(group.rows))
         output = _attend(
-            group.padded(queries).transpose(1, 2),
+            group.padded(query).transpose(1, 2),
             keys[place, : group.length].transpose(1, 2),
             values[place, : group.length].transpose(1, 2),
-            group.mask(sliding_window, share, queries),
+            group.mask(window, share, query),
             scale,
             softcap,
         )
         results.append(group.unpadded(output.transpose(1, 2)))
-    return (results[0] if len(results) == 1 else torch.cat(results)).unsqueeze(0), None
+    return results[0] if len(results) == 1 else torch.cat(results)
 
 
 def _attend(
@@ -348,9 +354,17 @@ def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
         return module
     shadow = copy.copy(module)
     shadow.__dict__["_modules"] = children
+    fused = fused_layer(shadow, _attend_rows, _rotation) if fast_linear else None
+    if fused is not None:
+        return fused
     if config is not None:
         shadow.__dict__["config"] = _config(config, configs)
     return shadow
+
+
+def _rotation(position_embeddings: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    work: _Work = _current.work
+    return work.rotation(position_embeddings)
 
 
 def _config(config: Any, configs: dict[int, Any]) -> Any:
@@ -382,7 +396,7 @@ def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | 
             got = packed.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
         alone = [policy.layers(torch.tensor([ids]), DynamicCache()) for ids in (first, second)]
         expected = torch.cat([alone[0][-2:], alone[1][-1:]]).float()
-        if not nearly_equal(got, expected, expected, max(1e-3, 16 * torch.finfo(policy.dtype).eps)):
+        if not nearly_equal(got, expected, expected, policy.tolerance):
             raise RuntimeError("a batch changes its results")
         # So few tokens lie within any window: a layer that has one must have asked for it.
         if _has_windows(config) and packed.windows <= {None}:

@@ -1,0 +1,307 @@
+"""Causal LMs with int8 weights, for a CPU: a quarter of the memory to read per token.
+
+Each linear layer holds its weights as int8 with one scale per output channel. What comes in is quantised row
+by row, as it comes: q = round(127 x / max |x|), so that no row depends on its company. The products of
+integers are exact sums; floats are only multiplied afterwards. Embeddings stay in bfloat16 and are widened; the
+head has both forms: int8 to choose tokens with, bfloat16 for the gradient.
+
+oneDNN multiplies weights that were put into its own order once; where it has no such kernel,
+``torch._int_mm`` gives the same integers (``benchmarks/linear.py`` compares them).
+"""
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from latentseek_agents.engine._cpu_kernels import differentiable_product
+from latentseek_agents.errors import BackboneError
+
+# With fewer outputs oneDNN's prepared weights are slower than plain ones, for one or two rows many times.
+_FEWEST_PREPARED = 512
+_LARGEST = 127
+_TINY = torch.finfo(torch.float32).tiny
+
+QuantisedWeight = tuple[torch.Tensor, torch.Tensor]
+"""(out, in) int8 and (out,) float32: the weights are their product."""
+
+
+def quantised_weight(weight: torch.Tensor) -> QuantisedWeight:
+    """Weights as int8 with a scale for each output channel.
+
+    Args:
+        weight: (out, in), floating.
+
+    Returns:
+        (out, in) int8 in [-127, 127] and (out,) float32.
+
+    Example:
+        >>> values, scales = quantised_weight(torch.tensor([[1.0, -0.5], [0.0, 0.0]]))
+        >>> values.tolist()
+        [[127, -64], [0, 0]]
+    """
+    values, scales = quantised_rows(weight.detach().float())
+    return values, scales.squeeze(1)
+
+
+def quantised_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row as int8 with a scale of its own.
+
+    Args:
+        rows: (N, d) float32. A row with NaN or infinity gets a scale that is not finite.
+
+    Returns:
+        (N, d) int8 and (N, 1) float32, whose product is nearly ``rows``.
+    """
+    largest = torch.linalg.vector_norm(rows, ord=float("inf"), dim=1, keepdim=True)
+    scales = largest.clamp_(min=_LARGEST * _TINY).div_(_LARGEST)
+    return torch.div(rows, scales).round_().to(torch.int8), scales
+
+
+class Int8Weight:
+    """The weights of one linear layer, or of several with the same input, one below the other.
+
+    Args:
+        parts: The weights of each layer.
+
+    Attributes:
+        scales: (out,) float32.
+        sizes: Outputs of each layer.
+    """
+
+    def __init__(self, *parts: QuantisedWeight) -> None:
+        values = torch.cat([values for values, _ in parts]) if len(parts) > 1 else parts[0][0]
+        self.scales = torch.cat([scales for _, scales in parts]) if len(parts) > 1 else parts[0][1]
+        self.sizes = [len(values) for values, _ in parts]
+        self.bytes = values.numel()
+        self._zeros: torch.Tensor | None = None
+        self._values = values
+        if len(values) >= _FEWEST_PREPARED and _has_prepared_products():
+            self._zeros = torch.zeros(len(values), dtype=torch.int32)
+            self._values = torch.ops.onednn.qlinear_prepack(values, None)
+
+    def product(self, rows: torch.Tensor) -> torch.Tensor:
+        """``rows @ weights.T``, with the weights' scales in it.
+
+        Args:
+            rows: (N, in) int8.
+
+        Returns:
+            (N, out) float32.
+        """
+        if self._zeros is None:
+            return torch._int_mm(rows, self._values.t()).float().mul_(self.scales)
+        return _prepared_product(rows, self._values, self.scales, self._zeros)
+
+
+def _prepared_product(
+    rows: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor
+) -> torch.Tensor:
+    product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+        rows, 1.0, 0, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return product
+
+
+@functools.cache
+def _has_prepared_products() -> bool:
+    """Whether oneDNN's kernel is there and right: tried on a few numbers."""
+    generator = torch.Generator().manual_seed(0)
+    rows, weight = (
+        torch.randint(-127, 128, (size, 64), dtype=torch.int8, generator=generator) for size in (3, 8)
+    )
+    scales = torch.linspace(0.5, 1.5, len(weight))
+    expected = torch._int_mm(rows, weight.t()).float() * scales
+    try:
+        packed = torch.ops.onednn.qlinear_prepack(weight, None)
+        got = _prepared_product(rows, packed, scales, torch.zeros(len(weight), dtype=torch.int32))
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    return torch.equal(got, expected)
+
+
+@functools.cache
+def fast_int8() -> bool:
+    """Whether this machine's CPU has instructions for products of int8 (VNNI, AMX)."""
+    checks = ("_is_vnni_supported", "_is_avx512_vnni_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+
+
+class Int8Linear(torch.nn.Module):
+    """A linear layer with int8 weights; float32 in and out.
+
+    Args:
+        weight: Its weights, or those of several layers.
+        bias: (out,) or None: of this layer.
+        part: Which of the layers of ``weight`` this is.
+    """
+
+    def __init__(self, weight: Int8Weight, bias: torch.Tensor | None = None, part: int = 0) -> None:
+        super().__init__()
+        self.int8_weight = weight
+        start = sum(weight.sizes[:part])
+        self._outputs = slice(start, start + weight.sizes[part])
+        self.out_features = weight.sizes[part]
+        self.register_buffer("scales", weight.scales[self._outputs])
+        self.register_buffer("bias", None if bias is None else bias.detach().float())
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        flat = rows.reshape(-1, rows.shape[-1])
+        values, scales = quantised_rows(flat.float())
+        output = self.int8_weight.product(values)[:, self._outputs] * scales
+        bias: torch.Tensor | None = self._buffers["bias"]
+        if bias is not None:
+            output += bias
+        return output.to(rows.dtype).reshape(*rows.shape[:-1], -1)
+
+
+class Int8Head(torch.nn.Module):
+    """The head: int8 to choose tokens with, its weights in bfloat16 where a gradient passes.
+
+    Args:
+        weight: (V, d) bfloat16, as a rule those of the embedding.
+        quantised: The same as int8.
+        bias: (V,) or None.
+    """
+
+    compute_dtype = torch.float32
+
+    def __init__(
+        self, weight: torch.nn.Parameter, quantised: QuantisedWeight, bias: torch.Tensor | None
+    ) -> None:
+        super().__init__()
+        self.weight = weight
+        self._fast = Int8Linear(Int8Weight(quantised), bias)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if not (torch.is_grad_enabled() and hidden.requires_grad):
+            fast: torch.Tensor = self._fast(hidden)
+            return fast
+        product = differentiable_product(hidden.reshape(-1, hidden.shape[-1]), self.weight)
+        bias: torch.Tensor | None = self._fast._buffers["bias"]
+        if bias is not None:
+            product = product + bias
+        return product.reshape(*hidden.shape[:-1], -1)
+
+
+class HalfEmbedding(torch.nn.Module):
+    """An embedding with bfloat16 weights and float32 output.
+
+    Args:
+        weight: (V, d) bfloat16.
+    """
+
+    compute_dtype = torch.float32
+
+    def __init__(self, weight: torch.nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, token_ids: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.embedding(token_ids, self.weight).float()
+
+
+WeightReader = Callable[[str, Any], QuantisedWeight]
+"""From a linear layer's name and module to its weights."""
+
+
+def int8_model(model: Any, read: WeightReader | None = None) -> Any:
+    """A copy of a model whose linear layers are int8; what stays float is shared.
+
+    Args:
+        model: A causal LM on the CPU; it is not changed.
+        read: Where the weights come from; by default those of the model are quantised.
+
+    Raises:
+        BackboneError: It has no linear layer that could be quantised, or is not on a CPU.
+    """
+    devices = {parameter.device.type for parameter in model.parameters()}
+    if devices != {"cpu"}:
+        raise BackboneError(
+            f"dtype='int8' is for models on a CPU, but this one is on {', '.join(sorted(devices))}; "
+            "use dtype='bfloat16' there, or move the model to the CPU first"
+        )
+    builder = _Builder(model, read or (lambda _, module: quantised_weight(module.weight)))
+    quantised = builder.build(model, "")
+    if not builder.count:
+        raise BackboneError(
+            f"{type(model).__name__} has no torch.nn.Linear layer that dtype='int8' could quantise; "
+            "use dtype='float32'"
+        )
+    return quantised
+
+
+class _Builder:
+    """Copies the modules above each replaced one; all others are shared with the model."""
+
+    def __init__(self, model: Any, read: WeightReader) -> None:
+        self.count = 0
+        self._read = read
+        self._head = model.get_output_embeddings()
+        self._embedding = model.get_input_embeddings()
+        self._halves: dict[int, torch.nn.Parameter] = {}
+
+    def build(self, module: Any, name: str) -> Any:
+        if module is self._embedding and type(module) is torch.nn.Embedding:
+            return HalfEmbedding(self._half(module.weight))
+        if type(module) is torch.nn.Linear:
+            self.count += 1
+            weight = self._read(name, module)
+            if module is self._head:
+                return Int8Head(self._half(module.weight), weight, module.bias)
+            return Int8Linear(Int8Weight(weight), module.bias)
+        children = self._siblings(module, name)
+        for key, child in module._modules.items():
+            if child is not None and key not in children:
+                children[key] = self.build(child, f"{name}.{key}" if name else key)
+        if all(children.get(key) is child for key, child in module._modules.items()):
+            return module
+        changed = copy.copy(module)
+        changed._modules = {key: children.get(key) for key in module._modules}
+        return changed
+
+    def _siblings(self, module: Any, name: str) -> dict[str, Any]:
+        """Linear layers with the same input, which become one product."""
+        replaced: dict[str, Any] = {}
+        for names in same_input(module):
+            layers = [module._modules[key] for key in names]
+            weight = Int8Weight(
+                *(self._read(f"{name}.{key}", layer) for key, layer in zip(names, layers, strict=True))
+            )
+            self.count += len(layers)
+            replaced |= {
+                key: Int8Linear(weight, layer.bias, part)
+                for part, (key, layer) in enumerate(zip(names, layers, strict=True))
+            }
+        return replaced
+
+    def _half(self, weight: torch.Tensor) -> torch.nn.Parameter:
+        """The weights in bfloat16, once for those that are tied."""
+        if id(weight) not in self._halves:
+            half = weight.detach().to(torch.bfloat16)
+            self._halves[id(weight)] = torch.nn.Parameter(half, requires_grad=False)
+        return self._halves[id(weight)]
+
+
+def same_input(module: Any) -> list[Sequence[str]]:
+    """Names of linear layers of an attention or a gated MLP that are all given the same input."""
+    groups = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+    fused = type(module).__name__ in FUSED_MODULES
+    return [
+        names
+        for names in groups
+        if fused and all(type(module._modules.get(name)) is torch.nn.Linear for name in names)
+    ]
+
+
+FUSED_MODULES = frozenset(
+    f"{family}{part}" for family in ("Llama", "Qwen2", "Qwen3", "Mistral") for part in ("Attention", "MLP")
+)
+"""Modules whose layers with the same input are computed as one; see ``_decoding/fused_layers.py``."""
+
+
+def is_int8(model: Any) -> bool:
+    """Whether linear layers of a model are int8."""
+    return any(isinstance(module, Int8Linear) for module in model.modules())
