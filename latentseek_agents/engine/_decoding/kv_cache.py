@@ -25,12 +25,16 @@ class KeyValueStore:
 
     A row is taken back to an earlier length by forgetting the later positions, which costs nothing.
 
+    Args:
+        whole_steps: Make room in steps of 256 positions even where that is a little too much.
+
     Attributes:
         slots: Number of rows there is room for.
         positions: Tokens per row there is room for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole_steps: bool = False) -> None:
+        self.whole_steps = whole_steps
         self.slots = 0
         self.positions = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -48,7 +52,7 @@ class KeyValueStore:
         wanted = max(slots, self.slots), stepped if positions > self.positions else self.positions
         if most_tokens is not None and wanted[0] * wanted[1] > most_tokens:
             room = most_tokens // slots
-            wanted = slots, min(stepped, room) if positions <= room else stepped
+            wanted = slots, min(stepped, room) if positions <= room and not self.whole_steps else stepped
         self.slots, self.positions = wanted
         # One layer after the other, so that never more than one is there twice.
         for layer in self._layers:

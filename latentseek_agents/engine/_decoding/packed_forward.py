@@ -6,7 +6,6 @@ values. The model's own layers do everything else.
 """
 
 import copy
-import functools
 import logging
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import torch
 from transformers import AttentionInterface, DynamicCache
 
 from latentseek_agents.engine._cpu_kernels import with_fast_linear, with_fused_norm
+from latentseek_agents.engine._decoding.attention import ALIGNED, FIXED_POSITIONS, attend, fixed_width
 from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotation_of
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
@@ -26,7 +26,6 @@ _log = logging.getLogger(__name__)
 _NAME = "latentseek_packed"
 # Rows with more new tokens than this are attended to alone: padding the others to them would cost more.
 _LONG = 64
-_ALIGNED = 8  # 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask
 _current = threading.local()
 
 
@@ -59,15 +58,18 @@ class PackedModel:
     Args:
         model: A Hugging Face causal LM.
         fast_linear: Use :mod:`~latentseek_agents.engine._cpu_kernels` for its linear layers.
+        same_bits: A row's hidden states have the same bits in any company. That holds if what the layers
+            compute between attention and attention does, as with int8 weights.
 
     Attributes:
         windows: Sliding windows that the layers asked for so far; None stands for the whole text.
     """
 
-    def __init__(self, model: Any, *, fast_linear: bool = True) -> None:
+    def __init__(self, model: Any, *, fast_linear: bool = True, same_bits: bool = False) -> None:
         # No mask function goes with the name: transformers then makes no mask.
         AttentionInterface.register(_NAME, _attention)
         self.windows: set[int | None] = set()
+        self._fixed = _fixed_sizes(model.config.get_text_config(decoder=True)) if same_bits else None
         configs: dict[int, Any] = {}
         self._layers = _shadow(model.base_model, configs, fast_linear)
 
@@ -84,7 +86,7 @@ class PackedModel:
         device = self._layers.get_input_embeddings().weight.device
         ids = [token for row in rows for token in row.token_ids]
         places = [position for row in rows for position in range(row.start, row.end)]
-        work = _current.work = _Work(store, rows)
+        work = _current.work = _Work(store, rows, self._fixed)
         try:
             with torch.inference_mode():
                 output = self._layers(
@@ -100,16 +102,29 @@ class PackedModel:
         return hidden
 
 
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """Attention in sizes that do not depend on a row's company.
+
+    Args:
+        share: Query heads for each head of keys.
+        width: Of a head.
+    """
+
+    share: int
+    width: int
+
+
 class _Work:
     """What the attention of every layer needs to know of a pass; computed once per pass."""
 
-    def __init__(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> None:
+    def __init__(self, store: KeyValueStore, rows: Sequence[RowSlice], fixed: "_Fixed | None") -> None:
         self.store = store
         self.flat_positions = torch.tensor(
             [row.slot * store.positions + p for row in rows for p in range(row.start, row.end)]
         )
         self.windows: set[int | None] = set()
-        self.groups = _groups(rows)
+        self.groups = _groups(rows, fixed, store.positions)
         self._placed: dict[torch.device, torch.Tensor] = {}
         self._rotation: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -132,13 +147,17 @@ class _Group:
     Every layer asks for its sizes, so they are computed once.
     """
 
-    def __init__(self, rows: Sequence[RowSlice], offset: int) -> None:
+    def __init__(self, rows: Sequence[RowSlice], offset: int, fixed: "_Fixed | None", positions: int) -> None:
         counts = [len(row.token_ids) for row in rows]
         self.rows = rows
         self.offset = offset  # of its first new token among all
         self.first = rows[0].slot
         self.width = max(counts)
         self.length = max(row.end for row in rows)
+        self.fixed = fixed is not None
+        if fixed is not None:
+            self.width = fixed_width(self.width, fixed.share, fixed.width)
+            self.length = min(positions, -(-self.length // FIXED_POSITIONS) * FIXED_POSITIONS)
         self.count = sum(counts)
         self.even = self.count == self.width * len(rows)
         self._places: dict[torch.device, torch.Tensor] = {}
@@ -168,12 +187,12 @@ class _Group:
     def _new_mask(self, window: int | None, share: int, like: torch.Tensor) -> torch.Tensor | None:
         starts = torch.tensor([row.start for row in self.rows]).view(-1, 1, 1, 1)
         queries = starts + torch.arange(self.width).view(1, 1, -1, 1)
-        step = _ALIGNED if like.device.type == "cuda" else 1
+        step = ALIGNED if like.device.type == "cuda" else 1
         keys = torch.arange(-(-self.length // step) * step).view(1, 1, 1, -1)
         seen = keys <= queries
         if window is not None:
             seen &= keys > queries - window
-        if bool(seen[..., : self.length].all()):
+        if not self.fixed and bool(seen[..., : self.length].all()):
             return None
         mask = torch.where(seen, torch.zeros((), dtype=like.dtype), float("-inf")).to(like.device)
         return (mask if self.width == 1 else mask.repeat(1, 1, share, 1))[..., : self.length]
@@ -189,7 +208,13 @@ class _Group:
         return self._places[like.device]
 
 
-def _groups(rows: Sequence[RowSlice]) -> list[_Group]:
+def _fixed_sizes(config: Any) -> _Fixed:
+    heads = int(config.num_attention_heads)
+    width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    return _Fixed(heads // int(getattr(config, "num_key_value_heads", None) or heads), width)
+
+
+def _groups(rows: Sequence[RowSlice], fixed: _Fixed | None, positions: int) -> list[_Group]:
     """Rows that are attended to together: short ones in neighbouring slots; a long one is alone."""
     members: list[list[RowSlice]] = []
     for row in rows:
@@ -205,7 +230,7 @@ def _groups(rows: Sequence[RowSlice]) -> list[_Group]:
     groups: list[_Group] = []
     offset = 0
     for together in members:
-        groups.append(_Group(together, offset))
+        groups.append(_Group(together, offset, fixed, positions))
         offset += groups[-1].count
     return groups
 
@@ -245,7 +270,7 @@ def _attend_rows(
     results = []
     for group in work.groups:
         place = slice(group.first, group.first + len(group.rows))
-        output = _attend(
+        output = attend(
             group.padded(query).transpose(1, 2),
             keys[place, : group.length].transpose(1, 2),
             values[place, : group.length].transpose(1, 2),
@@ -255,86 +280,6 @@ def _attend_rows(
         )
         results.append(group.unpadded(output.transpose(1, 2)))
     return results[0] if len(results) == 1 else torch.cat(results)
-
-
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    softcap: float | None,
-) -> torch.Tensor:
-    """Query (R, H, n, d) over keys and values (R, H_kv, L, d), to (R, H, n, d_v)."""
-    rows, heads, new, _ = query.shape
-    # Query heads that share keys become further queries; the keys need not be repeated then.
-    query = query.reshape(rows, key.shape[1], -1, query.shape[-1])
-    if softcap:
-        scores = torch.matmul(query, key.transpose(-1, -2)) * scale
-        scores = softcap * torch.tanh(scores / softcap)
-        scores = scores if mask is None else scores + mask
-        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-        output = torch.matmul(weights, value)
-    else:
-        output = _fused(query, key, value, mask, scale)
-    return output.reshape(rows, heads, new, output.shape[-1])
-
-
-def _fused(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-) -> torch.Tensor:
-    """Attention in one kernel, as ``scaled_dot_product_attention``.
-
-    Left to itself, torch may choose cuDNN on a GPU, which makes a plan for each new shape. Here nearly every
-    pass has one, and the plans took longer than the passes. The switches for that are the whole process's,
-    so the kernel that takes any shape is called by its name.
-    """
-    widths = query.shape[-1], value.shape[-1]
-    if query.device.type == "cuda" and _has_kernel(query.device, query.dtype, *widths):
-        return _any_shape(query, key, value, mask, scale)
-    return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
-
-
-def _any_shape(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-) -> torch.Tensor:
-    bias = None if mask is None else mask.expand(*query.shape[:3], key.shape[2])
-    attend = torch.ops.aten._scaled_dot_product_efficient_attention
-    output: torch.Tensor = attend(query, key, value, bias, compute_log_sumexp=False, scale=scale)[0]
-    return output
-
-
-@functools.cache
-def _has_kernel(device: torch.device, dtype: torch.dtype, width: int, value_width: int) -> bool:
-    """Whether the kernel is there for these numbers, and right: tried on a few of them.
-
-    Not every card has it for every format (a T4 has none for bfloat16), and its name may change.
-    """
-    if any(size * dtype.itemsize % 16 for size in (width, value_width)):
-        return False
-    with torch.inference_mode():
-        generator = torch.Generator().manual_seed(0)
-        random = torch.randn(1, 2, 5, 2 * width + value_width, generator=generator, device="cpu")
-        random = random.to(device, dtype)
-        query, key, value = random[:, :, :3, :width], random[..., width : 2 * width], random[..., 2 * width :]
-        hidden = torch.full((1, 1, 3, _ALIGNED), float("-inf"), device=device, dtype=dtype)
-        mask = hidden.triu(3)[..., :5]
-        scores = query.float() @ key.float().transpose(-1, -2) * width**-0.5 + mask.float()
-        expected = torch.softmax(scores, dim=-1) @ value.float()
-        try:
-            got = _any_shape(query, key, value, mask, width**-0.5).float()
-        except (AttributeError, RuntimeError) as error:
-            _log.warning("%s on %s has no attention kernel for any shape: %s", dtype, device, error)
-            return False
-        return nearly_equal(got, expected, expected, max(1e-3, 16 * torch.finfo(dtype).eps))
 
 
 def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
@@ -388,7 +333,8 @@ def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | 
     first = [i % policy.vocabulary_size for i in range(1, 8)]
     second = [i % policy.vocabulary_size for i in range(3, 7)]
     try:
-        packed = PackedModel(policy.core, fast_linear=options.fast_linear)
+        same_bits = policy.number_format == "int8"
+        packed = PackedModel(policy.core, fast_linear=options.fast_linear, same_bits=same_bits)
         store = KeyValueStore()
         store.reserve(2, 8)
         with policy.lock:

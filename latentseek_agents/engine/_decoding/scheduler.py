@@ -82,7 +82,7 @@ class ModelDecoder:
         self._waiting: list[_Call] = []
         self._active: list[_Slot] = []  # the place in the list is the slot in the store
         self._turns = itertools.count()
-        self._store = KeyValueStore()
+        self._store = KeyValueStore(whole_steps=self._policy.number_format == "int8")
         self._token_limit: int | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -188,7 +188,7 @@ class ModelDecoder:
 
     def _forget(self) -> None:
         self._waiting, self._active = [], []
-        self._store = KeyValueStore()
+        self._store = KeyValueStore(whole_steps=self._policy.number_format == "int8")
         self._thread = None
 
     # -- who takes part
