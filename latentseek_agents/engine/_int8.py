@@ -262,12 +262,25 @@ def int8_model(model: Any, read: WeightReader | None = None) -> Any:
 
     Args:
         model: A causal LM on the CPU; it is not changed.
-        read: Where the weights come from; by default those of the model are quantised.
+        read: Where the weights come from; by default those of the model are quantised. With it, linear
+            layers may have weights on the meta device.
 
     Raises:
-        BackboneError: It has no linear layer that could be quantised, or is not on a CPU.
+        BackboneError: It has no linear layer that could be quantised, is quantised already, has an adapter,
+            or is not on a CPU.
     """
+    if hasattr(model, "get_base_model"):
+        raise BackboneError(
+            f"dtype='int8' would freeze the adapter of this {type(model).__name__}; merge it into the weights "
+            "first: model.merge_and_unload()"
+        )
+    if getattr(model, "hf_quantizer", None) is not None:
+        raise BackboneError(
+            f"this {type(model).__name__} is quantised already; leave dtype='int8' away, or load it unquantised"
+        )
     devices = {parameter.device.type for parameter in model.parameters()}
+    if read is not None:
+        devices.discard("meta")
     if devices != {"cpu"}:
         raise BackboneError(
             f"dtype='int8' is for models on a CPU, but this one is on {', '.join(sorted(devices))}; "
@@ -308,10 +321,12 @@ class _Builder:
         for key, child in module._modules.items():
             if child is not None and key not in children:
                 children[key] = self.build(child, f"{name}.{key}" if name else key)
-        if all(children.get(key) is child for key, child in module._modules.items()):
+        same = all(children.get(key) is child for key, child in module._modules.items())
+        if same and not any(map(_is_half, module._parameters.values())):
             return module
         changed = copy.copy(module)
         changed._modules = {key: children.get(key) for key in module._modules}
+        changed._parameters = {key: _widened(value) for key, value in module._parameters.items()}
         return changed
 
     def _siblings(self, module: Any, name: str) -> dict[str, Any]:
@@ -335,6 +350,17 @@ class _Builder:
             half = weight.detach().to(torch.bfloat16)
             self._halves[id(weight)] = torch.nn.Parameter(half, requires_grad=False)
         return self._halves[id(weight)]
+
+
+def _is_half(value: torch.Tensor | None) -> bool:
+    return value is not None and value.dtype in (torch.bfloat16, torch.float16)
+
+
+def _widened(value: torch.nn.Parameter | None) -> torch.nn.Parameter | None:
+    """What is added and multiplied between the linear layers is float32, whatever the model's dtype."""
+    if value is None or not _is_half(value):
+        return value
+    return torch.nn.Parameter(value.detach().float(), requires_grad=False)
 
 
 def same_input(module: Any) -> list[Sequence[str]]:

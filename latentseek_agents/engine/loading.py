@@ -8,17 +8,18 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from latentseek_agents.engine._cpu_kernels import native_bfloat16
+from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight
 from latentseek_agents.errors import BackboneError
 
-__all__ = ["embedded_gguf", "load"]
+__all__ = ["embedded_gguf", "load", "number_format"]
 
 _log = logging.getLogger(__name__)
 # What of a model's loading options concerns its tokenizer as well.
@@ -69,11 +70,16 @@ def load(
     """
     name = os.fspath(name)
     place = _device(device)
-    number = _dtype(_one_dtype(dtype, torch_dtype)) or _fast_dtype(place)
+    number = number_format(_one_dtype(dtype, torch_dtype)) or _fast_dtype(place)
     if device is not None and model_options.get("device_map") is not None:
         raise BackboneError(
             f"device={str(device)!r} and device_map={model_options['device_map']!r} both say where "
             "the model goes; give one of them"
+        )
+    if number == "int8" and place.type != "cpu":
+        raise BackboneError(
+            f"dtype='int8' is for a CPU, and the model would be loaded on {str(place)!r}; "
+            "use device='cpu', or dtype='bfloat16' there"
         )
     if gguf_file is None and name.lower().endswith(".gguf"):
         name, gguf_file = str(Path(name).parent), Path(name).name
@@ -84,8 +90,11 @@ def load(
                 downloading = {
                     key: model_options.pop(key) for key in _DOWNLOAD_OPTIONS if key in model_options
                 }
-                name = str(_dequantised(name, gguf_file, number, revision, downloading))
                 hub_options = {"trust_remote_code": trust_remote_code}
+                source = _gguf_source(name, gguf_file, revision, downloading)
+                if number == "int8":
+                    return _load_stored_int8(source, hub_options | model_options)
+                name = str(_dequantised(source, number))
             return _load_folder(name, number, place, hub_options | model_options)
     except BackboneError:
         raise
@@ -131,44 +140,109 @@ def _bars_on_terminals_only() -> Iterator[None]:
 
 
 def _load_folder(
-    name: str, dtype: torch.dtype, device: torch.device, options: dict[str, Any]
+    name: str, number: "torch.dtype | str", device: torch.device, options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    tokenizer_options = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
-    tokenizer = AutoTokenizer.from_pretrained(name, **tokenizer_options)
+    dtype = "auto" if number == "int8" else number
     # Weights made in a caller's inference mode could never take part in a gradient.
     with torch.inference_mode(mode=False):
         model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
         if "device_map" not in options:
             model = model.to(device)
-    return model.eval(), tokenizer
+        if number == "int8":
+            model = int8_model(model, _Releasing(model))
+    return model.eval(), _load_tokenizer(name, options)
 
 
-def _dequantised(
-    name: str, gguf_file: str, dtype: torch.dtype, revision: str | None, downloading: dict[str, Any]
+def _load_tokenizer(name: str, options: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer_options = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
+    return AutoTokenizer.from_pretrained(name, **tokenizer_options)
+
+
+class _Releasing:
+    """Quantises the weights of a model that nothing else uses, and frees each at once."""
+
+    def __init__(self, model: Any) -> None:
+        ends = (model.get_input_embeddings(), model.get_output_embeddings())
+        self._kept = [module.weight for module in ends if module is not None]
+
+    def __call__(self, _: str, module: Any) -> QuantisedWeight:
+        quantised = quantised_weight(module.weight)
+        if not any(module.weight is weight for weight in self._kept):
+            module.weight = torch.nn.Parameter(torch.empty(0), requires_grad=False)
+        return quantised
+
+
+def _gguf_source(
+    name: str, gguf_file: str, revision: str | None, downloading: dict[str, Any]
 ) -> Path:
-    """Folder with the weights of a GGUF file as safetensors, made on first use.
-
-    Dequantising takes far longer than reading the result. The folder is named by the SHA-256 of the
-    file, and appears whole or not at all.
-    """
     from transformers.utils.hub import cached_file
 
     source = Path(name) / gguf_file
-    if not source.is_file():
-        if Path(name).is_dir():
-            raise BackboneError(f"there is no file {gguf_file!r} in {name}")
-        source = Path(str(cached_file(name, gguf_file, revision=revision, **downloading)))
-    key = f"{_sha256(source)}-{str(dtype).removeprefix('torch.')}-{_CACHE_FORMAT}"
-    target = _cache_folder() / "gguf" / key
+    if source.is_file():
+        return source
+    if Path(name).is_dir():
+        raise BackboneError(f"there is no file {gguf_file!r} in {name}")
+    return Path(str(cached_file(name, gguf_file, revision=revision, **downloading)))
+
+
+def _dequantised(source: Path, dtype: torch.dtype) -> Path:
+    """Folder with the weights of a GGUF file as safetensors, made on first use.
+
+    Dequantising takes far longer than reading the result.
+    """
+    target = _cache_entry(source, str(dtype).removeprefix("torch."), _CACHE_FORMAT)
     if not target.is_dir():
         _log.info("dequantising %s into %s, once", source, target)
-        _write_dequantised(source, target, dtype)
+        _make_whole(target, lambda folder: _write_dequantised(source, folder, dtype))
     return target
 
 
-def _write_dequantised(source: Path, target: Path, dtype: torch.dtype) -> None:
+def _load_stored_int8(source: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """The weights of a GGUF file as int8, which are written to the cache on first use."""
+    from latentseek_agents.engine import _int8_storage
+
+    target = _cache_entry(source, "int8", _int8_storage.FORMAT)
+    if target.is_dir() and not _int8_storage.is_whole(target):
+        _log.warning("%s is damaged, and is made again", target)
+        _discard(target)
+    if not target.is_dir():
+        _log.info("quantising %s into %s, once", source, target)
+        _make_whole(target, lambda folder: _int8_storage.write_int8(source, folder))
+    others = {key: value for key, value in options.items() if key not in _TOKENIZER_OPTIONS}
+    trust = {"trust_remote_code": options["trust_remote_code"]}
+    return _int8_storage.read_int8(target, others | trust), _load_tokenizer(str(target), options)
+
+
+def _cache_entry(source: Path, number: str, version: str) -> Path:
+    """The folder for what is made of a file, named by the SHA-256 of its content."""
+    return _cache_folder() / "gguf" / f"{_sha256(source)}-{number}-{version}"
+
+
+def _make_whole(target: Path, write: Callable[[Path], None]) -> None:
+    """Make a folder that appears whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    options: Any = {"prefix": ".making-", "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(dir=target.parent, **options) as folder:
+        write(Path(folder))
+        try:
+            os.replace(folder, target)
+        except OSError:
+            if not target.is_dir():  # another process may have been first
+                raise
+
+
+def _discard(target: Path) -> None:
+    """Remove a folder, at one moment for others who look for it."""
+    options: Any = {"prefix": ".damaged-", "ignore_cleanup_errors": True}
+    with tempfile.TemporaryDirectory(dir=target.parent, **options) as folder, suppress(FileNotFoundError):
+        os.replace(target, Path(folder, "entry"))
+
+
+def _write_dequantised(source: Path, folder: Path, dtype: torch.dtype) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(source.parent), gguf_file=source.name)
@@ -177,16 +251,8 @@ def _write_dequantised(source: Path, target: Path, dtype: torch.dtype) -> None:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    target.parent.mkdir(parents=True, exist_ok=True)
-    options: Any = {"prefix": ".making-", "ignore_cleanup_errors": True}
-    with tempfile.TemporaryDirectory(dir=target.parent, **options) as folder:
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        try:
-            os.replace(folder, target)
-        except OSError:
-            if not target.is_dir():  # another process may have been first
-                raise
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _cache_folder() -> Path:
@@ -226,12 +292,25 @@ def _fast_dtype(device: torch.device) -> torch.dtype:
     return chosen
 
 
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+def number_format(dtype: str | torch.dtype | None) -> "torch.dtype | Literal['int8'] | None":
+    """What a ``dtype=`` means.
+
+    Raises:
+        BackboneError: It is unknown.
+
+    Example:
+        >>> number_format("bfloat16"), number_format(torch.int8), number_format(None)
+        (torch.bfloat16, 'int8', None)
+    """
     if dtype is None:
         return None
     number = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if number is torch.int8:
+        return "int8"
     if not isinstance(number, torch.dtype) or not number.is_floating_point:
-        raise BackboneError(f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16'")
+        raise BackboneError(
+            f"dtype={dtype!r} is unknown; use 'float32', 'bfloat16' or 'float16', or 'int8' on a CPU"
+        )
     return number
 
 
