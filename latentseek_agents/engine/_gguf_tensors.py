@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from gguf import GGUFReader, dequantize
-from transformers.modeling_gguf_pytorch_utils import (
-    TENSOR_PROCESSORS,
-    TensorProcessor,
-    get_gguf_hf_weights_map,
-    load_gguf_checkpoint,
-    read_field,
-)
+from transformers import modeling_gguf_pytorch_utils
 
 # The largest tensors. What corrections there are of them concerns each number by itself.
 _ROW_BY_ROW = ("token_embd.weight", "output.weight")
@@ -34,12 +28,14 @@ def gguf_tensors(file: Path, model: Any) -> Iterator[NamedRows]:
         file: The file.
         model: A model of its configuration, whose weights may be on the meta device.
     """
+    library: Any = modeling_gguf_pytorch_utils
     reader = GGUFReader(file)
     collected: dict[str, torch.Tensor] = {}  # where processors put what belongs to several tensors
-    parameters: dict[str, Any] = {"config": load_gguf_checkpoint(str(file))["config"], "tensors": collected}
-    architecture = read_field(reader, "general.architecture")[0]
-    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=parameters["config"])
-    names = get_gguf_hf_weights_map(model, processor)
+    config = library.load_gguf_checkpoint(str(file))["config"]
+    parameters: dict[str, Any] = {"config": config, "tensors": collected}
+    architecture = library.read_field(reader, "general.architecture")[0]
+    processor = library.TENSOR_PROCESSORS.get(architecture, library.TensorProcessor)(config=config)
+    names = library.get_gguf_hf_weights_map(model, processor)
 
     def processed(tensor: Any, data: Any) -> tuple[str | None, Any]:
         result = processor.process(
@@ -59,7 +55,9 @@ def gguf_tensors(file: Path, model: Any) -> Iterator[NamedRows]:
             rows = max(1, _NUMBERS_AT_ONCE * len(data) // int(tensor.n_elements))
         name, first = processed(tensor, data[:rows])
         if name is not None:
-            others = (processed(tensor, data[start : start + rows])[1] for start in range(rows, len(data), rows))
+            others = (
+                processed(tensor, data[start : start + rows])[1] for start in range(rows, len(data), rows)
+            )
             yield name, (_as_tensor(block) for block in _chain(first, others))
     for name, whole in collected.items():
         yield name, iter((whole.float(),))

@@ -271,12 +271,13 @@ def int8_model(model: Any, read: WeightReader | None = None) -> Any:
     """
     if hasattr(model, "get_base_model"):
         raise BackboneError(
-            f"dtype='int8' would freeze the adapter of this {type(model).__name__}; merge it into the weights "
-            "first: model.merge_and_unload()"
+            f"dtype='int8' would freeze the adapter of this {type(model).__name__}; "
+            "merge it into the weights first: model.merge_and_unload()"
         )
     if getattr(model, "hf_quantizer", None) is not None:
         raise BackboneError(
-            f"this {type(model).__name__} is quantised already; leave dtype='int8' away, or load it unquantised"
+            f"this {type(model).__name__} is quantised already; "
+            "leave dtype='int8' away, or load it unquantised"
         )
     devices = {parameter.device.type for parameter in model.parameters()}
     if read is not None:

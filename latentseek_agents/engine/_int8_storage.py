@@ -24,6 +24,7 @@ FORMAT = "1"
 
 _INDEX = "int8.index.json"
 _SHARD_BYTES = 64 * 2**20
+_RANDOM = (torch.Tensor.normal_, torch.Tensor.uniform_)
 _VALUES, _SCALES = ".int8", ".scales"
 
 
@@ -70,7 +71,7 @@ def read_int8(folder: Path, options: dict[str, Any]) -> Any:
 
     Args:
         folder: The folder.
-        options: As for ``AutoModelForCausalLM.from_pretrained``: what belongs to the configuration changes it.
+        options: As for ``AutoModelForCausalLM.from_pretrained``; those of the configuration change it.
 
     Returns:
         A causal LM with int8 weights.
@@ -100,16 +101,14 @@ class _Weights:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        linear = {
-            name for name, module in _modules(model) if type(module) is torch.nn.Linear
-        }
+        linear = {name for name, module in _modules(model) if type(module) is torch.nn.Linear}
         if not linear:
             raise BackboneError(
                 f"{type(model).__name__} has no torch.nn.Linear layer that dtype='int8' could quantise; "
                 "use dtype='float32'"
             )
         self._linear = {f"{name}.weight" for name in linear}
-        kinds = {id(model.get_input_embeddings()): torch.nn.Embedding}
+        kinds: dict[int, type[Any]] = {id(model.get_input_embeddings()): torch.nn.Embedding}
         kinds[id(model.get_output_embeddings())] = torch.nn.Linear
         self._half = {
             f"{name}.weight" for name, module in _modules(model) if kinds.get(id(module)) is type(module)
@@ -254,6 +253,8 @@ class _EmptyOnMeta(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
+        if func in _RANDOM and args[0].is_meta:  # which takes some milliseconds for nothing
+            return args[0]
         return func(*args, **kwargs)
 
 
