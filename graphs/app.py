@@ -7,6 +7,8 @@ graphs have no checkpointer, since the server brings its own. The environment sa
 ``LATENTSEEK_MODEL``                  Hugging Face name, folder or GGUF file. Several, separated by commas:
                                       the first is the default, a run's context may choose another of them.
                                       Default: the embedded SmolLM2-135M-Instruct.
+``LATENTSEEK_DTYPE``                  ``float32``, ``bfloat16``, ``float16`` or, on a CPU, ``int8``. Default: int8 on
+                                      a CPU that is fast at it, which the log says; else as in ``Backbone``.
 ``LATENTSEEK_VERIFIER``               ``steps``, ``program``, ``self``, ``self_logprob``, ``truth`` or several
                                       (default ``steps``).
 ``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution (default: as in LatentSeekConfig).
@@ -26,7 +28,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.fastest import fastest_backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.math_agent import MathAgentNodes, math_agent_graph
 from latentseek_agents.graphs.refine import refine_graph
@@ -61,6 +63,7 @@ class Server:
         models: Their names; the first is the default.
         verifier: Names of verifiers.
         config: Settings of the search.
+        dtype: Their number format; None is int8 where the processor is fast at it.
 
     Example:
         >>> Server.from_environment({"LATENTSEEK_MODEL": "a/b, c/d", "LATENTSEEK_VERIFIER": "steps"}).models
@@ -70,6 +73,7 @@ class Server:
     models: tuple[str, ...] = (_EMBEDDED,)
     verifier: tuple[str, ...] = ("steps",)
     config: LatentSeekConfig = field(default_factory=LatentSeekConfig)
+    dtype: str | None = None
     _loaded: dict[str, _Loaded] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -91,6 +95,7 @@ class Server:
             models=tuple(name for name in models if name) or (_EMBEDDED,),
             verifier=verifier_names(verifier, setting="LATENTSEEK_VERIFIER"),
             config=LatentSeekConfig(**changes),
+            dtype=environment.get("LATENTSEEK_DTYPE") or None,
         )
 
     def search(self, runtime: Runtime[Any]) -> Search:
@@ -117,7 +122,7 @@ class Server:
             return self._loaded[name]
 
     def _load(self, name: str) -> _Loaded:
-        backbone = Backbone.embedded() if name == _EMBEDDED else Backbone.from_pretrained(name)
+        backbone = fastest_backbone(None if name == _EMBEDDED else name, dtype=self.dtype)
         verifier = named_verifier(self.verifier, backbone)
         return _Loaded(
             Search(backbone, verifier, self.config, control_flow=(GraphBubbleUp,)),

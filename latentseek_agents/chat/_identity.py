@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import weakref
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -30,8 +31,9 @@ def fingerprint(backbone: Backbone) -> str:
         digest = hashlib.blake2b(digest_size=8)
         digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
         digest.update(str(getattr(backbone.tokenizer, "chat_template", None)).encode())
-        for parameter in backbone.model.parameters():
-            digest.update(_sample(parameter).numpy().tobytes())
+        # The scales of int8 weights are buffers.
+        for value in chain(backbone.model.parameters(), backbone.model.buffers()):
+            digest.update(_sample(value).numpy().tobytes())
         _fingerprints[backbone] = digest.hexdigest()
     return _fingerprints[backbone]
 

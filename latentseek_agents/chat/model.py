@@ -254,7 +254,7 @@ class ChatLatentSeek(BaseChatModel):
             "max_seconds": self.config.max_seconds,
         }
         if self.backbone is not None:
-            params["weights"] = f"{fingerprint(self.backbone)} {self.backbone.dtype}"
+            params["weights"] = f"{fingerprint(self.backbone)} {self.backbone.number_format}"
         else:
             # Digests: a token for the hub may be among them.
             params["model_options"] = {name: digest_of(value) for name, value in self.model_options.items()}

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from latentseek_agents.cli.display import SearchDisplay, busy, make_console, votes_text, why_returned
-from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier
+from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import make_search
@@ -79,9 +79,10 @@ def demo() -> None:
         with fast_imports():
             from latentseek_agents.config import LatentSeekConfig
         config = LatentSeekConfig(**_SETTINGS)
-        backbone = load_backbone()
+        backbone = load_backbone(fastest=True)
         verifier = make_verifier(["steps"], backbone)
     _introduce(console, config)
+    print_chosen_format(console, None, backbone)
     counts: Counter[str] = Counter()
     for number, question in enumerate(_QUESTIONS, start=1):
         console.print()

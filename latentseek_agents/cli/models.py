@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from latentseek_agents.cli.process import fast_imports
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.verdict import Verifier
 
@@ -23,7 +26,7 @@ class ModelOptions:
         str | None, typer.Option(help=f"Hugging Face name, folder or GGUF file. [default: {EMBEDDED}]")
     ] = None
     gguf_file: Annotated[str | None, typer.Option(help="GGUF file, within --model or by itself.")] = None
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; int8 on a CPU.")] = None
     device: Annotated[str | None, typer.Option(help="For example cpu or cuda.")] = None
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
@@ -43,6 +46,7 @@ def load_backbone(
     device: str | None = None,
     trust_remote_code: bool = False,
     rows: int | None = None,
+    fastest: bool = False,
 ) -> "Backbone":
     """Load a model, without the libraries' own progress bars and advice.
 
@@ -53,6 +57,7 @@ def load_backbone(
         device: As in ``Backbone.from_pretrained``.
         trust_remote_code: As in ``Backbone.from_pretrained``.
         rows: Most sequences in one pass of the decoder; None: its default.
+        fastest: Choose int8 if no dtype is given and the processor is fast at it.
 
     Raises:
         BackboneError: It cannot be loaded.
@@ -66,20 +71,30 @@ def load_backbone(
 
         from latentseek_agents.engine._decoding import DecodingOptions
         from latentseek_agents.engine.backbone import Backbone
+        from latentseek_agents.engine.fastest import fastest_backbone
 
         decoding = DecodingOptions() if rows is None else DecodingOptions(max_rows=rows)
         if model is None and gguf_file is not None:
             model, gguf_file = gguf_file, None
-        if model is None:
-            return Backbone.embedded(dtype=dtype, device=device, decoding=decoding)
-        return Backbone.from_pretrained(
-            model,
-            gguf_file=gguf_file,
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            decoding=decoding,
-        )
+        options: dict[str, Any] = {"dtype": dtype, "device": device, "decoding": decoding}
+        if model is not None:
+            options |= {"gguf_file": gguf_file, "trust_remote_code": trust_remote_code}
+        if fastest:
+            return fastest_backbone(model, **options)
+        return Backbone.embedded(**options) if model is None else Backbone.from_pretrained(model, **options)
+
+
+def print_chosen_format(console: "Console", dtype: str | None, backbone: "Backbone") -> None:
+    """Say that the weights are int8 where nobody asked for it.
+
+    Args:
+        console: Where to.
+        dtype: What was asked for.
+        backbone: What was loaded.
+    """
+    if dtype is None and backbone.number_format == "int8":
+        note = "in int8, since this processor multiplies it fast; --dtype float32 for full precision"
+        console.print(Text(note, style="dim"), soft_wrap=True)
 
 
 def make_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":

@@ -54,7 +54,8 @@ def command() -> Iterator[None]:
             raise
         say(
             f"error: there is not enough memory ({error}). Lower --rows, --batch or --max-new-tokens, "
-            "whichever the command has, or take --dtype bfloat16; latentseek eval then goes on where it was"
+            "whichever the command has, or take --dtype bfloat16, on a CPU --dtype int8; "
+            "latentseek eval goes on where it was, in the same dtype"
         )
         raise typer.Exit(OUT_OF_MEMORY) from None
     finally:

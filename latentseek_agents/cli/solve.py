@@ -12,7 +12,7 @@ from rich.text import Text
 
 from latentseek_agents.cli.display import busy, make_console
 from latentseek_agents.cli.files import Page, Trace
-from latentseek_agents.cli.models import ModelOptions, load_backbone, make_verifier
+from latentseek_agents.cli.models import ModelOptions, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.output import OutputOptions, make_output
 from latentseek_agents.cli.process import BAD_INPUT, NOT_VERIFIED, command, fast_imports
@@ -86,9 +86,10 @@ def _solve_all(
             watchers.append(stack.enter_context(Trace(output.trace)))
         console = make_console(quiet=not output.is_live)
         with busy(console, f"loading {one_line(model.name)}"):
-            backbone = load_backbone(**asdict(model))
+            backbone = load_backbone(**asdict(model), fastest=True)
             verifier = make_verifier(names, backbone)
         _print_settings(console, backbone, names, config)
+        print_chosen_format(console, model.dtype, backbone)
         if output.html is not None:
             decode = partial(backbone.decode, skip_special_tokens=False)
             watchers.append(Page(output.html, decode, config.reward_threshold))
@@ -100,12 +101,11 @@ def _solve_all(
 def _print_settings(
     console: Console, backbone: "Backbone", names: Sequence[str], config: "LatentSeekConfig"
 ) -> None:
-    dtype = str(backbone.dtype).removeprefix("torch.")
     proposals = f"{config.latents} latents, rate {config.learning_rate}, fraction {config.fraction}"
     if config.proposals == "samples":
         proposals = f"samples at temperature {config.sample_temperature}"
     settings = (
-        f"{one_line(backbone.name)} ({dtype}, {backbone.device}) · verifier {' + '.join(names)} · "
+        f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device}) · verifier {' + '.join(names)} · "
         f"{proposals} · at most {config.max_iterations} refinements of {config.max_new_tokens} tokens"
     )
     if config.acceptance == "agreement":

@@ -318,7 +318,7 @@ def _one_dtype(
     dtype: str | torch.dtype | None, torch_dtype: str | torch.dtype | None
 ) -> str | torch.dtype | None:
     """``dtype``, or what it was called in transformers before version 5."""
-    if dtype is not None and torch_dtype is not None and _dtype(dtype) != _dtype(torch_dtype):
+    if dtype is not None and torch_dtype is not None and number_format(dtype) != number_format(torch_dtype):
         raise BackboneError(f"dtype={dtype!r} and torch_dtype={torch_dtype!r} differ; give dtype alone")
     return torch_dtype if dtype is None else dtype
 

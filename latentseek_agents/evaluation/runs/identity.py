@@ -33,7 +33,7 @@ def run_settings(backbone: Backbone, config: LatentSeekConfig, *, temperature: f
         "model": backbone.name,
         "model_hash": model_fingerprint(backbone),
         "prompt_hash": prompt_fingerprint(backbone),
-        "dtype": str(backbone.dtype).removeprefix("torch."),
+        "dtype": backbone.number_format,
         "device": backbone.device.type,
         **settings_without_model(config, temperature=temperature),
     }
