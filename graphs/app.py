@@ -39,6 +39,7 @@ from latentseek_agents.tools.named import named_verifier, verifier_names
 __all__ = ["Server", "ServerContext", "math_agent", "refine"]
 
 _EMBEDDED = "SmolLM2-135M-Instruct"
+_NUMBER_FORMATS = ("float32", "bfloat16", "float16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class Server:
             models=tuple(name for name in models if name) or (_EMBEDDED,),
             verifier=verifier_names(verifier, setting="LATENTSEEK_VERIFIER"),
             config=LatentSeekConfig(**changes),
-            dtype=environment.get("LATENTSEEK_DTYPE") or None,
+            dtype=_number_format(environment.get("LATENTSEEK_DTYPE") or None),
         )
 
     def search(self, runtime: Runtime[Any]) -> Search:
@@ -128,6 +129,12 @@ class Server:
             Search(backbone, verifier, self.config, control_flow=(GraphBubbleUp,)),
             MathAgentNodes(backbone, verifier=verifier, config=self.config),
         )
+
+
+def _number_format(value: str | None) -> str | None:
+    if value not in (None, *_NUMBER_FORMATS):
+        raise ConfigError(f"LATENTSEEK_DTYPE={value!r} is unknown; use one of {', '.join(_NUMBER_FORMATS)}")
+    return value
 
 
 def _whole_number(variable: str, value: str) -> int:

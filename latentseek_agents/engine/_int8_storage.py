@@ -114,11 +114,12 @@ class _Weights:
             f"{name}.weight" for name, module in _modules(model) if kinds.get(id(module)) is type(module)
         }
         self._tied: dict[int, list[str]] = {}
-        self._values = dict(model.named_parameters(remove_duplicate=False))
-        self._values |= dict(model.named_buffers(remove_duplicate=False))
+        parameters = dict(model.named_parameters(remove_duplicate=False))
+        buffers = dict(model.named_buffers(remove_duplicate=False))
+        self._values = parameters | buffers
         for name, value in self._values.items():
             self._tied.setdefault(id(value), []).append(name)
-        self._missing = {name for name, value in self._values.items() if value.is_meta}
+        self._missing = parameters.keys() | {name for name, value in buffers.items() if value.is_meta}
 
     def write(self, name: str, blocks: Iterator[torch.Tensor], shards: "_ShardWriter") -> None:
         """Put a tensor into the shards, in the form or the forms that the model needs it in."""

@@ -295,7 +295,23 @@ def test_options_reach_the_model_and_the_preset_reaches_the_search(run):
         "dtype": "bfloat16",
         "device": "cpu",
         "trust_remote_code": False,
+        "fastest": True,
     }
+
+
+@pytest.mark.parametrize("arguments", [("solve", "What is 2 + 2?", *SHORT), ("demo",)])
+def test_int8_that_nobody_asked_for_is_said(run, monkeypatch, arguments):
+    monkeypatch.setattr(demo, "_SETTINGS", demo._SETTINGS | {"max_new_tokens": 8, "max_iterations": 1})
+    line = "in int8, since this processor multiplies it fast; --dtype float32 for full precision"
+    assert line not in run(*arguments).output
+    int8 = Backbone.from_model(tiny_model(), tiny_tokenizer(), dtype="int8")
+    for module in (solve, demo):
+        monkeypatch.setattr(module, "load_backbone", lambda model=None, **options: int8)
+    result = run(*arguments)
+    assert line in result.output
+    if arguments[0] == "solve":
+        assert "(int8, cpu)" in result.output
+        assert line not in run(*arguments, "--dtype", "int8").output
 
 
 def test_every_setting_can_be_set_and_options_of_their_own_win(run):

@@ -25,21 +25,23 @@ QUESTION: Any = {"question": "How many legs have three cats?", "reference": "12"
 
 
 class Loader:
-    """Stands in for ``Backbone.from_pretrained``; knows what was loaded."""
+    """Stands in for the loading of models; knows what was loaded."""
 
     def __init__(self) -> None:
         self.loaded: list[str] = []
+        self.dtypes: list[str | None] = []
 
-    def __call__(self, name: str) -> Backbone:
+    def __call__(self, name: str | None, *, dtype: str | None) -> Backbone:
+        name = name or "embedded"
         self.loaded.append(name)
+        self.dtypes.append(dtype)
         return tiny_backbone(seed=len(name), max_position_embeddings=8192)
 
 
 @pytest.fixture
 def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
     made = Loader()
-    monkeypatch.setattr(Backbone, "from_pretrained", made)
-    monkeypatch.setattr(Backbone, "embedded", lambda: made("embedded"))
+    monkeypatch.setattr(app, "fastest_backbone", made)
     return made
 
 
@@ -78,6 +80,7 @@ def test_the_environment_says_what_is_served() -> None:
     ("variable", "value", "message"),
     [
         ("LATENTSEEK_VERIFIER", "oracle", "LATENTSEEK_VERIFIER 'oracle'"),
+        ("LATENTSEEK_DTYPE", "int4", "LATENTSEEK_DTYPE='int4' is unknown; use one of float32, "),
         ("LATENTSEEK_MAX_NEW_TOKENS", "many", "LATENTSEEK_MAX_NEW_TOKENS='many'"),
         ("LATENTSEEK_MAX_ITERATIONS", "-1", "max_iterations=-1"),
     ],
