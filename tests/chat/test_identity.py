@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from latentseek_agents import Backbone, ChatLatentSeek
 from latentseek_agents.chat._identity import described, digest_of
-from latentseek_agents.testing import tiny_backbone
+from latentseek_agents.testing import tiny_backbone, tiny_model, tiny_tokenizer
 
 
 class Plain:
@@ -140,3 +140,18 @@ def test_no_secret_of_a_verifier_reaches_a_trace(tiny: Backbone) -> None:
     for text in seen:
         assert "topsecret" not in text
         assert "hunter2" not in text
+
+
+def test_int8_weights_are_other_weights():
+    def weights(model: Any, dtype: str | None) -> Any:
+        backbone = Backbone.from_model(model, tiny_tokenizer(), dtype=dtype)
+        return ChatLatentSeek(backbone=backbone)._identifying_params["weights"]
+
+    other = tiny_model()
+    with torch.no_grad():
+        other.model.layers[1].mlp.down_proj.weight.mul_(1.01)
+    floats, int8, changed = weights(tiny_model(), None), weights(tiny_model(), "int8"), weights(other, "int8")
+    assert int8.endswith(" int8")
+    assert floats.endswith(" float32")
+    assert len({floats, int8, changed}) == 3
+    assert int8 == weights(tiny_model(), "int8")

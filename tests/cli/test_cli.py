@@ -7,12 +7,13 @@ import sys
 import pytest
 from typer.testing import CliRunner, Result
 
+from latentseek_agents import Backbone
 from latentseek_agents.cli import app, demo, solve
 from latentseek_agents.cli.display import latents_text
 from latentseek_agents.cli.questions import Question, read_questions
 from latentseek_agents.errors import BackboneError, InputError
 from latentseek_agents.evaluation.text import one_line, plain
-from latentseek_agents.testing import ScriptedVerifier
+from latentseek_agents.testing import ScriptedVerifier, tiny_model, tiny_tokenizer
 from latentseek_agents.verdict import Verdict
 
 SHORT = ["--max-new-tokens", "8", "--fraction", "0.5", "--max-iterations", "2"]

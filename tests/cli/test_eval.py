@@ -141,6 +141,19 @@ def test_rows_are_as_many_as_asked_for(monkeypatch, data, tmp_path):
     assert asked == [32, 2, 50, 40]
 
 
+def test_an_evaluation_never_chooses_int8_by_itself(monkeypatch, data, tmp_path):
+    asked = []
+
+    def load(*_, **options):
+        asked.append((options["dtype"], options.get("fastest", False)))
+        raise ConfigError("this is enough")
+
+    monkeypatch.setattr("latentseek_agents.cli.evaluate.load_backbone", load)
+    for options in ([], ["--dtype", "int8"]):
+        RUN.invoke(app, ["eval", "--data", data, "--out", str(tmp_path / "run"), "--method", "cot", *options])
+    assert asked == [(None, False), ("int8", False)]
+
+
 def test_a_log_gets_a_line_now_and_then(capsys):
     seconds = itertools.count(0.0, 12.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))

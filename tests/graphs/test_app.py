@@ -76,6 +76,12 @@ def test_the_environment_says_what_is_served() -> None:
     assert server.config == LatentSeekConfig(max_new_tokens=64)
 
 
+def test_the_dtype_of_the_environment_reaches_the_loading(loader: Loader) -> None:
+    for environment in ({}, {"LATENTSEEK_DTYPE": "float32"}, {"LATENTSEEK_DTYPE": ""}):
+        Server.from_environment(environment).search(Runtime(context=None))
+    assert loader.dtypes == [None, "float32", None]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [

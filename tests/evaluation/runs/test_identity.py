@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine.prompts import prompt_for
@@ -80,6 +81,30 @@ def test_other_weights_of_the_same_name_are_another_run(tmp_path):
             continue
         with pytest.raises(InputError, match=r"another run \(model_hash: '.*' there, '.*' here\)"):
             evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+
+
+def test_int8_is_another_run_than_float32(model, tmp_path):
+    """Either way round; and each goes on with itself."""
+    for first, second in (("int8", None), (None, "int8")):
+        folder = tmp_path / str(first)
+        chosen, other = (Backbone.from_model(model, tiny_tokenizer(), dtype=one) for one in (first, second))
+        evaluate(chosen, PROBLEMS[:1], methods=["cot"], out=folder, config=CONFIG)
+        assert read_settings(folder)["dtype"] == (first or "float32")
+        with pytest.raises(InputError, match=r"another run \(.*dtype: '\w+' there, '\w+' here"):
+            evaluate(other, PROBLEMS, methods=["cot"], out=folder, config=CONFIG)
+        evaluate(chosen, PROBLEMS, methods=["cot"], out=folder, config=CONFIG)
+        assert len(read_outcomes(folder)) == 2
+
+
+def test_the_fingerprint_tells_int8_models_apart(model):
+    def printed(model, dtype="int8"):
+        return model_fingerprint(Backbone.from_model(model, tiny_tokenizer(), dtype=dtype))
+
+    other = tiny_model()
+    with torch.no_grad():
+        other.model.layers[1].mlp.down_proj.weight.mul_(1.01)
+    assert printed(model) == printed(tiny_model())
+    assert len({printed(model), printed(model, None), printed(other)}) == 3
 
 
 def test_another_chat_template_is_another_run(model, tmp_path):
