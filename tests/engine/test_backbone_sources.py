@@ -122,7 +122,6 @@ def test_two_options_that_say_where_the_model_goes(folder: Path):
         Backbone.from_pretrained(str(folder), device="cpu", device_map="cpu")
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float23", "", "nn", torch.int64, 16])
 @pytest.mark.parametrize("dtype", ["int4", "float23", "", "nn", torch.int64, 16])
 def test_dtype_that_is_none(folder: Path, dtype: Any):
     with pytest.raises(BackboneError, match="is unknown; use 'float32', 'bfloat16' or 'float16'"):
