@@ -12,6 +12,7 @@ from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodingOptions
+from latentseek_agents.engine._int8 import Int8Linear
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.search import draft, refine
 from latentseek_agents.verdict import Attempt
@@ -193,6 +194,10 @@ def weight_bytes(backbone: Backbone) -> int:
     embedding = backbone.model.get_input_embeddings().weight
     head = backbone.model.get_output_embeddings().weight
     total = sum(p.numel() * p.element_size() for p in backbone.model.parameters())
+    if backbone.policy.number_format == "int8":
+        # What stays float is the embedding, which is the exact head, and biases; the int8 head is read.
+        layers = [m.int8_weight for m in backbone.model.modules() if isinstance(m, Int8Linear)]
+        return sum({id(weight): weight.bytes for weight in layers}.values())
     return total if head is embedding else total - embedding.numel() * embedding.element_size()
 
 

@@ -3,6 +3,7 @@ r"""How fast the latent search is, as ratios within one run.
     python benchmarks/speed.py                                   # SmolLM2, some questions made up here
     python benchmarks/speed.py --model FOLDER --gguf FILE --dtype bfloat16 --data questions.jsonl \
         --questions 10 --max-new-tokens 320 --iterations 5 --json speed.json
+    python benchmarks/speed.py --only decoding --threads 1       # float32, int8 and llama.cpp
 
 Data are lines of ``{"question": ...}``. The reward is always -1, so that every iteration takes place. The
 naive Algorithm 1 (``tests/support/naive_algorithm.py``: a forward pass over the whole sequence for every
@@ -25,10 +26,21 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the oracle in tests/
 
+from _decoding_speed import (
+    Engine,
+    LlamaCpp,
+    TorchEngine,
+    has_llama_cpp,
+    measure_in_turns,
+    speed_figures,
+    speed_table,
+)
 from _loop_speed import Figures, console, measure_loop, show, variant, weight_bytes
 
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, decode
+from latentseek_agents.engine._int8 import int8_model
+from latentseek_agents.engine.loading import embedded_gguf
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
@@ -46,7 +58,7 @@ def main() -> int:
     """Measure, print a table per subject, and write the figures as JSON if asked to."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    backbone = _load(arguments)
+    backbone = _load(arguments, arguments.dtype)
     questions = _questions(arguments)
     config = LatentSeekConfig(
         max_new_tokens=arguments.max_new_tokens,
@@ -71,6 +83,7 @@ def main() -> int:
         "throughput": lambda: measure_throughput(backbone, questions, config, arguments.at_once),
         "self_reward": lambda: measure_self_reward(backbone, questions, config.max_new_tokens),
         "graph": measure_graph,
+        "decoding": lambda: measure_decoding(backbone, questions, arguments),
     }
     for name, measure in parts.items():
         if name in arguments.only:
@@ -296,13 +309,49 @@ def measure_graph() -> Figures:
     return figures
 
 
+# -- number formats, and llama.cpp
+
+
+def measure_decoding(backbone: Backbone, questions: list[str], arguments: argparse.Namespace) -> Figures:
+    """Tokens per second of float32, int8 and llama.cpp at each batch size."""
+    engines: dict[str, Engine] = {}
+    for name in arguments.columns:
+        if name == "llama.cpp":
+            gguf = _gguf(arguments)
+            if gguf is None or not has_llama_cpp():
+                console.print("llama.cpp is left out: it needs a GGUF file and the package llama-cpp-python")
+                continue
+            engines[name] = LlamaCpp(gguf, arguments.threads)
+        else:
+            same = backbone.policy.number_format == name
+            engines[name] = TorchEngine(backbone if same else _load(arguments, name))
+    speeds = {}
+    for size in track(arguments.batches, "decoding", console=console, transient=True):
+        # Equal prompts would be read once; spaces at the end make them different.
+        texts = [questions[i % len(questions)] + " " * (i // len(questions)) for i in range(size)]
+        prompts = [backbone.encode_prompt(prompt_for(text, "boxed")) for text in texts]
+        speeds[size] = measure_in_turns(engines, prompts, arguments.max_new_tokens, arguments.rounds)
+    console.print(speed_table(speeds))
+    return {str(size): speed_figures(speed) for size, speed in speeds.items()}
+
+
+def _gguf(arguments: argparse.Namespace) -> Path | None:
+    if arguments.model is None:
+        return embedded_gguf()
+    file = Path(arguments.model, arguments.gguf or "")
+    return file if file.is_file() else None
+
+
 # -- what is measured, and on what
 
 
-def _load(arguments: argparse.Namespace) -> Backbone:
+def _load(arguments: argparse.Namespace, dtype: str | None) -> Backbone:
+    if dtype == "int8":
+        precise = _load(arguments, "float32")
+        return Backbone(int8_model(precise.model), precise.tokenizer, name=precise.name)
     if arguments.model is None:
-        return Backbone.embedded(dtype=arguments.dtype)
-    return Backbone.from_pretrained(arguments.model, gguf_file=arguments.gguf, dtype=arguments.dtype)
+        return Backbone.embedded(dtype=dtype)
+    return Backbone.from_pretrained(arguments.model, gguf_file=arguments.gguf, dtype=dtype)
 
 
 def _questions(arguments: argparse.Namespace) -> list[str]:
@@ -318,10 +367,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = ["loop", "generate", "throughput", "self_reward", "graph"]
+    names = ["loop", "generate", "throughput", "self_reward", "graph", "decoding"]
+    columns = ["float32", "bfloat16", "int8", "llama.cpp"]
     parser.add_argument("--model", help="a Hugging Face name or a folder; default: SmolLM2")
     parser.add_argument("--gguf", help="a GGUF file in that folder")
-    parser.add_argument("--dtype", help="float32, bfloat16; default: what is fast here")
+    parser.add_argument("--dtype", help="float32, bfloat16, int8; default: what is fast here")
     parser.add_argument("--data", type=Path, help="questions, JSON Lines")
     parser.add_argument("--questions", type=int, default=3)
     parser.add_argument("--plain-questions", type=int, default=100, help="on how many to run the plain cache")
@@ -330,6 +380,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latents", default="independent", choices=["independent", "consistent"])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 16])
     parser.add_argument("--at-once", type=int, nargs="*", default=[1, 4, 16, 32])
+    parser.add_argument("--columns", nargs="*", default=["float32", "int8", "llama.cpp"], choices=columns)
+    parser.add_argument("--rounds", type=int, default=3, help="of the part decoding")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--check-naive", action="store_true", help="run the naive draft for real, too")
     parser.add_argument("--only", nargs="*", default=names, choices=names, help="measure only these")
