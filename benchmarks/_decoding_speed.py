@@ -6,7 +6,6 @@ prompts is in none of the figures. llama.cpp is measured where the package ``lla
 """
 
 import ctypes
-import importlib.util
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -89,8 +88,12 @@ class TorchEngine:
 
 
 def has_llama_cpp() -> bool:
-    """Whether the package ``llama_cpp`` is installed."""
-    return importlib.util.find_spec("llama_cpp") is not None
+    """Whether the package ``llama_cpp`` can be imported."""
+    try:
+        import llama_cpp  # noqa: F401 - whether its own library loads shows only now
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
 
 
 class LlamaCpp:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentseek_agents import LatentSeekConfig
+from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.testing import tiny_backbone
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -99,7 +99,7 @@ def test_answers_are_paired_by_question():
 def test_the_script_runs_on_the_tiny_model(tmp_path, monkeypatch, capsys):
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join(map(json.dumps, QUESTIONS)) + "\n")
-    monkeypatch.setattr(int8_quality.Backbone, "embedded", lambda **_: tiny_backbone())
+    monkeypatch.setattr(Backbone, "embedded", lambda **_: tiny_backbone())
     options = ["--data", str(data), "--out", str(tmp_path / "run"), "--max-new-tokens", "5"]
     options += ["--questions", "3", "--solutions", "2"]
     monkeypatch.setattr(sys, "argv", ["int8_quality.py", *options])
