@@ -252,7 +252,7 @@ def speed_table(speeds: Mapping[int, BatchSpeed]) -> Table:
     first = next(iter(speeds.values()))
     ratios = _measured(first)
     table = Table(
-        "batch", *first.rates, *(f"{a}/{b}" for a, b in ratios), title="decoding, tokens per second"
+        "batch", *first.rates, *(f"{a}\nover {b}" for a, b in ratios), title="decoding, tokens per second"
     )
     for size, speed in speeds.items():
         rates = (f"{statistics.median(found):.1f}" for found in speed.rates.values())
