@@ -7,8 +7,9 @@ graphs have no checkpointer, since the server brings its own. The environment sa
 ``LATENTSEEK_MODEL``                  Hugging Face name, folder or GGUF file. Several, separated by commas:
                                       the first is the default, a run's context may choose another of them.
                                       Default: the embedded SmolLM2-135M-Instruct.
-``LATENTSEEK_DTYPE``                  ``float32``, ``bfloat16``, ``float16`` or, on a CPU, ``int8``. Default: int8 on
-                                      a CPU that is fast at it, which the log says; else as in ``Backbone``.
+``LATENTSEEK_DTYPE``                  ``float32``, ``bfloat16``, ``float16`` or, on a CPU, ``int8``.
+                                      Default: int8 on a CPU that is fast at it, as the log says; else as in
+                                      ``Backbone``.
 ``LATENTSEEK_VERIFIER``               ``steps``, ``program``, ``self``, ``self_logprob``, ``truth`` or several
                                       (default ``steps``).
 ``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution (default: as in LatentSeekConfig).

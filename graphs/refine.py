@@ -81,7 +81,7 @@ def create_refine_graph(
 
     Returns:
         Graph with state keys ``question, reference, answer, text, score, passed, reason, stop_reason,
-        iterations, usage, votes`` and its private ``prepared, samples, chosen, latents``.
+        iterations, usage, votes`` and its private ``model, prepared, samples, chosen, latents``.
 
     Raises:
         BackboneError: ``backbone`` is no backbone.

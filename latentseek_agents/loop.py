@@ -27,7 +27,7 @@ from latentseek_agents._search import Search
 from latentseek_agents.decisions import Choice, best_sample, choose, deadline_for, stop_reason
 from latentseek_agents.engine import search as engine
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.errors import LatentSeekError, VerdictError
+from latentseek_agents.errors import BackboneError, LatentSeekError, VerdictError
 from latentseek_agents.result import JudgedState, SearchState
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.verdict import Attempt, StopReason, Usage, prepared_answer
@@ -98,6 +98,7 @@ def draft(search: Search, question: str, reference: str | None = None) -> Search
     return {
         "question": question,
         "reference": reference,
+        "model": search.backbone.fingerprint,
         "answer": None,
         "text": "",
         "score": None,
@@ -217,12 +218,14 @@ def refine(search: Search, state: SearchState) -> SearchState:
     """Make the attempts of the next iteration: move the latents once and write again, or sample.
 
     Raises:
+        BackboneError: The search was begun with another model, or with the same one in another dtype.
         LatentSeekError: The step failed; the error carries the attempts so far.
     """
     usage = Usage.from_dict(state["usage"])
     samples = _attempts(state["samples"])
     deadline = deadline_for(search.config, usage)
     try:
+        _require_same_model(search, state)
         if search.config.proposals == "samples":
             step = engine.resample(
                 search.backbone,
@@ -247,6 +250,15 @@ def refine(search: Search, state: SearchState) -> SearchState:
         error.attempts = list(state["iterations"])
         raise
     return _written(step, usage)
+
+
+def _require_same_model(search: Search, state: SearchState) -> None:
+    begun, here = state.get("model"), search.backbone.fingerprint
+    if begun is not None and begun != here:
+        raise BackboneError(
+            f"this search was begun with another model or dtype ({begun}) than {search.backbone!r} ({here}); "
+            "resume it with the model it was begun with, or ask the question anew"
+        )
 
 
 def _written(step: engine.Step, usage: Usage) -> SearchState:

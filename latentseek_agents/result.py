@@ -36,6 +36,8 @@ class JudgedState(Outcome, total=False):
 
     reference: str | None
     """The known answer, for verifiers that compare with it."""
+    model: str
+    """Which model in which dtype the search was begun with: ``Backbone.fingerprint``."""
     prepared: Any
     """What the verifier found out about the question before it judged, in plain values; None for nothing."""
     samples: list[dict[str, Any]]

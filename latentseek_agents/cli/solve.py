@@ -105,7 +105,8 @@ def _print_settings(
     if config.proposals == "samples":
         proposals = f"samples at temperature {config.sample_temperature}"
     settings = (
-        f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device}) · verifier {' + '.join(names)} · "
+        f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device}) · "
+        f"verifier {' + '.join(names)} · "
         f"{proposals} · at most {config.max_iterations} refinements of {config.max_new_tokens} tokens"
     )
     if config.acceptance == "agreement":

@@ -2,8 +2,8 @@
 
 Each linear layer holds its weights as int8 with one scale per output channel. What comes in is quantised row
 by row, as it comes: q = round(127 x / max |x|), so that no row depends on its company. The products of
-integers are exact sums; floats are only multiplied afterwards. Embeddings stay in bfloat16 and are widened; the
-head has both forms: int8 to choose tokens with, bfloat16 for the gradient.
+integers are exact sums; floats are only multiplied afterwards. Embeddings stay in bfloat16 and are widened.
+The head has both forms: int8 to choose tokens with, bfloat16 for the gradient.
 
 oneDNN multiplies weights that were put into its own order once; where it has no such kernel,
 ``torch._int_mm`` gives the same integers (``benchmarks/linear.py`` compares them).
@@ -122,8 +122,8 @@ def _prepared_product(
 def _use_large_pages(weights: Iterable[Int8Weight]) -> None:
     """Ask Linux for pages of 2 MiB under prepared weights.
 
-    The kernel jumps through them, so that with pages of 4 KiB it waits for addresses more than for numbers: large
-    ones halve its time. Where they are refused, nothing changes but that.
+    The kernel jumps through them, so that with pages of 4 KiB it waits for addresses more than for numbers:
+    large ones halve its time. Where they are refused, nothing changes but that.
 
     Args:
         weights: All of a model, since neighbours can share a page.

@@ -181,6 +181,11 @@ class Backbone:
         return self.policy.dtype
 
     @property
+    def fingerprint(self) -> str:
+        """Tells one model, or one dtype of a model, from another: a search resumes with its own alone."""
+        return f"{self.number_format} {self.policy.fingerprint}"
+
+    @property
     def number_format(self) -> str:
         """The number format of the weights: ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``."""
         return self.policy.number_format

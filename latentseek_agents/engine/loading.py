@@ -176,9 +176,7 @@ class _Releasing:
         return quantised
 
 
-def _gguf_source(
-    name: str, gguf_file: str, revision: str | None, downloading: dict[str, Any]
-) -> Path:
+def _gguf_source(name: str, gguf_file: str, revision: str | None, downloading: dict[str, Any]) -> Path:
     from transformers.utils.hub import cached_file
 
     source = Path(name) / gguf_file

@@ -4,6 +4,8 @@ A policy knows tokens and tensors, but no text: the tokenizer and the decoder jo
 """
 
 import copy
+import functools
+import hashlib
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from latentseek_agents.engine._int8 import is_int8
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["Policy", "end_token_ids", "nearly_equal"]
+
+_FINGERPRINT_VALUES = 1024  # of each tensor
 
 
 class Policy:
@@ -100,6 +104,21 @@ class Policy:
         width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
         heads = int(getattr(config, "num_key_value_heads", None) or heads)
         return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of the model: every tensor's name, shape and dtype, and values spread over each of them.
+
+        Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
+        nearly everywhere.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for name, value in self.model.state_dict().items():
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            flat = value.detach().reshape(-1)
+            stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
+            digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def tolerance(self) -> float:

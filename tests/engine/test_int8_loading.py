@@ -117,7 +117,7 @@ def test_models_that_cannot_be_int8_are_refused():
 def test_a_gpu_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for device in (None, "cuda:0"):
-        with pytest.raises(BackboneError, match="dtype='int8' is for a CPU.*use device='cpu'"):
+        with pytest.raises(BackboneError, match=r"dtype='int8' is for a CPU.*use device='cpu'"):
             Backbone.from_pretrained("no/such-model", dtype="int8", device=device)
 
 

@@ -12,7 +12,7 @@ ALIGNED = 8
 """Elements: 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask."""
 
 FIXED_POSITIONS = 256
-"""A multiple of this as L gives a query the same bits whatever the longest row is (see :func:`fixed_width`)."""
+"""With a multiple of this as L, a query has the same bits whatever row is longest; see ``fixed_width``."""
 
 
 def attend(

@@ -1,8 +1,8 @@
 """Decoder layers of the Llama kind with few operations between the products.
 
 With a small model, or int8 weights, a pass spends as much time between the matrix products as in them: some
-sixty small operations per layer, and Python around each. Here are the same layers with about half of them: one product
-for layers with the same input, one rotation for queries and keys, and sums that are part of a multiplication.
+sixty small operations per layer, and Python around each. Here are the same layers with about half of them:
+one product for int8 layers with the same input, and sums that are part of a multiplication.
 
 Only the layers of known classes are replaced, in float32, and :func:`~.packed_forward.packed_model_for`
 compares the result with the model's own. Anything else runs as it is.

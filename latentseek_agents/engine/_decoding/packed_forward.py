@@ -262,7 +262,7 @@ def _attend_rows(
     window: int | None,
     softcap: float | None = None,
 ) -> torch.Tensor:
-    """Attention of all new tokens of the pass: query (N, H, d), key and value (N, H_kv, d), to (N, H, d_v)."""
+    """Attention of all new tokens: query (N, H, d), key and value (N, H_kv, d), to (N, H, d_v)."""
     work: _Work = _current.work
     work.windows.add(window)
     keys, values = work.store.write(layer, work.positions_on(key.device), key, value)

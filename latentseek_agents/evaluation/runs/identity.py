@@ -16,7 +16,6 @@ from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.errors import LatentSeekError
 
 _PACKAGES = ("latentseek-agents", "torch", "transformers", "sympy")
-_FINGERPRINT_VALUES = 1024
 # Numbers, letters beyond ASCII, mathematics and white space: where tokenizers differ.
 _PROBE = "What is 12 + 345.67 / 8?\n\nGib ½ · x² ≤ 3 für Zoë an,  bitte;\t数学 \\frac{1}{2} $9,876"
 
@@ -49,25 +48,14 @@ def settings_without_model(config: LatentSeekConfig, *, temperature: float) -> d
 
 
 def model_fingerprint(backbone: Backbone) -> str:
-    """A hash of the model: every tensor's name, shape and dtype, and values spread over each of them.
-
-    Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
-    nearly everywhere.
+    """A hash of the model: see ``Policy.fingerprint``.
 
     Example:
         >>> from latentseek_agents.testing import tiny_backbone
         >>> model_fingerprint(tiny_backbone()) == model_fingerprint(tiny_backbone())
         True
     """
-    import torch
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in backbone.model.state_dict().items():
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        flat = value.detach().reshape(-1)
-        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
-        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return backbone.policy.fingerprint
 
 
 def prompt_fingerprint(backbone: Backbone) -> str:

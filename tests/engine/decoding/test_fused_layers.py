@@ -1,0 +1,76 @@
+"""Decoder layers with fewer operations give what the model's own give, and only known ones are replaced."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+from latentseek_agents.engine._decoding.attention import fixed_width
+from latentseek_agents.engine._decoding.fused_layers import FusedLayer
+from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
+from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
+from latentseek_agents.testing import tiny_model
+
+
+def hidden_states(model: Any, *prompts: list[int]) -> list[torch.Tensor]:
+    packed = PackedModel(model)
+    store = KeyValueStore()
+    store.reserve(len(prompts), 64)
+    starts = [RowSlice(slot, 0, ids[:3]) for slot, ids in enumerate(prompts)]
+    rests = [RowSlice(slot, 3, ids[3:]) for slot, ids in enumerate(prompts)]
+    first, rest = packed.forward(store, starts), packed.forward(store, rests)
+    sizes = [len(row.token_ids) for row in rests]
+    parts = zip(first.split([3] * len(prompts)), rest.split(sizes), strict=True)
+    return [torch.cat(pair) for pair in parts]
+
+
+def layers_of(model: Any) -> list[Any]:
+    return list(PackedModel(model)._layers.layers)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("Llama", {}),
+        ("Llama", {"attention_bias": True, "mlp_bias": True}),
+        ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}),
+        ("Qwen2", {}),
+        ("Qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}),
+        ("Qwen3", {}),
+        ("Mistral", {"sliding_window": 4}),
+    ],
+)
+def test_fused_layers_give_what_the_model_gives(architecture: str, changes: dict[str, Any]):
+    model = tiny_model(architecture, **changes)
+    prompts = [[5, 6, 7, 8, 9, 10, 11], [20, 21, 22, 23]]
+    assert all(isinstance(layer, FusedLayer) for layer in layers_of(model))
+    for ids, got in zip(prompts, hidden_states(model, *prompts), strict=True):
+        with torch.no_grad():
+            expected = model.base_model(torch.tensor([ids]), past_key_values=DynamicCache())
+        assert torch.allclose(got, expected.last_hidden_state[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["Granite", "Cohere", "Gemma2", "Phi3"])
+def test_layers_of_other_kinds_stay(architecture: str):
+    assert not any(isinstance(layer, FusedLayer) for layer in layers_of(tiny_model(architecture)))
+
+
+def test_layers_in_half_precision_stay():
+    assert not any(isinstance(layer, FusedLayer) for layer in layers_of(tiny_model().bfloat16()))
+
+
+def test_a_layer_with_a_hook_stays():
+    model = tiny_model()
+    seen: list[Any] = []
+    model.model.layers[1].mlp.register_forward_hook(lambda *_: seen.append(1))
+    fused = [isinstance(layer, FusedLayer) for layer in layers_of(model)]
+    assert fused == [True, False]
+    hidden_states(model, [5, 6, 7, 8])
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(("share", "width"), [(1, 16), (1, 128), (3, 64), (7, 64)])
+@pytest.mark.parametrize("new", [1, 2, 5, 33])
+def test_a_fixed_width_has_room_for_all(new: int, share: int, width: int):
+    assert new <= fixed_width(new, share, width) <= -(-new // 32) * 32

@@ -1,0 +1,119 @@
+"""Int8 weights: exact products, a row that is the same in any company, an exact head for the gradient."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import DynamicCache
+
+from latentseek_agents import Backbone
+from latentseek_agents.engine import _int8
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
+from latentseek_agents.engine._int8 import (
+    Int8Linear,
+    Int8Weight,
+    int8_model,
+    quantised_rows,
+    quantised_weight,
+)
+from latentseek_agents.engine.latents import policy_gradient
+from latentseek_agents.testing import tiny_model, tiny_tokenizer
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.floats(1e-30, 1e30), st.integers(0, 99))
+def test_a_quantised_row_is_within_half_a_step(rows: int, width: int, size: float, seed: int):
+    values = random(rows, width, seed=seed).double().mul(size).float()
+    quantised, scales = quantised_rows(values)
+    assert quantised.abs().max() <= 127
+    assert ((quantised.double() * scales.double() - values.double()).abs() <= 0.5001 * scales).all()
+
+
+def test_rows_of_zeros_and_rows_that_are_not_finite():
+    rows = torch.tensor([[0.0, 0.0], [float("inf"), 1.0], [float("nan"), 1.0], [2.0, -1.0]])
+    layer = Int8Linear(Int8Weight(quantised_weight(random(3, 2))))
+    output = layer(rows)
+    assert torch.equal(output[0], torch.zeros(3))
+    assert not torch.isfinite(output[1]).any()
+    assert not torch.isfinite(output[2]).any()
+    assert torch.equal(output[3], layer(rows[3:])[0])
+
+
+@pytest.mark.parametrize("outputs", [8, _int8._FEWEST_PREPARED, 2 * _int8._FEWEST_PREPARED + 3])
+@pytest.mark.parametrize("rows", [1, 2, 17, 70])
+def test_products_are_exact(outputs: int, rows: int):
+    values = torch.randint(-127, 128, (outputs, 96), dtype=torch.int8, generator=torch.Generator())
+    inputs = torch.randint(-127, 128, (rows, 96), dtype=torch.int8, generator=torch.Generator())
+    scales = torch.linspace(0.5, 1.5, outputs)
+    exact = (inputs.long() @ values.long().t()).float() * scales
+    assert torch.equal(Int8Weight((values, scales)).product(inputs), exact)
+
+
+def test_layers_with_the_same_input_are_those_layers():
+    first, second = quantised_weight(random(600, 32)), quantised_weight(random(40, 32, seed=1))
+    both = Int8Weight(first, second)
+    bias = random(40)
+    inputs = random(3, 32, seed=2)
+    assert torch.equal(Int8Linear(both, bias, 1)(inputs), Int8Linear(Int8Weight(second), bias)(inputs))
+
+
+@pytest.mark.parametrize("architecture", ["Llama", "Qwen2", "Qwen3", "Mistral", "Gemma2", "Phi3"])
+def test_int8_is_near_the_model(architecture: str):
+    model = tiny_model(architecture)
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        expected = model(ids).logits
+        got = int8_model(model)(input_ids=ids, past_key_values=DynamicCache()).logits
+    assert (got - expected).norm() < 0.1 * expected.norm()
+    assert not torch.equal(got, expected)
+
+
+def test_the_head_is_exact_where_a_gradient_passes():
+    model = tiny_model("Qwen2")
+    exact, quantised = (
+        Backbone.from_model(model, tiny_tokenizer(), dtype=dtype) for dtype in ("float32", "int8")
+    )
+    hidden = random(4, 32)
+    tokens = [[3, 50, 100, 7]]
+    gradients = [policy_gradient(b.logits, hidden[None], tokens, [-1.0]) for b in (exact, quantised)]
+    assert torch.cosine_similarity(*(g.flatten() for g in gradients), dim=0) > 0.999
+    # The difference is that of bfloat16 weights, and not that of int8 ones and inputs.
+    with torch.no_grad():
+        halved = hidden @ model.lm_head.weight.to(torch.bfloat16).float().t()
+    with torch.enable_grad():
+        got = quantised.logits(hidden.clone().requires_grad_())
+    assert torch.allclose(got, halved, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["Llama", "Qwen2", "Qwen3", "Mistral", "Gemma2"])
+def test_a_row_has_the_same_bits_in_any_company(architecture: str):
+    backbone = Backbone.from_model(
+        tiny_model(architecture),
+        tiny_tokenizer(),
+        dtype="int8",
+        decoding=DecodingOptions(reuse=False),
+    )
+    prompts = [[3 + (7 * i * i + j * (i + 3)) % 250 for j in range(3 + (37 * i) % 290)] for i in range(32)]
+    never = frozenset[int]()
+    requests = [DecodeRequest(prompt_ids=ids, max_new_tokens=12, end_token_ids=never) for ids in prompts]
+    alone = [decode(backbone, [request])[0] for request in requests]
+    for size in (8, 32):
+        together: list[Any] = []
+        for start in range(0, 32, size):
+            together += decode(backbone, requests[start : start + size])
+        assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+        differing = [i for i in range(32) if not torch.equal(together[i].hidden, alone[i].hidden)]
+        assert differing == []
+
+
+def test_oneDNN_can_be_missing(monkeypatch: pytest.MonkeyPatch):
+    weight = quantised_weight(random(_int8._FEWEST_PREPARED, 64))
+    inputs, _ = quantised_rows(random(5, 64, seed=1))
+    prepared = Int8Weight(weight).product(inputs)
+    monkeypatch.setattr(_int8, "_has_prepared_products", lambda: False)
+    assert torch.equal(Int8Weight(weight).product(inputs), prepared)
