@@ -7,6 +7,7 @@ import torch
 
 from latentseek_agents import Backbone
 from latentseek_agents.engine import loading
+from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
 from latentseek_agents.engine._int8 import quantised_weight
 from latentseek_agents.engine._int8_storage import _StoredWeights
 
@@ -32,3 +33,21 @@ def test_int8_from_the_file_is_int8_of_its_float_weights(smollm2: Backbone, monk
     with torch.no_grad():
         first, second = (one.model(input_ids=ids).logits for one in (from_file, in_memory))
     assert torch.equal(first, second)
+
+
+@pytest.mark.model
+def test_a_row_has_the_same_bits_in_any_company(smollm2: Backbone):
+    backbone = Backbone.from_model(
+        smollm2.model, smollm2.tokenizer, dtype="int8", decoding=DecodingOptions(reuse=False)
+    )
+    texts = [f"Tom has {i} apples. {'He buys one more. ' * (i * 7 % 40)}How many?" for i in range(32)]
+    requests = [
+        DecodeRequest(prompt_ids=backbone.encode_prompt(text), max_new_tokens=6, end_token_ids=frozenset())
+        for text in texts
+    ]
+    alone = [decode(backbone, [request])[0] for request in requests]
+    for size in (8, 32):
+        parts = [decode(backbone, requests[start : start + size]) for start in range(0, 32, size)]
+        together = [completion for part in parts for completion in part]
+        assert [c.token_ids for c in together] == [c.token_ids for c in alone]
+        assert all(torch.equal(c.hidden, one.hidden) for c, one in zip(together, alone, strict=True))

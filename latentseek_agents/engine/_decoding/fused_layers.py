@@ -146,7 +146,7 @@ class _Int8:
         values, scales = quantised_rows(rows)
         product = self._weight.product(values)
         output = product.mul_(scales) if self._bias is None else torch.addcmul(self._bias, product, scales)
-        return output.split(self._weight.sizes, dim=1)
+        return torch.split(output, self._weight.sizes, dim=1)
 
     def added_to(self, residual: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The output of the one layer, and the residual."""

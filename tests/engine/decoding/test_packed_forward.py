@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents.engine._decoding import packed_forward
+from latentseek_agents.engine._decoding import attention
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
 from latentseek_agents.engine.backbone import Backbone
@@ -175,8 +175,8 @@ def sdpa(query: Any, key: Any, value: Any, mask: Any, scale: float) -> Any:
     ],
 )
 def test_a_kernel_is_used_only_if_it_is_right(monkeypatch, dtype, kernel, expected):
-    monkeypatch.setattr(packed_forward, "_any_shape", kernel)
-    assert packed_forward._has_kernel.__wrapped__(torch.device("cpu"), dtype, 64, 128) is expected
+    monkeypatch.setattr(attention, "_any_shape", kernel)
+    assert attention._has_kernel.__wrapped__(torch.device("cpu"), dtype, 64, 128) is expected
 
 
 @pytest.mark.parametrize("error", [AttributeError("no such operation"), RuntimeError("no kernel found")])
@@ -184,12 +184,12 @@ def test_a_kernel_that_is_not_there_is_told(monkeypatch, caplog, error):
     def missing(*_):
         raise error
 
-    monkeypatch.setattr(packed_forward, "_any_shape", missing)
-    assert packed_forward._has_kernel.__wrapped__(torch.device("cpu"), torch.bfloat16, 64, 64) is False
+    monkeypatch.setattr(attention, "_any_shape", missing)
+    assert attention._has_kernel.__wrapped__(torch.device("cpu"), torch.bfloat16, 64, 64) is False
     assert str(error) in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "width"), [(torch.bfloat16, 20), (torch.float32, 6), (torch.float64, 3)])
 def test_rows_off_16_bytes_are_not_tried(monkeypatch, dtype, width):
-    monkeypatch.setattr(packed_forward, "_any_shape", sdpa)
-    assert packed_forward._has_kernel.__wrapped__(torch.device("cpu"), dtype, width, 64) is False
+    monkeypatch.setattr(attention, "_any_shape", sdpa)
+    assert attention._has_kernel.__wrapped__(torch.device("cpu"), dtype, width, 64) is False
