@@ -41,10 +41,12 @@ def test_a_gpu_computes_in_floats(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(_int8, "fast_int8", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     loaded: list[Any] = []
-    monkeypatch.setattr(
-        "latentseek_agents.engine.loading.load",
-        lambda name, *, dtype, **_: (loaded.append(dtype), (tiny_model(), tiny_tokenizer()))[1],
-    )
+
+    def load(name: Any, *, dtype: Any, **_: Any) -> tuple[Any, Any]:
+        loaded.append(dtype)
+        return tiny_model(), tiny_tokenizer()
+
+    monkeypatch.setattr("latentseek_agents.engine.loading.load", load)
     for device in (None, "cuda"):
         assert fastest_backbone(folder, device=device).number_format == "float32"
     assert loaded == [None, None]

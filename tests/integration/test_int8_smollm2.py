@@ -1,6 +1,7 @@
 """The embedded model in int8: from its GGUF file, and against its float32 weights."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,10 +16,13 @@ from latentseek_agents.engine._int8_storage import _StoredWeights
 @pytest.mark.model
 def test_int8_from_the_file_is_int8_of_its_float_weights(smollm2: Backbone, monkeypatch: pytest.MonkeyPatch):
     folders: list[Path] = []
-    whole = loading._cache_entry
-    monkeypatch.setattr(
-        loading, "_cache_entry", lambda *given: (folders.append(whole(*given)), folders[-1])[1]
-    )
+    real = loading._cache_entry
+
+    def cache_entry(*given: Any) -> Path:
+        folders.append(real(*given))
+        return folders[-1]
+
+    monkeypatch.setattr(loading, "_cache_entry", cache_entry)
     from_file = Backbone.embedded(dtype="int8", device="cpu")
     stored = _StoredWeights(folders[0])
     linear = {name: m for name, m in smollm2.model.named_modules() if type(m) is torch.nn.Linear}
