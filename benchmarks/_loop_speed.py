@@ -194,7 +194,7 @@ def weight_bytes(backbone: Backbone) -> int:
     embedding = backbone.model.get_input_embeddings().weight
     head = backbone.model.get_output_embeddings().weight
     total = sum(p.numel() * p.element_size() for p in backbone.model.parameters())
-    if backbone.policy.number_format == "int8":
+    if backbone.number_format == "int8":
         # What stays float is the embedding, which is the exact head, and biases; the int8 head is read.
         layers = [m.int8_weight for m in backbone.model.modules() if isinstance(m, Int8Linear)]
         return sum({id(weight): weight.bytes for weight in layers}.values())

@@ -11,6 +11,7 @@ costs; a ``FOLDER`` holds the answers of one model and both heads.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -28,7 +29,6 @@ from rich.table import Table
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodingOptions
-from latentseek_agents.engine._int8 import int8_model
 from latentseek_agents.engine.latents import Latents, policy_gradient
 from latentseek_agents.engine.search import draft, prompt_token_ids
 from latentseek_agents.evaluation.reports.statistics import mcnemar
@@ -309,10 +309,13 @@ def _load(arguments: argparse.Namespace) -> tuple[Backbone, Backbone]:
 
 def int8_of(precise: Backbone, *, float_head: bool) -> Backbone:
     """The same model with int8 layers, and the head that is asked for."""
-    model: Any = int8_model(precise.model)
-    if float_head:  # the model is a copy at this level, so that the given one keeps its own
-        model.set_output_embeddings(precise.model.get_output_embeddings())
-    return Backbone(model, precise.tokenizer, name=f"{precise.name}, int8", decoding=precise.decoding)
+    quantised = Backbone.from_model(precise.model, precise.tokenizer, dtype="int8", decoding=precise.decoding)
+    if not float_head:
+        return quantised
+    model: Any = copy.copy(quantised.model)
+    model._modules = dict(model._modules)
+    model.set_output_embeddings(precise.model.get_output_embeddings())
+    return Backbone.from_model(model, precise.tokenizer, decoding=precise.decoding)
 
 
 def _questions(arguments: argparse.Namespace) -> list[dict[str, str]]:

@@ -39,7 +39,6 @@ from _loop_speed import Figures, console, measure_loop, show, variant, weight_by
 
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, decode
-from latentseek_agents.engine._int8 import int8_model
 from latentseek_agents.engine.loading import embedded_gguf
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.graphs import create_refine_graph
@@ -323,7 +322,7 @@ def measure_decoding(backbone: Backbone, questions: list[str], arguments: argpar
                 continue
             engines[name] = LlamaCpp(gguf, arguments.threads)
         else:
-            same = backbone.policy.number_format == name
+            same = backbone.number_format == name
             engines[name] = TorchEngine(backbone if same else _load(arguments, name))
     speeds = {}
     for size in track(arguments.batches, "decoding", console=console, transient=True):
@@ -346,9 +345,6 @@ def _gguf(arguments: argparse.Namespace) -> Path | None:
 
 
 def _load(arguments: argparse.Namespace, dtype: str | None) -> Backbone:
-    if dtype == "int8":
-        precise = _load(arguments, "float32")
-        return Backbone(int8_model(precise.model), precise.tokenizer, name=precise.name)
     if arguments.model is None:
         return Backbone.embedded(dtype=dtype)
     return Backbone.from_pretrained(arguments.model, gguf_file=arguments.gguf, dtype=dtype)

@@ -60,7 +60,7 @@ def test_the_float_head_is_that_of_float32_and_the_layers_are_int8():
     hidden = given_tokens(precise, PROMPT, SOLUTION)
     assert torch.equal(other.logits(hidden), precise.logits(hidden))
     assert not torch.equal(given_tokens(other, PROMPT, SOLUTION), hidden)
-    assert precise.policy.number_format == "float32"
+    assert precise.number_format == "float32"
 
 
 def test_states_are_those_that_predict_the_solution():
