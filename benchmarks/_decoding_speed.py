@@ -69,7 +69,8 @@ class TorchEngine:
         self._backbone = Backbone(
             backbone.model, backbone.tokenizer, decoding=DecodingOptions(reuse=False, max_rows=64)
         )
-        _ = self._backbone.decoder.packed  # made on first use, and not what is measured
+        decoder: Any = self._backbone.decoder
+        _ = decoder.packed  # made on first use, and not what is measured
 
     def write(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> DecodingTimes:
         """See :class:`Engine`."""

@@ -209,7 +209,7 @@ def _divergences(
     divergences: list[float] = []
     same = 0
     # Float64 logits of a whole solution would take a gigabyte.
-    for parts in zip(*(hidden.split(_ROWS_AT_ONCE) for hidden in states), strict=True):
+    for parts in zip(*(torch.split(hidden, _ROWS_AT_ONCE) for hidden in states), strict=True):
         with torch.no_grad():
             logs = [
                 torch.log_softmax(backbone.logits(hidden).double(), dim=-1)

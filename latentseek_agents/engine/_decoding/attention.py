@@ -68,8 +68,8 @@ def fixed_width(new: int, share: int, width: int) -> int:
     """
     most = -(-new // 32) * 32
     generator = torch.Generator().manual_seed(0)
-    size = (1, 1, 2 * FIXED_POSITIONS, width)
-    key, value = (torch.randn(size, generator=generator, device="cpu") for _ in range(2))
+    shape = (1, 1, 2 * FIXED_POSITIONS, width)
+    key, value = (torch.randn(shape, generator=generator, device="cpu") for _ in range(2))
     query = torch.randn((1, share, most, width), generator=generator, device="cpu")
     seen = torch.arange(2 * FIXED_POSITIONS) <= torch.arange(most)[:, None] + FIXED_POSITIONS
     mask = torch.where(seen, 0.0, float("-inf"))
