@@ -15,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from latentseek_agents.engine._gguf_tensors import gguf_tensors
 from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight
 from latentseek_agents.errors import BackboneError
 
@@ -39,6 +38,8 @@ def write_int8(gguf: Path, folder: Path) -> None:
         BackboneError: The file lacks weights that the model has, or nothing in it can be int8.
     """
     from transformers import AutoConfig, AutoTokenizer
+
+    from latentseek_agents.engine._gguf_tensors import gguf_tensors  # not needed to read what is cached
 
     config = AutoConfig.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)

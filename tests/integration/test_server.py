@@ -22,6 +22,7 @@ from langgraph_sdk.client import SyncLangGraphClient
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.graphs import create_refine_graph
+from latentseek_agents.result import Outcome
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 from latentseek_agents.tools import GroundTruth
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS = ["How many legs have three cats?", "And two spiders?"]
 CONFIG = LatentSeekConfig(max_new_tokens=24, max_iterations=3)
-STATE = {"question", "answer", "text", "score", "passed", "reason", "stop_reason", "iterations", "usage"}
+STATE = set(Outcome.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         port = probe.getsockname()[1]
     environment = os.environ | {
         "LATENTSEEK_MODEL": str(model),
+        "LATENTSEEK_DTYPE": "float32",
         "LATENTSEEK_VERIFIER": "truth",
         "LATENTSEEK_MAX_NEW_TOKENS": str(CONFIG.max_new_tokens),
         "LATENTSEEK_MAX_ITERATIONS": str(CONFIG.max_iterations),
@@ -103,7 +105,7 @@ def asked(question: str) -> dict[str, str]:
 
 def alone(served: Served, question: str) -> dict[str, Any]:
     """The same search in this process."""
-    backbone = Backbone.from_pretrained(str(served.model))
+    backbone = Backbone.from_pretrained(str(served.model), dtype="float32")
     graph: Any = create_refine_graph(backbone, verifier=GroundTruth(), config=CONFIG).compile()
     return {**graph.invoke(asked(question)), "usage": None}
 
@@ -131,7 +133,7 @@ def test_progress_is_streamed_and_the_thread_ends_without_latents(
     assert len(shown) > 8
     final: Any = client.threads.get_state(thread)["values"]
     for state in (*shown, final, client.threads.get(thread)["values"]):
-        assert set(state) <= STATE | {"reference", "samples", "chosen"}
+        assert set(state) <= STATE | {"reference", "model", "prepared", "samples", "chosen"}
     assert {name: final[name] for name in STATE} | {"usage": None} == alone(served, QUESTIONS[0])
 
 
