@@ -115,8 +115,10 @@ def prepare(search: Search, state: SearchState) -> SearchState:
     """Let the verifier prepare for the question: once per search, its costs counted.
 
     Raises:
+        BackboneError: The search was begun with another model or dtype.
         VerdictError: What it prepared cannot be stored; the error carries the draft.
     """
+    _require_same_model(search, state)
     try:
         prepared = search.prepare(state["question"])
     except VerdictError as error:
@@ -143,6 +145,7 @@ def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[Search
     """
     config = search.config
     history = _attempts(state["iterations"])
+    _require_same_model(search, state)
     samples = _attempts(state["samples"])
     known_answer = prepared_answer(search.verifier, state.get("prepared"))
     cut_short = any(sample.finish_reason == "seconds" for sample in samples)
@@ -224,8 +227,8 @@ def refine(search: Search, state: SearchState) -> SearchState:
     usage = Usage.from_dict(state["usage"])
     samples = _attempts(state["samples"])
     deadline = deadline_for(search.config, usage)
+    _require_same_model(search, state)
     try:
-        _require_same_model(search, state)
         if search.config.proposals == "samples":
             step = engine.resample(
                 search.backbone,
@@ -252,13 +255,15 @@ def refine(search: Search, state: SearchState) -> SearchState:
     return _written(step, usage)
 
 
-def _require_same_model(search: Search, state: SearchState) -> None:
+def _require_same_model(search: Search, state: JudgedState) -> None:
     begun, here = state.get("model"), search.backbone.fingerprint
     if begun is not None and begun != here:
-        raise BackboneError(
+        error = BackboneError(
             f"this search was begun with another model or dtype ({begun}) than {search.backbone!r} ({here}); "
             "resume it with the model it was begun with, or ask the question anew"
         )
+        error.attempts = list(state["iterations"])
+        raise error
 
 
 def _written(step: engine.Step, usage: Usage) -> SearchState:

@@ -24,6 +24,8 @@ from latentseek_agents.errors import BackboneError
 
 # With fewer outputs oneDNN's prepared weights are slower than plain ones, for one or two rows many times.
 _FEWEST_PREPARED = 512
+# Share of the weights between embedding and head that must be in linear layers, or int8 saves too little.
+_LEAST_LINEAR = 0.9
 _LARGEST = 127
 _LARGE_PAGE = 2 * 2**20
 _SMALL_PAGES = 8192  # between neighbours: what the allocator keeps for itself
@@ -88,6 +90,10 @@ class Int8Weight:
         if len(values) >= _FEWEST_PREPARED and _has_prepared_products():
             self._zeros = torch.zeros(len(values), dtype=torch.int32)
             self._values = torch.ops.onednn.qlinear_prepack(values, None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Int8Weight":
+        """Itself: it never changes, and prepared weights cannot be copied."""
+        return self
 
     def addresses(self) -> tuple[int, int]:
         """Where the weights lie in memory: the first byte, and the one behind the last."""
@@ -160,23 +166,29 @@ def _has_prepared_products() -> bool:
     """Whether oneDNN's kernel is there and right: tried on a few numbers."""
     generator = torch.Generator().manual_seed(0)
     rows, weight = (
-        torch.randint(-127, 128, (size, 64), dtype=torch.int8, generator=generator) for size in (3, 8)
+        torch.randint(-127, 128, (size, 256), dtype=torch.int8, generator=generator)
+        for size in (40, _FEWEST_PREPARED)
     )
+    rows[:2], weight[:2] = 127, 127  # the largest sums, which narrow arithmetic would cut off
     scales = torch.linspace(0.5, 1.5, len(weight))
-    expected = torch._int_mm(rows, weight.t()).float() * scales
+    zeros = torch.zeros(len(weight), dtype=torch.int32)
     try:
+        expected = torch._int_mm(rows, weight.t()).float() * scales
         packed = torch.ops.onednn.qlinear_prepack(weight, None)
-        got = _prepared_product(rows, packed, scales, torch.zeros(len(weight), dtype=torch.int32))
+        got = {count: _prepared_product(rows[:count], packed, scales, zeros) for count in (1, 3, 40)}
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    return torch.equal(got, expected)
+    return all(torch.equal(product, expected[:count]) for count, product in got.items())
 
 
 @functools.cache
 def fast_int8() -> bool:
     """Whether this machine's CPU has instructions for products of int8 (VNNI, AMX)."""
     checks = ("_is_vnni_supported", "_is_avx512_vnni_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx_vnni")) or any(
+        bool(getattr(torch.cpu, check, lambda: False)()) for check in checks
+    )
 
 
 class Int8Linear(torch.nn.Module):
@@ -287,23 +299,57 @@ def int8_model(model: Any, read: WeightReader | None = None) -> Any:
             f"dtype='int8' is for models on a CPU, but this one is on {', '.join(sorted(devices))}; "
             "use dtype='bfloat16' there, or move the model to the CPU first"
         )
-    builder = _Builder(model, read or (lambda _, module: quantised_weight(module.weight)))
-    quantised = builder.build(model, "")
-    if not builder.count:
-        raise BackboneError(
-            f"{type(model).__name__} has no torch.nn.Linear layer that dtype='int8' could quantise; "
-            "use dtype='float32'"
-        )
+    require_linear(model)
+    # What is made in a caller's inference mode could never take part in a gradient.
+    with torch.inference_mode(mode=False):
+        builder = _Builder(model, read or (lambda _, module: quantised_weight(module.weight)))
+        quantised = builder.build(model, "")
     weights = (module.int8_weight for module in quantised.modules() if isinstance(module, Int8Linear))
     _use_large_pages({id(weight): weight for weight in weights}.values())
     return quantised
+
+
+def require_linear(model: Any) -> None:
+    """Refuse a model most of whose weights would stay float, or whose layers have something hooked to them.
+
+    Raises:
+        BackboneError: Its layers are of another class than ``torch.nn.Linear`` (experts, convolutions), or a
+            caller's hook would be lost.
+    """
+    kind = type(model).__name__
+    ends = {id(one) for one in (model.get_input_embeddings(), model.get_output_embeddings())}
+    inside = [module for module in model.modules() if id(module) not in ends]
+    sizes = {
+        linear: sum(
+            value.numel()
+            for module in inside
+            for value in module._parameters.values()
+            if value is not None and (type(module) is torch.nn.Linear) == linear
+        )
+        for linear in (False, True)
+    }
+    if sizes[True] < _LEAST_LINEAR * sum(sizes.values()) or not sizes[True]:
+        raise BackboneError(
+            f"dtype='int8' quantises torch.nn.Linear layers, but these hold {sizes[True]} of the "
+            f"{sum(sizes.values())} weights inside this {kind}; use dtype='bfloat16' or 'float32'"
+        )
+    hooked = [module for module in inside if type(module) is torch.nn.Linear and is_hooked(module)]
+    if hooked:
+        raise BackboneError(
+            f"{len(hooked)} linear layers of this {kind} have hooks, which an int8 copy would not have; "
+            "remove them, or leave dtype='int8' away"
+        )
+
+
+def is_hooked(module: Any) -> bool:
+    """Whether something of a caller's runs with this module."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 class _Builder:
     """Copies the modules above each replaced one; all others are shared with the model."""
 
     def __init__(self, model: Any, read: WeightReader) -> None:
-        self.count = 0
         self._read = read
         self._head = model.get_output_embeddings()
         self._embedding = model.get_input_embeddings()
@@ -313,7 +359,6 @@ class _Builder:
         if module is self._embedding and type(module) is torch.nn.Embedding:
             return HalfEmbedding(self._half(module.weight))
         if type(module) is torch.nn.Linear:
-            self.count += 1
             weight = self._read(name, module)
             if module is self._head:
                 return Int8Head(self._half(module.weight), weight, module.bias)
@@ -338,7 +383,6 @@ class _Builder:
             weight = Int8Weight(
                 *(self._read(f"{name}.{key}", layer) for key, layer in zip(names, layers, strict=True))
             )
-            self.count += len(layers)
             replaced |= {
                 key: Int8Linear(weight, layer.bias, part)
                 for part, (key, layer) in enumerate(zip(names, layers, strict=True))

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight
+from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight, require_linear
 from latentseek_agents.errors import BackboneError
 
 FORMAT = "1"
@@ -103,11 +103,7 @@ class _Weights:
     def __init__(self, model: Any) -> None:
         self._model = model
         linear = {name for name, module in _modules(model) if type(module) is torch.nn.Linear}
-        if not linear:
-            raise BackboneError(
-                f"{type(model).__name__} has no torch.nn.Linear layer that dtype='int8' could quantise; "
-                "use dtype='float32'"
-            )
+        require_linear(model)
         self._linear = {f"{name}.weight" for name in linear}
         kinds: dict[int, type[Any]] = {id(model.get_input_embeddings()): torch.nn.Embedding}
         kinds[id(model.get_output_embeddings())] = torch.nn.Linear

@@ -42,13 +42,14 @@ def fastest_backbone(
             return Backbone.embedded(dtype=number, device=device, **options)
         return Backbone.from_pretrained(name, dtype=number, device=device, **options)
 
+    shown = name or "the embedded model"
     if dtype is None and _on_fast_cpu(device):
         try:
             backbone = load("int8")
         except BackboneError as error:  # if it is for another reason, it is raised again below
-            _log.info("%s is not loaded in int8: %s", name, error)
+            _log.info("%s is not loaded in int8: %s", shown, error)
         else:
-            _log.info("%s is in int8, since this processor multiplies it fast; dtype overrides it", name)
+            _log.info("%s is in int8, since this processor multiplies it fast; dtype overrides it", shown)
             return backbone
     return load(dtype)
 

@@ -107,18 +107,8 @@ class Policy:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A hash of the model: every tensor's name, shape and dtype, and values spread over each of them.
-
-        Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
-        nearly everywhere.
-        """
-        digest = hashlib.blake2b(digest_size=16)
-        for name, value in self.model.state_dict().items():
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            flat = value.detach().reshape(-1)
-            stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
-            digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """The :func:`weights_fingerprint` of the model as it was when this was first asked."""
+        return weights_fingerprint(self.model)
 
     @property
     def tolerance(self) -> float:
@@ -236,6 +226,21 @@ class Policy:
                 f"{what} that does more after its last hidden state than its head; "
                 "this architecture is not supported"
             )
+
+
+def weights_fingerprint(model: Any) -> str:
+    """A hash of a model: every tensor's name, shape and dtype, and values spread over each of them.
+
+    Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
+    nearly everywhere. Of int8 weights the scales are read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        flat = value.detach().reshape(-1)
+        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
+        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def end_token_ids(*sources: Any) -> frozenset[int]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import DynamicCache
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from latentseek_agents import Backbone
 from latentseek_agents.engine import _int8
@@ -19,6 +19,7 @@ from latentseek_agents.engine._int8 import (
     quantised_weight,
 )
 from latentseek_agents.engine.latents import policy_gradient
+from latentseek_agents.errors import BackboneError
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
 
@@ -119,3 +120,40 @@ def test_oneDNN_can_be_missing(monkeypatch: pytest.MonkeyPatch):
     prepared = Int8Weight(weight).product(inputs)
     monkeypatch.setattr(_int8, "_has_prepared_products", lambda: False)
     assert torch.equal(Int8Weight(weight).product(inputs), prepared)
+
+
+@pytest.mark.parametrize("architecture", ["GPT2"])
+def test_a_model_that_would_stay_float_is_refused(architecture: str):
+    with pytest.raises(BackboneError, match=r"these hold 0 of the \d+ weights inside this GPT2LMHeadModel"):
+        int8_model(tiny_model(architecture))
+
+
+def test_a_mixture_of_experts_is_refused():
+    config = AutoConfig.for_model(
+        "qwen2_moe", vocab_size=64, hidden_size=32, intermediate_size=32, moe_intermediate_size=32,
+        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, num_experts=4,
+        shared_expert_intermediate_size=32,
+    )  # fmt: skip
+    models: Any = AutoModelForCausalLM
+    with pytest.raises(BackboneError, match=r"these hold .* weights inside this Qwen2Moe"):
+        int8_model(models.from_config(config).eval())
+
+
+def test_hooks_on_linear_layers_are_not_lost_in_silence():
+    model = tiny_model()
+    handle = model.model.layers[0].self_attn.q_proj.register_forward_hook(lambda *_: None)
+    with pytest.raises(BackboneError, match=r"1 linear layers .* have hooks"):
+        int8_model(model)
+    handle.remove()
+    assert int8_model(model)
+
+
+def test_a_copy_made_in_inference_mode_can_be_searched():
+    with torch.inference_mode():
+        backbone = Backbone.from_model(tiny_model_outside(), tiny_tokenizer(), dtype="int8")
+    assert backbone.number_format == "int8"
+
+
+def tiny_model_outside() -> Any:
+    with torch.inference_mode(mode=False):
+        return tiny_model()

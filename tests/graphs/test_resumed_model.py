@@ -15,14 +15,15 @@ from latentseek_agents.testing import ScriptedVerifier, tiny_backbone, tiny_mode
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"hidden_size": 64}, {"architecture": "Qwen2"}])
 @pytest.mark.parametrize("proposals", ["latents", "samples"])
-def test_a_search_is_not_resumed_with_another_model(other: dict[str, Any], proposals: Any):
+@pytest.mark.parametrize("node", ["verify", "refine"])
+def test_a_search_is_not_resumed_with_another_model(other: dict[str, Any], proposals: Any, node: str):
     config = LatentSeekConfig(max_new_tokens=8, fraction=0.5, proposals=proposals)
     saver = InMemorySaver()
     thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
 
     def app(backbone: Backbone) -> Any:
         graph = create_refine_graph(backbone, verifier=ScriptedVerifier([-1.0]), config=config)
-        return graph.compile(checkpointer=saver, interrupt_before=["refine"])
+        return graph.compile(checkpointer=saver, interrupt_before=[node])
 
     app(tiny_backbone()).invoke({"question": "What is 2 + 2?"}, thread)
     with pytest.raises(BackboneError, match="begun with another model or dtype"):

@@ -12,7 +12,7 @@ ALIGNED = 8
 """Elements: 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask."""
 
 FIXED_POSITIONS = 256
-"""With a multiple of this as L, a query has the same bits whatever row is longest; see ``fixed_width``."""
+"""With a multiple of this as L a query had the same bits whatever row was longest, where it was tried."""
 
 
 def attend(
@@ -85,7 +85,7 @@ def fixed_width(new: int, share: int, width: int) -> int:
     for size in sizes:
         if torch.equal(computed(0, size)[:, :, :new], expected):
             return size
-    _log.info("attention of %d queries depends on their number on this processor", new)
+    _log.warning("attention of %d queries depends on their number: a row's bits may differ in a batch", new)
     return new
 
 

@@ -14,13 +14,15 @@ from typing import Any
 import torch
 
 from latentseek_agents.engine._cpu_kernels import FastLinear
-from latentseek_agents.engine._int8 import Int8Linear, quantised_rows
+from latentseek_agents.engine._int8 import Int8Linear, is_hooked, quantised_rows
 
 Attend = Callable[..., torch.Tensor]
 """(layer, query (N, H, w), key (N, H_kv, w), value (N, H_kv, w), scale, window) to (N, H, w)."""
 
 Rotation = Callable[[tuple[torch.Tensor, torch.Tensor]], tuple[torch.Tensor, torch.Tensor]]
 """From the model's cosines and sines (1, N, w) to those of :func:`_rotated`, computed once per pass."""
+
+_ONE_THREAD = 32_768  # torch divides no more numbers than this among threads
 
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 _NORMED = {"q_norm", "k_norm"}
@@ -46,15 +48,10 @@ def fused_layer(layer: Any, attend: Attend, rotation: Rotation) -> "FusedLayer |
     linear = [attention._modules[name] for name in sorted(_ATTENTION)]
     linear += [mlp._modules[name] for name in sorted(_MLP - {"act_fn"})]
     kinds = {type(module) for module in linear}
-    if kinds not in ({FastLinear}, {Int8Linear}) or any(map(_is_hooked, layer.modules())):
+    if kinds not in ({FastLinear}, {Int8Linear}) or any(map(is_hooked, layer.modules())):
         return None
     numbers = {value.dtype for value in layer.parameters() if value.is_floating_point()}
     return FusedLayer(layer, attend, rotation) if numbers == {torch.float32} else None
-
-
-def _is_hooked(module: Any) -> bool:
-    """Whether something of the caller's would have to run with this module."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
 class FusedLayer(torch.nn.Module):
@@ -63,6 +60,12 @@ class FusedLayer(torch.nn.Module):
     def __init__(self, layer: Any, attend: Attend, rotation: Rotation) -> None:
         super().__init__()
         attention, mlp = layer.self_attn, layer.mlp
+        # Copies of a module share its hooks: one that a caller adds later has to run.
+        self._plain = layer
+        modules = list(layer.modules())
+        self._hooks = [module._forward_hooks for module in modules]
+        self._hooks += [module._forward_pre_hooks for module in modules]
+        self.attention_type = getattr(layer, "attention_type", None)  # some models ask their layers for it
         self._attend, self._rotation = attend, rotation
         self._layer_index = attention.layer_idx
         self._scale = float(attention.scaling)
@@ -83,8 +86,10 @@ class FusedLayer(torch.nn.Module):
         self,
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
-        **_: Any,
-    ) -> torch.Tensor:
+        **others: Any,
+    ) -> Any:
+        if any(self._hooks):
+            return self._plain(hidden_states, position_embeddings=position_embeddings, **others)
         rows = hidden_states[0]
         query, key, value = (
             part.view(len(rows), -1, self._width) for part in self._project.outputs(self._input_norm(rows))
@@ -96,7 +101,20 @@ class FusedLayer(torch.nn.Module):
         attended = self._attend(self._layer_index, query, key, value, self._scale, self._window)
         rows = self._return.added_to(rows, attended.reshape(len(rows), -1))
         gate, up = self._widen.outputs(self._output_norm(rows))
-        return self._narrow.added_to(rows, self._activation(gate).mul_(up)).unsqueeze(0)
+        return self._narrow.added_to(rows, _activated(self._activation, gate).mul_(up)).unsqueeze(0)
+
+
+def _activated(activation: Any, rows: torch.Tensor) -> torch.Tensor:
+    """The activation of (N, d), in parts that one thread computes each.
+
+    Where torch divides numbers among threads, those at the end of a part are computed by another routine,
+    which rounds differently: a row would depend on the number of rows.
+    """
+    at_once = max(1, _ONE_THREAD // rows.shape[1])
+    if len(rows) <= at_once:
+        result: torch.Tensor = activation(rows)
+        return result
+    return torch.cat([activation(part) for part in torch.split(rows, at_once)])
 
 
 def rotation_of(position_embeddings: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -26,7 +26,7 @@ class KeyValueStore:
     A row is taken back to an earlier length by forgetting the later positions, which costs nothing.
 
     Args:
-        whole_steps: Make room in steps of 256 positions even where that is a little too much.
+        whole_steps: Make room in steps of 256 positions, also where that is more than ``most_tokens``.
 
     Attributes:
         slots: Number of rows there is room for.
@@ -38,6 +38,10 @@ class KeyValueStore:
         self.slots = 0
         self.positions = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def room_for(self, positions: int) -> int:
+        """How many positions a row of so many tokens takes."""
+        return -(-positions // _STEP) * _STEP if self.whole_steps else positions
 
     def reserve(self, slots: int, positions: int, most_tokens: int | None = None) -> None:
         """Make room for at least so many rows of so many tokens.

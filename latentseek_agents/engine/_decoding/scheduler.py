@@ -209,7 +209,9 @@ class ModelDecoder:
             call, place = turn
             index, row = call.unstarted[place]
             if row.finish_reason is None:
-                needed = max([row.most_tokens, *(slot.row.most_tokens for slot in self._active)])
+                needed = self._store.room_for(
+                    max([row.most_tokens, *(slot.row.most_tokens for slot in self._active)])
+                )
                 if self._active and needed * (len(self._active) + 1) > self._most_tokens:
                     break
                 started.append(_Slot(call, index, row))

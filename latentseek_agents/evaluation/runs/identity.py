@@ -48,14 +48,16 @@ def settings_without_model(config: LatentSeekConfig, *, temperature: float) -> d
 
 
 def model_fingerprint(backbone: Backbone) -> str:
-    """A hash of the model: see ``Policy.fingerprint``.
+    """A hash of the model: see ``weights_fingerprint`` in ``engine/policy.py``.
 
     Example:
         >>> from latentseek_agents.testing import tiny_backbone
         >>> model_fingerprint(tiny_backbone()) == model_fingerprint(tiny_backbone())
         True
     """
-    return backbone.policy.fingerprint
+    from latentseek_agents.engine.policy import weights_fingerprint
+
+    return weights_fingerprint(backbone.model)
 
 
 def prompt_fingerprint(backbone: Backbone) -> str:

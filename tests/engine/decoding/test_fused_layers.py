@@ -7,7 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from latentseek_agents.engine._decoding.attention import fixed_width
-from latentseek_agents.engine._decoding.fused_layers import FusedLayer
+from latentseek_agents.engine._decoding.fused_layers import FusedLayer, _activated
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
 from latentseek_agents.testing import tiny_model
@@ -68,6 +68,34 @@ def test_a_layer_with_a_hook_stays():
     assert fused == [True, False]
     hidden_states(model, [5, 6, 7, 8])
     assert len(seen) == 2
+
+
+def test_a_hook_that_is_added_later_runs():
+    model = tiny_model()
+    packed = PackedModel(model)
+    store = KeyValueStore()
+    store.reserve(1, 64)
+    before = packed.forward(store, [RowSlice(0, 0, [5, 6, 7])])
+    seen: list[Any] = []
+    handle = model.model.layers[1].mlp.register_forward_hook(lambda *_: seen.append(1))
+    assert torch.allclose(packed.forward(store, [RowSlice(0, 0, [5, 6, 7])]), before, atol=1e-5)
+    handle.remove()
+    assert torch.equal(packed.forward(store, [RowSlice(0, 0, [5, 6, 7])]), before)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 6, 12])
+@pytest.mark.parametrize("width", [4864, 1537])
+def test_an_activation_does_not_depend_on_the_number_of_rows(threads: int, width: int):
+    rows = torch.randn(40, 2 * width, generator=torch.Generator().manual_seed(0))[:, :width]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = _activated(torch.nn.functional.silu, rows)
+        alone = [_activated(torch.nn.functional.silu, row[None]) for row in rows]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(together, torch.cat(alone))
 
 
 @pytest.mark.parametrize(("share", "width"), [(1, 16), (1, 128), (3, 64), (7, 64)])
