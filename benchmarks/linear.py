@@ -1,4 +1,4 @@
-"""Time of a linear layer by number of rows, in the ways that ``engine/_cpu_kernels.py`` chooses from.
+"""Time of a linear layer by number of rows, in the ways that ``_cpu_kernels.py`` and ``_int8.py`` know.
 
     python benchmarks/linear.py --features 4864 896
 
@@ -6,14 +6,17 @@ Prints milliseconds, the best of several rounds in turns; the limits in that mod
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from latentseek_agents.engine import _int8
 from latentseek_agents.engine._cpu_kernels import fast_product, native_bfloat16
 
 Way = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -49,7 +52,42 @@ def main() -> int:
                 times = best_in_turns(WAYS, rows, weights, arguments.rounds)
             table.add_row(str(count), *(f"{times[way] / arguments.layers * 1e3:.2f}" for way in WAYS))
         console.print(table)
+    console.print(int8_table(outputs, inputs, arguments.layers, arguments.rounds))
     return 0
+
+
+def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
+    """The products of int8 rows with int8 weights, without what quantising the rows takes."""
+    quantised = [_int8.quantised_weight(torch.randn(outputs, inputs)) for _ in range(layers)]
+    plain = [values for values, _ in quantised]
+    small = [_int8.Int8Weight(weight) for weight in quantised]
+    large = [_int8.Int8Weight(weight) for weight in quantised]
+    _int8.use_large_pages(large)
+    ways: dict[str, tuple[Callable[[torch.Tensor, Any], Any], list[Any]]] = {
+        "torch._int_mm": (lambda rows, weight: torch._int_mm(rows, weight.t()), plain),
+        "prepared": (lambda rows, weight: weight.product(rows), small),
+        "prepared, large pages": (lambda rows, weight: weight.product(rows), large),
+    }
+    with contextlib.suppress(ImportError):
+        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+        library = [torch.nn.Linear(inputs, outputs, bias=False) for _ in range(layers)]
+        for layer in library:
+            quantize_(layer, Int8DynamicActivationInt8WeightConfig())
+        ways["torchao, from float rows"] = (lambda rows, layer: layer(rows.float()), library)
+    table = Table("rows", *ways, title="int8, ms per layer")
+    for count in ROWS:
+        rows, _ = _int8.quantised_rows(torch.randn(count, inputs))
+        best = dict.fromkeys(ways, float("inf"))
+        with torch.inference_mode():
+            for _ in range(rounds + 1):
+                for name, (way, weights) in ways.items():
+                    began = time.perf_counter()
+                    for weight in weights:
+                        way(rows, weight)
+                    best[name] = min(best[name], time.perf_counter() - began)
+        table.add_row(str(count), *(f"{best[name] / layers * 1e3:.2f}" for name in ways))
+    return table
 
 
 def best_in_turns(

@@ -125,7 +125,7 @@ def _prepared_product(
     return product
 
 
-def _use_large_pages(weights: Iterable[Int8Weight]) -> None:
+def use_large_pages(weights: Iterable[Int8Weight]) -> None:
     """Ask Linux for pages of 2 MiB under prepared weights.
 
     The kernel jumps through them, so that with pages of 4 KiB it waits for addresses more than for numbers:
@@ -305,7 +305,7 @@ def int8_model(model: Any, read: WeightReader | None = None) -> Any:
         builder = _Builder(model, read or (lambda _, module: quantised_weight(module.weight)))
         quantised = builder.build(model, "")
     weights = (module.int8_weight for module in quantised.modules() if isinstance(module, Int8Linear))
-    _use_large_pages({id(weight): weight for weight in weights}.values())
+    use_large_pages({id(weight): weight for weight in weights}.values())
     return quantised
 
 
