@@ -128,9 +128,9 @@ def _prepared_product(
 def use_large_pages(weights: Iterable[Int8Weight]) -> None:
     """Ask Linux for pages of 2 MiB under prepared weights.
 
-    The kernel jumps through them, so that with pages of 4 KiB it may wait for addresses more than for numbers;
-    on a shared machine that is worth nothing at one hour and half of the time at another. Where large pages
-    are refused, nothing changes but that.
+    The kernel jumps through them, so that with pages of 4 KiB it may wait for addresses more than for
+    numbers; on a shared machine that is worth nothing at one hour and half of the time at another. Where
+    large pages are refused, nothing changes but that.
 
     Args:
         weights: All of a model, since neighbours can share a page.
