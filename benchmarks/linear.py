@@ -19,7 +19,7 @@ from rich.table import Table
 from latentseek_agents.engine import _int8
 from latentseek_agents.engine._cpu_kernels import fast_product, native_bfloat16
 
-Way = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Way = Callable[[torch.Tensor, Any], Any]
 WAYS: dict[str, Way] = {
     "linear": torch.nn.functional.linear,
     "transposed": lambda rows, weight: torch.mm(weight, rows.t().contiguous()).t(),
@@ -49,7 +49,9 @@ def main() -> int:
         for count in ROWS:
             rows = torch.randn(count, inputs).to(dtype)
             with torch.no_grad():
-                times = best_in_turns(WAYS, rows, weights, arguments.rounds)
+                times = best_in_turns(
+                    {name: (way, weights) for name, way in WAYS.items()}, rows, arguments.rounds
+                )
             table.add_row(str(count), *(f"{times[way] / arguments.layers * 1e3:.2f}" for way in WAYS))
         console.print(table)
     console.print(int8_table(outputs, inputs, arguments.layers, arguments.rounds))
@@ -63,7 +65,7 @@ def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
     small = [_int8.Int8Weight(weight) for weight in quantised]
     large = [_int8.Int8Weight(weight) for weight in quantised]
     _int8.use_large_pages(large)
-    ways: dict[str, tuple[Callable[[torch.Tensor, Any], Any], list[Any]]] = {
+    ways: dict[str, tuple[Way, list[Any]]] = {
         "torch._int_mm": (lambda rows, weight: torch._int_mm(rows, weight.t()), plain),
         "prepared": (lambda rows, weight: weight.product(rows), small),
         "prepared, large pages": (lambda rows, weight: weight.product(rows), large),
@@ -78,25 +80,19 @@ def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
     table = Table("rows", *ways, title="int8, ms per layer")
     for count in ROWS:
         rows, _ = _int8.quantised_rows(torch.randn(count, inputs))
-        best = dict.fromkeys(ways, float("inf"))
         with torch.inference_mode():
-            for _ in range(rounds + 1):
-                for name, (way, weights) in ways.items():
-                    began = time.perf_counter()
-                    for weight in weights:
-                        way(rows, weight)
-                    best[name] = min(best[name], time.perf_counter() - began)
-        table.add_row(str(count), *(f"{best[name] / layers * 1e3:.2f}" for name in ways))
+            times = best_in_turns(ways, rows, rounds)
+        table.add_row(str(count), *(f"{times[name] / layers * 1e3:.2f}" for name in ways))
     return table
 
 
 def best_in_turns(
-    ways: dict[str, Way], rows: torch.Tensor, weights: list[torch.Tensor], rounds: int
+    ways: dict[str, tuple[Way, list[Any]]], rows: torch.Tensor, rounds: int
 ) -> dict[str, float]:
     """Seconds of each way over all layers: the best of several rounds, each of which runs all of them."""
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds + 1):
-        for name, way in ways.items():
+        for name, (way, weights) in ways.items():
             began = time.perf_counter()
             for weight in weights:
                 way(rows, weight)

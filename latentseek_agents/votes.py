@@ -251,8 +251,12 @@ def _ballots(
 
 
 def _weight(attempt: Attempt, sharpness: float) -> float:
-    unjudged = attempt.passed is None or attempt.score is None
-    return math.exp(sharpness * (NEUTRAL_SCORE if unjudged else attempt.score or 0.0))
+    return math.exp(sharpness * _score(attempt))
+
+
+def _score(attempt: Attempt) -> float:
+    """The score of its verdict; the neutral one if it could not be judged."""
+    return NEUTRAL_SCORE if attempt.passed is None or attempt.score is None else attempt.score
 
 
 def _without_repeats(attempts: Sequence[Attempt], config: LatentSeekConfig) -> list[tuple[int, Attempt]]:
@@ -308,9 +312,7 @@ def _reward(attempt: Attempt, place: int, ballots: Sequence[_Ballot]) -> float:
     others = [ballot for ballot in ballots if ballot.voter != place]
     same = math.fsum(one.weight for one in others if own is not None and answers_match(one.answer, own))
     share = same / (math.fsum(one.weight for one in others) + _DOUBT)
-    unjudged = attempt.passed is None or attempt.score is None
-    score = NEUTRAL_SCORE if unjudged else attempt.score or 0.0
-    return 0.5 * score + 0.5 * (share - 1.0)
+    return 0.5 * _score(attempt) + 0.5 * (share - 1.0)
 
 
 def _incomplete_beta_at_half(a: float, b: float) -> float:

@@ -71,7 +71,7 @@ class Policy:
         )
         return number
 
-    @property
+    @functools.cached_property
     def number_format(self) -> str:
         """The number format of the weights: the name of a torch dtype, or ``"int8"``."""
         return "int8" if is_int8(self.core) else str(self.dtype).removeprefix("torch.")
