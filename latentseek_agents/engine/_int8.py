@@ -14,7 +14,8 @@ import copy
 import ctypes
 import functools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ _LARGE_PAGE = 2 * 2**20
 _SMALL_PAGES = 8192  # between neighbours: what the allocator keeps for itself
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25  # from Linux's <asm-generic/mman-common.h>
 _TINY = torch.finfo(torch.float32).tiny
+_finer = threading.local()
 
 QuantisedWeight = tuple[torch.Tensor, torch.Tensor]
 """(out, in) int8 and (out,) float32: the weights are their product."""
@@ -114,6 +116,37 @@ class Int8Weight:
         if self._zeros is None:
             return torch._int_mm(rows, self._values.t()).float().mul_(self.scales)
         return _prepared_product(rows, self._values, self.scales, self._zeros)
+
+    def multiplied(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``rows @ weights.T`` with the rows quantised as they come.
+
+        Args:
+            rows: (N, in) float32.
+
+        Returns:
+            (N, out) and (N, 1) float32: the result is their product, which the caller takes with what it
+            adds.
+        """
+        values, scales = quantised_rows(rows)
+        product = self.product(values)
+        if getattr(_finer, "wanted", False):
+            rest = rows.div(scales).sub_(values).mul_(2 * _LARGEST).round_()
+            product += self.product(rest.to(torch.int8)).div_(2 * _LARGEST)
+        return product, scales
+
+
+@contextlib.contextmanager
+def finer_activations() -> Iterator[None]:
+    """Quantise what comes in to 16 bits instead of 8, in this thread, for twice the work.
+
+    Rounding moves the hidden states of int8 layers by some hundredths, and those of a wrong computation
+    differ by little more. To compare two ways to compute the same, rounding has to be finer.
+    """
+    _finer.wanted = True
+    try:
+        yield
+    finally:
+        _finer.wanted = False
 
 
 def _prepared_product(
@@ -212,8 +245,8 @@ class Int8Linear(torch.nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         flat = rows.reshape(-1, rows.shape[-1])
-        values, scales = quantised_rows(flat.float())
-        output = self.int8_weight.product(values)[:, self._outputs] * scales
+        product, scales = self.int8_weight.multiplied(flat.float())
+        output = product[:, self._outputs] * scales
         bias: torch.Tensor | None = self._buffers["bias"]
         if bias is not None:
             output += bias

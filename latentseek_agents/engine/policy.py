@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from latentseek_agents.engine._cpu_kernels import with_fast_linear
 from latentseek_agents.engine._fair_lock import FairLock
-from latentseek_agents.engine._int8 import is_int8
+from latentseek_agents.engine._int8 import finer_activations, is_int8
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["Policy", "end_token_ids", "nearly_equal"]
@@ -114,10 +114,11 @@ class Policy:
     def tolerance(self) -> float:
         """By how much two ways to compute the same may differ, as a share of the largest number.
 
-        With int8 weights the order of a sum can move what is rounded next by a whole step of 1/127.
+        With int8 weights the order of a sum can move what is rounded next by a whole step, so compare
+        within :func:`~latentseek_agents.engine._int8.finer_activations`.
         """
         if self.number_format == "int8":
-            return 0.1
+            return 0.01
         return max(1e-3, 16 * torch.finfo(self.dtype).eps)
 
     def layers(self, token_ids: torch.Tensor, cache: Any) -> torch.Tensor:
@@ -202,9 +203,10 @@ class Policy:
         other = ids.clone()
         other[0, -1] = 4 % self.vocabulary_size
         try:
-            hidden = self.layers(ids, DynamicCache()).float()
-            changed = self.layers(other, DynamicCache()).float()
-            with self.lock, torch.no_grad():
+            with finer_activations():
+                hidden = self.layers(ids, DynamicCache()).float()
+                changed = self.layers(other, DynamicCache()).float()
+            with self.lock, torch.no_grad(), finer_activations():
                 # The model as it was given: an adapter that acts outside its layers shows here.
                 expected = self.model(input_ids=ids.to(self.device), use_cache=False).logits[0].float()
                 got = self.logits(hidden).float()

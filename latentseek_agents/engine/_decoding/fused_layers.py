@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from latentseek_agents.engine._cpu_kernels import FastLinear
-from latentseek_agents.engine._int8 import Int8Linear, is_hooked, quantised_rows
+from latentseek_agents.engine._int8 import Int8Linear, is_hooked
 
 Attend = Callable[..., torch.Tensor]
 """(layer, query (N, H, w), key (N, H_kv, w), value (N, H_kv, w), scale, window) to (N, H, w)."""
@@ -161,13 +161,12 @@ class _Int8:
 
     def outputs(self, rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The output of each layer, (N, out)."""
-        values, scales = quantised_rows(rows)
-        product = self._weight.product(values)
+        product, scales = self._weight.multiplied(rows)
         output = product.mul_(scales) if self._bias is None else torch.addcmul(self._bias, product, scales)
         return torch.split(output, self._weight.sizes, dim=1)
 
     def added_to(self, residual: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The output of the one layer, and the residual."""
-        values, scales = quantised_rows(rows)
+        product, scales = self._weight.multiplied(rows)
         residual = residual if self._bias is None else residual + self._bias
-        return torch.addcmul(residual, self._weight.product(values), scales)
+        return torch.addcmul(residual, product, scales)

@@ -20,6 +20,7 @@ from latentseek_agents.engine._decoding.attention import ALIGNED, FIXED_POSITION
 from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotation_of
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
+from latentseek_agents.engine._int8 import finer_activations
 from latentseek_agents.engine.policy import Policy, nearly_equal
 
 _log = logging.getLogger(__name__)
@@ -337,10 +338,11 @@ def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | 
         packed = PackedModel(policy.core, fast_linear=options.fast_linear, same_bits=same_bits)
         store = KeyValueStore()
         store.reserve(2, 8)
-        with policy.lock:
+        with policy.lock, finer_activations():
             packed.forward(store, [RowSlice(0, 0, first[:5]), RowSlice(1, 0, second[:3])])
             got = packed.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
-        alone = [policy.layers(torch.tensor([ids]), DynamicCache()) for ids in (first, second)]
+        with finer_activations():
+            alone = [policy.layers(torch.tensor([ids]), DynamicCache()) for ids in (first, second)]
         expected = torch.cat([alone[0][-2:], alone[1][-1:]]).float()
         if not nearly_equal(got, expected, expected, policy.tolerance):
             raise RuntimeError("a batch changes its results")
