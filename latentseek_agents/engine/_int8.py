@@ -130,8 +130,8 @@ class Int8Weight:
         values, scales = quantised_rows(rows)
         product = self.product(values)
         if getattr(_finer, "wanted", False):
-            rest = rows.div(scales).sub_(values).mul_(2 * _LARGEST).round_()
-            product += self.product(rest.to(torch.int8)).div_(2 * _LARGEST)
+            rest = rows.div(scales).sub_(values).mul_(_LARGEST).round_()
+            product += self.product(rest.to(torch.int8)).div_(_LARGEST)
         return product, scales
 
 

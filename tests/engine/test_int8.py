@@ -14,6 +14,7 @@ from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, d
 from latentseek_agents.engine._int8 import (
     Int8Linear,
     Int8Weight,
+    finer_activations,
     int8_model,
     quantised_rows,
     quantised_weight,
@@ -112,6 +113,34 @@ def test_a_row_has_the_same_bits_in_any_company(architecture: str):
         assert [c.token_ids for c in together] == [c.token_ids for c in alone]
         differing = [i for i in range(32) if not torch.equal(together[i].hidden, alone[i].hidden)]
         assert differing == []
+
+
+def test_finer_activations_are_nearly_those_of_the_weights_in_float():
+    layer = Int8Linear(Int8Weight(quantised_weight(random(16, 64))))
+    inputs = random(5, 64, seed=1)
+    values, scales = quantised_weight(random(16, 64))
+    exact = inputs @ (values.float() * scales[:, None]).t()
+    with finer_activations():
+        finer = layer(inputs)
+    assert (finer - exact).abs().max() < 1e-4 * exact.abs().max()
+    assert (layer(inputs) - exact).abs().max() > 1e-3 * exact.abs().max()
+
+
+def test_rounding_alone_is_no_reason_to_decode_one_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    # In a large model the smallest difference moves what is rounded next, here it is rounded at random.
+    draws = torch.Generator().manual_seed(0)
+    rounded = _int8.quantised_rows
+
+    def rounded_at_random(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        _, scales = rounded(rows)
+        values = torch.floor(rows / scales + torch.rand(rows.shape, generator=draws))
+        return values.clamp(-127, 127).to(torch.int8), scales
+
+    model = Backbone.from_model(tiny_model("Qwen2"), tiny_tokenizer(), dtype="int8")
+    monkeypatch.setattr(_int8, "quantised_rows", rounded_at_random)
+    hidden = [model.policy.layers(torch.tensor([[1, 2, 3, 4]]), DynamicCache()) for _ in range(2)]
+    assert (hidden[0] - hidden[1]).abs().max() > model.policy.tolerance * hidden[0].abs().max()
+    assert model.decoder.packed is not None
 
 
 def test_oneDNN_can_be_missing(monkeypatch: pytest.MonkeyPatch):
