@@ -582,6 +582,16 @@ class Attempt(_Plain):
             raise KeyError(name)
         return getattr(self, name)
 
+    @property
+    def refuted(self) -> bool:
+        """Whether a check proves it wrong."""
+        return any(check.get("refuted") for check in self.checks)
+
+    @property
+    def passed_exactly(self) -> bool:
+        """Whether a check that passed was computed, and is no model's opinion."""
+        return any(check.get("exact") and check["passed"] for check in self.checks)
+
     def judged(self, verdict: Verdict, *, passed: bool | None) -> "Attempt":
         """This attempt with a verdict; ``passed`` is the search's own decision."""
         return replace(

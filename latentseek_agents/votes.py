@@ -235,14 +235,14 @@ def _ballots(
             # What is refuted of such an attempt is its text, not the value that its program prints.
             ballots.append(_Ballot(place, answer, COMPUTED_VOTE))
             continue
-        passed = attempt.passed is True and not _refuted(attempt)
+        passed = attempt.passed is True and not attempt.refuted
         ballot = _Ballot(
             place,
             answer,
             _weight(attempt, config.vote_sharpness) if any_judged else 1.0,
-            refuted=_refuted(attempt),
+            refuted=attempt.refuted,
             passed=passed,
-            exact=passed and _has_exact_pass(attempt),
+            exact=passed and attempt.passed_exactly,
         )
         ballots.append(ballot)
     if prepared_answer is not None and config.program_vote and can_be_stated(prepared_answer):
@@ -297,16 +297,8 @@ def _with(candidate: Candidate, ballot: _Ballot) -> Candidate:
     )
 
 
-def _refuted(attempt: Attempt) -> bool:
-    return any(check.get("refuted") for check in attempt.checks)
-
-
-def _has_exact_pass(attempt: Attempt) -> bool:
-    return any(check.get("exact") and check["passed"] for check in attempt.checks)
-
-
 def _reward(attempt: Attempt, place: int, ballots: Sequence[_Ballot]) -> float:
-    if _refuted(attempt):
+    if attempt.refuted:
         return -1.0
     own, _ = voted_answer(attempt)
     others = [ballot for ballot in ballots if ballot.voter != place]

@@ -5,9 +5,13 @@
 | ``cot`` | one greedy chain of thought |
 | ``bon:N`` | N samples (3 by default), the one with the best verdict; ``bon:3:steps``: of another verifier |
 | ``sc:N`` | N samples, the answer that most give |
+| ``vote:N`` | N samples, the answer that wins the verified vote; ``vote:N:steps``: by another verifier |
+| ``agreement`` | the search for agreement, as ``LatentSeekConfig.agreement()``: a draft and latents |
+| ``agreement:samples`` | the same with independent samples; ``agreement:latents:steps``: another verifier |
+| ``program`` | what a program for the question prints, without a solution |
 | ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
 | ``self_logprob``, ``combined_logprob`` | the same, with the model's probabilities in place of its words |
-| ``program``, ``combined_program`` | the search, with a program for the question; with step checks and that |
+| ``combined_program`` | the search, with step checks and a program for the question |
 | ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
 | ``walk`` | the search in random directions, same step lengths; ``walk:psrm`` with another reward |
 """
@@ -25,21 +29,30 @@ METHODS = (
     "cot",
     "bon",
     "sc",
+    "vote",
+    "agreement",
+    "program",
     "walk",
     "self",
     "self_logprob",
     "steps",
     "combined",
     "combined_logprob",
-    "program",
     "combined_program",
     "psrm",
 )
 """The methods without arguments, in the order of the paper's table."""
 
-_REWARDS = METHODS[METHODS.index("self") :]
-_SAMPLED = ("bon", "sc")
-_MOST_ARGUMENTS = {"bon": 2, "sc": 1, "walk": 1}
+_REWARDS = ("program", *METHODS[METHODS.index("self") :])
+_SAMPLED = ("bon", "sc", "vote")
+_DEFAULT_REWARD = {
+    "bon": "combined",
+    "walk": "combined",
+    "vote": "combined_program",
+    "agreement": "combined_program",
+}
+_PROPOSALS = ("latents", "samples")
+_MOST_ARGUMENTS = {"bon": 2, "sc": 1, "vote": 2, "agreement": 2, "walk": 1}
 _DEFAULT_SAMPLES = 3  # the paper's N
 
 
@@ -72,10 +85,17 @@ class MethodName:
     @property
     def reward(self) -> str | None:
         """What judges its attempts, for example ``"steps"``; None where nothing does."""
-        if self.kind in ("cot", "sc", "pass"):
+        if self.kind in ("cot", "sc", "pass", "program"):
             return None
-        named = [part for part in self.text.split(":")[1:] if not part.isdecimal()]
-        return named[0] if named else "combined" if self.kind in ("bon", "walk") else self.kind
+        named = [part for part in self.text.split(":")[1:] if part in _REWARDS]
+        return named[0] if named else _DEFAULT_REWARD.get(self.kind, self.kind)
+
+    @property
+    def proposals(self) -> str | None:
+        """What the attempts of a search for agreement are, ``"latents"`` or ``"samples"``; None elsewhere."""
+        if self.kind != "agreement":
+            return None
+        return "samples" if "samples" in self.text.split(":") else "latents"
 
     @property
     def oracle(self) -> bool:
@@ -85,7 +105,7 @@ class MethodName:
     @property
     def searches(self) -> bool:
         """Whether its attempts are a draft and refinements of it."""
-        return self.kind not in (*_SAMPLED, "pass", "cot")
+        return self.kind not in (*_SAMPLED, "pass", "cot", "program")
 
     @property
     def place(self) -> tuple[bool, int, int, str]:
@@ -127,12 +147,15 @@ def _full_name(name: str) -> str:
     parts = [kind]
     if kind in _SAMPLED:
         parts.append(str(_count(name, arguments.pop(0) if arguments else "")))
+    if kind == "agreement":
+        proposals = arguments.pop(0) if arguments and arguments[0] in _PROPOSALS else "latents"
+        parts += [proposals] if proposals != "latents" else []
     for reward in arguments:
         if reward not in _REWARDS:
             raise ConfigError(
                 f"--method {name!r}: {reward!r} is no reward; the rewards are {', '.join(_REWARDS)}"
             )
-        parts += [reward] if reward != "combined" else []
+        parts += [reward] if reward != _DEFAULT_REWARD.get(kind) else []
     return ":".join(parts)
 
 

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.decisions import best_sample, majority
+from latentseek_agents.decisions import best_sample, choose, majority
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.search import derive_seed, sample
@@ -17,7 +18,8 @@ from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearch
 from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.named import named_verifier
-from latentseek_agents.verdict import Attempt, Usage
+from latentseek_agents.tools.program_verifier import ProgramVerifier
+from latentseek_agents.verdict import Attempt, Usage, prepared_answer
 
 __all__ = ["Method", "Work", "problem_seed"]
 
@@ -43,6 +45,7 @@ class Work:
         stop_reason: Why it ended; None for methods that have no reason to stop.
         corrected: The answer that it returns in place of that attempt's, see :class:`Outcome`.
         corrected_right: Whether that is the known answer.
+        prepared_answer: What the verifier computed for the question, such as a program's output.
     """
 
     attempts: tuple[AttemptRecord, ...]
@@ -50,6 +53,7 @@ class Work:
     stop_reason: str | None = None
     corrected: str | None = None
     corrected_right: bool | None = None
+    prepared_answer: str | None = None
 
 
 class Method:
@@ -81,7 +85,7 @@ class Method:
         (self.name,) = method_names([name])
         parts = MethodName(self.name)
         self.oracle = parts.oracle
-        self._kind, self._samples = parts.kind, parts.samples
+        self._kind, self._samples, self._proposals = parts.kind, parts.samples, parts.proposals
         self._verifier = named_verifier(_VERIFIERS[parts.reward], backbone) if parts.reward else None
         self._backbone = backbone
         self._temperature = temperature
@@ -92,6 +96,7 @@ class Method:
         config: LatentSeekConfig,
         unfinished: UnfinishedSearch | None = None,
         drawn: Sequence[AttemptRecord] = (),
+        drafted: Sequence[AttemptRecord] = (),
     ) -> Work:
         """Work on a problem.
 
@@ -101,6 +106,8 @@ class Method:
             unfinished: Where a search is saved after each iteration, and resumed if it is there.
             drawn: Samples that another method drew for this problem. If they are enough they are taken over
                 with their costs, and none are drawn.
+            drafted: The greedy solution, if it is known: a search for agreement among samples that are all
+                known takes it over.
         """
         if self._kind == "cot":
             return Work(tuple(_draw(self._backbone, problem, config, count=1, temperature=0.0)), 0)
@@ -109,8 +116,19 @@ class Method:
             if len(samples) < self._samples:
                 samples = _draw(self._backbone, problem, config, self._samples, self._temperature)
             if self._verifier is None:
-                return _vote(samples)
+                return _majority(samples)
+            if self._kind == "vote":
+                config = config.replace(keep="vote")
+                return _judged_among(Search(self._backbone, self._verifier, config), samples, problem)
             return _best(Search(self._backbone, self._verifier, config), samples, problem)
+        if self._kind == "program":
+            return _program(self._backbone, problem)
+        if self._proposals is not None:
+            config = _for_agreement(config, self._proposals, self._temperature)
+            known = [*drafted, *drawn]
+            if drafted and config.proposals == "samples" and len(known) > config.max_iterations:
+                search = Search(self._backbone, self._verifier, config)
+                return _judged_among(search, known[: config.max_iterations + 1], problem, draft_first=True)
         if self._kind == "walk":
             config = config.replace(direction="random")
         return _searched(Search(self._backbone, self._verifier, config), problem, unfinished)
@@ -152,10 +170,68 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
         failure or state["stop_reason"],
         corrected,
         None if corrected is None else answers_agree(corrected, problem.reference),
+        prepared_answer(search.verifier, state.get("prepared")),
     )
 
 
-def _vote(samples: Sequence[AttemptRecord]) -> Work:
+def _for_agreement(config: LatentSeekConfig, proposals: str, temperature: float) -> LatentSeekConfig:
+    """The settings of a run, for a search that ends by agreement; its samples are those of the run."""
+    changes: dict[str, Any] = {"acceptance": "agreement", "keep": "vote", "proposals": proposals}
+    if proposals == "samples" and temperature > 0:
+        changes["sample_temperature"] = temperature
+    return config.replace(**changes)
+
+
+def _judged_among(
+    search: Search, solutions: Sequence[AttemptRecord], problem: Problem, *, draft_first: bool = False
+) -> Work:
+    """The vote of solutions that are known: of all, or one by one until the search would have ended.
+
+    Args:
+        search: The verifier, and the settings of vote and stop.
+        solutions: With their costs.
+        problem: What they solve.
+        draft_first: They are a greedy draft and the samples that a search draws after it.
+    """
+    prepared = search.prepare(problem.question)
+    known = prepared_answer(search.verifier, prepared.value)
+    attempts: list[Attempt] = []
+    records: list[AttemptRecord] = []
+    reason = "iterations" if draft_first else None
+    for number, record in enumerate(solutions):
+        raise_if_cancelled()
+        attempt, spent = search.judge(
+            problem.question, record.unjudged.as_attempt, problem.reference, prepared=prepared.value
+        )
+        spent = spent if records else spent + prepared.usage
+        attempts.append(attempt)
+        placed = replace(record, attempt=number) if draft_first else record
+        records.append(placed.judged(attempt, spent))
+        if draft_first and choose(attempts, search.config, known).won:
+            reason = "agreement"
+            break
+    choice = choose(attempts, search.config, known)
+    text = attempts[choice.index].text
+    corrected = choice.outcome["answer"] if choice.outcome["text"] != text else None
+    return Work(
+        tuple(records),
+        choice.index,
+        reason,
+        corrected,
+        None if corrected is None else answers_agree(corrected, problem.reference),
+        known,
+    )
+
+
+def _program(backbone: Backbone, problem: Problem) -> Work:
+    """What a program for the question prints, with the program as its solution."""
+    prepared = ProgramVerifier(backbone).prepare(problem.question)
+    answer = prepared.value["answer"]
+    attempt = Attempt(0, [], [], [], prepared.value["program"] or "", "stop", answer=answer)
+    return Work((_record(attempt, problem, prepared.usage),), 0, prepared_answer=answer)
+
+
+def _majority(samples: Sequence[AttemptRecord]) -> Work:
     """Self-consistency. What another method's verifier said of the samples is left out."""
     records = tuple(record.unjudged for record in samples)
     votes = majority([record.answer for record in records])
@@ -211,6 +287,8 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         checks=named_checks(attempt),
         text=attempt.text,
         computed_answer=attempt.computed_answer,
+        refuted=attempt.refuted,
+        exact=attempt.passed_exactly,
         samples=samples,
         **cost.to_dict(),
     )

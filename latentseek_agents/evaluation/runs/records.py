@@ -45,6 +45,8 @@ class AttemptRecord(Usage):
         checks: The verdict's checks, name to passed.
         text: The solution.
         computed_answer: What a program in the solution prints as its answer, where the text states another.
+        refuted: Whether a check proves it wrong.
+        exact: Whether a check that passed was computed, and is no model's opinion.
     """
 
     attempt: int
@@ -59,10 +61,13 @@ class AttemptRecord(Usage):
     checks: dict[str, bool | None] | None = None
     text: str = ""
     computed_answer: str | None = None
+    refuted: bool = False
+    exact: bool = False
 
     @property
     def as_attempt(self) -> Attempt:
         """What judging it, or choosing among several, reads of an attempt."""
+        check = {"name": "verdict", "passed": self.passed, "refuted": self.refuted, "exact": self.exact}
         return Attempt(
             iteration=self.attempt,
             token_ids=[],
@@ -74,6 +79,7 @@ class AttemptRecord(Usage):
             score=self.score,
             passed=self.passed,
             computed_answer=self.computed_answer,
+            checks=[check] if self.refuted or self.exact else [],
         )
 
     def judged(self, attempt: Attempt, spent: Usage) -> Self:
@@ -84,6 +90,8 @@ class AttemptRecord(Usage):
             passed=attempt.passed,
             checks=named_checks(attempt),
             computed_answer=attempt.computed_answer,
+            refuted=attempt.refuted,
+            exact=attempt.passed_exactly,
             verifier_tokens=spent.verifier_tokens,
             verifier_forward_passes=spent.verifier_forward_passes,
             verifier_computed_tokens=spent.verifier_computed_tokens,
@@ -93,7 +101,8 @@ class AttemptRecord(Usage):
     @property
     def unjudged(self) -> Self:
         """The same as if no verifier had seen it."""
-        return self.judged(replace(self.as_attempt, score=None, passed=None, computed_answer=None), Usage())
+        unseen = replace(self.as_attempt, score=None, passed=None, computed_answer=None, checks=[])
+        return self.judged(unseen, Usage())
 
 
 def named_checks(attempt: Attempt) -> dict[str, bool | None] | None:
@@ -116,6 +125,7 @@ class Outcome:
         corrected: The answer that is returned in place of the chosen attempt's, if there is one: a computed
             value won the vote that no attempt states.
         corrected_right: Whether that is the known answer; None if the comparison could not be finished.
+        prepared_answer: What the verifier computed for the question, such as a program's output.
         digest: Of question and known answer.
         seconds: Wall clock of the call that ended it, without the work of earlier processes or of another
             method whose samples were taken over.
@@ -131,6 +141,7 @@ class Outcome:
     stop_reason: str | None = None
     corrected: str | None = None
     corrected_right: bool | None = None
+    prepared_answer: str | None = None
     digest: str = ""
     seconds: float = 0.0
     code: str | None = None

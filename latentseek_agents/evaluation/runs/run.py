@@ -68,6 +68,7 @@ class Worker:
                 self._config.replace(prompt=key.prompt, seed=seed),
                 None if unfinished is None else unfinished.of(key, digest),
                 () if drawn is None else drawn.of(key, digest),
+                () if drawn is None else drawn.draft_of(key, digest),
             )
         except ConfigError:
             raise
@@ -86,6 +87,7 @@ class Worker:
             stop_reason=work.stop_reason,
             corrected=work.corrected,
             corrected_right=work.corrected_right,
+            prepared_answer=work.prepared_answer,
             digest=digest,
             seconds=time.monotonic() - began,
             code=self._code,

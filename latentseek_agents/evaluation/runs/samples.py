@@ -6,7 +6,7 @@ from latentseek_agents.evaluation.runs.method_names import MethodName
 from latentseek_agents.evaluation.runs.plan import Task
 from latentseek_agents.evaluation.runs.records import AttemptRecord, Key, Outcome
 
-_SAMPLING = ("bon", "sc")
+_SAMPLING = ("bon", "sc", "vote")
 _WRITTEN_OUT = {"stop", "length"}
 
 
@@ -30,14 +30,19 @@ class DrawnSamples:
 
     def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
         self._rows: dict[tuple[str, str, int], Outcome] = {}
+        self._drafts: dict[tuple[str, str, int], Outcome] = {}
         for outcome in outcomes:
             self.add(outcome)
 
     def add(self, outcome: Outcome) -> None:
-        """Keep the samples of an outcome, if it is of a method that samples."""
-        if MethodName(outcome.key.method).kind not in _SAMPLING:
+        """Keep the samples of an outcome, if it is of a method that samples, or the greedy solution."""
+        kind = MethodName(outcome.key.method).kind
+        if kind not in (*_SAMPLING, "cot"):
             return
         if any(attempt.finish_reason not in _WRITTEN_OUT for attempt in outcome.attempts):
+            return
+        if kind == "cot":
+            self._drafts[_place(outcome.key)] = outcome
             return
         known = self._rows.get(_place(outcome.key))
         if known is None or len(known.attempts) < len(outcome.attempts):
@@ -53,21 +58,35 @@ class DrawnSamples:
         outcome = self._rows.get(_place(key))
         return () if outcome is None or outcome.digest != digest else outcome.attempts
 
+    def draft_of(self, key: Key, digest: str) -> tuple[AttemptRecord, ...]:
+        """The greedy solution of a problem, see :meth:`of`; none if it is not known."""
+        outcome = self._drafts.get(_place(key))
+        return () if outcome is None or outcome.digest != digest else outcome.attempts
+
 
 def rows_of_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
     """Rows of tasks to be done one after the other, so that samples of one problem are drawn once.
 
-    Two methods that start at the same time would both draw them. The one that needs most comes first; a task
-    without samples is a row by itself. Rows are in the order of their first tasks.
+    Two methods that start at the same time would both draw them. The one that needs most comes first, and a
+    search among samples, which takes over the greedy solution as well, last; a task without samples is a row
+    by itself. Rows are in the order of their first tasks.
     """
     rows: dict[tuple[object, ...], list[Task]] = {}
+    searched = {_place(task.key) for task in tasks if _searches_samples(task)}
     for number, task in enumerate(tasks):
-        rows.setdefault(_place(task.key) if _count(task) else (number,), []).append(task)
-    return [sorted(row, key=_count, reverse=True) for row in rows.values()]
+        place = _place(task.key)
+        takes_part = _count(task) or _searches_samples(task)
+        takes_part = takes_part or (task.key.method == "cot" and place in searched)
+        rows.setdefault(place if takes_part else (number,), []).append(task)
+    return [sorted(row, key=lambda task: (_searches_samples(task), -_count(task))) for row in rows.values()]
 
 
 def _count(task: Task) -> int:
     return MethodName(task.key.method).samples
+
+
+def _searches_samples(task: Task) -> bool:
+    return MethodName(task.key.method).proposals == "samples"
 
 
 def _place(key: Key) -> tuple[str, str, int]:
