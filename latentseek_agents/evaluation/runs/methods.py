@@ -104,8 +104,8 @@ class Method:
             problem: What to solve.
             config: Settings, with the problem's own seed.
             unfinished: Where a search is saved after each iteration, and resumed if it is there.
-            drawn: Samples that another method drew for this problem. If they are enough they are taken over
-                with their costs, and none are drawn.
+            drawn: Samples that another method drew for this problem. They are taken over with their costs;
+                only those that are missing are drawn.
             drafted: The greedy solution, if it is known: a search for agreement among samples that are all
                 known takes it over.
         """
@@ -113,8 +113,9 @@ class Method:
             return Work(tuple(_draw(self._backbone, problem, config, count=1, temperature=0.0)), 0)
         if self._samples:
             samples = drawn[: self._samples]
-            if len(samples) < self._samples:
-                samples = _draw(self._backbone, problem, config, self._samples, self._temperature)
+            if missing := self._samples - len(samples):
+                more = _draw(self._backbone, problem, config, missing, self._temperature, start=len(samples))
+                samples = [*samples, *more]
             if self._verifier is None:
                 return _majority(samples)
             if self._kind == "vote":
@@ -261,11 +262,24 @@ def problem_seed(seed: int, problem: Problem) -> int:
 
 
 def _draw(
-    backbone: Backbone, problem: Problem, config: LatentSeekConfig, count: int, temperature: float
+    backbone: Backbone,
+    problem: Problem,
+    config: LatentSeekConfig,
+    count: int,
+    temperature: float,
+    *,
+    start: int = 0,
 ) -> list[AttemptRecord]:
+    """Samples from a number on: each has a seed of its own, so that they may be drawn in several calls."""
     deadline = None if config.max_seconds is None else time.monotonic() + config.max_seconds
     drawn = sample(
-        backbone, problem.question, config, count=count, temperature=temperature, deadline=deadline
+        backbone,
+        problem.question,
+        config,
+        count=count,
+        temperature=temperature,
+        start=start,
+        deadline=deadline,
     )
     return [
         _record(replace(attempt, answer=extract_answer(attempt.text)), problem, cost)

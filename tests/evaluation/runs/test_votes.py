@@ -130,3 +130,23 @@ def test_a_program_alone(reply: str, answer: str | None, right: bool):
     (attempt,) = work.attempts
     assert (attempt.answer, attempt.right, work.prepared_answer) == (answer, right, answer)
     assert (attempt.verifier_tokens > 0, attempt.policy_tokens) == (True, 0)
+
+
+def test_only_the_samples_that_are_missing_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    backbone, counts = tiny_backbone(), []
+    sample = methods_module.sample
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        counts.append((options["start"], options["count"]))
+        return sample(*arguments, **options)
+
+    evaluate(backbone, PROBLEMS[:1], methods=["sc:5"], out=tmp_path / "whole", config=CONFIG)
+    monkeypatch.setattr(methods_module, "sample", counted)
+    for method in ("sc:2", "sc:5"):
+        evaluate(backbone, PROBLEMS[:1], methods=[method], out=tmp_path / "grown", config=CONFIG)
+    assert counts == [(0, 2), (2, 3)]
+    whole, grown = (
+        [told(one) for one in read_outcomes(tmp_path / place) if one.key.method == "sc:5"]
+        for place in ("whole", "grown")
+    )
+    assert whole == grown

@@ -1,0 +1,315 @@
+"""Verified votes and the search for agreement, replayed on stored samples with any settings.
+
+    python benchmarks/votes.py settings --data gsm8k.jsonl --problems 0-99 --samples RUN --programs RUN
+    python benchmarks/votes.py parts    --data gsm8k.jsonl --problems 100-199 --samples RUN
+
+``RUN`` is a folder of ``latentseek eval`` with the methods ``cot`` and ``sc:N`` (``--samples``), and
+``program`` (``--programs``; by default the same folder). Every solution is judged anew by the verifiers of
+today; nothing is decoded. The samples of a question are taken in several random orders, the same for all settings; figures
+figures are means over them. A search has the greedy draft first, and pays for the program for the question
+where it asks for one. ``settings`` compares a grid of them, ``parts`` leaves one part out at a time.
+"""
+
+import argparse
+import functools
+import json
+import random
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from latentseek_agents import LatentSeekConfig, votes
+from latentseek_agents.decisions import accepts, choose, majority
+from latentseek_agents.evaluation.runs.folder import read_outcomes
+from latentseek_agents.evaluation.runs.method_names import MethodName
+from latentseek_agents.evaluation.runs.problems import load_problems
+from latentseek_agents.evaluation.runs.records import AttemptRecord
+from latentseek_agents.testing import scripted_backbone
+from latentseek_agents.tools import Combined, ProgramVerifier, StepVerifier, answers_match
+from latentseek_agents.verdict import Attempt, Verdict, Verifier, ask, judging_above
+
+Ends = tuple[bool, int, int]
+"""Whether the answer is right, the tokens that were generated, and how many attempts."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One solution with its verdicts.
+
+    Args:
+        right: Whether its text states the known answer.
+        tokens: Generated for it.
+        by: From the name of a verifier to the attempt as it judged it.
+    """
+
+    right: bool
+    tokens: int
+    by: dict[str, Attempt]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its stored solutions.
+
+    Args:
+        reference: The known answer.
+        draft: The greedy solution.
+        samples: In the order in which they were drawn.
+        program_answer: What the program for the question prints.
+        program_tokens: Generated for it.
+    """
+
+    reference: str
+    draft: Judged
+    samples: Sequence[Judged]
+    program_answer: str | None
+    program_tokens: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a search for agreement decides.
+
+    Args:
+        name: For the table.
+        config: Weights, stop, and most attempts.
+        verifier: ``"steps"`` or ``"both"``, the latter with the program for the question.
+        computed_vote: Weight of a printed answer that no text states; None: what programs print is ignored.
+    """
+
+    name: str
+    config: LatentSeekConfig
+    verifier: str = "both"
+    computed_vote: float | None = votes.COMPUTED_VOTE
+
+
+same_answer = functools.cache(answers_match)
+
+
+def main() -> int:
+    """Print the table that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("settings", "parts"))
+    parser.add_argument("--data", type=Path, required=True, help="the problems, JSON Lines")
+    parser.add_argument("--problems", default="0-99", help="first and last number")
+    parser.add_argument("--samples", type=Path, required=True, help="a run with cot and sc:N")
+    parser.add_argument("--programs", type=Path, help="a run with program")
+    parser.add_argument("--orders", type=int, default=20, help="random orders of the samples")
+    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
+    arguments = parser.parse_args()
+    vars(votes)["answers_match"] = same_answer  # the same few answers are compared a million times
+    first, last = map(int, arguments.problems.split("-"))
+    questions = read_questions(arguments, first, last)
+    names = {"settings": grid, "parts": parts}
+    rows = [measured(setting, questions, arguments.orders) for setting in names[arguments.what]()]
+    rows += votes_of_samples(questions, arguments.orders)
+    show(rows, len(questions))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+def read_questions(arguments: argparse.Namespace, first: int, last: int) -> list[Question]:
+    """The questions of the range that have a draft and samples, judged."""
+    problems = {one.number: one for one in load_problems(str(arguments.data))}
+    found: dict[str, dict[int, Any]] = {}
+    for folder in (arguments.samples, arguments.programs or arguments.samples):
+        for outcome in read_outcomes(folder):
+            if outcome.key.prompt == "boxed" and first <= outcome.key.problem <= last:
+                kind = MethodName(outcome.key.method).kind
+                known = found.setdefault(kind, {}).get(outcome.key.problem)
+                if known is None or len(known.attempts) < len(outcome.attempts):
+                    found[kind][outcome.key.problem] = outcome
+    programs = found.get("program", {})
+    questions = []
+    for number in sorted(found["cot"].keys() & found["sc"].keys()):
+        program = programs.get(number)
+        code = program.attempts[0].text if program else None
+        answer = program.attempts[0].answer if program else None
+        judge = functools.partial(judged, problems[number].question, answer, code)
+        questions.append(
+            Question(
+                problems[number].reference,
+                judge(found["cot"][number].attempts[0]),
+                [judge(one) for one in found["sc"][number].attempts],
+                answer,
+                program.attempts[0].verifier_tokens if program else 0,
+            )
+        )
+    return questions
+
+
+@functools.cache
+def verifiers() -> dict[str, Verifier]:
+    """By name; the programs are written already, so that no model is asked."""
+    program = ProgramVerifier(scripted_backbone([""]))
+    return {"steps": StepVerifier(), "both": Combined([program, StepVerifier()], weights=[1, 2])}
+
+
+def judged(question: str, answer: str | None, code: str | None, record: AttemptRecord) -> Judged:
+    """A stored solution with the verdicts of today."""
+    value = {"program": code, "answer": answer, "reason": "it prints no answer"}
+    config = LatentSeekConfig()
+    by = {}
+    with judging_above(config.reward_threshold):
+        for name, verifier in verifiers().items():
+            prepared = [value, None] if name == "both" else None
+            verdict: Verdict = ask(verifier, question, record.text, prepared=prepared)
+            by[name] = record.as_attempt.judged(verdict, passed=accepts(verdict, config))
+    return Judged(record.right is True, record.policy_tokens, by)
+
+
+def grid() -> Iterator[Setting]:
+    """The settings among which to choose."""
+    for sharpness, scale, confidence, program_vote, verifier, most in product(
+        (1.0, 2.0, 3.0, 5.0), (1.0, 2.0, 3.0), (0.8, 0.9), (0.0, 0.5, 1.0), ("steps", "both"), (3, 5)
+    ):
+        config = LatentSeekConfig.agreement(
+            vote_sharpness=sharpness,
+            vote_scale=scale,
+            confidence=confidence,
+            program_vote=program_vote,
+            max_iterations=most,
+        )
+        name = (
+            f"{verifier} exp({sharpness:g} score) x {scale:g}, {confidence}, program {program_vote:g}, {most}"
+        )
+        yield Setting(name, config, verifier)
+
+
+def parts() -> Iterator[Setting]:
+    """The default, and the default without each of its parts."""
+    config = LatentSeekConfig.agreement()
+    yield Setting("default", config)
+    yield Setting("without the program for the question", config.replace(program_vote=0), "steps")
+    yield Setting("without programs in solutions", config, computed_vote=None)
+    yield Setting("without weights", config.replace(vote_sharpness=0))
+    yield Setting("without the stop", config.replace(vote_scale=1e-3))
+    yield Setting("at most 10 attempts after the draft", config.replace(max_iterations=10))
+
+
+def measured(setting: Setting, questions: Sequence[Question], orders: int) -> dict[str, Any]:
+    """What a setting comes to, as a row."""
+    ends: list[list[Ends]] = [[] for _ in questions]
+    for place, question in enumerate(questions):
+        ends[place] = [search(setting, question, samples) for samples in shuffled(question, place, orders)]
+    lost = statistics.fmean(
+        sum(question.draft.right and not one[order][0] for question, one in zip(questions, ends, strict=True))
+        for order in range(orders)
+    )
+    saved = statistics.fmean(
+        sum(one[order][0] and not question.draft.right for question, one in zip(questions, ends, strict=True))
+        for order in range(orders)
+    )
+    everything = [end for one in ends for end in one]
+    return {
+        "name": setting.name,
+        "right": 100 * statistics.fmean(right for right, _, _ in everything),
+        "tokens": statistics.fmean(tokens for _, tokens, _ in everything),
+        "attempts": statistics.fmean(count for _, _, count in everything),
+        "lost": lost,
+        "saved": saved,
+    }
+
+
+def shuffled(question: Question, place: int, orders: int) -> Iterator[list[Judged]]:
+    """The samples in random orders, the same whenever they are asked for."""
+    for order in range(orders):
+        draws = random.Random(f"{place} {order}")  # noqa: S311 - no secret
+        yield draws.sample(question.samples, len(question.samples))
+
+
+def search(setting: Setting, question: Question, samples: Sequence[Judged]) -> Ends:
+    """The draft and samples one by one until an answer has won."""
+    asks = setting.verifier == "both" or setting.config.program_vote > 0
+    tokens = question.program_tokens if asks else 0
+    known = question.program_answer if asks else None
+    attempts: list[Attempt] = []
+    made = [question.draft, *samples[: setting.config.max_iterations]]
+    choice = None
+    vars(votes)["COMPUTED_VOTE"] = setting.computed_vote or 0.0
+    for solution in made:
+        attempt = solution.by[setting.verifier]
+        attempts.append(attempt if setting.computed_vote else replace(attempt, computed_answer=None))
+        tokens += solution.tokens
+        choice = choose(attempts, setting.config, known)
+        if choice.won:
+            break
+    answer = choice.outcome["answer"] if choice else None
+    return is_right(answer, question.reference), tokens, len(attempts)
+
+
+@functools.cache
+def is_right(answer: str | None, reference: str) -> bool:
+    """Whether an answer is the known one."""
+    return answer is not None and answers_match(answer, reference)
+
+
+def votes_of_samples(questions: Sequence[Question], orders: int) -> list[dict[str, Any]]:
+    """The greedy solution; the plain and the verified vote of N samples."""
+    config = LatentSeekConfig.agreement()
+
+    def greedy(question: Question, _: Sequence[Judged]) -> Ends:
+        return question.draft.right, question.draft.tokens, 1
+
+    def plain(count: int, _: Question, samples: Sequence[Judged]) -> Ends:
+        counted = majority([one.by["steps"].answer for one in samples[:count]])
+        return (
+            samples[counted.index(max(counted))].right,
+            sum(one.tokens for one in samples[:count]),
+            count,
+        )
+
+    def verified(count: int, verifier: str, question: Question, samples: Sequence[Judged]) -> Ends:
+        asks = verifier == "both"
+        choice = choose(
+            [one.by[verifier] for one in samples[:count]], config, question.program_answer if asks else None
+        )
+        tokens = sum(one.tokens for one in samples[:count]) + (question.program_tokens if asks else 0)
+        return is_right(choice.outcome["answer"], question.reference), tokens, count
+
+    vars(votes)["COMPUTED_VOTE"] = 0.6
+    ways: dict[str, Callable[[Question, Sequence[Judged]], Ends]] = {"greedy": greedy}
+    for count in (1, 3, 4, 5, 7, 11):
+        ways[f"plain vote of {count}"] = functools.partial(plain, count)
+        ways[f"verified vote of {count}, steps"] = functools.partial(verified, count, "steps")
+        ways[f"verified vote of {count}, steps and program"] = functools.partial(verified, count, "both")
+    rows = []
+    for name, way in ways.items():
+        ends = []
+        for place, question in enumerate(questions):
+            ends += [way(question, samples) for samples in shuffled(question, place, orders)]
+        rows.append(
+            {
+                "name": name,
+                "right": 100 * statistics.fmean(right for right, _, _ in ends),
+                "tokens": statistics.fmean(tokens for _, tokens, _ in ends),
+                "attempts": statistics.fmean(count for _, _, count in ends),
+            }
+        )
+    return rows
+
+
+def show(rows: Sequence[dict[str, Any]], count: int) -> None:
+    """Print the rows."""
+    table = Table("of all", "right %", "tokens", "attempts", "right drafts lost", "wrong ones saved")
+    for row in rows:
+        cells = [f"{row[name]:.1f}" if name in row else "" for name in ("right", "tokens", "attempts")]
+        cells += [f"{row[name]:.1f}" if name in row else "" for name in ("lost", "saved")]
+        table.add_row(row["name"], *cells)
+    console = Console(width=140)
+    console.print(f"{count} questions")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
