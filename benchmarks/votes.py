@@ -6,8 +6,8 @@
 ``RUN`` is a folder of ``latentseek eval`` with the methods ``cot`` and ``sc:N`` (``--samples``), and
 ``program`` (``--programs``; by default the same folder). Every solution is judged anew by the verifiers of
 today; nothing is decoded. The samples of a question are taken in several random orders, the same for all
-settings; figures are means over them. A search has the greedy draft first, and pays for the program for the question
-where it asks for one. ``settings`` compares a grid of them, ``parts`` leaves one part out at a time.
+settings; figures are means over them. A search has the greedy draft first, and pays for the program for
+the question where it asks for one. ``settings`` compares a grid of them, ``parts`` leaves one part out at a time.
 """
 
 import argparse
