@@ -7,7 +7,8 @@
 ``program`` (``--programs``; by default the same folder). Every solution is judged anew by the verifiers of
 today; nothing is decoded. The samples of a question are taken in several random orders, the same for all
 settings; figures are means over them. A search has the greedy draft first, and pays for the program for
-the question where it asks for one. ``settings`` compares a grid of them, ``parts`` leaves one part out at a time.
+the question where it asks for one. ``settings`` compares a grid of them, ``parts`` leaves one part out at a
+time.
 """
 
 import argparse
@@ -80,13 +81,13 @@ class Setting:
     Args:
         name: For the table.
         config: Weights, stop, and most attempts.
-        verifier: ``"steps"`` or ``"both"``, the latter with the program for the question.
+        verifier: Whose score weighs the votes: ``"steps"``, or ``"both"`` with the program for the question.
         computed_vote: Weight of a printed answer that no text states; None: what programs print is ignored.
     """
 
     name: str
     config: LatentSeekConfig
-    verifier: str = "both"
+    verifier: str = "steps"
     computed_vote: float | None = votes.COMPUTED_VOTE
 
 
@@ -190,10 +191,12 @@ def parts() -> Iterator[Setting]:
     """The default, and the default without each of its parts."""
     config = LatentSeekConfig.agreement()
     yield Setting("default", config)
-    yield Setting("without the program for the question", config.replace(program_vote=0), "steps")
+    yield Setting("without the program for the question", config.replace(program_vote=0))
+    yield Setting("with the program in the score, too", config, "both")
     yield Setting("without programs in solutions", config, computed_vote=None)
     yield Setting("without weights", config.replace(vote_sharpness=0))
     yield Setting("without the stop", config.replace(vote_scale=1e-3))
+    yield Setting("at most 3 attempts after the draft", config.replace(max_iterations=3))
     yield Setting("at most 10 attempts after the draft", config.replace(max_iterations=10))
 
 

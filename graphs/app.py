@@ -11,12 +11,13 @@ graphs have no checkpointer, since the server brings its own. The environment sa
                                       Default: int8 on a CPU that is fast at it, as the log says; else as in
                                       ``Backbone``.
 ``LATENTSEEK_VERIFIER``               ``steps``, ``program``, ``self``, ``self_logprob``, ``truth`` or several
-                                      (default ``steps``).
-``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution (default: as in LatentSeekConfig).
-``LATENTSEEK_MAX_ITERATIONS``         Most refinements (default: as in LatentSeekConfig).
+                                      (default ``steps,program``).
+``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution.
+``LATENTSEEK_MAX_ITERATIONS``         Most refinements.
 ====================================  ===================================================================
 
-A run's context may change the settings of :class:`ServerContext`.
+The other settings are those of ``LatentSeekConfig.agreement()``. A run's context may change the settings of
+:class:`ServerContext`.
 """
 
 import os
@@ -35,7 +36,7 @@ from latentseek_agents.graphs.math_agent import MathAgentNodes, math_agent_graph
 from latentseek_agents.graphs.refine import refine_graph
 from latentseek_agents.graphs.state import RefineContext
 from latentseek_agents.loop import Search
-from latentseek_agents.tools.named import named_verifier, verifier_names
+from latentseek_agents.tools.named import DEFAULT_VERIFIERS, named_verifier, verifier_names
 
 __all__ = ["Server", "ServerContext", "math_agent", "refine"]
 
@@ -73,8 +74,8 @@ class Server:
     """
 
     models: tuple[str, ...] = (_EMBEDDED,)
-    verifier: tuple[str, ...] = ("steps",)
-    config: LatentSeekConfig = field(default_factory=LatentSeekConfig)
+    verifier: tuple[str, ...] = DEFAULT_VERIFIERS
+    config: LatentSeekConfig = field(default_factory=LatentSeekConfig.agreement)
     dtype: str | None = None
     _loaded: dict[str, _Loaded] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -87,7 +88,7 @@ class Server:
             ConfigError: A variable does not say what it should.
         """
         models = [name.strip() for name in environment.get("LATENTSEEK_MODEL", "").split(",")]
-        verifier = environment.get("LATENTSEEK_VERIFIER") or "steps"
+        verifier = environment.get("LATENTSEEK_VERIFIER") or ",".join(DEFAULT_VERIFIERS)
         changes = {
             name: _whole_number(variable, environment[variable])
             for name in ("max_new_tokens", "max_iterations")
@@ -96,7 +97,7 @@ class Server:
         return cls(
             models=tuple(name for name in models if name) or (_EMBEDDED,),
             verifier=verifier_names(verifier, setting="LATENTSEEK_VERIFIER"),
-            config=LatentSeekConfig(**changes),
+            config=LatentSeekConfig.agreement(**changes),
             dtype=_number_format(environment.get("LATENTSEEK_DTYPE") or None),
         )
 
@@ -125,7 +126,8 @@ class Server:
 
     def _load(self, name: str) -> _Loaded:
         backbone = fastest_backbone(None if name == _EMBEDDED else name, dtype=self.dtype)
-        verifier = named_verifier(self.verifier, backbone)
+        agreement = self.config.acceptance == "agreement"
+        verifier = named_verifier(self.verifier, backbone, agreement=agreement)
         return _Loaded(
             Search(backbone, verifier, self.config, control_flow=(GraphBubbleUp,)),
             MathAgentNodes(backbone, verifier=verifier, config=self.config),

@@ -97,6 +97,7 @@ def create_best_of_n_graph(
         reason: StopReason = "passed" if chosen.passed else "iterations" if judged else "unjudged"
         return _Decision(chosen.outcome(), attempts, reason)
 
+    config = config or LatentSeekConfig()
     search = Search(backbone, verifier, config, on_token=on_token, control_flow=(GraphBubbleUp,))
     return _SamplingGraph(search, n, temperature, best, judges=True).built("verify")
 
@@ -146,6 +147,7 @@ def create_self_consistency_graph(
         >>> result["answer"], result["stop_reason"], len(result["iterations"])
         ('4', 'agreement', 1)
     """
+    config = config or LatentSeekConfig()
     search = Search(backbone, verifier, config, on_token=on_token, control_flow=(GraphBubbleUp,))
     judges = verifier is not None
     decide = _voted if judges else _counted

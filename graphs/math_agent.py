@@ -89,9 +89,11 @@ def create_math_agent(
     Args:
         model: A backbone, which becomes a ``ChatLatentSeek``; or a chat model of yours that can bind tools.
         backbone: What the search runs on; needed if ``model`` is a chat model that is no ``ChatLatentSeek``.
-        verifier: The judge; by default the step checker.
-        config: Settings of the search. Its budgets of seconds and tokens are those of a whole run. When they
-            are used up the model must conclude; a chat model of ours is stopped then in the midst of it.
+        verifier: The judge; by default the step checker, in a search for agreement beside a program for the
+            question.
+        config: Settings of the search; by default those of ``LatentSeekConfig.agreement()``. Its budgets of
+            seconds and tokens are those of a whole run. When they are used up the model must conclude; a chat
+            model of ours is stopped then in the midst of it.
         tools: What the model may call; by default ``calculate``, ``solve_equation``, ``check_math_steps``
             and ``check_answer``.
         max_tool_rounds: Rounds of calls after which the model must conclude.

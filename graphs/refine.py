@@ -74,8 +74,9 @@ def create_refine_graph(
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default the step checker.
-        config: Settings; the defaults are those of the authors' release, but the best attempt is returned.
+        verifier: The reward; by default the step checker, in a search for agreement beside a program for the
+            question.
+        config: Settings; by default those of ``LatentSeekConfig.agreement()``.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.
 

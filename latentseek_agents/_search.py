@@ -7,6 +7,7 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import accepts
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import BackboneError, ConfigError, VerdictError
+from latentseek_agents.tools.named import DEFAULT_VERIFIERS, named_verifier
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import (
     Attempt,
@@ -25,8 +26,9 @@ class Search:
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default the step checker.
-        config: Settings.
+        verifier: The reward; by default the step checker, in a search for agreement beside a program for the
+            question.
+        config: Settings; by default those of ``LatentSeekConfig.agreement()``.
         on_token: Called with each token id that the policy's layers write.
         control_flow: Exceptions by which a verifier steers the program around the search, such as
             LangGraph's interrupt: they pass through. Any other one counts as "cannot judge".
@@ -51,10 +53,15 @@ class Search:
                 "write LatentSeekConfig(learning_rate=0.03, ...)"
             )
         self.backbone = checked_backbone(backbone)
-        self.verifier = StepVerifier() if verifier is None else checked_verifier(verifier)
-        self.config = config or LatentSeekConfig()
+        self.config = config or LatentSeekConfig.agreement()
+        self.verifier = self._default_verifier() if verifier is None else checked_verifier(verifier)
         self.on_token = on_token
         self.control_flow = control_flow
+
+    def _default_verifier(self) -> VerifierLike:
+        if self.config.acceptance != "agreement":
+            return StepVerifier()
+        return named_verifier(DEFAULT_VERIFIERS, self.backbone, agreement=True)
 
     def prepare(self, question: str) -> Prepared:
         """What the verifier finds out about a question once, for :meth:`judge` of each attempt.

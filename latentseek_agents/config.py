@@ -18,8 +18,9 @@ Prompt = Literal["boxed", "json"] | Callable[[str], str | Sequence[Any]]
 class LatentSeekConfig(BaseModel):
     """How one search drafts, moves its latents, and stops. Frozen; every value is checked when it is made.
 
-    The defaults are those of the authors' release (lr 0.03, ρ 0.1, K = 10, τ = -0.2), but the best attempt is
-    returned. The paper's tables have other ones for each model and data set: :meth:`preset`.
+    The fields' defaults are those of the authors' release (lr 0.03, ρ 0.1, K = 10, τ = -0.2), but the best
+    attempt is returned. The paper's tables have other ones for each model and data set: :meth:`preset`.
+    What a search without settings uses is :meth:`agreement`, which is what was measured to help.
 
     Raises:
         ConfigError: A value is out of range or contradicts another; the message names both and the remedy.
@@ -225,9 +226,10 @@ class LatentSeekConfig(BaseModel):
     def agreement(cls, **overrides: Any) -> Self:
         """A search that ends when the attempts agree, and returns the winner of their vote.
 
-        A draft and at most three attempts from context-consistent latents. The vote's numbers come from a
-        simulation on stored samples (Qwen2.5-Coder-1.5B, 100 questions of GSM8K); the latents' are those of
-        :meth:`consistent`.
+        This is the default of :class:`~latentseek_agents.LatentSeek`, the node, the graphs and the command
+        line: a draft and at most five attempts from context-consistent latents. The vote's numbers were
+        chosen on stored samples of GSM8K questions 0 to 99 by ``benchmarks/votes.py``; the latents' are those
+        of :meth:`consistent`.
 
         Args:
             **overrides: Any field; ``proposals="samples"`` draws independent samples instead.
@@ -235,12 +237,12 @@ class LatentSeekConfig(BaseModel):
         Example:
             >>> config = LatentSeekConfig.agreement(proposals="samples")
             >>> config.acceptance, config.keep, config.max_iterations, config.confidence
-            ('agreement', 'vote', 3, 0.8)
+            ('agreement', 'vote', 5, 0.8)
         """
         chosen: dict[str, Any] = {
             "acceptance": "agreement",
             "keep": "vote",
-            "max_iterations": 3,
+            "max_iterations": 5,
             "vote_sharpness": 3.0,
             "program_vote": 0.5,
             "vote_scale": 3.0,

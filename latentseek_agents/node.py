@@ -40,8 +40,9 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default the step checker.
-        config: Settings.
+        verifier: The reward; by default the step checker, in a search for agreement beside a program for the
+            question.
+        config: Settings; by default those of ``LatentSeekConfig.agreement()``.
         question_key: Where the question is.
         answer_key: Where the answer goes.
         reference_key: Where the known answer is, for verifiers that compare with it.
@@ -83,7 +84,7 @@ class LatentSeekNode(Runnable[Any, dict[str, Any]]):
         result_key: str | None = None,
         messages_key: str = "messages",
     ) -> None:
-        self.config = config or LatentSeekConfig()
+        self.config = config or LatentSeekConfig.agreement()
         self.question_key = question_key
         self.answer_key = answer_key
         self.reference_key = reference_key

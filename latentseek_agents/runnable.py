@@ -34,8 +34,9 @@ class LatentSeek(Runnable[Any, LatentSeekResult]):
 
     Args:
         backbone: The frozen policy.
-        verifier: The reward; by default the step checker.
-        config: Settings.
+        verifier: The reward; by default the step checker, in a search for agreement beside a program for the
+            question.
+        config: Settings; by default those of ``LatentSeekConfig.agreement()``.
         on_token: Called with each token id that the policy's layers write; the tokens that the latents
             decide are not announced.
 

@@ -11,7 +11,7 @@ from latentseek_agents.tools.self_reward import Mode, SelfReward
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import Verifier
 
-__all__ = ["VERIFIERS", "named_verifier", "verifier_names"]
+__all__ = ["DEFAULT_VERIFIERS", "VERIFIERS", "named_verifier", "verifier_names"]
 
 VERIFIERS = ("steps", "self", "self_logprob", "program", "truth")
 """``self_logprob`` asks the model for probabilities of its verdicts, ``self`` for reasons and verdicts;
@@ -44,12 +44,18 @@ def verifier_names(value: str, *, setting: str) -> tuple[str, ...]:
     return names
 
 
-def named_verifier(names: Sequence[str], backbone: Backbone) -> Verifier:
+DEFAULT_VERIFIERS = ("steps", "program")
+"""What judges in a search for agreement if nothing else is named."""
+
+
+def named_verifier(names: Sequence[str], backbone: Backbone, *, agreement: bool = False) -> Verifier:
     """The verifiers of these names, combined if there are several.
 
     Args:
         names: Of :data:`VERIFIERS`.
         backbone: The model that judges, if one does.
+        agreement: They judge a search for agreement. There the answer of ``program`` has a vote of its own,
+            so beside other verifiers it has no weight in the score.
     """
 
     def verifier_of(name: str) -> Verifier:
@@ -63,7 +69,8 @@ def named_verifier(names: Sequence[str], backbone: Backbone) -> Verifier:
         # What a program prints is weak evidence: it counts half. It is there already when the first solution
         # is judged, so it is asked first, and its check is always among those reported.
         program_first = sorted(names, key=lambda name: name != "program")
-        weights = [1 if name == "program" else 2 for name in program_first]
+        half = 0 if agreement else 1
+        weights = [half if name == "program" else 2 for name in program_first]
         return Combined(map(verifier_of, program_first), weights=weights)
     if len(names) == 2 and "steps" in names and "truth" not in names:
         # A wrong sum decides, and the model is not asked; that no sum is wrong is weak evidence.

@@ -62,8 +62,8 @@ _SETTINGS: dict[str, Any] = {
     "fraction": 0.5,
     "max_iterations": 3,
     "max_new_tokens": 100,
-    # A text without equations cannot be judged; here that counts as a refusal, or most searches would end.
-    "refine_unjudged": True,
+    "acceptance": "agreement",
+    "keep": "vote",
 }
 
 
@@ -78,9 +78,10 @@ def demo() -> None:
     with busy(console, f"loading {EMBEDDED}"):
         with fast_imports():
             from latentseek_agents.config import LatentSeekConfig
+            from latentseek_agents.tools.named import DEFAULT_VERIFIERS
         config = LatentSeekConfig(**_SETTINGS)
         backbone = load_backbone(fastest=True)
-        verifier = make_verifier(["steps"], backbone)
+        verifier = make_verifier(DEFAULT_VERIFIERS, backbone, config)
     _introduce(console, config)
     print_chosen_format(console, None, backbone)
     counts: Counter[str] = Counter()

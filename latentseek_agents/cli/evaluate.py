@@ -34,16 +34,18 @@ class DataOptions:
     method: Annotated[
         str,
         typer.Option(
-            help="Comma-separated. cot: one greedy answer; bon:N[:REWARD]: the best of N samples; sc:N: the "
-            "majority of N; REWARD: the search with it; walk[:REWARD]: the search in random directions. "
+            help="Comma-separated. cot: one greedy answer; sc:N: the majority of N; vote:N[:REWARD]: their "
+            "verified vote; bon:N[:REWARD]: the best of them; agreement[:samples][:REWARD]: the search for "
+            "agreement; program: a program alone; REWARD: the search that ends when it passes; "
+            "walk[:REWARD]: the search in random directions. "
             "REWARD: self, self_logprob, steps, combined, combined_logprob, program, combined_program, or "
             "psrm, which is told the known answer (an oracle)."
         ),
-    ] = "cot,sc,self"
+    ] = "cot,sc,agreement"
     prompt: Annotated[
         str, typer.Option(help="How to ask for the answer: boxed (\\boxed{}), json or both, comma-separated.")
     ] = "boxed"
-    temperature: Annotated[float, typer.Option(help="Of the samples of bon and sc.")] = 0.8
+    temperature: Annotated[float, typer.Option(help="Of the samples.")] = 0.8
     limit: Annotated[int | None, typer.Option(help="At most so many problems of each data set.")] = None
     start: Annotated[int, typer.Option(help="Number of the first problem, counted from 0.")] = 0
 

@@ -12,6 +12,7 @@ from latentseek_agents.cli.process import fast_imports
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.engine.backbone import Backbone
     from latentseek_agents.verdict import Verifier
 
@@ -97,9 +98,10 @@ def print_chosen_format(console: "Console", dtype: str | None, backbone: "Backbo
         console.print(Text(note, style="dim"), soft_wrap=True)
 
 
-def make_verifier(names: Sequence[str], backbone: "Backbone") -> "Verifier":
-    """The verifiers of these names, combined if there are several."""
+def make_verifier(names: Sequence[str], backbone: "Backbone", config: "LatentSeekConfig") -> "Verifier":
+    """The verifiers of these names for a search with these settings, combined if there are several."""
     with fast_imports():
         from latentseek_agents.tools.named import named_verifier
 
-        return named_verifier(names, backbone)
+        agreement = config.acceptance == "agreement"
+        return named_verifier(names, backbone, agreement=agreement)

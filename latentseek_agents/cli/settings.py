@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 CONSISTENT = "consistent"
 AGREEMENT = "agreement"
-OWN_PRESETS = (CONSISTENT, AGREEMENT)
+PLAIN = "plain"
+OWN_PRESETS = (AGREEMENT, CONSISTENT, PLAIN)
 """Presets that are none of the paper's."""
 _ANY_MODEL = "Qwen2.5-1.5B-Instruct"
 
@@ -24,7 +25,8 @@ class SearchOptions:
     """Settings of a search that several commands take."""
 
     max_iterations: Annotated[
-        int | None, typer.Option(help="Most refinements after the draft. [default: 10, or the preset's]")
+        int | None,
+        typer.Option(help="Most attempts after the draft. [default: 5, or the preset's]"),
     ] = None
     max_new_tokens: Annotated[
         int | None, typer.Option(help="Most tokens of one solution. [default: 1024]")
@@ -33,8 +35,9 @@ class SearchOptions:
         str | None,
         typer.Option(
             metavar="[MODEL:]DATASET",
-            help="The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or consistent, "
-            "those of context-consistent latents; or agreement, a vote of the attempts.",
+            help="The paper's settings, for example gsm8k or Qwen2.5-7B-Instruct:gsm8k; or agreement, a vote "
+            "of the attempts; consistent, the same latents without a vote; plain, those of "
+            "LatentSeekConfig(). [default: agreement]",
         ),
     ] = None
     settings: Annotated[
@@ -87,12 +90,12 @@ class SearchOptions:
         del options["settings"]
         preset = options.pop("preset")
         values |= {name: value for name, value in options.items() if value is not None}
-        if preset is None:
-            return LatentSeekConfig(**values)
+        if preset in (None, AGREEMENT):
+            return LatentSeekConfig.agreement(**values)
         if preset == CONSISTENT:
             return LatentSeekConfig.consistent(**values)
-        if preset == AGREEMENT:
-            return LatentSeekConfig.agreement(**values)
+        if preset == PLAIN:
+            return LatentSeekConfig(**values)
         named, _, dataset = preset.rpartition(":")
         if not named and model is None:
             find_preset(_ANY_MODEL, dataset, "boxed")  # a data set that is none is the first thing to say
@@ -108,14 +111,15 @@ class SolveOptions(SearchOptions):
     """Settings that ``latentseek solve`` has options for; ``--set`` sets the others."""
 
     learning_rate: Annotated[
-        float | None, typer.Option(help="Step length of the latents. [default: 0.03]")
+        float | None, typer.Option(help="Step length of the latents. [default: the preset's]")
     ] = None
     fraction: Annotated[
-        float | None, typer.Option(help="Share of the draft's tokens that become latents. [default: 0.1]")
+        float | None,
+        typer.Option(help="Share of the draft that becomes latents. [default: the preset's]"),
     ] = None
     latents: Annotated[
         str | None,
-        typer.Option(help="independent (the paper's) or consistent (stays fluent). [default: independent]"),
+        typer.Option(help="independent (the paper's) or consistent (stays fluent). [default: the preset's]"),
     ] = None
     prompt: Annotated[
         str | None,

@@ -42,18 +42,18 @@ def solve(
     verifier: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: steps (checks the arithmetic), program (compares with a program that "
+            help="Comma-separated: steps (checks the arithmetic), program (the vote of a program that "
             "the model writes), self (the model judges in words), "
             "self_logprob (by its probabilities), truth (compares with the reference)."
         ),
-    ] = "steps",
+    ] = "steps,program",
     reference: Annotated[str | None, typer.Option(help="The known answer to a single question.")] = None,
     search: SolveOptions,
     output: OutputOptions,
 ) -> None:
     """Answer a question, or many, and check the answers.
 
-    Draft, verify, refine until the verifier passes.
+    Draft, verify, refine until the attempts agree; verified votes decide.
 
     Exit code: 0 all verified, 1 not, 2 bad input, 3 not enough memory.
     """
@@ -87,7 +87,7 @@ def _solve_all(
         console = make_console(quiet=not output.is_live)
         with busy(console, f"loading {one_line(model.name)}"):
             backbone = load_backbone(**asdict(model), fastest=True)
-            verifier = make_verifier(names, backbone)
+            verifier = make_verifier(names, backbone, config)
         _print_settings(console, backbone, names, config)
         print_chosen_format(console, model.dtype, backbone)
         if output.html is not None:

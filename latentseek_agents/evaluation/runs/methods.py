@@ -86,7 +86,11 @@ class Method:
         parts = MethodName(self.name)
         self.oracle = parts.oracle
         self._kind, self._samples, self._proposals = parts.kind, parts.samples, parts.proposals
-        self._verifier = named_verifier(_VERIFIERS[parts.reward], backbone) if parts.reward else None
+        self._verifier = (
+            named_verifier(_VERIFIERS[parts.reward], backbone, agreement=parts.kind in ("vote", "agreement"))
+            if parts.reward
+            else None
+        )
         self._backbone = backbone
         self._temperature = temperature
 
@@ -130,6 +134,8 @@ class Method:
             if drafted and config.proposals == "samples" and len(known) > config.max_iterations:
                 search = Search(self._backbone, self._verifier, config)
                 return _judged_among(search, known[: config.max_iterations + 1], problem, draft_first=True)
+        elif config.acceptance == "agreement":
+            config = config.replace(acceptance="score_and_checks", keep="best")
         if self._kind == "walk":
             config = config.replace(direction="random")
         return _searched(Search(self._backbone, self._verifier, config), problem, unfinished)
