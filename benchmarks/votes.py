@@ -14,6 +14,7 @@ time.
 import argparse
 import functools
 import json
+import math
 import random
 import statistics
 import sys
@@ -23,6 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from _figures import bootstrap, mean
 from rich.console import Console
 from rich.table import Table
 
@@ -110,12 +112,15 @@ def main() -> int:
     vars(votes)["answers_match"] = same_answer  # the same few answers are compared a million times
     first, last = map(int, arguments.problems.split("-"))
     questions = read_questions(arguments, first, last)
-    names = {"settings": grid, "parts": parts}
-    rows = [measured(setting, questions, arguments.orders) for setting in names[arguments.what]()]
-    rows += votes_of_samples(questions, arguments.orders)
+    settings = list(grid() if arguments.what == "settings" else parts())
+    ways: dict[str, Way] = {one.name: functools.partial(search, one) for one in settings}
+    ways |= ways_of_samples(min(len(question.samples) for question in questions))
+    rows = [measured(name, way, questions, arguments.orders) for name, way in ways.items()]
     show(rows, len(questions))
+    if arguments.what == "parts":
+        show_differences(rows)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps([row.to_dict() for row in rows], indent=1))
     return 0
 
 
@@ -200,55 +205,108 @@ def parts() -> Iterator[Setting]:
     yield Setting("at most 10 attempts after the draft", config.replace(max_iterations=10))
 
 
-def measured(setting: Setting, questions: Sequence[Question], orders: int) -> dict[str, Any]:
-    """What a setting comes to, as a row."""
-    ends: list[list[Ends]] = [[] for _ in questions]
-    for place, question in enumerate(questions):
-        ends[place] = [search(setting, question, samples) for samples in shuffled(question, place, orders)]
-    lost = statistics.fmean(
-        sum(question.draft.right and not one[order][0] for question, one in zip(questions, ends, strict=True))
-        for order in range(orders)
-    )
-    saved = statistics.fmean(
-        sum(one[order][0] and not question.draft.right for question, one in zip(questions, ends, strict=True))
-        for order in range(orders)
-    )
-    everything = [end for one in ends for end in one]
-    return {
-        "name": setting.name,
-        "right": 100 * statistics.fmean(right for right, _, _ in everything),
-        "tokens": statistics.fmean(tokens for _, tokens, _ in everything),
-        "attempts": statistics.fmean(count for _, _, count in everything),
-        "lost": lost,
-        "saved": saved,
-    }
+Way = Callable[[Question, Sequence[Judged]], Ends]
+"""From a question and its samples, in the order in which they come, to an answer."""
 
 
-def shuffled(question: Question, place: int, orders: int) -> Iterator[list[Judged]]:
-    """The samples in random orders, the same whenever they are asked for."""
-    for order in range(orders):
+@dataclass(frozen=True)
+class Row:
+    """A way to answer, on all questions.
+
+    Args:
+        name: For the table.
+        ends: For each question, what came out in each order.
+        drafts: For each question, whether the greedy solution is right.
+    """
+
+    name: str
+    ends: Sequence[Sequence[Ends]]
+    drafts: Sequence[bool]
+
+    def mean(self, part: int) -> float:
+        """Of the right answers (0), the tokens (1) or the attempts (2)."""
+        return statistics.fmean(end[part] for one in self.ends for end in one)
+
+    def changed(self, *, draft_is_right: bool) -> float:
+        """How many questions end otherwise than their drafts, of those with right or wrong ones."""
+        pairs = zip(self.drafts, self.ends, strict=True)
+        return math.fsum(
+            statistics.fmean(end[0] is not draft_is_right for end in one)
+            for draft, one in pairs
+            if draft is draft_is_right
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures of the table."""
+        return {
+            "name": self.name,
+            "right": 100 * self.mean(0),
+            "tokens": self.mean(1),
+            "attempts": self.mean(2),
+            "lost": self.changed(draft_is_right=True),
+            "saved": self.changed(draft_is_right=False),
+        }
+
+
+def measured(name: str, way: Way, questions: Sequence[Question], orders: int) -> Row:
+    """What a way to answer comes to."""
+    ends = [
+        [way(question, samples) for samples in shuffled(question, place, orders)]
+        for place, question in enumerate(questions)
+    ]
+    return Row(name, ends, [question.draft.right for question in questions])
+
+
+def shuffled(question: Question, place: int, orders: int) -> Iterator[Sequence[Judged]]:
+    """The samples as they were drawn, then in random orders, the same whenever they are asked for."""
+    yield question.samples
+    for order in range(1, orders):
         draws = random.Random(f"{place} {order}")  # noqa: S311 - no secret
         yield draws.sample(question.samples, len(question.samples))
 
 
 def search(setting: Setting, question: Question, samples: Sequence[Judged]) -> Ends:
     """The draft and samples one by one until an answer has won."""
+    return decided(setting, question, [question.draft, *samples[: setting.config.max_iterations]], stops=True)
+
+
+def verified(setting: Setting, count: int, question: Question, samples: Sequence[Judged]) -> Ends:
+    """The verified vote of so many samples."""
+    return decided(setting, question, samples[:count], stops=False)
+
+
+def decided(setting: Setting, question: Question, solutions: Sequence[Judged], *, stops: bool) -> Ends:
+    """The answer that wins the vote; of the first solutions for which it has won, if the search stops."""
     asks = setting.verifier == "both" or setting.config.program_vote > 0
-    tokens = question.program_tokens if asks else 0
     known = question.program_answer if asks else None
-    attempts: list[Attempt] = []
-    made = [question.draft, *samples[: setting.config.max_iterations]]
-    choice = None
     vars(votes)["COMPUTED_VOTE"] = setting.computed_vote or 0.0
-    for solution in made:
-        attempt = solution.by[setting.verifier]
-        attempts.append(attempt if setting.computed_vote else replace(attempt, computed_answer=None))
-        tokens += solution.tokens
-        choice = choose(attempts, setting.config, known)
-        if choice.won:
-            break
+    made = [one.by[setting.verifier] for one in solutions]
+    if setting.computed_vote is None:
+        made = [replace(attempt, computed_answer=None) for attempt in made]
+    first = 1 if stops else len(made)
+    counts = range(first, len(made) + 1)
+    choices = ((count, choose(made[:count], setting.config, known)) for count in counts)
+    count, choice = next((one for one in choices if one[1].won or one[0] == len(made)), (0, None))
     answer = choice.outcome["answer"] if choice else None
-    return is_right(answer, question.reference), tokens, len(attempts)
+    tokens = sum(one.tokens for one in solutions[:count]) + (question.program_tokens if asks else 0)
+    return is_right(answer, question.reference), tokens, count
+
+
+def greedy(question: Question, _: Sequence[Judged]) -> Ends:
+    """The draft alone."""
+    return question.draft.right, question.draft.tokens, 1
+
+
+def program(question: Question, _: Sequence[Judged]) -> Ends:
+    """The program for the question alone."""
+    return is_right(question.program_answer, question.reference), question.program_tokens, 1
+
+
+def plain(count: int, _: Question, samples: Sequence[Judged]) -> Ends:
+    """The majority of so many samples."""
+    drawn = samples[:count]
+    counted = majority([one.by["steps"].answer for one in drawn])
+    return drawn[counted.index(max(counted))].right, sum(one.tokens for one in drawn), count
 
 
 @functools.cache
@@ -257,61 +315,50 @@ def is_right(answer: str | None, reference: str) -> bool:
     return answer is not None and answers_match(answer, reference)
 
 
-def votes_of_samples(questions: Sequence[Question], orders: int) -> list[dict[str, Any]]:
-    """The greedy solution; the plain and the verified vote of N samples."""
-    config = LatentSeekConfig.agreement()
-
-    def greedy(question: Question, _: Sequence[Judged]) -> Ends:
-        return question.draft.right, question.draft.tokens, 1
-
-    def plain(count: int, _: Question, samples: Sequence[Judged]) -> Ends:
-        counted = majority([one.by["steps"].answer for one in samples[:count]])
-        return (
-            samples[counted.index(max(counted))].right,
-            sum(one.tokens for one in samples[:count]),
-            count,
-        )
-
-    def verified(count: int, verifier: str, question: Question, samples: Sequence[Judged]) -> Ends:
-        asks = verifier == "both"
-        choice = choose(
-            [one.by[verifier] for one in samples[:count]], config, question.program_answer if asks else None
-        )
-        tokens = sum(one.tokens for one in samples[:count]) + (question.program_tokens if asks else 0)
-        return is_right(choice.outcome["answer"], question.reference), tokens, count
-
-    vars(votes)["COMPUTED_VOTE"] = 0.6
-    ways: dict[str, Callable[[Question, Sequence[Judged]], Ends]] = {"greedy": greedy}
-    for count in (1, 3, 4, 5, 7, 11):
+def ways_of_samples(most: int) -> dict[str, Way]:
+    """Greedy, program, and both votes of N samples, by their names."""
+    default = Setting("", LatentSeekConfig.agreement())
+    steps = Setting("", LatentSeekConfig.agreement(program_vote=0))
+    ways: dict[str, Way] = {"greedy": greedy, "program alone": program}
+    for count in range(1, most + 1):
         ways[f"plain vote of {count}"] = functools.partial(plain, count)
-        ways[f"verified vote of {count}, steps"] = functools.partial(verified, count, "steps")
-        ways[f"verified vote of {count}, steps and program"] = functools.partial(verified, count, "both")
-    rows = []
-    for name, way in ways.items():
-        ends = []
-        for place, question in enumerate(questions):
-            ends += [way(question, samples) for samples in shuffled(question, place, orders)]
-        rows.append(
-            {
-                "name": name,
-                "right": 100 * statistics.fmean(right for right, _, _ in ends),
-                "tokens": statistics.fmean(tokens for _, tokens, _ in ends),
-                "attempts": statistics.fmean(count for _, _, count in ends),
-            }
-        )
-    return rows
+        ways[f"verified vote of {count}, steps"] = functools.partial(verified, steps, count)
+        ways[f"verified vote of {count}, default"] = functools.partial(verified, default, count)
+    return ways
 
 
-def show(rows: Sequence[dict[str, Any]], count: int) -> None:
+def right(ends: Sequence[Ends]) -> float:
+    """The share of the orders in which a question is answered right."""
+    return statistics.fmean(end[0] for end in ends)
+
+
+def show(rows: Sequence[Row], count: int) -> None:
     """Print the rows."""
     table = Table("of all", "right %", "tokens", "attempts", "right drafts lost", "wrong ones saved")
     for row in rows:
-        cells = [f"{row[name]:.1f}" if name in row else "" for name in ("right", "tokens", "attempts")]
-        cells += [f"{row[name]:.1f}" if name in row else "" for name in ("lost", "saved")]
-        table.add_row(row["name"], *cells)
+        values = row.to_dict()
+        table.add_row(*(one if isinstance(one, str) else f"{one:.1f}" for one in values.values()))
     console = Console(width=140)
     console.print(f"{count} questions")
     console.print(table)
+
+
+def show_differences(rows: Sequence[Row]) -> None:
+    """Print how the first row differs from the greedy solution and from plain votes, question by question."""
+    first, *others = rows
+    found = {row.name: row for row in others}
+    plains = [row for name, row in found.items() if name.startswith("plain")]
+    cheaper = [row for row in plains if row.mean(1) <= first.mean(1)]
+    dearer = [row for row in plains if row.mean(1) > first.mean(1)]
+    rivals = dict.fromkeys(row.name for row in [found["greedy"], *cheaper[-1:], *dearer[:1], *plains[-1:]])
+    table = Table(f"{first.name} less", "points", "95 % (bootstrap over questions)", "tokens over theirs")
+    for name in rivals:
+        other = found[name]
+        gains = [[100 * (right(a) - right(b))] for a, b in zip(first.ends, other.ends, strict=True)]
+        figure = bootstrap(name, gains, mean, 4000)
+        interval = f"{figure.low:+.1f} to {figure.high:+.1f}"
+        table.add_row(name, f"{figure.value:+.1f}", interval, f"{first.mean(1) / other.mean(1):.2f}")
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":
