@@ -186,6 +186,7 @@ def stop_reason(
     *,
     movable: bool,
     won: bool = False,
+    voted: bool = True,
 ) -> StopReason | None:
     """Why the search ends after these verdicts, or None to refine on.
 
@@ -197,11 +198,19 @@ def stop_reason(
             ``"iterations"``.
         won: Whether an answer has won the vote. In a search for agreement that alone ends it before its
             bounds: an attempt that passed does not, nor one that could not be judged.
+        voted: Whether any attempt so far, or a program, states an answer. Where none does a search for
+            agreement has nothing to agree on: an attempt that passes ends it, and so does a second one that
+            could not be judged.
     """
     verdicts = [sample.passed for sample in samples]
+    judged = any(verdict is not None for verdict in verdicts)
     if config.acceptance == "agreement":
         if won:
             return "agreement"
+        if not voted and True in verdicts:
+            return "passed"
+        if not voted and not judged and samples[0].iteration > 0:
+            return "unjudged"
     elif True in verdicts:
         return "passed"
     elif False not in verdicts and not config.refine_unjudged:

@@ -163,7 +163,7 @@ def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[Search
         history[-len(samples) :] = samples
     choice = choose(history, config, known_answer)
     movable = config.proposals == "samples" or any(sample.latent_token_ids for sample in samples)
-    reason = stop_reason(samples, config, usage, movable=movable, won=choice.won)
+    reason = stop_reason(samples, config, usage, movable=movable, won=choice.won, voted=bool(choice.votes))
     if reason is None and cut_short and len(history) > len(samples):
         reason = "seconds"
     if reason == "iterations" and not movable and config.max_iterations:

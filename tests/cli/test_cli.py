@@ -33,7 +33,7 @@ class Command:
 
         for module in (solve, demo):
             monkeypatch.setattr(module, "load_backbone", load)
-            monkeypatch.setattr(module, "make_verifier", lambda names, backbone: self.verifier)
+            monkeypatch.setattr(module, "make_verifier", lambda names, backbone, config: self.verifier)
 
     def __call__(self, *arguments: str, input: str | bytes | None = None) -> Result:
         return CliRunner().invoke(app, list(arguments), input=input)
@@ -76,6 +76,8 @@ def test_solve_says_why_an_unjudged_search_ends(run):
     result = run("solve", "What is 2 + 2?", *SHORT)
     assert result.exit_code == 1
     assert "not judged" in result.stdout
+    assert "the verifier cannot judge the last attempt" in result.stdout
+    result = run("solve", "What is 2 + 2?", "--preset", "plain", *SHORT)
     assert "the verifier cannot judge it" in result.stdout
 
 

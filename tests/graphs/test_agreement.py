@@ -24,8 +24,8 @@ from latentseek_agents.tools.answers import extract_answer
 QUESTION = "How many legs have three cats?"
 ASKED: Any = {"question": QUESTION}
 THREAD: Any = {"configurable": {"thread_id": "1"}}
-SAMPLES = LatentSeekConfig.agreement(proposals="samples", max_new_tokens=64)
-LATENTS = LatentSeekConfig.agreement(max_new_tokens=64, fraction=0.2)
+SAMPLES = LatentSeekConfig.agreement(proposals="samples", max_new_tokens=64, max_iterations=3)
+LATENTS = LatentSeekConfig.agreement(max_new_tokens=64, max_iterations=3, fraction=0.2)
 
 
 def says(answer: object) -> str:
@@ -210,7 +210,7 @@ def test_a_text_that_the_latents_come_back_to_votes_once(tiny: Backbone) -> None
         judged.append(solution)
         return Verdict(-0.3, False, computed_answer="7")
 
-    config = LatentSeekConfig.agreement(max_new_tokens=8, fraction=0.5, learning_rate=1e-9)
+    config = LatentSeekConfig.agreement(max_new_tokens=8, max_iterations=3, fraction=0.5, learning_rate=1e-9)
     graph: Any = create_refine_graph(tiny, verifier=verifier, config=config).compile()
     result = graph.invoke(ASKED)
     assert len({entry["text"] for entry in result["iterations"]}) == 1

@@ -73,7 +73,7 @@ def test_the_environment_says_what_is_served() -> None:
         }
     )
     assert (server.models, server.verifier) == (("some/model", "other"), ("truth",))
-    assert server.config == LatentSeekConfig(max_new_tokens=64)
+    assert server.config == LatentSeekConfig.agreement(max_new_tokens=64)
 
 
 def test_the_dtype_of_the_environment_reaches_the_loading(loader: Loader) -> None:

@@ -151,6 +151,23 @@ def test_a_search_for_agreement_ends_when_an_answer_has_won_and_by_its_bounds_on
     assert stop_reason(samples, CONFIG, NOTHING_SPENT, movable=True, won=True) == "iterations"
 
 
+@pytest.mark.parametrize(
+    ("passed", "iteration", "voted", "expected"),
+    [
+        (None, 0, False, None),  # another attempt may state an answer
+        (None, 1, False, "unjudged"),
+        (None, 1, True, None),
+        (False, 1, False, None),
+        (True, 0, False, "passed"),
+        (True, 0, True, None),
+    ],
+)
+def test_where_there_is_nothing_to_agree_on_a_search_for_agreement_ends(passed, iteration, voted, expected):
+    config = CONFIG.replace(acceptance="agreement", keep="vote", max_iterations=5)
+    samples = [attempt(-0.5, passed, iteration)]
+    assert stop_reason(samples, config, NOTHING_SPENT, movable=True, voted=voted) == expected
+
+
 def test_iterations_are_bounded():
     assert reason(False, iteration=9) is None
     assert reason(False, iteration=10) == "iterations"

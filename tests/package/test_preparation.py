@@ -294,7 +294,7 @@ def test_the_command_line_hands_it_on():
 @pytest.mark.parametrize(("name", "verdicts"), [("bon:3:steps", 3), ("steps", 4)])
 def test_evaluations_prepare_once_per_problem(name: str, verdicts: int, monkeypatch: pytest.MonkeyPatch):
     verifier = Preparing()
-    monkeypatch.setattr(methods, "named_verifier", lambda names, backbone: verifier)
+    monkeypatch.setattr(methods, "named_verifier", lambda names, backbone, agreement: verifier)
     work = methods.Method(name, tiny_backbone()).solve(Problem("sums", 0, QUESTION, "4"), CONFIG)
     assert (verifier.prepared, verifier.given) == ([QUESTION], ["4"] * verdicts)
     # The first attempt is charged with the preparation.
@@ -306,7 +306,7 @@ def test_a_resumed_evaluation_does_not_prepare_again(monkeypatch: pytest.MonkeyP
     first, second = Preparing(value, failures=1), Preparing("another")
     place = UnfinishedSearches(tmp_path, "run").of(Key("sums", "boxed", "steps", 0), "digest")
     for verifier in (first, second):
-        monkeypatch.setattr(methods, "named_verifier", lambda *_, verifier=verifier: verifier)
+        monkeypatch.setattr(methods, "named_verifier", lambda *_, agreement, verifier=verifier: verifier)
         method = methods.Method("steps", tiny_backbone())
         with pytest.raises(Killed) if verifier is first else nullcontext():
             work = method.solve(Problem("sums", 0, QUESTION, "4"), CONFIG, place)

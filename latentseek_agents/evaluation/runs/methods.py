@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latentseek_agents.config import LatentSeekConfig
-from latentseek_agents.decisions import best_sample, choose, majority
+from latentseek_agents.decisions import best_sample, choose, majority, stop_reason
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.search import derive_seed, sample
@@ -19,7 +19,7 @@ from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.tools.answers import answers_agree, extract_answer
 from latentseek_agents.tools.named import named_verifier
 from latentseek_agents.tools.program_verifier import ProgramVerifier
-from latentseek_agents.verdict import Attempt, Usage, prepared_answer
+from latentseek_agents.verdict import Attempt, StopReason, Usage, prepared_answer
 
 __all__ = ["Method", "Work", "problem_seed"]
 
@@ -204,7 +204,8 @@ def _judged_among(
     known = prepared_answer(search.verifier, prepared.value)
     attempts: list[Attempt] = []
     records: list[AttemptRecord] = []
-    reason = "iterations" if draft_first else None
+    usage: Usage = Usage()
+    reason: StopReason | None = None
     for number, record in enumerate(solutions):
         raise_if_cancelled()
         attempt, spent = search.judge(
@@ -214,9 +215,11 @@ def _judged_among(
         attempts.append(attempt)
         placed = replace(record, attempt=number) if draft_first else record
         records.append(placed.judged(attempt, spent))
-        if draft_first and choose(attempts, search.config, known).won:
-            reason = "agreement"
-            break
+        if draft_first:
+            usage += records[-1]
+            reason = _would_end(search, replace(attempt, iteration=number), attempts, known, usage)
+            if reason is not None:
+                break
     choice = choose(attempts, search.config, known)
     text = attempts[choice.index].text
     corrected = choice.outcome["answer"] if choice.outcome["text"] != text else None
@@ -228,6 +231,15 @@ def _judged_among(
         None if corrected is None else answers_agree(corrected, problem.reference),
         known,
     )
+
+
+def _would_end(
+    search: Search, last: Attempt, attempts: Sequence[Attempt], known: str | None, usage: Usage
+) -> StopReason | None:
+    """Why a search would end after these attempts, if it would."""
+    choice = choose(attempts, search.config, known)
+    voted = bool(choice.votes)
+    return stop_reason([last], search.config, usage, movable=True, won=choice.won, voted=voted)
 
 
 def _program(backbone: Backbone, problem: Problem) -> Work:

@@ -337,13 +337,13 @@ class PrintsTwelve:
 
 
 def test_a_corrected_answer_is_graded_in_place_of_the_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "named_verifier", lambda names, backbone: PrintsTwelve())
+    monkeypatch.setattr(methods, "named_verifier", lambda names, backbone, agreement: PrintsTwelve())
     backbone = scripted_backbone(["The answer is 8.", "The answer is 9.", "The answer is 7."])
     config = LatentSeekConfig.agreement(
         max_new_tokens=64, proposals="samples", num_samples=2, max_iterations=1
     )
     problem = Problem("cats", 0, "How many legs have three cats?", "12")
-    work = Method("steps", backbone).solve(problem, config)
+    work = Method("agreement:samples:steps", backbone).solve(problem, config)
     assert [record.answer for record in work.attempts] == ["8", "9", "7"]
     assert [record.attempt for record in work.attempts] == [0, 1, 1]
     assert [record.computed_answer for record in work.attempts] == ["12"] * 3

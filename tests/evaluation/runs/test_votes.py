@@ -16,7 +16,7 @@ from latentseek_agents.evaluation.runs.records import AttemptRecord, Outcome
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from tests.support.evaluations import evaluate
 
-CONFIG = LatentSeekConfig.agreement(max_new_tokens=10, fraction=0.5, learning_rate=0.3)
+CONFIG = LatentSeekConfig.agreement(max_new_tokens=10, fraction=0.5, learning_rate=0.3, max_iterations=3)
 PROBLEMS = [Problem("made up", number, f"What is {number} + 1?", str(number + 1)) for number in range(4)]
 QUESTION = Problem("made up", 0, "What is 3 * 24?", "72")
 PROGRAM = "```python\nprint(3 * 24)\n```"
