@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type format bench env clean distclean FORCE
+.PHONY: help demo test lint type format docs bench env clean distclean FORCE
 
 # The interpreter of a new environment, for instance `make env PYTHON=/opt/python3.12/bin/python3`.
 PYTHON ?=
@@ -42,6 +42,10 @@ type: $(READY) ## Check the types (mypy --strict)
 format: $(READY) ## Format the code and repair what can be repaired safely
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+
+docs: $(READY) ## Build the documentation into build/site; it opens from the disk
+	@$(PY) -m mkdocs build --quiet --strict
+	@echo "build/site/index.html"
 
 bench: $(READY) ## Run every script in benchmarks/ whose name has no leading underscore
 	@found=; for script in benchmarks/[!_]*.py; do \
