@@ -44,7 +44,7 @@ format: $(READY) ## Format the code and repair what can be repaired safely
 	@$(PY) -m ruff check --fix .
 
 docs: $(READY) ## Build the documentation into build/site; it opens from the disk
-	@$(PY) -m mkdocs build --quiet --strict
+	@$(PY) -m sphinx -q -W --keep-going -j auto docs build/site
 	@echo "build/site/index.html"
 
 bench: $(READY) ## Run every script in benchmarks/ whose name has no leading underscore
