@@ -4,7 +4,7 @@ from importlib import metadata
 
 project = "latentseek-agents"
 release = version = metadata.version("latentseek-agents")
-copyright = "the latentseek-agents authors"  # noqa: A001 - Sphinx reads this name
+copyright = "the latentseek-agents authors"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
