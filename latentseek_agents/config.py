@@ -91,6 +91,12 @@ class LatentSeekConfig(BaseModel):
     """``"random"``: the control experiment. Every latent moves as far as Adam would have moved it, but in a
     random direction, so that what is left of a gain is not the gradient's doing."""
 
+    aim: Literal["none", "first_error"] = "none"
+    """``"first_error"``: where the verdict refutes a step of the attempt to be refined and knows what is
+    right there (``Check.correction``), all tokens before the wrong value stay, the latents at its place are moved
+    until the computed value's tokens are the most probable ones, and the text is written anew from there. An
+    attempt without such a step is refined as with ``"none"``."""
+
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient over all latents; None leaves it alone."""
 
@@ -161,6 +167,11 @@ class LatentSeekConfig(BaseModel):
                 "acceptance='agreement' ends the search when an answer has won the vote, but "
                 f"keep={self.keep!r} would return another; set keep='vote', "
                 "or take LatentSeekConfig.agreement()"
+            )
+        if self.aim != "none" and self.release_behaviour:
+            raise ValueError(
+                f"aim={self.aim!r} is no behaviour of the release; leave it out, or take another preset "
+                "than LatentSeekConfig.paper()"
             )
         if self.baseline == "mean" and self.num_samples < 2:
             raise ValueError(

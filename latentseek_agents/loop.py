@@ -26,6 +26,7 @@ from typing import Any, cast
 from latentseek_agents._search import Search
 from latentseek_agents.decisions import Choice, best_sample, choose, deadline_for, stop_reason
 from latentseek_agents.engine import search as engine
+from latentseek_agents.engine.aimed import Aim, aim_at, rewrite
 from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.errors import BackboneError, LatentSeekError, VerdictError
 from latentseek_agents.result import JudgedState, SearchState
@@ -163,6 +164,7 @@ def judge(search: Search, state: JudgedState, *, last: str = "") -> tuple[Search
         history[-len(samples) :] = samples
     choice = choose(history, config, known_answer)
     movable = config.proposals == "samples" or any(sample.latent_token_ids for sample in samples)
+    movable = movable or _aim(search, best_sample(samples)) is not None
     reason = stop_reason(samples, config, usage, movable=movable, won=choice.won, voted=bool(choice.votes))
     if reason is None and cut_short and len(history) > len(samples):
         reason = "seconds"
@@ -220,6 +222,9 @@ def _entry(history: Sequence[Attempt], samples: Sequence[Attempt]) -> Attempt:
 def refine(search: Search, state: SearchState) -> SearchState:
     """Make the attempts of the next iteration: move the latents once and write again, or sample.
 
+    With ``aim="first_error"`` the best attempt of this iteration is corrected instead, if it is refuted and
+    what is right there is known.
+
     Raises:
         BackboneError: The search was begun with another model, or with the same one in another dtype.
         LatentSeekError: The step failed; the error carries the attempts so far.
@@ -228,8 +233,20 @@ def refine(search: Search, state: SearchState) -> SearchState:
     samples = _attempts(state["samples"])
     deadline = deadline_for(search.config, usage)
     _require_same_model(search, state)
+    target = best_sample(samples)
+    aim = _aim(search, target)
     try:
-        if search.config.proposals == "samples":
+        if aim is not None:
+            step = rewrite(
+                search.backbone,
+                state["question"],
+                search.config,
+                previous=target,
+                aim=aim,
+                deadline=deadline,
+                on_token=search.on_token,
+            )
+        elif search.config.proposals == "samples":
             step = engine.resample(
                 search.backbone,
                 state["question"],
@@ -253,6 +270,15 @@ def refine(search: Search, state: SearchState) -> SearchState:
         error.attempts = list(state["iterations"])
         raise
     return _written(step, usage)
+
+
+def _aim(search: Search, attempt: Attempt) -> Aim | None:
+    """The first error of an attempt, if the search is to write anew from there and can."""
+    correction = attempt.correction if search.config.aim == "first_error" else None
+    aim = None if correction is None else aim_at(search.backbone, attempt, correction)
+    if aim is None or aim.kept + len(aim.token_ids) >= search.config.max_new_tokens:
+        return None
+    return aim
 
 
 def _require_same_model(search: Search, state: JudgedState) -> None:
@@ -293,7 +319,17 @@ def _so_far(choice: Choice, reason: StopReason | None) -> SearchState:
 def _event(
     search: Search, attempt: Attempt, choice: Choice, reason: StopReason | None, usage: Usage
 ) -> Event:
-    shown = ("iteration", "score", "passed", "reason", "answer", "text", "finish_reason", "changed")
+    shown = (
+        "iteration",
+        "score",
+        "passed",
+        "reason",
+        "answer",
+        "text",
+        "finish_reason",
+        "changed",
+        "aimed_at",
+    )
     return {
         "type": "latentseek_iteration",
         "max_iterations": search.config.max_iterations,

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from latentseek_agents.engine._decoding import Completion, DecodeRequest
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, TokenConstraint
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.verdict import Verdict, reward_threshold
@@ -175,6 +175,8 @@ class _ScriptedDecoder:
         finish_reason = "length"
         for token in [*tokens, max(self.backbone.eos_token_ids)][: request.max_new_tokens]:
             self.delay()
+            if request.constraint is not None:
+                token = _allowed(request.constraint, token)  # noqa: PLW2901
             written.append(token)
             if request.on_token is not None:
                 request.on_token(token)
@@ -197,6 +199,14 @@ class _ScriptedDecoder:
             reply = self.script[min(self.calls, len(self.script) - 1)]
             self.calls += 1
         return reply
+
+
+def _allowed(constraint: TokenConstraint, token: int) -> int:
+    """A token if a constraint allows it, otherwise the first one that it allows."""
+    allowed = constraint.allowed()
+    chosen = token if token < len(allowed) and allowed[token] else int(allowed.int().argmax())
+    constraint.take(chosen)
+    return chosen
 
 
 def _no_delay() -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT_THRESHOLD",
     "Attempt",
     "Check",
+    "Correction",
     "Prepared",
     "StopReason",
     "Usage",
@@ -119,6 +120,36 @@ class Usage(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
+class Correction(_Plain):
+    """What a solution states wrongly, and what should stand in its place.
+
+    Args:
+        start: Offset of the first wrong character in the solution that was judged.
+        end: Offset after the last one.
+        stated: What stands there.
+        value: What was computed, written as the text should state it.
+
+    Example:
+        >>> Correction(5, 6, "5", "4").applied_to("2+2 =5.")
+        '2+2 =4.'
+    """
+
+    start: int
+    end: int
+    stated: str
+    value: str
+
+    def fits(self, text: str) -> bool:
+        """Whether a text states there what is to be replaced, and not the right value already."""
+        inside = 0 <= self.start < self.end <= len(text)
+        return inside and text[self.start : self.end] == self.stated and self.stated != self.value
+
+    def applied_to(self, text: str) -> str:
+        """The text with the value in place of what it states."""
+        return text[: self.start] + self.value + text[self.end :]
+
+
+@dataclass(frozen=True, slots=True)
 class Check(_Plain):
     """One part of a verdict.
 
@@ -132,6 +163,8 @@ class Check(_Plain):
         blocks: It is no proof, but no score is good enough to pass in spite of it.
         exact: It is part of a pass that was computed, such as the step checker's, and is no model's opinion.
             Two attempts with such a check and the same answer end a search for agreement.
+        correction: Of a refuted check: where in the solution the wrong value stands, and what is right there,
+            if both are known. ``LatentSeekConfig.aim`` makes use of it.
     """
 
     name: str
@@ -141,6 +174,13 @@ class Check(_Plain):
     refuted: bool = False
     blocks: bool = False
     exact: bool = False
+    correction: Correction | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_dict`."""
+        correction = values.get("correction")
+        return cls(**{**values, "correction": correction and Correction.from_dict(correction)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,6 +599,11 @@ class Attempt(_Plain):
         sample_scores: With ``num_samples`` > 1 the scores of all samples of this iteration.
         computed_answer: The verdict's ``computed_answer``; in a vote it stands in place of ``answer``.
         reward: What the policy gradient takes in place of the score, in [-1, 0]; None takes the score.
+        aimed_at: With ``aim="first_error"``, if this attempt was written from the first error of the one
+            before: a dict of ``character`` and ``token`` (offsets of that error in the text and in
+            ``token_ids``), ``stated`` and ``value`` (what stood there, and what was computed), ``steps`` (of
+            the policy gradient) and ``reached`` (whether they made the value's tokens the most probable
+            ones; if not, the value was forced). None for all others.
     """
 
     iteration: int
@@ -576,6 +621,7 @@ class Attempt(_Plain):
     sample_scores: list[float | None] = field(default_factory=list)
     computed_answer: str | None = None
     reward: float | None = None
+    aimed_at: dict[str, Any] | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name not in {f.name for f in fields(self)}:
@@ -602,6 +648,13 @@ class Attempt(_Plain):
             checks=[check.to_dict() for check in verdict.checks],
             computed_answer=verdict.computed_answer,
         )
+
+    @property
+    def correction(self) -> Correction | None:
+        """What is right at the first refuted step, if the verdict knows it."""
+        first = next((check for check in self.checks if check.get("refuted")), {})
+        found = first.get("correction")
+        return None if found is None else Correction.from_dict(found)
 
     def outcome(self) -> dict[str, Any]:
         """What a search that returns this attempt shows of it."""

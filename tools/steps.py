@@ -49,6 +49,7 @@ from latentseek_agents.tools._steps import (
     Program,
     Signal,
     Status,
+    corrected_equation,
     find_blocks,
     find_comparisons,
     judge,
@@ -59,7 +60,7 @@ from latentseek_agents.tools._steps import (
     without_code,
     without_credit,
 )
-from latentseek_agents.verdict import DEFAULT_THRESHOLD, Check, Verdict, reward_threshold
+from latentseek_agents.verdict import DEFAULT_THRESHOLD, Check, Correction, Verdict, reward_threshold
 
 __all__ = [
     "DEFAULT_WEIGHTS",
@@ -108,6 +109,7 @@ class Equation:
         span: Offsets of its first character and after its last one in the text.
         value: The exact value of its computed side, if there is one.
         reason: Why, in words.
+        correction: Of a wrong one: what should stand there, if one value takes the place of another.
     """
 
     text: str
@@ -115,6 +117,7 @@ class Equation:
     span: tuple[int, int]
     value: Number | None
     reason: str
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ class StepReport:
                     "span": list(equation.span),
                     "value": None if equation.value is None else str(equation.value),
                     "reason": equation.reason,
+                    "correction": None if equation.correction is None else equation.correction.to_dict(),
                 }
                 for equation in self.equations
             ],
@@ -219,7 +223,14 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     comparisons = find_comparisons(seen)
     outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons)))
     equations = [
-        Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
+        Equation(
+            text[c.start : c.end],
+            o.status,
+            (c.start, c.end),
+            o.value,
+            o.reason,
+            corrected_equation(text, c, o.value) if o.status == "wrong" else None,
+        )
         for c, o in zip(comparisons, outcomes, strict=True)
     ]
     found = judge_programs(read, seen, blocks_of_code, comparisons, outcomes)
@@ -282,7 +293,13 @@ class StepVerifier:
     def _judge(self, report: StepReport) -> Verdict:
         quality = self._quality(report)
         checks = [
-            Check(f"{_kind(wrong)}: {wrong.text[:200]}", passed=False, reason=wrong.reason, refuted=True)
+            Check(
+                f"{_kind(wrong)}: {wrong.text[:200]}",
+                passed=False,
+                reason=wrong.reason,
+                refuted=True,
+                correction=wrong.correction,
+            )
             for wrong in report.refutations
         ]
         # A solution that the steps cannot judge is left to other verifiers.

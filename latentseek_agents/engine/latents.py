@@ -10,7 +10,7 @@ one sample is the argmax, as in the paper. Gradients pass through the language-m
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
@@ -37,6 +37,7 @@ class Latents:
         step: Updates made so far.
         exp_avg: (m, d), Adam's mean of the gradient.
         exp_avg_sq: (m, d), Adam's mean of its square.
+        pinned: How many of the first latents stay as they are: those of a corrected value.
     """
 
     values: torch.Tensor
@@ -44,6 +45,7 @@ class Latents:
     step: int
     exp_avg: torch.Tensor
     exp_avg_sq: torch.Tensor
+    pinned: int = 0
 
     @classmethod
     def start(cls, hidden: torch.Tensor, kind: Literal["independent", "consistent"]) -> Self:
@@ -115,12 +117,59 @@ class Latents:
                 values = self.values + lengths * directions / directions.norm(dim=-1, keepdim=True)
         if rows is not None:
             values[rows:] = self.values[rows:]
+        values[: self.pinned] = self.values[: self.pinned]
         _require_finite(values, "a latent", number)
-        return type(self)(values, self.hidden, number, memory["exp_avg"], memory["exp_avg_sq"])
+        return replace(
+            self,
+            values=values,
+            step=number,
+            exp_avg=memory["exp_avg"],
+            exp_avg_sq=memory["exp_avg_sq"],
+        )
+
+    def pulled(
+        self, head: Head, token_ids: Sequence[int], *, learning_rate: float, most_steps: int
+    ) -> tuple[Self, int, bool]:
+        """The same with the first latents moved until tokens are the most probable ones, and pinned there.
+
+        Each step is one of Adam up the gradient of the tokens' log-probability: the policy gradient of a
+        reward of 1. A latent whose token leads already stays as it is.
+
+        Args:
+            head: Hidden states (..., d) to logits (..., V), differentiable.
+            token_ids: At most m tokens, for the first latents.
+            learning_rate: η.
+            most_steps: Bound of the steps.
+
+        Returns:
+            The latents, the steps made, and whether all tokens lead. Adam begins anew with what follows.
+
+        Raises:
+            NonFiniteError: A gradient or latent is NaN or infinite.
+        """
+        count = len(token_ids)
+        wanted = torch.tensor(list(token_ids))
+        part = replace(
+            self,
+            values=self.values[:count],
+            hidden=self.hidden[:, :count],
+            step=0,
+        )
+        while True:
+            inputs = part.policy_inputs(1)
+            with torch.no_grad():
+                leads = head(inputs[0]).argmax(dim=-1).cpu() == wanted
+            if leads.all() or part.step >= most_steps:
+                break
+            gradient = policy_gradient(head, inputs, [token_ids], [1.0], step=part.step + 1)
+            moved = part.stepped(gradient, learning_rate=learning_rate)
+            part = replace(moved, values=torch.where(leads[:, None], part.values, moved.values))
+        values = torch.cat([part.values, self.values[count:]])
+        return replace(self, values=values, pinned=count), part.step, bool(leads.all())
 
     def with_hidden(self, hidden: torch.Tensor) -> Self:
         """The same offsets for other samples, whose hidden states are (M, m, d)."""
-        return type(self)(self.values, hidden, self.step, self.exp_avg, self.exp_avg_sq)
+        return replace(self, hidden=hidden)
 
     def to_bytes(self) -> bytes:
         """Everything as one safetensors value; :meth:`from_bytes` restores it bit for bit."""
@@ -131,6 +180,7 @@ class Latents:
                 "step": torch.tensor(self.step, dtype=torch.int64),
                 "exp_avg": self.exp_avg.contiguous(),
                 "exp_avg_sq": self.exp_avg_sq.contiguous(),
+                "pinned": torch.tensor(self.pinned, dtype=torch.int64),
             }
         )
 
@@ -140,7 +190,12 @@ class Latents:
         with torch.inference_mode(mode=False):
             saved = load(data)
             return cls(
-                saved["values"], saved["hidden"], int(saved["step"]), saved["exp_avg"], saved["exp_avg_sq"]
+                saved["values"],
+                saved["hidden"],
+                int(saved["step"]),
+                saved["exp_avg"],
+                saved["exp_avg_sq"],
+                int(saved.get("pinned", 0)),  # states of earlier versions have none
             )
 
 

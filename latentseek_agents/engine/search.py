@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from latentseek_agents.engine.latents import Latents
 
 __all__ = [
+    "OnToken",
     "Step",
+    "attempt_of",
     "derive_seed",
     "draft",
     "prompt_token_ids",
     "refine",
     "resample",
+    "room_for",
     "sample",
     "token_differences",
 ]
@@ -90,7 +93,7 @@ def draft(
     prompt_ids = prompt_token_ids(backbone, question, config)
     request = DecodeRequest(
         prompt_ids=prompt_ids,
-        max_new_tokens=_room(backbone, prompt_ids, 0, rules.draft_limit(config)),
+        max_new_tokens=room_for(backbone, prompt_ids, 0, rules.draft_limit(config)),
         end_token_ids=rules.draft_ends(backbone),
         deadline=deadline,
         on_token=on_token,
@@ -103,7 +106,7 @@ def draft(
     latents = b""
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
-    attempt = _attempt(backbone, rules, completion, start=start, count=count)
+    attempt = attempt_of(backbone, rules, completion, start=start, count=count)
     usage = completion.usage("policy", prompt_tokens=len(prompt_ids))
     usage = replace(usage, policy_seconds=time.monotonic() - began)
     return Step(attempts=[attempt], latents=latents, usage=usage)
@@ -122,8 +125,9 @@ def refine(
 ) -> Step:
     """Move the latents one step away from what scored badly, and write on from them.
 
-    With ``temperature > 0`` the first call makes no step: the draft is the argmax and no sample of
-    the policy, so the first M samples are drawn from the draft's own latents.
+    With ``temperature > 0`` the first call, and the first one behind an aimed attempt, makes no step: the
+    draft is the argmax and no sample of the policy, so the first M samples are drawn from the draft's own
+    latents.
 
     Args:
         backbone: The frozen policy.
@@ -151,9 +155,9 @@ def refine(
     if not latents:
         raise InputError("there is no latent to move: the draft was too short for this fraction; raise it")
     rules = rules_for(config)
-    iteration = samples[0].iteration + 1
     moved = Latents.from_bytes(latents)
-    if not (config.temperature > 0 and iteration == 1):
+    written_from_them = samples[0].iteration > 0 and samples[0].aimed_at is None
+    if config.temperature == 0 or written_from_them:
         moved = _moved(backbone, config, moved, samples)
     refinement = _Refinement(
         backbone=backbone,
@@ -285,7 +289,7 @@ class _Sampling:
         """The solutions of these numbers, decoded together."""
         request = DecodeRequest(
             prompt_ids=self.prompt_ids,
-            max_new_tokens=_room(self.backbone, self.prompt_ids, 0, self.config.max_new_tokens),
+            max_new_tokens=room_for(self.backbone, self.prompt_ids, 0, self.config.max_new_tokens),
             end_token_ids=self.rules.draft_ends(self.backbone),
             temperature=self.temperature,
             deadline=self.deadline,
@@ -296,7 +300,7 @@ class _Sampling:
 
     def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
         """A solution as an attempt."""
-        return _attempt(self.backbone, self.rules, completion, iteration=iteration)
+        return attempt_of(self.backbone, self.rules, completion, iteration=iteration)
 
 
 def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
@@ -333,11 +337,12 @@ def _generator(config: LatentSeekConfig, *coordinates: object) -> "torch.Generat
     return torch.Generator().manual_seed(derive_seed(config.seed, *coordinates))
 
 
-def _room(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
+def room_for(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
+    """How many tokens may follow a prompt and what is written: a limit, cut to the context window."""
     return max(0, min(limit, backbone.context_window - len(prompt_ids) - written))
 
 
-def _attempt(
+def attempt_of(
     backbone: Backbone,
     rules: ReleaseRules,
     completion: Completion,
@@ -346,6 +351,7 @@ def _attempt(
     start: int = 0,
     count: int = 0,
 ) -> Attempt:
+    """A completion as an attempt, with the latents at ``count`` tokens from ``start`` on."""
     return Attempt(
         iteration=iteration,
         token_ids=completion.token_ids,
@@ -398,10 +404,14 @@ def _known(
     are kept.
     """
     attempts = [samples[0]] if latents.consistent else [*history, *samples]
+    # What stood before another aim began otherwise.
+    beginning = samples[0].token_ids[: samples[0].latent_start]
     return {
         tuple(attempt.latent_token_ids): attempt
         for attempt in attempts
-        if attempt.iteration > 0 or rules.reuse_draft
+        if (attempt.iteration > 0 or rules.reuse_draft)
+        and attempt.latent_start == len(beginning)
+        and attempt.token_ids[: len(beginning)] == beginning
     }
 
 
@@ -476,12 +486,13 @@ class _Refinement:
         """
         inputs = self.latents.policy_inputs(1)[0]
         generator = _generator(self.config, self.previous.iteration + 1, number, "latents")
-        if not self.latents.consistent:
-            return self._picked(inputs, generator), 0
         tokens = self.previous.latent_token_ids
+        pinned = tokens[: self.latents.pinned]
+        if not self.latents.consistent:
+            return [*pinned, *self._picked(inputs[len(pinned) :], generator)], 0
         inputs = inputs[: len(tokens)]
         # The head is large, and as a rule an early token differs: it is asked part by part.
-        picked: list[int] = []
+        picked = list(pinned)
         while len(picked) < len(inputs):
             part = inputs[len(picked) : len(picked) + _TOKENS_PICKED_AT_ONCE]
             picked += self._picked(part, generator)
@@ -494,6 +505,8 @@ class _Refinement:
     def _picked(self, inputs: "torch.Tensor", generator: "torch.Generator") -> list[int]:
         import torch
 
+        if not len(inputs):
+            return []
         with self.backbone.policy.lock, torch.no_grad():
             logits = self.backbone.logits(inputs)
         return [int(token) for token in pick_tokens(logits, self.config.temperature, generator)]
@@ -510,7 +523,7 @@ class _Refinement:
         return DecodeRequest(
             prompt_ids=self.prompt_ids,
             forced_ids=forced,
-            max_new_tokens=_room(self.backbone, self.prompt_ids, len(forced), limit),
+            max_new_tokens=room_for(self.backbone, self.prompt_ids, len(forced), limit),
             end_token_ids=ends,
             offsets=offsets,
             offset_temperature=config.temperature,
@@ -527,7 +540,7 @@ class _Refinement:
     def _finished(self, completion: Completion, keep: int) -> _Written:
         start, latents = self.previous.latent_start, self.latents
         attempt = self._placed(
-            _attempt(self.backbone, self.rules, completion, start=start, count=len(latents.values))
+            attempt_of(self.backbone, self.rules, completion, start=start, count=len(latents.values))
         )
         # What stands before the latents was not written again, but the tokens at the latents were.
         usage = replace(
@@ -541,7 +554,7 @@ class _Refinement:
         return _Written(attempt, usage, hidden)
 
     def _taken_over(self, earlier: Attempt) -> _Written:
-        attempt = replace(self._placed(earlier), sample_scores=[], reward=None)
+        attempt = replace(self._placed(earlier), sample_scores=[], reward=None, aimed_at=None)
         # A verifier that could not judge may be able to now.
         if not self.rules.keep_verdicts or earlier.passed is None:
             attempt = replace(attempt, score=None, passed=None, reason="", checks=[], computed_answer=None)

@@ -21,6 +21,7 @@ Example:
 
 from latentseek_agents.tools._steps.algebra import judge_algebra
 from latentseek_agents.tools._steps.claims import Claim
+from latentseek_agents.tools._steps.corrections import corrected_equation
 from latentseek_agents.tools._steps.equations import find_comparisons
 from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
@@ -39,6 +40,7 @@ __all__ = [
     "Signal",
     "Status",
     "calculate",
+    "corrected_equation",
     "find_blocks",
     "find_comparisons",
     "judge",

@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from latentseek_agents.tools._steps.corrections import corrected_output
 from latentseek_agents.tools._steps.fences import FencedBlock, comments_in, find_blocks
 from latentseek_agents.tools._steps.judgement import HOLDS, Status
 from latentseek_agents.tools._steps.outputs import Comparison, compare_output, numbers_of
+from latentseek_agents.verdict import Correction
 
 __all__ = ["Claim", "find_blocks", "output_claims"]
 
@@ -49,12 +51,14 @@ class Claim:
         span: Offsets of its first character and after its last one in the text.
         status: ``ok``, ``rounded``, ``wrong`` or ``unverifiable``.
         reason: Why, in words; what the program prints, if it prints something else.
+        correction: What should stand there, if the claim is wrong and that can be written in its place.
     """
 
     text: str
     span: tuple[int, int]
     status: Status
     reason: str
+    correction: Correction | None = None
 
 
 def output_claims(text: str, blocks: Sequence[FencedBlock], index: int, printed: str) -> list[Claim]:
@@ -77,8 +81,9 @@ def output_claims(text: str, blocks: Sequence[FencedBlock], index: int, printed:
     return sorted(claims, key=lambda claim: claim.span)
 
 
-def _claim(text: str, start: int, end: int, found: Comparison) -> Claim:
-    return Claim(text[start:end], (start, end), found.status, found.reason)
+def _claim(text: str, start: int, end: int, found: Comparison, printed: str) -> Claim:
+    correction = corrected_output(text, start, end, printed) if found.status == "wrong" else None
+    return Claim(text[start:end], (start, end), found.status, found.reason, correction)
 
 
 # -- comments ------------------------------------------------------------------------------------------
@@ -104,7 +109,7 @@ def _comment_claims(text: str, block: FencedBlock, lines: Sequence[str]) -> Iter
             if match:
                 begin, stop = match.span("stated")
                 found = compare_output(match["stated"], line)
-                yield _claim(text, block.inner + begin, block.inner + stop, found)
+                yield _claim(text, block.inner + begin, block.inner + stop, found, line)
 
 
 # -- the output block ----------------------------------------------------------------------------------
@@ -125,20 +130,20 @@ def _block_claims(
     ]
     if len(stated) == len(lines):
         for (start, end), line in zip(stated, lines, strict=True):
-            yield _claim(text, start, end, compare_output(text[start:end], line))
+            yield _claim(text, start, end, compare_output(text[start:end], line), line)
     elif len(stated) == 1:
         start, end = stated[0]
         found = [compare_output(text[start:end], line) for line in reversed(lines)]
         differs = all(each.status == "wrong" for each in found)
         holds = next((each for each in found if each.status in HOLDS), None)
         unknown = Comparison("unverifiable", f"it prints {len(lines)} lines")
-        yield _claim(text, start, end, holds or (found[0] if differs else unknown))
+        yield _claim(text, start, end, holds or (found[0] if differs else unknown), lines[-1])
     elif stated:
         start, end = stated[0][0], stated[-1][1]
         found_ = compare_output(text[start:end], " ".join(lines))
         counts = f"it prints {len(lines)} lines, not {len(stated)}"
         same = found_.status in HOLDS
-        yield _claim(text, start, end, found_ if same else Comparison("unverifiable", counts))
+        yield _claim(text, start, end, found_ if same else Comparison("unverifiable", counts), lines[-1])
 
 
 # -- sentences -----------------------------------------------------------------------------------------
@@ -159,4 +164,4 @@ def _sentence_claims(
         holds = next((each for each in found if each.status in HOLDS), None)
         single = len(lines) == 1 and len(numbers_of(lines[0])) == 1
         unknown = Comparison("unverifiable", "it prints more than one number")
-        yield _claim(text, start, end, holds or (found[0] if single else unknown))
+        yield _claim(text, start, end, holds or (found[0] if single else unknown), lines[0])

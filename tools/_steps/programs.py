@@ -18,6 +18,7 @@ from fractions import Fraction
 from latentseek_agents.tools._maths.exact import Number
 from latentseek_agents.tools._steps.arithmetic import Literal
 from latentseek_agents.tools._steps.claims import Claim, output_claims
+from latentseek_agents.tools._steps.corrections import corrected_output, written
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.fences import FencedBlock, comments_in, find_blocks
 from latentseek_agents.tools._steps.final_answer import FinalAnswer, final_answer
@@ -185,7 +186,7 @@ def _without_contested(
     if all(not numbers or numbers[-1].value != answer for numbers in shown):
         return list(claims)
     return [
-        replace(claim, status="unverifiable", reason=claim.reason + _CONTESTED)
+        replace(claim, status="unverifiable", reason=claim.reason + _CONTESTED, correction=None)
         if claim.status == "wrong" and {number.value for number in numbers_of(claim.text)} == {answer}
         else claim
         for claim in claims
@@ -244,7 +245,11 @@ class _LastRun:
         if answer.value is None or not self._follows_output(answer):
             return None
         status, reason = self._compare(answer, answer.value, result)
-        return Claim(self.stated, (self.start, self.start + len(self.stated)), status, reason)
+        start, end = self.start, self.start + len(self.stated)
+        printed = written(result.value)
+        wrong = status == "wrong" and printed is not None and not answer.percent
+        correction = corrected_output(self.text, start, end, printed) if printed and wrong else None
+        return Claim(self.stated, (start, end), status, reason, correction)
 
     def _follows_output(self, answer: FinalAnswer) -> bool:
         """Whether the answer is what the text calls the output, or may be, as it calls nothing that."""
