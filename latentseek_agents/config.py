@@ -93,9 +93,9 @@ class LatentSeekConfig(BaseModel):
 
     aim: Literal["none", "first_error"] = "none"
     """``"first_error"``: where the verdict refutes a step of the attempt to be refined and knows what is
-    right there (``Check.correction``), all tokens before the wrong value stay, the latents at its place are moved
-    until the computed value's tokens are the most probable ones, and the text is written anew from there. An
-    attempt without such a step is refined as with ``"none"``."""
+    right there (``Check.correction``), all tokens before the wrong value stay, the latents at its place are
+    moved until the computed value's tokens are the most probable ones, and the text is written anew from
+    there. An attempt without such a step is refined as with ``"none"``."""
 
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient over all latents; None leaves it alone."""

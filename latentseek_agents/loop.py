@@ -319,21 +319,12 @@ def _so_far(choice: Choice, reason: StopReason | None) -> SearchState:
 def _event(
     search: Search, attempt: Attempt, choice: Choice, reason: StopReason | None, usage: Usage
 ) -> Event:
-    shown = (
-        "iteration",
-        "score",
-        "passed",
-        "reason",
-        "answer",
-        "text",
-        "finish_reason",
-        "changed",
-        "aimed_at",
-    )
+    shown = ("iteration", "score", "passed", "reason", "answer", "text", "finish_reason", "changed")
     return {
         "type": "latentseek_iteration",
         "max_iterations": search.config.max_iterations,
         **{name: attempt[name] for name in shown},
+        "aimed_at": attempt.aimed_at,
         "latents": [
             search.backbone.decode([token], skip_special_tokens=False) for token in attempt.latent_token_ids
         ],
