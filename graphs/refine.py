@@ -61,9 +61,11 @@ def create_refine_graph(
 
         {"type": "latentseek_iteration", "iteration": 1, "max_iterations": 10, "score": -0.5,
          "passed": False, "reason": "...", "answer": "5", "text": "...", "finish_reason": "stop",
-         "changed": [0, 3], "latents": ["To", " solve", ...], "votes": [],
+         "changed": [0, 3], "aimed_at": None, "latents": ["To", " solve", ...], "votes": [],
          "stop_reason": None, "seconds": 1.5}
 
+    With ``aim="first_error"`` an attempt that was written from a refuted step on says so in ``aimed_at``, see
+    :class:`~latentseek_agents.verdict.Attempt`.
     The last one has a ``stop_reason``, unless the clock cuts an iteration short: that one is dropped.
 
     LangGraph counts two steps per iteration against the recursion limit, which inside a chain is 25 unless

@@ -142,6 +142,10 @@ _TEMPLATE = """
   {%- endfor %}</div>
 {% endif %}
 {% endif %}
+{% if attempt.aimed_at %}
+<p class="label">aimed at the first error of the attempt before; all before it stays</p>
+<p>{{ attempt.aimed_at.stated }} → <strong>{{ attempt.aimed_at.value }}</strong></p>
+{% endif %}
 <p class="label">the solution</p><pre class="text">
 {%- for piece, refutation in attempt.pieces %}
   {%- if not refutation %}{{ piece }}{% else %}<mark class="wrong" title="{{ refutation }}">{{ piece }}</mark>

@@ -1,10 +1,11 @@
-"""Verifiers: step checks, self-reward, a program for the question, ground truth, a person, several combined.
+"""Verifiers: step checks, self-reward, programs, process reward models, ground truth, a person, several at once.
 
 No model here.
 
 The same checks as LangChain tools are in :mod:`latentseek_agents.tools.langchain_tools`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from latentseek_agents.tools.answers import answers_match, extract_answer
@@ -18,12 +19,14 @@ from latentseek_agents.tools.steps import StepReport, StepVerifier, check_steps
 
 if TYPE_CHECKING:
     from latentseek_agents.tools.langchain_tools import MATH_TOOLS
+    from latentseek_agents.tools.process_reward import ProcessReward
 
 __all__ = [
     "MATH_TOOLS",
     "Combined",
     "GroundTruth",
     "HumanVerifier",
+    "ProcessReward",
     "ProgramResult",
     "ProgramVerifier",
     "SelfReward",
@@ -36,10 +39,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "MATH_TOOLS":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Looked up on first use: LangChain's tools take half a second to import, and a search needs none.
-    from latentseek_agents.tools.langchain_tools import MATH_TOOLS
+# Looked up on first use: LangChain's tools take half a second to import, and a search needs none.
+_ON_FIRST_USE = {"MATH_TOOLS": "langchain_tools", "ProcessReward": "process_reward"}
 
-    return MATH_TOOLS
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ON_FIRST_USE[name]}"), name)

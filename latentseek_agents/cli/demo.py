@@ -64,6 +64,7 @@ _SETTINGS: dict[str, Any] = {
     "max_new_tokens": 100,
     "acceptance": "agreement",
     "keep": "vote",
+    "aim": "first_error",
 }
 
 

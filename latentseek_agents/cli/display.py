@@ -113,7 +113,9 @@ class SearchDisplay(Watcher):
             self._print(Text(one_line(event["reason"], 300)), indent=True)
         if event["finish_reason"] == "length":
             self._print(Text("cut off at the token limit", style="dim"), indent=True)
-        if event["latents"] and number > 0:
+        if aimed := event.get("aimed_at"):
+            self._print(aim_text(aimed), indent=True)
+        elif event["latents"] and number > 0:
             # Bold and underlined where that can be seen, in brackets where it cannot.
             marks = ("", "") if self.console.is_terminal else ("[", "]")
             self._print(latents_text(event["latents"], event["changed"], marks), indent=True)
@@ -180,10 +182,30 @@ def latents_text(latents: Sequence[str], changed: Sequence[int], marks: tuple[st
     return text
 
 
+def aim_text(aimed_at: dict[str, Any]) -> Text:
+    """Where an attempt was aimed: what stood there before, and what was computed.
+
+    Example:
+        >>> aim_text({"stated": "35", "value": "36", "reached": True, "steps": 4}).plain
+        'aimed at the first error: 35 became 36 (4 steps of its latents), all before it stays'
+    """
+    steps = aimed_at["steps"]
+    how = f"{steps} step{'s' * (steps != 1)} of its latents" if aimed_at["reached"] else "forced"
+    return Text.assemble(
+        ("aimed at the first error: ", "dim"),
+        one_line(aimed_at["stated"], 60),
+        (" became ", "dim"),
+        (one_line(aimed_at["value"], 60), "bold yellow"),
+        (f" ({how}), all before it stays", "dim"),
+    )
+
+
 def _kind(event: dict[str, Any]) -> str:
     """How the attempt came about, in one word."""
     if not event["iteration"]:
         return "draft"
+    if event.get("aimed_at"):
+        return "aimed"
     return "refined" if event["latents"] else "sampled"
 
 

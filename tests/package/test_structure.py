@@ -144,7 +144,7 @@ def test_a_result_has_the_fields_of_the_state():
         (
             "latentseek_agents.tools",
             "StepVerifier SelfReward GroundTruth Combined HumanVerifier check_steps extract_answer "
-            "answers_match StepReport MATH_TOOLS ProgramVerifier run_program",
+            "answers_match StepReport MATH_TOOLS ProgramVerifier ProcessReward run_program",
         ),
         (
             "latentseek_agents.tools.langchain_tools",
