@@ -1,6 +1,8 @@
 """Step checks first, then a process reward model; a wrong sum is corrected where it stands.
 
-python examples/process_reward.py HuggingFaceH4/Qwen2.5-Math-1.5B-Instruct-PRM-0.2
+    python examples/process_reward.py HuggingFaceH4/Qwen2.5-Math-1.5B-Instruct-PRM-0.2
+
+The separator is that of the model's training, which its card names.
 """
 
 import argparse

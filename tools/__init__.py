@@ -1,4 +1,4 @@
-"""Verifiers: step checks, self-reward, programs, process reward models, ground truth, a person, several at once.
+"""Verifiers: step checks, self-reward, programs, process reward models, ground truth, a person, a mix.
 
 No model here.
 

@@ -23,7 +23,7 @@ _SHOWN = 80
 
 
 class ProcessReward:
-    r"""Score a solution by a process reward model: a token classifier that says of each step whether it is right.
+    r"""Score a solution by a process reward model: a token classifier that tells right steps from wrong ones.
 
     Models of this kind are trained by TRL's ``PRMTrainer`` and need no code of their own. They read the
     question and, one behind the other, the steps with a separator behind each; at the last token of a
@@ -109,8 +109,8 @@ class ProcessReward:
         labels = self._logits([self._separator_ids]).shape[-1]
         if labels != 2:
             raise ConfigError(
-                f"a process reward model has two labels, but {type(model).__name__} gives {labels} numbers per "
-                "token; load it with ProcessReward.from_pretrained or AutoModelForTokenClassification"
+                f"a process reward model has two labels, but {type(model).__name__} gives {labels} numbers "
+                "per token; load it with ProcessReward.from_pretrained or AutoModelForTokenClassification"
             )
 
     @classmethod
@@ -148,8 +148,8 @@ class ProcessReward:
             )
         except (OSError, ValueError) as error:
             raise BackboneError(
-                f"{name} cannot be loaded as a token classifier: {error}; process reward models that need code "
-                "of their own, or are causal LMs, are of another kind"
+                f"{name} cannot be loaded as a token classifier: {error}; process reward models that need "
+                "code of their own, or are causal LMs, are of another kind"
             ) from error
         if missing := sorted(found["missing_keys"]):
             raise BackboneError(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents import Backbone, LatentSeekConfig
+from latentseek_agents import Backbone
 from latentseek_agents.errors import BackboneError, ConfigError
 from latentseek_agents.testing import scripted_backbone, tiny_model, tiny_tokenizer
 from latentseek_agents.tools import Combined, ProcessReward, StepVerifier
@@ -271,4 +271,3 @@ def test_the_example_runs(folder: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     printed = capsys.readouterr().out
     assert "draft: refused, StepVerifier: refuted: 3 * 12 = 35 (36 is not 35)" in printed
     assert "answer: 27 (passed)" in printed
-    assert LatentSeekConfig(aim="first_error").aim == "first_error"
