@@ -12,6 +12,8 @@ that one. In units of a full vote it weighs
 
 Equal answers (``answers_match``) are one. An attempt of the latents that repeats an earlier one token for
 token has no vote; independent samples that come out equal have one each.
+A printed value has no vote beside the attempt that was aimed at it and now states it
+(``Attempt.aimed_at``): both rest on one program.
 
 The leading answer has won if the rule of adaptive consistency says so (``LatentSeekConfig.confidence``) and
 one of its votes comes from an attempt that passed, or if two of its votes passed an exact check
@@ -233,7 +235,8 @@ def _ballots(
             continue
         if not is_stated:
             # What is refuted of such an attempt is its text, not the value that its program prints.
-            ballots.append(_Ballot(place, answer, COMPUTED_VOTE))
+            if not _is_stated_later(attempt, answer, attempts):
+                ballots.append(_Ballot(place, answer, COMPUTED_VOTE))
             continue
         passed = attempt.passed is True and not attempt.refuted
         ballot = _Ballot(
@@ -260,17 +263,29 @@ def _score(attempt: Attempt) -> float:
 
 
 def _without_repeats(attempts: Sequence[Attempt], config: LatentSeekConfig) -> list[tuple[int, Attempt]]:
-    """The attempts that may vote, with their places: latents that come back to a text add no evidence."""
-    if config.proposals == "samples":
-        return list(enumerate(attempts))
+    """The attempts that may vote, with their places: what comes back to a text adds no evidence."""
     seen: set[tuple[int, ...] | str] = set()
     kept = []
     for place, attempt in enumerate(attempts):
         written = tuple(attempt.token_ids) or attempt.text
-        if not written or written not in seen:
+        independent = config.proposals == "samples" and attempt.aimed_at is None
+        if not written or written not in seen or independent:
             kept.append((place, attempt))
         seen.add(written)
     return kept
+
+
+def _is_stated_later(attempt: Attempt, answer: str, attempts: Sequence[Attempt]) -> bool:
+    """Whether an attempt that was aimed at a claim of this one states the value that its program prints."""
+    for other in attempts:
+        aim = other.aimed_at
+        if aim is None or other.iteration != attempt.iteration + 1:
+            continue
+        kept = aim["token"]
+        stated, is_stated = voted_answer(other)
+        if attempt.token_ids[:kept] == other.token_ids[:kept] and is_stated and stated is not None:
+            return answers_match(stated, answer)
+    return False
 
 
 def _tally(ballots: Sequence[_Ballot]) -> list[Candidate]:

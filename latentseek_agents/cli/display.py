@@ -229,7 +229,7 @@ def why_returned(result: "LatentSeekResult") -> str:
     from latentseek_agents._shown import returned_position
 
     chosen = result.iterations[returned_position(result.to_dict())]
-    kind = "refinement" if chosen.latent_token_ids else "sample"
+    kind = "refinement" if chosen.latent_token_ids or chosen.aimed_at else "sample"
     which = "the draft" if chosen.iteration == 0 else f"{kind} {chosen.iteration}"
     refinements = len(result.iterations) - 1
     ended = {

@@ -257,3 +257,27 @@ def test_text_and_answer_never_contradict_each_other(text: str, printed: str):
     )
     outcome = choose([attempt], VOTE, printed).outcome
     assert outcome["answer"] == extract_answer(outcome["text"])
+
+
+def test_a_value_does_not_vote_twice_once_an_aimed_attempt_states_it():
+    right = Made("72", None, 0.0, True)
+    drafted, aimed, other = attempts_of([Made("70", "72", -0.97, False, refuted=True), right, right])
+    aimed = replace(aimed, token_ids=[0, 9], aimed_at={"token": 1})
+    for config in (VOTE, VOTE.replace(proposals="samples")):
+        (vote,) = count_votes([drafted, aimed], config)
+        assert (vote.voters, vote.weights) == ([1], [1.0])
+        # Another one that comes to state it does so on its own.
+        (vote,) = count_votes([drafted, other], config)
+        assert vote.weights == [0.6, 1.0]
+        # Where the aimed one says something else in the end, the value keeps its vote.
+        astray = replace(aimed, answer="71")
+        assert [one.answer for one in count_votes([drafted, astray], config)] == ["71", "72"]
+
+
+def test_an_aimed_attempt_that_repeats_an_earlier_one_has_no_vote():
+    first, second = attempts_of([Made("72", None, 0.0, True), Made("72", None, 0.0, True)])
+    second = replace(second, token_ids=first.token_ids)
+    samples = VOTE.replace(proposals="samples")
+    assert count_votes([first, second], samples)[0].voters == [0, 1]
+    aimed = replace(second, aimed_at={"token": 0})
+    assert count_votes([first, aimed], samples)[0].voters == [0]
