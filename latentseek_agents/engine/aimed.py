@@ -36,7 +36,9 @@ MOST_STEPS = 100
 
 # What would make a number of a value and the sign behind it, or go on calculating with it.
 _JOINS = (*"0123456789.,:=+-*/^×÷·−≈!",)
-_REREAD_TOKENS = 4
+# How many tokens before a value may be spelled anew with it, and how many tokens a value may have with these.
+_MOST_SPELLED_ANEW = 4
+_MOST_ADDED = 64
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,15 @@ class _Reader:
             None if the tokenizer has no such tokens, or they are those that stand there already.
         """
         whole = self.text[:offset] + wanted
+        encoded: Any = self.backbone.tokenizer(whole, add_special_tokens=False)
+        spelled = [int(token) for token in encoded["input_ids"]]
         last = self.place(offset)
-        for kept in range(last, max(-1, last - _REREAD_TOKENS), -1):
-            begun = self.backbone.decode(self.token_ids[:kept])
-            if not self.text.startswith(begun):
-                continue
-            encoded: Any = self.backbone.tokenizer(whole[len(begun) :], add_special_tokens=False)
-            added = [int(token) for token in encoded["input_ids"]]
-            if self.backbone.decode([*self.token_ids[:kept], *added]) == whole:
-                return self._without_common(kept, added)
+        for kept in range(last, max(-1, last - 1 - _MOST_SPELLED_ANEW), -1):
+            # The end of the whole, since some tokenizers spell the beginning of a text otherwise.
+            for count in range(1, min(len(spelled), _MOST_ADDED) + 1):
+                added = spelled[-count:]
+                if self.backbone.decode([*self.token_ids[:kept], *added]) == whole:
+                    return self._without_common(kept, added)
         return None
 
     def _without_common(self, kept: int, added: list[int]) -> tuple[int, list[int]] | None:

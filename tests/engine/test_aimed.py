@@ -107,6 +107,23 @@ def test_a_value_may_begin_and_end_within_a_token():
         assert aim.token_ids[0] != ids[aim.kept]
 
 
+def test_a_tokenizer_that_puts_a_blank_before_a_text():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = ["<s>", "</s>", "▁", *(chr(number) for number in range(33, 127))]
+    core = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    core.decoder = decoders.Metaspace(prepend_scheme="always", split=False)
+    core.add_special_tokens(tokens[:2])
+    build: Any = PreTrainedTokenizerFast
+    tokenizer = build(tokenizer_object=core, bos_token=tokens[0], eos_token=tokens[1], pad_token=tokens[0])
+    backbone = Backbone.from_model(tiny_backbone(vocab_size=len(tokens)).model, tokenizer)
+    aim = aim_of(backbone, TEXT, "73", "72")
+    ids = written(backbone).token_ids
+    assert backbone.decode([*ids[: aim.kept], *aim.token_ids]) == "In all 48 + 24 = 72 "
+
+
 pieces = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 
 

@@ -33,7 +33,7 @@ def token_classifier(*, seed: int = 0, **changes: Any) -> Any:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
-        initializer_range=0.5,
+        initializer_range=0.2,
         pad_token_id=0,
         num_labels=2,
         **changes,
@@ -84,7 +84,7 @@ def test_the_other_label_may_mean_right():
     model = token_classifier()
     one, other = (prm(model, right_label=label).step_scores(QUESTION, STEPS) for label in (1, 0))
     assert one is not None
-    assert other == pytest.approx([1 - score for score in one])
+    assert other == pytest.approx([1 - score for score in one], abs=1e-5)
 
 
 @pytest.mark.parametrize("logit", [-120.0, -3.0, 0.0, 0.5, 3.0])
