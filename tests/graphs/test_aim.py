@@ -99,7 +99,7 @@ def test_a_text_comes_to_state_what_its_program_prints(changes: dict[str, Any], 
     assert (plain.answer, plain.passed) == ("72", None)
     assert "[Checked:" in plain.text
     found = searched([wrong, right], question, **options)
-    assert (found.answer, found.passed, found.text) == ("72", True, right)
+    assert (found.answer, found.text) == ("72", right)
 
 
 def test_events_and_snapshots_say_where_it_was_aimed() -> None:
@@ -114,11 +114,11 @@ def test_events_and_snapshots_say_where_it_was_aimed() -> None:
 
 
 def refuting(question: str, solution: str, *, reference: str | None = None) -> Verdict:
-    """Random models write no sums, so every second text has an error at some letter of its own."""
+    """Random models write no sums, so most texts have an error at some letter of its own."""
     letters = [place for place, sign in enumerate(solution) if sign.isascii() and sign.isalpha()]
     number = sum(solution.encode())
     checks = []
-    if letters and number % 2:
+    if letters and number % 4:
         place = letters[number % len(letters)]
         checks = [
             Check(
@@ -168,7 +168,7 @@ def test_killed_after_any_verdict_it_ends_the_same(tmp_path: Path, name: str) ->
     whole = graph(refuting, "whole")
     result = whole.invoke(ASKED, THREAD, durability="sync")
     assert any(entry["aimed_at"] for entry in result["iterations"])
-    for stop in range(2, len(result["iterations"]) + 1, 2):
+    for stop in (2, len(result["iterations"])):
         judged: list[str] = []
 
         def failing(

@@ -63,7 +63,8 @@ def naive(model: Any, question: str, steps: list[str], separator: str = "\n") ->
     for count in range(1, len(steps) + 1):
         text = question + "".join(step + separator for step in steps[:count])
         ids = [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]
-        logits = model(torch.tensor([ids])).logits[0, -1]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0, -1]
         scores.append(float(logits.softmax(-1)[1]))
     return scores
 
