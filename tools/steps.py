@@ -280,7 +280,7 @@ class StepVerifier:
         return replace(self._judge(report), computed_answer=report.computed_answer)
 
     def _judge(self, report: StepReport) -> Verdict:
-        quality = self._quality(report)
+        quality, whole = self._quality(report.signals, counted=True), self._quality(report.signals)
         checks = [
             Check(f"{_kind(wrong)}: {wrong.text[:200]}", passed=False, reason=wrong.reason, refuted=True)
             for wrong in report.refutations
@@ -312,8 +312,8 @@ class StepVerifier:
             score, reason = -1 + _BLOCKED_SPAN * quality, report.blocks[0].reason
             return Verdict(score, passed=False, reason=reason, checks=checks)
         obstacle = _obstacle(report)
-        sound = not obstacle and quality - 1 > DEFAULT_THRESHOLD
-        score = quality - 1 if sound else -1 + _LOOSE_SPAN * quality
+        sound = not obstacle and whole - 1 > DEFAULT_THRESHOLD
+        score = whole - 1 if sound else -1 + _LOOSE_SPAN * quality
         passed = score > reward_threshold()
         if passed and sound:
             statuses = [
@@ -328,8 +328,10 @@ class StepVerifier:
             reason = f"{'accepted, though ' if passed else ''}{obstacle or self._weakest(report)}"
         return Verdict(score, passed, reason, checks)
 
-    def _quality(self, report: StepReport) -> float:
-        weighted = [(s.value, self.weights.get(s.name, 0.0)) for s in report.signals if s.value is not None]
+    def _quality(self, signals: Sequence[Signal], *, counted: bool = False) -> float:
+        """The weighted mean of the signals, or of those that count for the kind of the question."""
+        told = [signal for signal in signals if signal.counts or not counted]
+        weighted = [(s.value, self.weights.get(s.name, 0.0)) for s in told if s.value is not None]
         total = sum(weight for _, weight in weighted)
         earned = sum(value * weight for value, weight in weighted)
         return min(1.0, max(0.0, earned / total)) if total else 0.0

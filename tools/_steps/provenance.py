@@ -205,6 +205,7 @@ class Result:
         derived: It is computed from the question's numbers, and nothing was rounded away unsaid.
         percent: It is shown with a percent sign.
         used: A later step uses it.
+        holds: The equation holds and computes something, wherever its numbers come from.
     """
 
     value: Number
@@ -214,6 +215,7 @@ class Result:
     derived: bool = False
     percent: bool = False
     used: bool = False
+    holds: bool = False
 
 
 class Ledger:
@@ -293,7 +295,7 @@ class Ledger:
         for result in self.results:  # a program may compute anew what stands before it
             result.used |= bool(shifts) and result.shifts.keys() <= shifts.keys()
         value = computation.value
-        self._add(Result(value, value, sound=sound, shifts=shifts, derived=bool(shifts)))
+        self._add(Result(value, value, sound=sound, shifts=shifts, derived=bool(shifts), holds=True))
 
     def _read_arithmetic(
         self, comparison: Comparison, left: Parse, right: Parse, outcome: Outcome, before: Result | None
@@ -326,6 +328,7 @@ class Ledger:
             shifts=shifts if sound else {},
             derived=sound and kept and outcome.status in HOLDS and bool(shifts),
             percent=shown.has_percent,
+            holds=kept and outcome.status in HOLDS,
         )
         self._add(result)
         return result if result.sound and not running else None
@@ -367,6 +370,7 @@ class Ledger:
                 derived=bool(shifts),
                 percent=shown.has_percent,
                 used=True,
+                holds=holds and not outcome.general,
             )
         )
 
