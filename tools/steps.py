@@ -50,6 +50,7 @@ from latentseek_agents.tools._steps import (
     Signal,
     Status,
     find_blocks,
+    equations_of,
     find_comparisons,
     judge,
     judge_algebra,
@@ -217,7 +218,8 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
     comparisons = find_comparisons(seen)
-    outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons)))
+    asked = equations_of(question) if question else ()
+    outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons), asked))
     equations = [
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
         for c, o in zip(comparisons, outcomes, strict=True)

@@ -26,6 +26,7 @@ from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
+from latentseek_agents.tools._steps.question import equations_of
 from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
 from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, tokenize
 from latentseek_agents.tools._steps.visible import visible_text
@@ -39,6 +40,7 @@ __all__ = [
     "Signal",
     "Status",
     "calculate",
+    "equations_of",
     "find_blocks",
     "find_comparisons",
     "judge",

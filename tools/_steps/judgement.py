@@ -61,6 +61,8 @@ _MAX_TERMS = 40
 _CLOCK = frozenset(("am", "pm"))
 _ELLIPSES = frozenset(("…", "\\dots", "\\ldots", "\\cdots", "\\vdots"))
 _FEWEST_TERMS = 3
+_SHARED_DIGITS = 40
+_SHARED = 10**_SHARED_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
         if outcome.status == "wrong":
             outcome = _without_slip(comparison, outcome, known)
         elif outcome.status in HOLDS and outcome.value is not None:
-            known.add(outcome.value)
+            known.add(_nearly(outcome.value))
         outcomes.append(outcome)
     return outcomes
 
@@ -119,7 +121,7 @@ def _without_slip(comparison: Comparison, outcome: Outcome, known: Collection[Nu
     left, right = comparison.parses
     splits = left.operators == 0 and right.operators > 0
     stated = evaluate(left.node if splits else right.node)
-    if stated is None or stated.value not in known or (stated.exact and not splits):
+    if stated is None or _nearly(stated.value) not in known or (stated.exact and not splits):
         return outcome
     reason = f"{outcome.reason}, but {show(stated.value)} was shown before"
     return replace(outcome, status="unverifiable", reason=reason)
@@ -140,6 +142,11 @@ def without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome
             credited[index] = Outcome("trivial", outcome.value, "it repeats an earlier step")
         known.add(spelling)
     return credited
+
+
+def _nearly(value: Number) -> Number:
+    """A value at the digits that approximations of one irrational number share."""
+    return round(Fraction(value), _SHARED_DIGITS) if value.denominator > _SHARED else value
 
 
 def _compare(comparison: Comparison, rounded: dict[Number, Number]) -> Outcome:

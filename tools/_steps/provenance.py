@@ -21,12 +21,12 @@ from types import MappingProxyType
 from latentseek_agents.tools._maths.exact import Evaluation, Number
 from latentseek_agents.tools._maths.number_words import CARDINALS, SCALES
 from latentseek_agents.tools._maths.words import NUMBER_WORDS, SHARE_WORDS
-from latentseek_agents.tools._steps.algebra import assignment
 from latentseek_agents.tools._steps.arithmetic import Binary, Literal, Node, Reading, Variable, evaluate
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to
 from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.programs import Computation
+from latentseek_agents.tools._steps.statements import assignment
 from latentseek_agents.tools._steps.tokens import Token, token_at, tokenize
 
 # Numbers that need no source: small counts, clock and calendar, measures, percent, powers of ten.

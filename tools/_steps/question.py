@@ -14,7 +14,10 @@ Example:
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+
+from latentseek_agents.tools._steps.equations import Comparison, find_comparisons
 
 _MAX_QUESTION = 8000
 # Variables, functions, relations, points and figures.
@@ -53,3 +56,14 @@ def is_word_problem(question: str) -> bool:
     """
     question = question[:_MAX_QUESTION]
     return not (_NOTATION.search(question) or _MATHEMATICS.search(question))
+
+
+@lru_cache(maxsize=64)
+def equations_of(question: str) -> Sequence[Comparison]:
+    """The equations that a question states.
+
+    Args:
+        question: The question.
+    """
+    question = question[:_MAX_QUESTION]
+    return find_comparisons(question) if "=" in question else ()
