@@ -52,7 +52,7 @@ def judge_algebra(
         posed = [condition for condition in conditions if condition.letters == {letter}]
         _follow_letter(letter, posed, own, settled, single=len(values[letter]) == 1)
         if len(values[letter]) == 1:
-            _put_back(letter, values[letter][0], posed, own, settled)
+            _put_back(letter, values[letter][0], posed, _without_trials(letter, own), settled)
         follow_restated(own, settled)
     _substitute(statements, values, settled)
     return settled

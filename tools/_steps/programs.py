@@ -39,7 +39,6 @@ __all__ = [
 # Ratios of two units: a stated answer that differs from the output by one of them may be converted.
 _RATIOS = frozenset((7, 12, 16, 24, 36, 52, 60, 100, 365, 1000, 3600))
 _CONTESTED = ", but the text computes that without it"
-_PRINTS_THE_ANSWER = ", but what it prints is the answer"
 _SAID = {
     "wrong": "",
     "ok": "it prints what the text says",
@@ -160,7 +159,7 @@ def judge_programs(
             program.status,
             run.result and run.result.value,
             program.reason,
-            differs=any(claim.reason.endswith((_CONTESTED, _PRINTS_THE_ANSWER)) for claim in program.claims),
+            differs=any(claim.reason.endswith(_CONTESTED) for claim in program.claims),
         )
         for run, program in zip(runs, programs, strict=True)
     ]
@@ -180,25 +179,23 @@ def _without_contested(
     """The claims, without a proof against an answer that equations before the program support.
 
     Where a program is to confirm an answer that was computed before it, and prints something else, the
-    program may be the one that is wrong: of such solutions about half are right. And where the program prints
-    the answer, what the text says of its output is a slip that the answer does not come from.
+    program may be the one that is wrong: of such solutions about half are right. Nor is what the text
+    says of such an output a proof, where it says something else than the answer.
     """
-    if run.result is not None and run.result.value == answer:
-        return [_contested(claim, _PRINTS_THE_ANSWER) for claim in claims]
     if not any(_shows(step, answer, prose) for step in steps if step.end <= run.block.start):
         return list(claims)
     said = [{number.value for number in numbers_of(claim.text)} for claim in claims]
     return [
-        _contested(claim, _CONTESTED) if numbers == {answer} or answer not in numbers else claim
+        _contested(claim) if numbers == {answer} or answer not in numbers else claim
         for claim, numbers in zip(claims, said, strict=True)
     ]
 
 
-def _contested(claim: Claim, why: str) -> Claim:
+def _contested(claim: Claim) -> Claim:
     """A claim without its proof, if it is refuted."""
     if claim.status != "wrong":
         return claim
-    return replace(claim, status="unverifiable", reason=claim.reason + why)
+    return replace(claim, status="unverifiable", reason=claim.reason + _CONTESTED)
 
 
 def _shows(step: Comparison, answer: Fraction, prose: str) -> bool:
