@@ -105,7 +105,9 @@ def attempts_of(run: Path, method: str) -> list[dict[str, Any]]:
         rows = [json.loads(line) for line in lines]
     chosen = [row for row in rows if row.get("method") == method]
     if not chosen:
-        raise SystemExit(f"{path} holds no attempts of {method}; it has {sorted({r['method'] for r in rows})}")
+        raise SystemExit(
+            f"{path} holds no attempts of {method}; it has {sorted({r['method'] for r in rows})}"
+        )
     return sorted(chosen, key=lambda row: row["problem"])
 
 

@@ -57,6 +57,7 @@ from latentseek_agents.tools._steps import (
     judge_programs,
     structure_of,
     visible_text,
+    with_values,
     without_code,
     without_credit,
 )
@@ -217,8 +218,8 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     seen = visible_text(read)
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
-    comparisons = find_comparisons(seen)
-    asked = equations_of(question) if question else ()
+    asked, functions = equations_of(question) if question else ((), frozenset())
+    comparisons = with_values(find_comparisons(seen, functions), asked)
     outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons), asked))
     equations = [
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)

@@ -23,6 +23,7 @@ from latentseek_agents.tools._steps.algebra import judge_algebra
 from latentseek_agents.tools._steps.claims import Claim
 from latentseek_agents.tools._steps.equations import find_comparisons
 from latentseek_agents.tools._steps.fences import find_blocks
+from latentseek_agents.tools._steps.functions import with_values
 from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
@@ -49,6 +50,7 @@ __all__ = [
     "structure_of",
     "tokenize",
     "visible_text",
+    "with_values",
     "without_code",
     "without_credit",
 ]

@@ -43,6 +43,11 @@ def judge_algebra(
             settled[statement.index] = Outcome("trivial", None, "both sides are the same", general=True)
         elif statement.is_identity():
             settled[statement.index] = Outcome("ok", None, "an identity", general=True)
+        elif statement.left.is_derivative and statement.right.letters:
+            reason = "it is another function than the derivative"
+            settled[statement.index] = (
+                Outcome("wrong", None, reason) if statement.differs() else outcomes[statement.index]
+            )
         else:
             statements.append(statement)
     values = _concluded(statements)

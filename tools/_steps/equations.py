@@ -23,7 +23,7 @@ from latentseek_agents.tools._maths.words import (
     SHORT_UNITS,
     conversion_factors,
 )
-from latentseek_agents.tools._steps.parser import Parse, is_operand_start, parse_at
+from latentseek_agents.tools._steps.parser import Parse, is_application, is_operand_start, parse_at
 from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
 
 _MAX_EQUATIONS = 400
@@ -92,26 +92,28 @@ class Comparison:
         return None if left is None or right is None else (left, right)
 
 
-def find_comparisons(text: str) -> list[Comparison]:
+def find_comparisons(text: str, functions: frozenset[str] = frozenset()) -> list[Comparison]:
     """The equations of a text in order, links of a chain ``a = b = c`` one by one.
 
     Args:
         text: A solution; plain text, Markdown or LaTeX.
+        functions: Letters that name a function, beside those that the text defines.
 
     Returns:
         What stands around each ``=`` and ``≈``, whether it can be read or not; 400 at most.
     """
     redefined = _OTHER_MEANING.search(fold(text.lower()))
     strange = "numbers or signs may have another meaning here" if redefined else ""
-    return list(islice(_comparisons(tokenize(text), strange), _MAX_EQUATIONS))
+    return list(islice(_comparisons(tokenize(text), strange, functions), _MAX_EQUATIONS))
 
 
-def _comparisons(tokens: list[Token], strange: str) -> Iterator[Comparison]:
+def _comparisons(tokens: list[Token], strange: str, functions: frozenset[str]) -> Iterator[Comparison]:
     letters = _variables(tokens)
+    functions = functions | _defined(tokens)
     first = 0
     for index, token in enumerate([*tokens, END]):
         if token.kind in ("break", "comma", "end"):
-            yield from _Clause(tokens, first, index, letters).comparisons(strange)
+            yield from _Clause(tokens, first, index, letters, functions).comparisons(strange)
             first = index + 1
 
 
@@ -123,6 +125,7 @@ class _Clause:
     first: int
     last: int
     letters: frozenset[str]
+    functions: frozenset[str]
 
     def comparisons(self, strange: str) -> Iterator[Comparison]:
         """The equations of the clause; ``strange`` is a doubt about all of them, or ""."""
@@ -160,7 +163,7 @@ class _Clause:
         lowest = max(first, sign - _MAX_SIDE_TOKENS)
         starts = [index for index in range(lowest, sign) if self.can_start(index, first, sign)]
         for start in starts[-_MAX_STARTS:]:
-            parse = parse_at(self.tokens, start, sign, letters=self.letters, to_the_end=True)
+            parse = self.parse_at(start, sign, to_the_end=True)
             if parse is not None and parse.end == sign:
                 doubt = parse.doubt or self.doubt_before(start, first)
                 return Side(self.tokens, start, sign, parse, doubt)
@@ -169,10 +172,15 @@ class _Clause:
     def right_side(self, first: int, edge: int) -> Side:
         """The longest readable expression that starts at the sign."""
         stop = min(edge, first + _MAX_SIDE_TOKENS)
-        parse = parse_at(self.tokens, first, stop, letters=self.letters)
+        parse = self.parse_at(first, stop)
         if parse is None:
             return Side(self.tokens, first, stop, None)
         return Side(self.tokens, first, parse.end, parse, parse.doubt or self.doubt_after(parse.end, edge))
+
+    def parse_at(self, start: int, stop: int, *, to_the_end: bool = False) -> Parse | None:
+        return parse_at(
+            self.tokens, start, stop, letters=self.letters, functions=self.functions, to_the_end=to_the_end
+        )
 
     def can_start(self, index: int, first: int, sign: int) -> bool:
         """Whether a left side may start at a token."""
@@ -185,14 +193,20 @@ class _Clause:
             if before is not END and (token.tight or before.kind not in ("word", "opaque")):
                 return False
             return is_operand_start(self.tokens, index + 1, sign) or follower.text in self.letters
+        if token.text == "(" and is_application(self.tokens, index - 1, self.functions):
+            return False  # the argument alone
         variable = token.kind == "letter" and token.text in self.letters
+        variable = variable or is_application(self.tokens, index, self.functions)
         if not variable and not is_operand_start(self.tokens, index, sign):
             return False
         if before.kind == "letter":
             return before.text not in self.letters
         if before.kind == "close":
             return self.is_aside(index - 1, first, tight=token.tight)
-        return before.kind in ("end", "word", "opaque", "relation", "open")
+        # A dollar sign before a letter delimits a formula.
+        return before.kind in ("end", "word", "opaque", "relation", "open") or (
+            variable and before.kind == "currency"
+        )
 
     def is_aside(self, closer: int, first: int, *, tight: bool) -> bool:
         """Whether what a bracket closes is no group of arithmetic.
@@ -331,6 +345,20 @@ def _variables(tokens: list[Token]) -> frozenset[str]:
     # Where "m" is a variable, "6 m/s" is a quotient.
     letters |= {below for above, below in per if above in letters}
     return frozenset(letters - functions)
+
+
+def _defined(tokens: list[Token]) -> frozenset[str]:
+    """The functions that a text defines: f in "f(x) = 3x + 2"."""
+    names: set[str] = set()
+    for index in range(len(tokens) - 4):
+        name, opener, letter, closer, sign = tokens[index : index + 5]
+        if (
+            sign.text == "="
+            and (opener.text, closer.text) == ("(", ")")
+            and name.kind == letter.kind == "letter"
+        ):
+            names |= {name.text} if opener.tight and name.text != letter.text else set()
+    return frozenset(names)
 
 
 def _unit_above(token: Token, tokens: list[Token], index: int) -> str:

@@ -59,11 +59,20 @@ def is_word_problem(question: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def equations_of(question: str) -> Sequence[Comparison]:
-    """The equations that a question states.
+def equations_of(question: str) -> tuple[Sequence[Comparison], frozenset[str]]:
+    """The equations that a question states, and the functions that it defines.
 
     Args:
         question: The question.
+
+    Example:
+        >>> equations, functions = equations_of("If f(x) = 3x + 2 and x^2 = 4, what is f(x)?")
+        >>> len(equations), sorted(functions)
+        (2, ['f'])
     """
     question = question[:_MAX_QUESTION]
-    return find_comparisons(question) if "=" in question else ()
+    if "=" not in question:
+        return (), frozenset()
+    comparisons = find_comparisons(question)
+    sides = [side.parse for c in comparisons for side in (c.left, c.right) if side.parse is not None]
+    return comparisons, frozenset(name.rstrip("'") for parse in sides for name in parse.functions)

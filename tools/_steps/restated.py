@@ -80,7 +80,8 @@ def _is_simplified(
         return False
     if _shown(after).operators > _shown(before).operators or _shown(after).approximate:
         return False
-    if abs(Fraction(one.value) - other.value) * 50 <= abs(Fraction(one.value)):
+    decimals = any(literal.places > 0 for s in (before, after) for literal in _shown(s).literals)
+    if decimals and abs(Fraction(one.value) - other.value) * 50 <= abs(Fraction(one.value)):
         return False  # rounded operands may explain it
     tokens = before.comparison.left.tokens
     between = tokens[before.comparison.right.stop : after.comparison.left.start]

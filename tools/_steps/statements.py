@@ -93,6 +93,11 @@ class Statement:
                     return True
         return False
 
+    def differs(self) -> bool:
+        """Whether its sides are two different functions of one letter."""
+        points = _points(tuple(sorted(self.letters)))
+        return len(self.letters) == 1 and not self.is_given and any(map(self.fails_at, points))
+
     def fails_at(self, values: Mapping[str, Number]) -> bool:
         """Whether both sides have a value, and these differ by more than what rounding explains."""
         sides = self.sides_at(values)
