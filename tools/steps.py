@@ -49,11 +49,12 @@ from latentseek_agents.tools._steps import (
     Program,
     Signal,
     Status,
-    find_blocks,
     equations_of,
+    find_blocks,
     find_comparisons,
     judge,
     judge_algebra,
+    judge_congruences,
     judge_programs,
     structure_of,
     visible_text,
@@ -220,7 +221,8 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     seen = without_code(seen, blocks_of_code)
     asked, functions = equations_of(question) if question else ((), frozenset())
     comparisons = with_values(find_comparisons(seen, functions), asked)
-    outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons), asked))
+    outcomes = judge_algebra(comparisons, judge(comparisons), asked)
+    outcomes = without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
     equations = [
         Equation(text[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
         for c, o in zip(comparisons, outcomes, strict=True)

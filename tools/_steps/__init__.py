@@ -21,6 +21,7 @@ Example:
 
 from latentseek_agents.tools._steps.algebra import judge_algebra
 from latentseek_agents.tools._steps.claims import Claim
+from latentseek_agents.tools._steps.congruences import judge_congruences
 from latentseek_agents.tools._steps.equations import find_comparisons
 from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.functions import with_values
@@ -46,6 +47,7 @@ __all__ = [
     "find_comparisons",
     "judge",
     "judge_algebra",
+    "judge_congruences",
     "judge_programs",
     "structure_of",
     "tokenize",

@@ -32,6 +32,8 @@ _MAX_STARTS = 16
 _DISPUTE_REACH = 5
 _DENIAL_REACH = 12
 _DENIALS = frozenset(("not", "isn't", "doesn't", "don't", "never", "cannot", "can't"))
+_CONGRUENT = frozenset(("≡", "\\equiv"))
+_MODULO = frozenset(("\\pmod", "\\mod", "\\bmod", "mod", "modulo"))
 _CROSSES = frozenset("✗✘❌")
 _STRANGE_SIGNS = frozenset(("_", "|", "\\pmod", "\\mod", "\\bmod", "\\mid"))
 # Where these stand, numbers or operators may have a meaning of their own: 7 + 1 = 10 in base 8.
@@ -67,13 +69,14 @@ class Comparison:
 
     Args:
         left: What stands left of the sign.
-        sign: ``=`` or ``≈``.
+        sign: ``=``, ``≈`` or ``≡``.
         right: What stands right of the sign.
         start: Offset of the first character.
         end: Offset after the last character.
         continues: The left side is the right side of the comparison before.
         labelled: A word stands directly before the left side.
         disputed: The text does not claim it ("... is wrong", "if ...").
+        modulus: What ``≡`` is meant by; 0 beside other signs.
     """
 
     left: Side
@@ -84,6 +87,7 @@ class Comparison:
     continues: bool = False
     labelled: bool = False
     disputed: bool = False
+    modulus: int = 0
 
     @property
     def parses(self) -> tuple[Parse, Parse] | None:
@@ -133,28 +137,44 @@ class _Clause:
         signs = [index for index in range(self.first, self.last) if tokens[index].kind == "relation"]
         edges = [self.first - 1, *signs, self.last]
         strange = strange or (self.strange_notation() if signs else "")
+        modulus = self.modulus(signs)
         previous: Side | None = None
         for number, sign in enumerate(signs[:_MAX_EQUATIONS]):
-            if tokens[sign].text not in ("=", "≈"):
+            congruent = modulus > 0 and tokens[sign].text in _CONGRUENT
+            if tokens[sign].text not in ("=", "≈") and not congruent:
                 previous = None
                 continue
             chained = previous if previous and previous.parse and previous.stop == sign else None
             left = chained or self.left_side(edges[number] + 1, sign)
             right = self.right_side(sign + 1, edges[number + 2])
-            left.doubt = left.doubt or strange or self.doubt_claim(left.start, sign)
+            left.doubt = left.doubt or ("" if congruent else strange) or self.doubt_claim(left.start, sign)
+            if congruent and right.parse is not None:
+                right.doubt = right.parse.doubt  # what follows is the modulus
             previous = right
             if left.stop > left.start and right.stop > right.start:
                 before = token_at(tokens, left.start - 1) if left.start > self.first else END
                 yield Comparison(
                     left=left,
-                    sign=tokens[sign].text,
+                    sign="≡" if congruent else tokens[sign].text,
                     right=right,
                     start=tokens[left.start].start,
                     end=tokens[right.stop - 1].end,
                     continues=chained is not None,
                     labelled=before.kind in ("word", "letter", "opaque"),
                     disputed=self.is_disputed(left.start, right.stop),
+                    modulus=modulus if congruent else 0,
                 )
+
+    def modulus(self, signs: list[int]) -> int:
+        r"""The modulus behind the congruences of the clause, as in ``\pmod{7}`` or "(mod 7)"; 0 if none."""
+        if not any(self.tokens[sign].text in _CONGRUENT for sign in signs):
+            return 0
+        for index in range(signs[-1], self.last):
+            if self.tokens[index].text in _MODULO:
+                near = self.tokens[index + 1 : min(index + 4, self.last)]
+                number = next((token.value for token in near if token.kind == "number"), 0)
+                return number if isinstance(number, int) else 0
+        return 0
 
     # -- the sides -------------------------------------------------------------------------------------
 

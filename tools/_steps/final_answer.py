@@ -42,6 +42,7 @@ class FinalAnswer:
         problem: Why there is no value, in words, or "".
         other: There is no value because the answer is something else than a number: an expression, a
             point, a name. No hedge, and no denial.
+        stated: The answer as it stands in the text.
     """
 
     value: Fraction | None = None
@@ -49,6 +50,7 @@ class FinalAnswer:
     percent: bool = False
     problem: str = ""
     other: bool = False
+    stated: str = ""
 
 
 def final_answer(text: str) -> FinalAnswer:
@@ -66,7 +68,7 @@ def final_answer(text: str) -> FinalAnswer:
     answer = _read(stated)
     if answer is None:
         sure = _DOUBTS.isdisjoint(token.word for token in tokenize(stated[:_LONGEST]))
-        return FinalAnswer(problem="the final answer is not one number", other=sure)
+        return FinalAnswer(problem="the final answer is not one number", other=sure, stated=stated)
     others = stated_answers(text) if _may_repeat(text) else ()
     if all(other == stated or _agrees(other, answer) for other in others):
         return answer

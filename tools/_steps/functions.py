@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from latentseek_agents.tools._maths.words import HYPOTHETICAL
 from latentseek_agents.tools._steps.arithmetic import Apply, Binary, Node, Percent, Sign, Unary, Variable
-from latentseek_agents.tools._steps.derivatives import NoDerivativeError, derivative, depends
+from latentseek_agents.tools._steps.derivatives import NoDerivativeError, depends, derivative
 from latentseek_agents.tools._steps.equations import Comparison, Side
 from latentseek_agents.tools._steps.tokens import token_at
 
 _MOST_NODES = 400
 # Beside an equation these tell that it is a condition on a function, or holds for some arguments only.
-_CONDITIONS = HYPOTHETICAL | frozenset("such satisfies satisfying satisfy satisfied that".split())
+_CONDITIONS = HYPOTHETICAL | frozenset(["such", "satisfies", "satisfying", "satisfy", "satisfied", "that"])
 _PARTIAL = frozenset(("for", "when", "where", "if", "on", "with", "otherwise"))
 _CONDITION_REACH = 8
 

@@ -155,6 +155,8 @@ def _compare(comparison: Comparison, rounded: dict[Number, Number]) -> Outcome:
     if sides is None:
         return Outcome("unverifiable", None, "one side could not be read as arithmetic")
     left, right = sides
+    if comparison.modulus:
+        return Outcome("unverifiable", None, "it is a congruence")
     if left.letters or right.letters:
         return Outcome("unverifiable", None, "it contains variables")
     if comparison.labelled and left.operators == 0 and not comparison.continues:
@@ -176,7 +178,7 @@ def show(value: Number) -> str:
         ('2.5', '1/3', 'about 1e+30')
     """
     if value.numerator.bit_length() > 90 or value.denominator.bit_length() > 90:
-        if 10**-4 < abs(value) < 10**9:  # a root or pi
+        if 10**-4 < abs(Fraction(value)) < 10**9:  # a root or pi
             return f"about {float(value):.6g}"
         digits = len(str(abs(value.numerator))) - len(str(value.denominator))
         return f"about 1e{digits:+d}" if digits else "about 1"

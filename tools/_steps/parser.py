@@ -232,6 +232,8 @@ class _Parser:
         if token.kind == "letter":
             applied = is_application(self.tokens, self.index, self.functions)
             return (applied or token.text in self.letters) and self.tokens[self.index - 1].kind != "word"
+        if token.kind == "number":  # "4!1!"
+            return token.tight and self.tokens[self.index - 1].text == "!"
         return token.text in ("(", "{") and self.tokens[self.index - 1].kind != "word"
 
     def attempt_factor(self) -> Node | None:

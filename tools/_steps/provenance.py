@@ -10,12 +10,12 @@ Example:
     ([['1/2', '2', '50'], ['48']], ['9', '30'])
 """
 
+import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from random import SystemRandom
 from types import MappingProxyType
 
 from latentseek_agents.tools._maths.exact import Evaluation, Number
@@ -40,7 +40,6 @@ _MAX_GIVEN = 100
 _MAX_NEAR = 20
 _MOST_GROUPS = 4
 _MAX_PROBES = 4000
-_ENTROPY = SystemRandom()
 
 Shifts = dict[int, Number]
 """For each number of the question that a value depends on: the value if that number were another one."""
@@ -225,10 +224,16 @@ class Ledger:
         given: The values of each number of the question.
         spare: More numbers of the question, which a solution need not use.
         rounding: The question asks for a rounded result.
+        seed: What the numbers that are put in place of the question's are drawn by.
     """
 
     def __init__(
-        self, given: Sequence[frozenset[Fraction]], spare: Iterable[Fraction], *, rounding: bool
+        self,
+        given: Sequence[frozenset[Fraction]],
+        spare: Iterable[Fraction],
+        *,
+        rounding: bool,
+        seed: str = "",
     ) -> None:
         self.given = given
         self.rounding = rounding
@@ -243,7 +248,7 @@ class Ledger:
             for value in values:
                 self._owners.setdefault(value, []).append(number)
         self._given_fractions = [value for value in self._owners if value.denominator != 1][:_MAX_NEAR]
-        self._scale = _ENTROPY.randrange(10**3, 10**6)
+        self._scale = random.Random(seed).randrange(10**3, 10**6)  # noqa: S311
         self._probes = 0
         # The algebra of a solution: the letters that grounded equations are about, and what those depend on.
         self._letters: set[str] = set()
@@ -480,6 +485,7 @@ def _result_side(left: Parse, right: Parse) -> Parse | None:
 
 def _concluded(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> dict[str, Number]:
     """The values that letters are found to have."""
-    holding = (c.parses for c, o in zip(comparisons, outcomes, strict=True) if o.status in HOLDS)
+    pairs = zip(comparisons, outcomes, strict=True)
+    holding = (c.parses for c, o in pairs if o.status in HOLDS and not c.modulus)
     stated = (assignment(*parses) for parses in holding if parses is not None)
     return dict(filter(None, stated))

@@ -71,7 +71,7 @@ def equations_of(question: str) -> tuple[Sequence[Comparison], frozenset[str]]:
         (2, ['f'])
     """
     question = question[:_MAX_QUESTION]
-    if "=" not in question:
+    if not any(sign in question for sign in ("=", "≡", "\\equiv")):
         return (), frozenset()
     comparisons = find_comparisons(question)
     sides = [side.parse for c in comparisons for side in (c.left, c.right) if side.parse is not None]

@@ -32,9 +32,50 @@ _OTHER_CASES = (
     | DISPUTED
     | RETRACTIONS
     | frozenset(
-        """or and case cases when for other another second next similarly also let new root roots solution
-        solutions now increase increases increased decrease becomes become change changes update updated plus
-        minus positive negative either both respectively while whereas but however try option""".split()
+        [
+            "or",
+            "and",
+            "case",
+            "cases",
+            "when",
+            "for",
+            "other",
+            "another",
+            "second",
+            "next",
+            "similarly",
+            "also",
+            "let",
+            "new",
+            "root",
+            "roots",
+            "solution",
+            "solutions",
+            "now",
+            "increase",
+            "increases",
+            "increased",
+            "decrease",
+            "becomes",
+            "become",
+            "change",
+            "changes",
+            "update",
+            "updated",
+            "plus",
+            "minus",
+            "positive",
+            "negative",
+            "either",
+            "both",
+            "respectively",
+            "while",
+            "whereas",
+            "but",
+            "however",
+            "try",
+            "option",
+        ]
     )
 )
 

@@ -14,6 +14,7 @@ from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, 
 from latentseek_agents.tools._steps.programs import NO_PROGRAMS, ProgramFindings
 from latentseek_agents.tools._steps.provenance import Ledger, Result, given_numbers
 from latentseek_agents.tools._steps.question import is_word_problem
+from latentseek_agents.tools._steps.tokens import tokenize
 
 _CREDIT = {"ok": 1.0, "rounded": 0.4, "converted": 1.0, "running": 0.8}
 # Questions whose answer must be rounded, or may be.
@@ -30,6 +31,9 @@ _NEGATIVE = re.compile(
 _PARTS = re.compile(
     r"\d\.\d|\d/\d|\\|\b(?:fractions?|decimals?|probability|ratios?|average|mean)\b", re.IGNORECASE
 )
+# What an expression is made of; a point or a list has commas, a name has words.
+_OF_EXPRESSIONS = frozenset(("number", "letter", "operator", "open", "close", "command"))
+_LONGEST = 200
 _OF_WORD_PROBLEMS = frozenset(("coverage", "consumed", "grounded", "plausible"))
 _PERCENT = re.compile(r"%|\bpercent|\bper cent|\brate\b|\bprobability|\bchance", re.IGNORECASE)
 
@@ -89,7 +93,7 @@ def structure_of(
         first.
     """
     given, spare = given_numbers(question or "")
-    ledger = Ledger(given, spare, rounding=bool(_ROUNDING.search(question or "")))
+    ledger = Ledger(given, spare, rounding=bool(_ROUNDING.search(question or "")), seed=text)
     ledger.read(comparisons, outcomes, programs.computations)
     answer = final_answer(text)
     in_words = question is None or is_word_problem(question)
@@ -97,7 +101,9 @@ def structure_of(
     plausible = _plausible(question, answer) if in_words else _ANYTHING_IS_PLAUSIBLE
     signals = [
         _arithmetic([*outcomes, *programs.outcomes]),
-        _linked(ledger, answer) if in_words else _linked_in_mathematics(ledger, answer),
+        _linked(ledger, answer)
+        if in_words
+        else _linked_in_mathematics(ledger, answer, comparisons, outcomes),
         _coverage(ledger, answer, len(comparisons) + len(programs.computations), question),
         _consumed(ledger, answer),
         grounded,
@@ -168,11 +174,13 @@ def _linked(ledger: Ledger, answer: FinalAnswer) -> Signal:
     return Signal("linked", 0.0, f"the answer {show(answer.value)} is not a computed result")
 
 
-def _linked_in_mathematics(ledger: Ledger, answer: FinalAnswer) -> Signal:
+def _linked_in_mathematics(
+    ledger: Ledger, answer: FinalAnswer, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
+) -> Signal:
     """The same where results need not come from the question's numbers: "three in a row", "all roots"."""
     linked = _linked(ledger, answer)
     if answer.other:
-        return replace(linked, value=None)
+        return _linked_expression(answer, comparisons, outcomes)
     if linked.value == 1.0 or answer.value is None:
         return linked
     held = [result for result in ledger.results if result.holds]
@@ -181,6 +189,22 @@ def _linked_in_mathematics(ledger: Ledger, answer: FinalAnswer) -> Signal:
     if any(_is_answer(ledger, answer, result) for result in held):
         return replace(linked, value=0.6, reason="the answer is a result, but not the last one")
     return linked
+
+
+def _linked_expression(
+    answer: FinalAnswer, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
+) -> Signal:
+    """Whether an expression that a solution answers with is what a checked step ends in."""
+    tokens = [token for token in tokenize(answer.stated[:_LONGEST]) if token.kind != "currency"]
+    kinds = {token.kind for token in tokens}
+    if not kinds <= _OF_EXPRESSIONS or not kinds & {"operator", "command"}:
+        return Signal("linked", None, answer.problem)  # a point, a list, a name
+    written = [token.text for token in tokens]
+    sides = [c.right for c, o in zip(comparisons, outcomes, strict=True) if o.status in HOLDS]
+    ends = ([token.text for token in side.tokens[side.start : side.stop]] for side in sides)
+    if any(end == written for end in ends):
+        return Signal("linked", 0.9, "the answer is what a checked step ends in")
+    return Signal("linked", 0.3, "the answer is not what a checked step ends in")
 
 
 def _coverage(ledger: Ledger, answer: FinalAnswer, steps: int, question: str | None) -> Signal:
