@@ -2,9 +2,9 @@
 
     python benchmarks/step_votes.py RUN QUESTIONS.jsonl [--method sc:11] [--json figures.json]
 
-``RUN`` is a folder of ``latentseek eval``, or a file of its attempts; it holds the number of each question, which
-is the number of its line in ``QUESTIONS.jsonl``. Each attempt's text is judged anew, so
-the figures are those of the code as it is. Printed are the discrimination within a question (the chance that
+``RUN`` is a folder of ``latentseek eval``, or a file of its attempts; it holds the number of each question,
+which is that of its line in ``QUESTIONS.jsonl``. Each attempt's text is judged anew, so the figures are those
+of the code as it is. Printed are the discrimination within a question (the chance that
 a right sample scores above a wrong one of the same question; ties count half), what is refuted of the right
 and of the wrong samples, the right ones among those that pass, and how often the vote of
 ``latentseek_agents.votes`` is right with and without the scores, for several numbers of samples. Below the

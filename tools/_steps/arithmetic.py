@@ -72,7 +72,7 @@ class Binary(NamedTuple):
 
 
 class Apply(NamedTuple):
-    """A function of a text with its argument: ``f(2)``; it has no value before its definition stands there."""
+    """A function with its argument: ``f(2)``. It has no value before its definition stands in its place."""
 
     name: str
     argument: "Node"

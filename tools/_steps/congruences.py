@@ -23,7 +23,7 @@ from latentseek_agents.tools._steps.arithmetic import (
 )
 from latentseek_agents.tools._steps.derivatives import depends
 from latentseek_agents.tools._steps.equations import Comparison
-from latentseek_agents.tools._steps.judgement import Outcome
+from latentseek_agents.tools._steps.judgement import Outcome, Status
 from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.statements import assignment
 
@@ -74,16 +74,7 @@ def _residues(comparisons: Sequence[Comparison], modulus: int) -> Residues:
 def _judge(left: Parse, right: Parse, modulus: int, residues: Residues) -> Outcome | None:
     letters = left.letters | right.letters
     if not letters:
-        remainders = [_remainder(side.node, {}, modulus) for side in (left, right)]
-        if None in remainders:
-            return None
-        one, other = remainders
-        value = evaluate(right.node)
-        if one != other:
-            reason = f"modulo {modulus} they are {one} and {other}"
-            return Outcome("wrong", value and value.value, reason)
-        same = left.node == right.node
-        return Outcome("trivial" if same else "ok", value and value.value, f"equal modulo {modulus}")
+        return _judge_numbers(left, right, modulus)
     if len(letters) > _MOST_LETTERS or assignment(left, right) is not None:
         return None
     if any(_is_exponent(side.node, letter) for side in (left, right) for letter in letters):
@@ -101,6 +92,17 @@ def _judge(left: Parse, right: Parse, modulus: int, residues: Residues) -> Outco
         return Outcome("ok", None, f"holds for {known} modulo {modulus}")
     wrong = Outcome("wrong", None, f"does not hold for {known} modulo {modulus}")
     return wrong if agreements == {False} else None
+
+
+def _judge_numbers(left: Parse, right: Parse, modulus: int) -> Outcome | None:
+    one, other = (_remainder(side.node, {}, modulus) for side in (left, right))
+    value = evaluate(right.node)
+    if one is None or other is None or value is None:
+        return None
+    if one != other:
+        return Outcome("wrong", value.value, f"modulo {modulus} they are {one} and {other}")
+    status: Status = "trivial" if left.node == right.node else "ok"
+    return Outcome(status, value.value, f"equal modulo {modulus}")
 
 
 def _agree(left: Parse, right: Parse, point: Mapping[str, int], modulus: int) -> bool | None:

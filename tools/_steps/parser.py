@@ -230,8 +230,7 @@ class _Parser:
         if token.kind == "command":
             return True
         if token.kind == "letter":
-            applied = is_application(self.tokens, self.index, self.functions)
-            return (applied or token.text in self.letters) and self.tokens[self.index - 1].kind != "word"
+            return self.is_variable() and self.tokens[self.index - 1].kind != "word"
         if token.kind == "number":  # "4!1!"
             return token.tight and self.tokens[self.index - 1].text == "!"
         return token.text in ("(", "{") and self.tokens[self.index - 1].kind != "word"
@@ -458,10 +457,14 @@ class _Parser:
             ahead += 1
         if self.peek(ahead).text in ("-", "+"):
             ahead += 1
+        return self.is_variable(ahead) or is_operand_start(self.tokens, self.index + ahead, self.end)
+
+    def is_variable(self, ahead: int = 0) -> bool:
+        """Whether a variable or a function with its argument comes next, or further on."""
         token = self.peek(ahead)
-        variable = token.kind == "letter" and token.text in self.letters
-        applied = is_application(self.tokens, self.index + ahead, self.functions)
-        return variable or applied or is_operand_start(self.tokens, self.index + ahead, self.end)
+        if token.kind != "letter":
+            return False
+        return token.text in self.letters or is_application(self.tokens, self.index + ahead, self.functions)
 
     def is_times_sign(self) -> bool:
         """Whether the letter x that comes next multiplies."""
@@ -537,9 +540,7 @@ class _Parser:
         if token.text == "(" and follower.kind == "word" and self.peek(2).text == ")":
             return 3  # "5 (pens)"
         if token.kind == "letter":
-            if token.text in self.letters or (token.text in "xX" and self.is_times_sign()):
-                return 0
-            if is_application(self.tokens, self.index, self.functions):
+            if self.is_variable() or (token.text in "xX" and self.is_times_sign()):
                 return 0
             if token.text not in SHORT_UNITS and token.tight:
                 return 0

@@ -1,8 +1,8 @@
 r"""What kind of question it is: the signals made for word problems say little about other mathematics.
 
 A word problem tells of quantities, and its numbers are there to be used. Those of "Factor x^2 - 9" or "How
-many divisors has 196?" are not used in that sense, numbers from nowhere are in place there, and the answer may
-be negative, a root or an expression.
+many divisors has 196?" are not used in that sense, numbers from nowhere are in place there, and the answer
+may be negative, a root or an expression.
 
 Example:
     >>> is_word_problem("A farmer has 12 cows and sells 5 of them. How many are left?")
@@ -23,8 +23,8 @@ _MAX_QUESTION = 8000
 # Variables, functions, relations, points and figures.
 _NOTATION = re.compile(
     r"""\[asy\] | [=^_√∫∑] | \d!(?=\W) | \blog\b
-    | \\(?:sqrt|sin|cos|tan|log|ln|sum|prod|int|lim|binom|pmod|bmod|equiv|theta|alpha|beta|leq?|geq?|lfloor|lceil
-          |angle|triangle|overline|begin|mathbf|vec|infty|cdots|pi)(?![A-Za-z])
+    | \\(?:sqrt|sin|cos|tan|log|ln|sum|prod|int|lim|binom|pmod|bmod|equiv|theta|alpha|beta|leq?|geq?|lfloor
+          |lceil|angle|triangle|overline|begin|mathbf|vec|infty|cdots|pi)(?![A-Za-z])
     | [<>] | (?<![A-Za-z'])[b-hj-z]\s?[-+]\s?\d | \d\s?[-+]\s?[a-z](?![A-Za-z])
     | \$\s*-?[A-Za-z]\s*\$ | \\\(\s*-?[A-Za-z]\s*\\\)  # $x$
     | (?<![A-Za-z])[A-Za-z]\(\s*-?\w+\s*\)  # f(2)
@@ -34,13 +34,13 @@ _NOTATION = re.compile(
     re.VERBOSE,
 )
 _MATHEMATICS = re.compile(
-    r"\b(?:divisors?|divisible|(?<!nearest )integers?|digits?|(?:multiples?|powers?|factors?) of|common (?:factor|multiple|"
-    r"divisor|fraction|denominator)|polynomials?|equations?|expressions?|logarithms?|prime numbers?|primes|"
-    r"perfect (?:squares?|cubes?|powers?)|sequences?|coefficients?|vectors?|matrix|matrices|complex numbers?|"
-    r"(?:penta|hexa|hepta|octa|deca|poly)gon\w*|parallelograms?|trapezoids?|(?:tri|rect)angles? (?-i:[A-Z]{3,4})|"
-    r"(?:equilateral|isosceles|right) triangles?|degrees (?:must|in the angle)|radians?|"
-    r"in how many (?:\w+ )?ways|how many (?:\w+ )?ways|permutations?|arrangements|"
-    r"simplify|evaluate|compute the|factor(?:ize)? the|simplest (?:radical )?form)\b"
+    r"\b(?:divisors?|divisible|(?<!nearest )integers?|digits?|(?:multiples?|powers?|factors?) of"
+    r"|common (?:factor|multiple|divisor|fraction|denominator)|polynomials?|equations?|expressions?|logarithms?"
+    r"|prime numbers?|primes|perfect (?:squares?|cubes?|powers?)|sequences?|coefficients?|vectors?|matrix|matrices"
+    r"|complex numbers?|(?:penta|hexa|hepta|octa|deca|poly)gon\w*|parallelograms?|trapezoids?"
+    r"|(?:tri|rect)angles? (?-i:[A-Z]{3,4})|(?:equilateral|isosceles|right) triangles?"
+    r"|degrees (?:must|in the angle)|radians?|how many (?:\w+ )?ways|permutations?|arrangements"
+    r"|simplify|evaluate|compute the|factor(?:ize)? the|simplest (?:radical )?form)\b"
     r"|^\W*(?:compute|evaluate|simplify|solve|factor|expand)\b",
     re.IGNORECASE,
 )

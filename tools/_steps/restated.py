@@ -27,57 +27,13 @@ from latentseek_agents.tools._steps.tokens import Token
 
 _FARTHEST = 24
 # Between two values of a letter these tell of two cases, and of a value that was changed.
-_OTHER_CASES = (
-    HYPOTHETICAL
-    | DISPUTED
-    | RETRACTIONS
-    | frozenset(
-        [
-            "or",
-            "and",
-            "case",
-            "cases",
-            "when",
-            "for",
-            "other",
-            "another",
-            "second",
-            "next",
-            "similarly",
-            "also",
-            "let",
-            "new",
-            "root",
-            "roots",
-            "solution",
-            "solutions",
-            "now",
-            "increase",
-            "increases",
-            "increased",
-            "decrease",
-            "becomes",
-            "become",
-            "change",
-            "changes",
-            "update",
-            "updated",
-            "plus",
-            "minus",
-            "positive",
-            "negative",
-            "either",
-            "both",
-            "respectively",
-            "while",
-            "whereas",
-            "but",
-            "however",
-            "try",
-            "option",
-        ]
-    )
-)
+_OTHER_CASES = HYPOTHETICAL | DISPUTED | RETRACTIONS
+_OTHER_CASES |= {
+    "or", "and", "case", "cases", "when", "for", "other", "another", "second", "next", "similarly", "also", "let",
+    "new", "root", "roots", "solution", "solutions", "now", "increase", "increases", "increased", "decrease",
+    "become", "becomes", "change", "changes", "update", "updated", "plus", "minus", "positive", "negative",
+    "either", "both", "respectively", "while", "whereas", "but", "however", "try", "option",
+}  # fmt: skip
 
 
 def follow_restated(statements: Sequence[Statement], settled: list[Outcome]) -> None:

@@ -99,11 +99,12 @@ def structure_of(
     in_words = question is None or is_word_problem(question)
     grounded = _grounded(ledger, question)
     plausible = _plausible(question, answer) if in_words else _ANYTHING_IS_PLAUSIBLE
+    linked = _linked(ledger, answer)
+    if not in_words:
+        linked = _linked_in_mathematics(linked, ledger, answer, comparisons, outcomes)
     signals = [
         _arithmetic([*outcomes, *programs.outcomes]),
-        _linked(ledger, answer)
-        if in_words
-        else _linked_in_mathematics(ledger, answer, comparisons, outcomes),
+        linked,
         _coverage(ledger, answer, len(comparisons) + len(programs.computations), question),
         _consumed(ledger, answer),
         grounded,
@@ -175,10 +176,13 @@ def _linked(ledger: Ledger, answer: FinalAnswer) -> Signal:
 
 
 def _linked_in_mathematics(
-    ledger: Ledger, answer: FinalAnswer, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
+    linked: Signal,
+    ledger: Ledger,
+    answer: FinalAnswer,
+    comparisons: Sequence[Comparison],
+    outcomes: Sequence[Outcome],
 ) -> Signal:
     """The same where results need not come from the question's numbers: "three in a row", "all roots"."""
-    linked = _linked(ledger, answer)
     if answer.other:
         return _linked_expression(answer, comparisons, outcomes)
     if linked.value == 1.0 or answer.value is None:
