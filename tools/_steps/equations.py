@@ -23,7 +23,13 @@ from latentseek_agents.tools._maths.words import (
     SHORT_UNITS,
     conversion_factors,
 )
-from latentseek_agents.tools._steps.parser import Parse, is_application, is_operand_start, parse_at
+from latentseek_agents.tools._steps.parser import (
+    Parse,
+    is_application,
+    is_differential,
+    is_operand_start,
+    parse_at,
+)
 from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
 
 _MAX_EQUATIONS = 400
@@ -353,6 +359,8 @@ def _variables(tokens: list[Token]) -> frozenset[str]:
     per: set[tuple[str, str]] = set()
     functions: set[str] = set()
     for index, token in enumerate(tokens):
+        if token.kind == "word" and is_differential(tokens, index):
+            letters.add(token.text[1:])
         if token.kind != "letter" or token.text in letters:
             continue
         before, after = token_at(tokens, index - 1), token_at(tokens, index + 1)

@@ -150,6 +150,13 @@ def is_application(tokens: list[Token], index: int, functions: frozenset[str]) -
     return named and follower.text == "(" and follower.tight
 
 
+def is_differential(tokens: list[Token], index: int) -> bool:
+    r"""Whether "dx" stands at a token, as the bottom of ``\frac{d}{dx}``."""
+    texts = [token_at(tokens, place).text for place in range(index - 4, index + 2)]
+    below = [*texts[:4], texts[5]] == ["{", "d", "}", "{", "}"]
+    return below and len(texts[4]) == 2 and texts[4][0] == "d"
+
+
 def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:
     """Whether an operand can start at a token."""
     token, follower = token_at(tokens, index, end), token_at(tokens, index + 1, end)
@@ -226,14 +233,14 @@ class _Parser:
 
     def is_implied_product(self) -> bool:
         """Whether what comes next multiplies without a sign: "2(4)", but not "8 pens (4 each)"."""
-        token = self.peek()
+        token, before = self.peek(), self.tokens[self.index - 1]
         if token.kind == "command":
             return True
-        if token.kind == "letter":
-            return self.is_variable() and self.tokens[self.index - 1].kind != "word"
+        if token.kind == "letter":  # not in "$2x = 17$ for $x$"
+            return self.is_variable() and before.kind not in ("word", "currency")
         if token.kind == "number":  # "4!1!"
-            return token.tight and self.tokens[self.index - 1].text == "!"
-        return token.text in ("(", "{") and self.tokens[self.index - 1].kind != "word"
+            return token.tight and before.text == "!"
+        return token.text in ("(", "{") and before.kind != "word"
 
     def attempt_factor(self) -> Node | None:
         """The next factor of an implied product; what cannot be read is left as an aside."""
@@ -387,12 +394,9 @@ class _Parser:
 
     def differential(self) -> str:
         r"""The letter x of ``\frac{d}{dx}`` before a bracket, behind the command; "" for other fractions."""
-        texts = [self.peek(ahead).text for ahead in range(7)]
-        if [*texts[:4], texts[5]] != ["{", "d", "}", "{", "}"] or texts[6] not in ("(", "["):
+        if not is_differential(self.tokens, self.index + 4) or self.peek(6).text not in ("(", "["):
             return ""
-        letter = texts[4][1:]
-        if texts[4][:1] != "d" or len(letter) != 1:
-            return ""
+        letter = self.peek(4).text[1:]
         self.index += 6
         self.parse.letters.add(letter)
         return letter
@@ -546,6 +550,8 @@ class _Parser:
                 return 0
         elif token.kind != "word" or token.word in BREAK_WORDS or token.word in FUNCTIONS:
             return 0
+        elif token.word == "for" and follower.kind in ("letter", "currency"):
+            return 0  # "17 for x"
         else:
             operator, width = self.operator()
             if operator and self.operand_follows(width):

@@ -35,8 +35,9 @@ _NOTATION = re.compile(
 )
 _MATHEMATICS = re.compile(
     r"\b(?:divisors?|divisible|(?<!nearest )integers?|digits?|(?:multiples?|powers?|factors?) of"
-    r"|common (?:factor|multiple|divisor|fraction|denominator)|polynomials?|equations?|expressions?|logarithms?"
-    r"|prime numbers?|primes|perfect (?:squares?|cubes?|powers?)|sequences?|coefficients?|vectors?|matrix|matrices"
+    r"|common (?:factor|multiple|divisor|fraction|denominator)|polynomials?|equations?|expressions?"
+    r"|logarithms?|prime numbers?|primes|perfect (?:squares?|cubes?|powers?)|sequences?|coefficients?"
+    r"|vectors?|matrix|matrices"
     r"|complex numbers?|(?:penta|hexa|hepta|octa|deca|poly)gon\w*|parallelograms?|trapezoids?"
     r"|(?:tri|rect)angles? (?-i:[A-Z]{3,4})|(?:equilateral|isosceles|right) triangles?"
     r"|degrees (?:must|in the angle)|radians?|how many (?:\w+ )?ways|permutations?|arrangements"
