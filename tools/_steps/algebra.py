@@ -216,7 +216,8 @@ def _put_back(
         return
     before = [s for s in conditions if s.index < answers[0].index]
     # Only where the value follows from an equation before it is that the same letter as in the first one.
-    if before and before[-1].holds_at(found) and first.fails_at(found):
+    refuted = any(settled[statement.index].status == "wrong" for statement in statements)
+    if not refuted and before and before[-1].holds_at(found) and first.fails_at(found):
         reason = f"{point} does not follow: it does not solve the equation before"
         settled[answers[0].index] = Outcome("wrong", None, reason)
 

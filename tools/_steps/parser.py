@@ -470,6 +470,10 @@ class _Parser:
             return False
         return token.text in self.letters or is_application(self.tokens, self.index + ahead, self.functions)
 
+    def is_for(self) -> bool:
+        """Whether the word "for" and a letter come next, as in "2x = 17 for x"."""
+        return self.peek().word == "for" and self.peek(1).kind in ("letter", "currency")
+
     def is_times_sign(self) -> bool:
         """Whether the letter x that comes next multiplies."""
         token, follower = self.peek(), self.peek(1)
@@ -548,10 +552,8 @@ class _Parser:
                 return 0
             if token.text not in SHORT_UNITS and token.tight:
                 return 0
-        elif token.kind != "word" or token.word in BREAK_WORDS or token.word in FUNCTIONS:
+        elif token.kind != "word" or token.word in BREAK_WORDS or token.word in FUNCTIONS or self.is_for():
             return 0
-        elif token.word == "for" and follower.kind in ("letter", "currency"):
-            return 0  # "17 for x"
         else:
             operator, width = self.operator()
             if operator and self.operand_follows(width):

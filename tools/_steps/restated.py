@@ -32,8 +32,8 @@ _OTHER_CASES = HYPOTHETICAL | DISPUTED | RETRACTIONS
 _OTHER_CASES |= {
     "or", "and", "case", "cases", "when", "for", "other", "another", "second", "next", "similarly", "also",
     "let", "new", "root", "roots", "solution", "solutions", "now", "increase", "increases", "increased",
-    "decrease", "become", "becomes", "change", "changes", "update", "updated", "plus", "minus", "positive", "negative",
-    "either", "both", "respectively", "while", "whereas", "but", "however", "try", "option",
+    "decrease", "become", "becomes", "change", "changes", "update", "updated", "plus", "minus", "positive",
+    "negative", "either", "both", "respectively", "while", "whereas", "but", "however", "try", "option",
 }  # fmt: skip
 
 
