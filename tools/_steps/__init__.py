@@ -8,6 +8,10 @@ The way of a solution, one module each::
     text ─ fences ─▶ runs ─────────────▶ claims ─ outputs ─ programs ────┘
            code      what it prints     what the text says it prints
 
+Algebra: ``functions`` puts definitions in place of f(2), with ``derivatives``; ``statements`` knows where an
+equation with letters holds, ``algebra`` follows each letter, ``restated`` its values from line to line, and
+``congruences`` the remainders. ``question`` tells word problems from other mathematics.
+
 Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
 door for users.
 
