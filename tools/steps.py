@@ -10,10 +10,11 @@ could be told, and q that of those among them that the question is of the kind f
 * the steps lead to the answer, and p is above 0.8: -1 + p;
 * otherwise: -1 + 0.76 q, never above -0.24.
 
-``coverage``, ``consumed``, ``grounded`` and ``plausible`` are made for word problems, whose numbers are there to
-be used. Where a question has the notation or the notions of mathematics ("factor x^2 - 9", "how many divisors"),
-they are needed for a pass, but a solution without one is not scored by them: q is about ``arithmetic`` and
-``linked`` alone, and ``linked`` takes an answer that a checked step ends in, wherever its numbers come from.
+``coverage``, ``consumed``, ``grounded`` and ``plausible`` are made for word problems, whose numbers are there
+to be used. Where a question has the notation or the notions of mathematics ("factor x^2 - 9", "how many
+divisors"), they are needed for a pass, but a solution without one is not scored by them: q is about
+``arithmetic`` and ``linked`` alone, and ``linked`` takes an answer that a checked step ends in, wherever its
+numbers come from.
 
 The last two pass above the threshold of the search. So the default threshold of -0.2 accepts what leads to
 the answer, and a looser one also accepts loose ends, but nothing that is refuted or blocked.
@@ -33,9 +34,10 @@ program that only confirms an answer. Such a step is ``unverifiable``, its reaso
 blocks a pass.
 
 What blocks a pass is more than a loose end, and a good score elsewhere must not outvote it: no answer,
-several answers or a hedged one; in a word problem an answer that is no number; an operand that comes from nowhere; an answer whose sign or kind is
-impossible; a computed value that differs from the one stated, even where it is in doubt whether the text
-claims it. Each is a check of the verdict with ``blocks=True``, if there is an equation that can be checked.
+several answers or a hedged one; in a word problem an answer that is no number; an operand that comes from
+nowhere; an answer whose sign or kind is impossible; a computed value that differs from the one stated, even
+where it is in doubt whether the text claims it. Each is a check of the verdict with ``blocks=True``, if
+there is an equation that can be checked.
 
 The steps lead to the answer if it is the last result of checked steps that start from the question's
 numbers, and depends on enough of them. It depends on a number if another number in its place would change

@@ -143,10 +143,10 @@ class _Clause:
         signs = [index for index in range(self.first, self.last) if tokens[index].kind == "relation"]
         edges = [self.first - 1, *signs, self.last]
         strange = strange or (self.strange_notation() if signs else "")
-        modulus = self.modulus(signs)
         previous: Side | None = None
         for number, sign in enumerate(signs[:_MAX_EQUATIONS]):
-            congruent = modulus > 0 and tokens[sign].text in _CONGRUENT
+            modulus = self.modulus(sign)
+            congruent = modulus > 0
             if tokens[sign].text not in ("=", "≈") and not congruent:
                 previous = None
                 continue
@@ -168,14 +168,14 @@ class _Clause:
                     continues=chained is not None,
                     labelled=before.kind in ("word", "letter", "opaque"),
                     disputed=self.is_disputed(left.start, right.stop),
-                    modulus=modulus if congruent else 0,
+                    modulus=modulus,
                 )
 
-    def modulus(self, signs: list[int]) -> int:
-        r"""The modulus behind the congruences of the clause, as in ``\pmod{7}`` or "(mod 7)"; 0 if none."""
-        if not any(self.tokens[sign].text in _CONGRUENT for sign in signs):
+    def modulus(self, sign: int) -> int:
+        r"""The modulus behind a congruence, as in ``\pmod{7}`` or "(mod 7)"; 0 where there is none."""
+        if self.tokens[sign].text not in _CONGRUENT:
             return 0
-        for index in range(signs[-1], self.last):
+        for index in range(sign, self.last):
             if self.tokens[index].text in _MODULO:
                 near = self.tokens[index + 1 : min(index + 4, self.last)]
                 number = next((token.value for token in near if token.kind == "number"), 0)

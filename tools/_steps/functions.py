@@ -10,14 +10,27 @@ Example:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from latentseek_agents.tools._maths.words import HYPOTHETICAL
-from latentseek_agents.tools._steps.arithmetic import Apply, Binary, Node, Percent, Sign, Unary, Variable
+from latentseek_agents.tools._steps.arithmetic import (
+    Apply,
+    Binary,
+    Node,
+    Percent,
+    Reading,
+    Sign,
+    Unary,
+    Variable,
+    evaluate,
+    same_value,
+)
 from latentseek_agents.tools._steps.derivatives import NoDerivativeError, depends, derivative
 from latentseek_agents.tools._steps.equations import Comparison, Side
 from latentseek_agents.tools._steps.tokens import token_at
 
 _MOST_NODES = 400
+_POINTS = (Fraction(17, 7), Fraction(29, 11), Fraction(-41, 13))
 # Beside an equation these tell that it is a condition on a function, or holds for some arguments only.
 _CONDITIONS = HYPOTHETICAL | frozenset(["such", "satisfies", "satisfying", "satisfy", "satisfied", "that"])
 _PARTIAL = frozenset(("for", "when", "where", "if", "on", "with", "otherwise"))
@@ -51,7 +64,7 @@ def _functions(comparison: Comparison) -> set[str]:
 
 
 def _definitions(comparisons: Sequence[Comparison], *, posed: bool = False) -> dict[str, Definition]:
-    """The functions whose first equation defines them for every argument.
+    """The functions that are defined in one way, for every argument.
 
     In a question, those ``posed``, "if f(x) = 3x" is a definition.
     """
@@ -61,13 +74,25 @@ def _definitions(comparisons: Sequence[Comparison], *, posed: bool = False) -> d
         if left is None or not isinstance(left.node, Apply) or not isinstance(left.node.argument, Variable):
             continue
         name, letter = left.node.name, left.node.argument.name
-        if name in found:
-            continue  # said again, or simplified: that is judged by the first one
         usable = right is not None and not right.functions and not right.doubt and right.letters == {letter}
-        found[name] = None
-        if usable and right is not None and not _is_condition(comparison, posed=posed):
+        if not usable or right is None or _is_condition(comparison, posed=posed):
+            found.setdefault(name, None)
+        elif name not in found:
             found[name] = letter, right.node
+        elif not _same(found[name], (letter, right.node)):
+            found[name] = None  # another function of that name, or a slip
     return {name: definition for name, definition in found.items() if definition is not None}
+
+
+def _same(first: Definition | None, second: Definition) -> bool:
+    """Whether two definitions agree wherever both have a value, at a few points."""
+    if first is None:
+        return False
+    for point in _POINTS:
+        one, other = (evaluate(body, Reading(variables={letter: point})) for letter, body in (first, second))
+        if one is not None and other is not None and not same_value(one, other):
+            return False
+    return True
 
 
 def _is_condition(comparison: Comparison, *, posed: bool) -> bool:
