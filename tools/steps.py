@@ -1,14 +1,20 @@
 r"""Check the steps of a solution with exact arithmetic, without a model and without a reference.
 
-The score of :class:`StepVerifier`, with q in [0, 1] the weighted mean of the structure signals that
-could be told:
+The score of :class:`StepVerifier`, with p in [0, 1] the weighted mean of the structure signals that
+could be told, and q that of those among them that the question is of the kind for:
 
 * nothing could be checked: -0.5 (:data:`NEUTRAL_SCORE`) and ``passed=None``;
 * an equation, or what the text says that its program prints, is refuted: -1 + 0.05 q, never above -0.95,
   and ``passed=False``;
 * something blocks a pass: -1 + 0.36 q, never above -0.64, and ``passed=False``;
-* the steps lead to the answer, and q is above 0.8: -1 + q;
+* the steps lead to the answer, and p is above 0.8: -1 + p;
 * otherwise: -1 + 0.76 q, never above -0.24.
+
+``coverage``, ``consumed``, ``grounded`` and ``plausible`` are made for word problems, whose numbers are there
+to be used. Where a question has the notation or the notions of mathematics ("factor x^2 - 9", "how many
+divisors"), they are needed for a pass, but a solution without one is not scored by them: q is about
+``arithmetic`` and ``linked`` alone, and ``linked`` takes an answer that a checked step ends in, wherever its
+numbers come from.
 
 The last two pass above the threshold of the search. So the default threshold of -0.2 accepts what leads to
 the answer, and a looser one also accepts loose ends, but nothing that is refuted or blocked.
@@ -16,10 +22,22 @@ the answer, and a looser one also accepts loose ends, but nothing that is refute
 The default weights (:data:`DEFAULT_WEIGHTS`) add up to 1. Trivial identities, repeats and hidden text
 earn nothing: they count neither as checked nor as computed.
 
+Equations with letters are checked as far as that can be done exactly: identities at fixed rational points;
+values put back into the equations of the text and of the question, powers and roots included; a value that is
+simplified line by line; functions by their definitions, ``f(2)`` and ``f'(2)``; derivatives of polynomials,
+quotients and roots; congruences. Whatever else may be meant, such as a condition, another case or a second
+root, is left open.
+
+A wrong step proves nothing about the answer if the answer does not come from it: a number that was computed
+before and is split up wrongly, an equation on the way to a value that solves the first one, the output of a
+program that only confirms an answer. Such a step is ``unverifiable``, its reason says what differs, and it
+blocks a pass.
+
 What blocks a pass is more than a loose end, and a good score elsewhere must not outvote it: no answer,
-several answers or a hedged one; an operand that comes from nowhere; an answer whose sign or kind is
-impossible; a computed value that differs from the one stated, even where it is in doubt whether the text
-claims it. Each is a check of the verdict with ``blocks=True``, if there is an equation that can be checked.
+several answers or a hedged one; in a word problem an answer that is no number; an operand that comes from
+nowhere; an answer whose sign or kind is impossible; a computed value that differs from the one stated, even
+where it is in doubt whether the text claims it. Each is a check of the verdict with ``blocks=True``, if
+there is an equation that can be checked.
 
 The steps lead to the answer if it is the last result of checked steps that start from the question's
 numbers, and depends on enough of them. It depends on a number if another number in its place would change
@@ -50,13 +68,16 @@ from latentseek_agents.tools._steps import (
     Signal,
     Status,
     corrected_equation,
+    equations_of,
     find_blocks,
     find_comparisons,
     judge,
     judge_algebra,
+    judge_congruences,
     judge_programs,
     structure_of,
     visible_text,
+    with_values,
     without_code,
     without_credit,
 )
@@ -220,8 +241,10 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     seen = visible_text(read)
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
-    comparisons = find_comparisons(seen)
-    outcomes = without_credit(comparisons, judge_algebra(comparisons, judge(comparisons)))
+    asked, functions = equations_of(question) if question else ((), frozenset())
+    comparisons = with_values(find_comparisons(seen, functions), asked)
+    outcomes = judge_algebra(comparisons, judge(comparisons), asked)
+    outcomes = without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
     equations = [
         Equation(
             text[c.start : c.end],
@@ -291,7 +314,7 @@ class StepVerifier:
         return replace(self._judge(report), computed_answer=report.computed_answer)
 
     def _judge(self, report: StepReport) -> Verdict:
-        quality = self._quality(report)
+        quality, whole = self._quality(report.signals, counted=True), self._quality(report.signals)
         checks = [
             Check(
                 f"{_kind(wrong)}: {wrong.text[:200]}",
@@ -313,7 +336,7 @@ class StepVerifier:
             Check(
                 signal.name,
                 passed=_decides(signal),
-                weight=self.weights.get(signal.name, 0.0),
+                weight=self.weights.get(signal.name, 0.0) if signal.counts else 0.0,
                 reason=signal.reason,
             )
             for signal in report.signals
@@ -329,8 +352,8 @@ class StepVerifier:
             score, reason = -1 + _BLOCKED_SPAN * quality, report.blocks[0].reason
             return Verdict(score, passed=False, reason=reason, checks=checks)
         obstacle = _obstacle(report)
-        sound = not obstacle and quality - 1 > DEFAULT_THRESHOLD
-        score = quality - 1 if sound else -1 + _LOOSE_SPAN * quality
+        sound = not obstacle and whole - 1 > DEFAULT_THRESHOLD
+        score = whole - 1 if sound else -1 + _LOOSE_SPAN * quality
         passed = score > reward_threshold()
         if passed and sound:
             statuses = [
@@ -345,8 +368,10 @@ class StepVerifier:
             reason = f"{'accepted, though ' if passed else ''}{obstacle or self._weakest(report)}"
         return Verdict(score, passed, reason, checks)
 
-    def _quality(self, report: StepReport) -> float:
-        weighted = [(s.value, self.weights.get(s.name, 0.0)) for s in report.signals if s.value is not None]
+    def _quality(self, signals: Sequence[Signal], *, counted: bool = False) -> float:
+        """The weighted mean of the signals, or of those that count for the kind of the question."""
+        told = [signal for signal in signals if signal.counts or not counted]
+        weighted = [(s.value, self.weights.get(s.name, 0.0)) for s in told if s.value is not None]
         total = sum(weight for _, weight in weighted)
         earned = sum(value * weight for value, weight in weighted)
         return min(1.0, max(0.0, earned / total)) if total else 0.0
@@ -357,7 +382,7 @@ class StepVerifier:
         def cost(signal: Signal) -> float:
             return 0.0 if signal.value is None else self.weights.get(signal.name, 0.0) * (1 - signal.value)
 
-        return max(report.signals, key=cost).reason
+        return max((signal for signal in report.signals if signal.counts), key=cost).reason
 
 
 def _kind(wrong: Equation | Claim) -> str:

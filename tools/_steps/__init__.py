@@ -8,6 +8,10 @@ The way of a solution, one module each::
     text ─ fences ─▶ runs ─────────────▶ claims ─ outputs ─ programs ────┘
            code      what it prints     what the text says it prints
 
+Algebra: ``functions`` puts definitions in place of f(2), with ``derivatives``; ``statements`` knows where an
+equation with letters holds, ``algebra`` follows each letter, ``restated`` its values from line to line, and
+``congruences`` the remainders. ``question`` tells word problems from other mathematics.
+
 Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
 door for users.
 
@@ -21,12 +25,15 @@ Example:
 
 from latentseek_agents.tools._steps.algebra import judge_algebra
 from latentseek_agents.tools._steps.claims import Claim
+from latentseek_agents.tools._steps.congruences import judge_congruences
 from latentseek_agents.tools._steps.corrections import corrected_equation
 from latentseek_agents.tools._steps.equations import find_comparisons
 from latentseek_agents.tools._steps.fences import find_blocks
+from latentseek_agents.tools._steps.functions import with_values
 from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
+from latentseek_agents.tools._steps.question import equations_of
 from latentseek_agents.tools._steps.structure import Block, Signal, structure_of
 from latentseek_agents.tools._steps.tokens import MAX_CHARACTERS, tokenize
 from latentseek_agents.tools._steps.visible import visible_text
@@ -41,14 +48,17 @@ __all__ = [
     "Status",
     "calculate",
     "corrected_equation",
+    "equations_of",
     "find_blocks",
     "find_comparisons",
     "judge",
     "judge_algebra",
+    "judge_congruences",
     "judge_programs",
     "structure_of",
     "tokenize",
     "visible_text",
+    "with_values",
     "without_code",
     "without_credit",
 ]

@@ -1,8 +1,5 @@
 """Equations with letters to findings: identities, solutions of stated equations, substituted values.
 
-Everything is done by exact evaluation at rational points; nothing is transformed symbolically. A
-polynomial of degree 2 or less is known from three of its values, and two more confirm the degree.
-
 Example:
     >>> from latentseek_agents.tools._steps.equations import find_comparisons
     >>> from latentseek_agents.tools._steps.judgement import judge
@@ -13,57 +10,66 @@ Example:
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from random import SystemRandom
-from typing import NamedTuple
 
-from latentseek_agents.tools._maths.exact import Evaluation, Number
-from latentseek_agents.tools._maths.words import HYPOTHETICAL
-from latentseek_agents.tools._steps.arithmetic import Reading, Variable, evaluate, same_value
+from latentseek_agents.tools._maths.exact import Number
+from latentseek_agents.tools._steps.arithmetic import Variable
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import Outcome, rounds_to, show
 from latentseek_agents.tools._steps.parser import Parse
+from latentseek_agents.tools._steps.restated import follow_restated
+from latentseek_agents.tools._steps.statements import Polynomial, Statement
 
 _MAX_LETTERS = 6
 _MAX_STATEMENTS = 60
-_GIVEN_WORDS = HYPOTHETICAL | {
-    "let", "for", "at", "when", "where", "set", "setting", "given", "put", "putting", "plug", "plugging",
-    "substitute", "substituting", "try", "guess", "from",
-}  # fmt: skip
-_TRIALS = 3
-_ENTROPY = SystemRandom()
-_SAMPLES = (Fraction(1), Fraction(2), Fraction(3), Fraction(5), Fraction(7, 3))
 
 
-def judge_algebra(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def judge_algebra(
+    comparisons: Sequence[Comparison], outcomes: Sequence[Outcome], asked: Sequence[Comparison] = ()
+) -> list[Outcome]:
     """Judge the equations with letters that plain arithmetic left open.
 
     Args:
         comparisons: All equations of the text.
         outcomes: What arithmetic said of each.
+        asked: The equations of the question; a value that the text finds for their letter must solve them.
 
     Returns:
         The outcomes with those of readable equations with letters replaced.
     """
     settled = list(outcomes)
-    readable = [
-        _Statement(index, comparison, *comparison.parses)
-        for index, comparison in enumerate(comparisons)
-        if comparison.parses is not None and _is_algebra(comparison, *comparison.parses)
-    ]
-    statements: list[_Statement] = []
-    for statement in readable[:_MAX_STATEMENTS]:
+    statements: list[Statement] = []
+    for statement in _statements(comparisons):
         if statement.left.node == statement.right.node:
             settled[statement.index] = Outcome("trivial", None, "both sides are the same", general=True)
         elif statement.is_identity():
             settled[statement.index] = Outcome("ok", None, "an identity", general=True)
+        elif statement.left.is_derivative and statement.right.letters:
+            reason = "it is another function than the derivative"
+            settled[statement.index] = (
+                Outcome("wrong", None, reason) if statement.differs() else outcomes[statement.index]
+            )
         else:
             statements.append(statement)
     values = _concluded(statements)
+    conditions = [statement for statement in _statements(asked) if statement.assignment is None]
     for letter in sorted(values):
         own = [statement for statement in statements if statement.letters == {letter}]
-        _follow_letter(letter, own, settled, single=len(values[letter]) == 1)
+        posed = [condition for condition in conditions if condition.letters == {letter}]
+        _follow_letter(letter, posed, own, settled, single=len(values[letter]) == 1)
+        if len(values[letter]) == 1:
+            _put_back(letter, values[letter][0], posed, _without_trials(letter, own), settled)
+        follow_restated(own, settled)
     _substitute(statements, values, settled)
     return settled
+
+
+def _statements(comparisons: Sequence[Comparison]) -> list[Statement]:
+    readable = [
+        Statement(index, comparison, *comparison.parses)
+        for index, comparison in enumerate(comparisons)
+        if comparison.parses is not None and _is_algebra(comparison, *comparison.parses)
+    ]
+    return readable[:_MAX_STATEMENTS]
 
 
 def _is_algebra(comparison: Comparison, left: Parse, right: Parse) -> bool:
@@ -77,85 +83,7 @@ def _is_algebra(comparison: Comparison, left: Parse, right: Parse) -> bool:
     )
 
 
-class _Polynomial(NamedTuple):
-    """Coefficients of the left side minus the right one."""
-
-    square: Fraction
-    slope: Fraction
-    constant: Fraction
-
-    @property
-    def is_flat(self) -> bool:
-        return not (self.square or self.slope)
-
-    def at(self, value: Number) -> Fraction:
-        return self.square * value * value + self.slope * value + self.constant
-
-    def vanishes_near(self, value: Number, distance: Fraction) -> bool:
-        """Whether a root lies about as near to a value as ``distance``."""
-        return abs(self.at(value)) <= abs(2 * self.square * value + self.slope) * distance
-
-
-class _Statement:
-    """One readable equation with letters."""
-
-    def __init__(self, index: int, comparison: Comparison, left: Parse, right: Parse) -> None:
-        self.index = index
-        self.comparison = comparison
-        self.left, self.right = left, right
-        self.letters = left.letters | right.letters
-        self.assignment = assignment(left, right) or assignment(right, left)
-
-    @property
-    def is_given(self) -> bool:
-        """Whether the text supposes it instead of concluding it."""
-        side, stop = self.comparison.left, self.comparison.right.stop
-        if stop < len(side.tokens) and side.tokens[stop].text == ":" and self.assignment is not None:
-            return True  # "x = 5: 2x + 3 = 13, too big"
-        return any(token.word in _GIVEN_WORDS for token in side.tokens[max(0, side.start - 3) : side.start])
-
-    def sides_at(self, values: Mapping[str, Number]) -> tuple[Evaluation, Evaluation] | None:
-        reading = Reading(variables=values)
-        left, right = evaluate(self.left.node, reading), evaluate(self.right.node, reading)
-        return None if left is None or right is None else (left, right)
-
-    def holds_at(self, values: Mapping[str, Number]) -> bool:
-        sides = self.sides_at(values)
-        return sides is not None and same_value(*sides)
-
-    def is_identity(self) -> bool:
-        """Whether it holds at points drawn anew: what agrees at a few of them agrees everywhere."""
-        return all(self.holds_at({name: _random() for name in self.letters}) for _ in range(_TRIALS))
-
-    def polynomial(self, letter: str) -> _Polynomial | None:
-        """Left minus right as a polynomial of degree 2 at most, or None if it is none."""
-        heights: list[Fraction] = []
-        for point in _SAMPLES:
-            sides = self.sides_at({letter: point})
-            if sides is None or not (sides[0].exact and sides[1].exact):
-                return None
-            heights.append(Fraction(sides[0].value) - sides[1].value)
-        one, two, three = heights[:3]
-        square = (three - 2 * two + one) / 2
-        slope = two - one - 3 * square
-        polynomial = _Polynomial(square, slope, one - slope - square)
-        confirmed = all(polynomial.at(x) == y for x, y in zip(_SAMPLES[3:], heights[3:], strict=True))
-        return polynomial if confirmed else None
-
-
-def _random() -> Fraction:
-    return Fraction(_ENTROPY.randrange(-(10**6), 10**6), _ENTROPY.randrange(500, 3000))
-
-
-def assignment(side: Parse, other: Parse) -> tuple[str, Number] | None:
-    """The letter and its value in ``x = 5``."""
-    if not isinstance(side.node, Variable) or side.node.name == "pi" or other.letters:
-        return None
-    value = evaluate(other.node)
-    return None if value is None else (side.node.name, value.value)
-
-
-def _concluded(statements: Sequence[_Statement]) -> dict[str, list[Number]]:
+def _concluded(statements: Sequence[Statement]) -> dict[str, list[Number]]:
     """The values that the text concludes for each letter, without repeats."""
     values: dict[str, list[Number]] = {}
     for statement in statements:
@@ -167,22 +95,31 @@ def _concluded(statements: Sequence[_Statement]) -> dict[str, list[Number]]:
 
 
 def _follow_letter(
-    letter: str, statements: Sequence[_Statement], settled: list[Outcome], *, single: bool
+    letter: str,
+    posed: Sequence[Statement],
+    statements: Sequence[Statement],
+    settled: list[Outcome],
+    *,
+    single: bool,
 ) -> None:
     """Follow the statements about one letter in order: each must keep a solution of the first.
 
     Args:
         letter: The letter.
-        statements: The statements about it alone.
+        posed: The equations of the question about it alone.
+        statements: Those of the text.
         settled: Where the outcomes are noted.
         single: The text concludes one value; only then can one be refuted.
     """
     statements = _without_trials(letter, statements)
-    polynomials = (s.polynomial(letter) for s in statements if s.assignment is None)
+    polynomials = (s.polynomial(letter) for s in (*posed, *statements) if s.assignment is None)
     # Without a constant it is a simplification gone wrong or right, and says nothing about the letter.
     first = next((p for p in polynomials if p is None or p.constant != 0), None)
     if first is None or first.is_flat:
         return
+    solved = single and any(
+        first.at(s.assignment[1]) == 0 for s in statements if s.assignment is not None and not s.is_given
+    )
     for statement in statements:
         if statement.is_given:
             continue
@@ -203,13 +140,18 @@ def _follow_letter(
             solution = "it does not solve the equation before"
             if first.square == 0:
                 solution = f"the equation before gives {letter} = {show(-first.constant / first.slope)}"
-            settled[statement.index] = Outcome("wrong", None, f"{subject} does not follow: {solution}")
-            return
+            reason = f"{subject} does not follow: {solution}"
+            if not solved:
+                settled[statement.index] = Outcome("wrong", None, reason)
+                return
+            # The value found in the end solves the first equation, so it does not come from this one.
+            reason += ", and so does the text in the end"
+            settled[statement.index] = Outcome("unverifiable", None, reason, differs=True)
 
 
-def _without_trials(letter: str, statements: Sequence[_Statement]) -> list[_Statement]:
+def _without_trials(letter: str, statements: Sequence[Statement]) -> list[Statement]:
     """Leave out what is only worked out for a value that is tried: guess x = 5, 2x + 3 = 13."""
-    kept: list[_Statement] = []
+    kept: list[Statement] = []
     trial: Number | None = None
     for statement in statements:
         if statement.assignment is not None:
@@ -220,7 +162,7 @@ def _without_trials(letter: str, statements: Sequence[_Statement]) -> list[_Stat
     return kept
 
 
-def _rounds_to_solution(polynomial: _Polynomial, statement: _Statement, value: Number) -> bool:
+def _rounds_to_solution(polynomial: Polynomial, statement: Statement, value: Number) -> bool:
     if polynomial.square != 0:
         return polynomial.vanishes_near(value, Fraction(1, 100))
     shown = statement.right if isinstance(statement.left.node, Variable) else statement.left
@@ -230,7 +172,7 @@ def _rounds_to_solution(polynomial: _Polynomial, statement: _Statement, value: N
     return rounds_to(root, value, shown.node)
 
 
-def _share_solution(first: _Polynomial, other: _Polynomial) -> bool:
+def _share_solution(first: Polynomial, other: Polynomial) -> bool:
     if other.square == 0:
         root = -other.constant / other.slope
         # Rounded coefficients may explain the distance.
@@ -240,8 +182,48 @@ def _share_solution(first: _Polynomial, other: _Polynomial) -> bool:
     return True  # two quadratics: the same up to a factor, or doubtful enough not to be refuted
 
 
+def _put_back(
+    letter: str,
+    value: Number,
+    posed: Sequence[Statement],
+    statements: Sequence[Statement],
+    settled: list[Outcome],
+) -> None:
+    """Put the one value that the text finds for a letter into equations of any kind: powers, roots, cubics.
+
+    Args:
+        letter: The letter.
+        value: Its value.
+        posed: The equations of the question about it alone.
+        statements: Those of the text.
+        settled: Where the outcomes are noted.
+    """
+    found = {letter: value}
+    point = f"{letter} = {show(value)}"
+    conditions = [s for s in statements if s.assignment is None and not s.is_given]
+    for condition in conditions:
+        if settled[condition.index].status == "unverifiable" and condition.holds_at(found):
+            reason = f"it holds for {point}, which the text finds"
+            settled[condition.index] = Outcome("ok", None, reason)
+    answers = [s for s in statements if s.assignment is not None and not s.is_given]
+    left_open = [s for s in answers if settled[s.index].status == "unverifiable"]
+    first = next(iter([*posed, *conditions]), None)
+    if first is None or not left_open:
+        return
+    if first.holds_at(found):
+        for answer in left_open:
+            settled[answer.index] = Outcome("ok", None, f"{point} solves the equation stated before")
+        return
+    before = [s for s in conditions if s.index < answers[0].index]
+    # Only where the value follows from an equation before it is that the same letter as in the first one.
+    refuted = any(settled[statement.index].status == "wrong" for statement in statements)
+    if not refuted and before and before[-1].holds_at(found) and first.fails_at(found):
+        reason = f"{point} does not follow: it does not solve the equation before"
+        settled[answers[0].index] = Outcome("wrong", None, reason)
+
+
 def _substitute(
-    statements: Sequence[_Statement], values: Mapping[str, Sequence[Number]], settled: list[Outcome]
+    statements: Sequence[Statement], values: Mapping[str, Sequence[Number]], settled: list[Outcome]
 ) -> None:
     """Put values into equations of several letters; a failure is only reported, never a refutation."""
     known = {letter: concluded[0] for letter, concluded in values.items() if len(concluded) == 1}

@@ -71,7 +71,14 @@ class Binary(NamedTuple):
     right: "Node"
 
 
-Node = Literal | Variable | Sign | Percent | Unary | Binary
+class Apply(NamedTuple):
+    """A function with its argument: ``f(2)``. It has no value before its definition stands in its place."""
+
+    name: str
+    argument: "Node"
+
+
+Node = Literal | Variable | Sign | Percent | Unary | Binary | Apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,8 @@ class _Evaluator:
                 return factorial(self.value(node.operand))
             case Unary():
                 return self._power(self.value(node.operand), Fraction(1, 2))
+            case Apply():
+                raise KeyError(node.name)
 
     def _binary(self, node: Binary) -> Number:
         left = self.value(node.left)

@@ -23,7 +23,13 @@ from latentseek_agents.tools._maths.words import (
     SHORT_UNITS,
     conversion_factors,
 )
-from latentseek_agents.tools._steps.parser import Parse, is_operand_start, parse_at
+from latentseek_agents.tools._steps.parser import (
+    Parse,
+    is_application,
+    is_differential,
+    is_operand_start,
+    parse_at,
+)
 from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
 
 _MAX_EQUATIONS = 400
@@ -32,6 +38,8 @@ _MAX_STARTS = 16
 _DISPUTE_REACH = 5
 _DENIAL_REACH = 12
 _DENIALS = frozenset(("not", "isn't", "doesn't", "don't", "never", "cannot", "can't"))
+_CONGRUENT = frozenset(("≡", "\\equiv"))
+_MODULO = frozenset(("\\pmod", "\\mod", "\\bmod", "mod", "modulo"))
 _CROSSES = frozenset("✗✘❌")
 _STRANGE_SIGNS = frozenset(("_", "|", "\\pmod", "\\mod", "\\bmod", "\\mid"))
 # Where these stand, numbers or operators may have a meaning of their own: 7 + 1 = 10 in base 8.
@@ -67,13 +75,14 @@ class Comparison:
 
     Args:
         left: What stands left of the sign.
-        sign: ``=`` or ``≈``.
+        sign: ``=``, ``≈`` or ``≡``.
         right: What stands right of the sign.
         start: Offset of the first character.
         end: Offset after the last character.
         continues: The left side is the right side of the comparison before.
         labelled: A word stands directly before the left side.
         disputed: The text does not claim it ("... is wrong", "if ...").
+        modulus: What ``≡`` is meant by; 0 beside other signs.
     """
 
     left: Side
@@ -84,6 +93,7 @@ class Comparison:
     continues: bool = False
     labelled: bool = False
     disputed: bool = False
+    modulus: int = 0
 
     @property
     def parses(self) -> tuple[Parse, Parse] | None:
@@ -92,26 +102,28 @@ class Comparison:
         return None if left is None or right is None else (left, right)
 
 
-def find_comparisons(text: str) -> list[Comparison]:
+def find_comparisons(text: str, functions: frozenset[str] = frozenset()) -> list[Comparison]:
     """The equations of a text in order, links of a chain ``a = b = c`` one by one.
 
     Args:
         text: A solution; plain text, Markdown or LaTeX.
+        functions: Letters that name a function, beside those that the text defines.
 
     Returns:
         What stands around each ``=`` and ``≈``, whether it can be read or not; 400 at most.
     """
     redefined = _OTHER_MEANING.search(fold(text.lower()))
     strange = "numbers or signs may have another meaning here" if redefined else ""
-    return list(islice(_comparisons(tokenize(text), strange), _MAX_EQUATIONS))
+    return list(islice(_comparisons(tokenize(text), strange, functions), _MAX_EQUATIONS))
 
 
-def _comparisons(tokens: list[Token], strange: str) -> Iterator[Comparison]:
+def _comparisons(tokens: list[Token], strange: str, functions: frozenset[str]) -> Iterator[Comparison]:
     letters = _variables(tokens)
+    functions = functions | _defined(tokens)
     first = 0
     for index, token in enumerate([*tokens, END]):
         if token.kind in ("break", "comma", "end"):
-            yield from _Clause(tokens, first, index, letters).comparisons(strange)
+            yield from _Clause(tokens, first, index, letters, functions).comparisons(strange)
             first = index + 1
 
 
@@ -123,6 +135,7 @@ class _Clause:
     first: int
     last: int
     letters: frozenset[str]
+    functions: frozenset[str]
 
     def comparisons(self, strange: str) -> Iterator[Comparison]:
         """The equations of the clause; ``strange`` is a doubt about all of them, or ""."""
@@ -132,26 +145,42 @@ class _Clause:
         strange = strange or (self.strange_notation() if signs else "")
         previous: Side | None = None
         for number, sign in enumerate(signs[:_MAX_EQUATIONS]):
-            if tokens[sign].text not in ("=", "≈"):
+            modulus = self.modulus(sign)
+            congruent = modulus > 0
+            if tokens[sign].text not in ("=", "≈") and not congruent:
                 previous = None
                 continue
             chained = previous if previous and previous.parse and previous.stop == sign else None
             left = chained or self.left_side(edges[number] + 1, sign)
             right = self.right_side(sign + 1, edges[number + 2])
-            left.doubt = left.doubt or strange or self.doubt_claim(left.start, sign)
+            left.doubt = left.doubt or ("" if congruent else strange) or self.doubt_claim(left.start, sign)
+            if congruent and right.parse is not None:
+                right.doubt = right.parse.doubt  # what follows is the modulus
             previous = right
             if left.stop > left.start and right.stop > right.start:
                 before = token_at(tokens, left.start - 1) if left.start > self.first else END
                 yield Comparison(
                     left=left,
-                    sign=tokens[sign].text,
+                    sign="≡" if congruent else tokens[sign].text,
                     right=right,
                     start=tokens[left.start].start,
                     end=tokens[right.stop - 1].end,
                     continues=chained is not None,
                     labelled=before.kind in ("word", "letter", "opaque"),
                     disputed=self.is_disputed(left.start, right.stop),
+                    modulus=modulus,
                 )
+
+    def modulus(self, sign: int) -> int:
+        r"""The modulus behind a congruence, as in ``\pmod{7}`` or "(mod 7)"; 0 where there is none."""
+        if self.tokens[sign].text not in _CONGRUENT:
+            return 0
+        for index in range(sign, self.last):
+            if self.tokens[index].text in _MODULO:
+                near = self.tokens[index + 1 : min(index + 4, self.last)]
+                number = next((token.value for token in near if token.kind == "number"), 0)
+                return number if isinstance(number, int) else 0
+        return 0
 
     # -- the sides -------------------------------------------------------------------------------------
 
@@ -160,7 +189,7 @@ class _Clause:
         lowest = max(first, sign - _MAX_SIDE_TOKENS)
         starts = [index for index in range(lowest, sign) if self.can_start(index, first, sign)]
         for start in starts[-_MAX_STARTS:]:
-            parse = parse_at(self.tokens, start, sign, letters=self.letters, to_the_end=True)
+            parse = self.parse_at(start, sign, to_the_end=True)
             if parse is not None and parse.end == sign:
                 doubt = parse.doubt or self.doubt_before(start, first)
                 return Side(self.tokens, start, sign, parse, doubt)
@@ -169,10 +198,15 @@ class _Clause:
     def right_side(self, first: int, edge: int) -> Side:
         """The longest readable expression that starts at the sign."""
         stop = min(edge, first + _MAX_SIDE_TOKENS)
-        parse = parse_at(self.tokens, first, stop, letters=self.letters)
+        parse = self.parse_at(first, stop)
         if parse is None:
             return Side(self.tokens, first, stop, None)
         return Side(self.tokens, first, parse.end, parse, parse.doubt or self.doubt_after(parse.end, edge))
+
+    def parse_at(self, start: int, stop: int, *, to_the_end: bool = False) -> Parse | None:
+        return parse_at(
+            self.tokens, start, stop, letters=self.letters, functions=self.functions, to_the_end=to_the_end
+        )
 
     def can_start(self, index: int, first: int, sign: int) -> bool:
         """Whether a left side may start at a token."""
@@ -185,14 +219,20 @@ class _Clause:
             if before is not END and (token.tight or before.kind not in ("word", "opaque")):
                 return False
             return is_operand_start(self.tokens, index + 1, sign) or follower.text in self.letters
+        if token.text == "(" and is_application(self.tokens, index - 1, self.functions):
+            return False  # the argument alone
         variable = token.kind == "letter" and token.text in self.letters
+        variable = variable or is_application(self.tokens, index, self.functions)
         if not variable and not is_operand_start(self.tokens, index, sign):
             return False
         if before.kind == "letter":
             return before.text not in self.letters
         if before.kind == "close":
             return self.is_aside(index - 1, first, tight=token.tight)
-        return before.kind in ("end", "word", "opaque", "relation", "open")
+        # A dollar sign before a letter delimits a formula.
+        return before.kind in ("end", "word", "opaque", "relation", "open") or (
+            variable and before.kind == "currency"
+        )
 
     def is_aside(self, closer: int, first: int, *, tight: bool) -> bool:
         """Whether what a bracket closes is no group of arithmetic.
@@ -319,6 +359,8 @@ def _variables(tokens: list[Token]) -> frozenset[str]:
     per: set[tuple[str, str]] = set()
     functions: set[str] = set()
     for index, token in enumerate(tokens):
+        if token.kind == "word" and is_differential(tokens, index):
+            letters.add(token.text[1:])
         if token.kind != "letter" or token.text in letters:
             continue
         before, after = token_at(tokens, index - 1), token_at(tokens, index + 1)
@@ -331,6 +373,20 @@ def _variables(tokens: list[Token]) -> frozenset[str]:
     # Where "m" is a variable, "6 m/s" is a quotient.
     letters |= {below for above, below in per if above in letters}
     return frozenset(letters - functions)
+
+
+def _defined(tokens: list[Token]) -> frozenset[str]:
+    """The functions that a text defines: f in "f(x) = 3x + 2"."""
+    names: set[str] = set()
+    for index in range(len(tokens) - 4):
+        name, opener, letter, closer, sign = tokens[index : index + 5]
+        if (
+            sign.text == "="
+            and (opener.text, closer.text) == ("(", ")")
+            and name.kind == letter.kind == "letter"
+        ):
+            names |= {name.text} if opener.tight and name.text != letter.text else set()
+    return frozenset(names)
 
 
 def _unit_above(token: Token, tokens: list[Token], index: int) -> str:

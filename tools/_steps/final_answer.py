@@ -40,12 +40,17 @@ class FinalAnswer:
         node: The number as written, with the decimals that it shows.
         percent: It has a percent sign.
         problem: Why there is no value, in words, or "".
+        other: There is no value because the answer is something else than a number: an expression, a
+            point, a name. No hedge, and no denial.
+        stated: The answer as it stands in the text.
     """
 
     value: Fraction | None = None
     node: Node = _NOTHING
     percent: bool = False
     problem: str = ""
+    other: bool = False
+    stated: str = ""
 
 
 def final_answer(text: str) -> FinalAnswer:
@@ -62,7 +67,8 @@ def final_answer(text: str) -> FinalAnswer:
         return FinalAnswer(problem="no final answer is stated")
     answer = _read(stated)
     if answer is None:
-        return FinalAnswer(problem="the final answer is not one number")
+        sure = _DOUBTS.isdisjoint(token.word for token in tokenize(stated[:_LONGEST]))
+        return FinalAnswer(problem="the final answer is not one number", other=sure, stated=stated)
     others = stated_answers(text) if _may_repeat(text) else ()
     if all(other == stated or _agrees(other, answer) for other in others):
         return answer

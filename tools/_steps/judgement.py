@@ -11,8 +11,8 @@ Example:
     ['rounded', 'ok', 'wrong']
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from typing import Literal as Choice
@@ -40,6 +40,7 @@ from latentseek_agents.tools._steps.arithmetic import (
 )
 from latentseek_agents.tools._steps.equations import Comparison, Side
 from latentseek_agents.tools._steps.parser import Parse, parse_at
+from latentseek_agents.tools._steps.tokens import Token
 
 Status = Choice["ok", "rounded", "converted", "running", "trivial", "wrong", "unverifiable"]
 """What is said of an equation.
@@ -58,6 +59,10 @@ _NEUTRAL_LEFT = {"+": 0, "*": 1}
 _LONGEST_PRODUCT = 3
 _MAX_TERMS = 40
 _CLOCK = frozenset(("am", "pm"))
+_ELLIPSES = frozenset(("…", "\\dots", "\\ldots", "\\cdots", "\\vdots"))
+_FEWEST_TERMS = 3
+_SHARED_DIGITS = 40
+_SHARED = 10**_SHARED_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,36 @@ def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
         For each its status, the exact value of its computed side and why.
     """
     rounded: dict[Number, Number] = {}  # results that were shown rounded, with their exact values
+    known: set[Number] = set()  # results of earlier equations that hold
     outcomes: list[Outcome] = []
     for comparison in comparisons:
         try:
-            outcomes.append(_compare(comparison, rounded))
+            outcome = _compare(comparison, rounded)
         except RecursionError:  # the caller's own stack may be nearly full
-            outcomes.append(Outcome("unverifiable", None, "the calculation is nested too deeply"))
+            outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
+        if outcome.status == "wrong":
+            outcome = _without_slip(comparison, outcome, known)
+        elif outcome.status in HOLDS and outcome.value is not None:
+            known.add(_nearly(outcome.value))
+        outcomes.append(outcome)
     return outcomes
+
+
+def _without_slip(comparison: Comparison, outcome: Outcome, known: Collection[Number]) -> Outcome:
+    """A refuted equation as it is, or without the refutation if what it states was shown before it.
+
+    Where 98 was computed, "98 = 2 * 7 * 14" says something wrong about it and computes nothing. And where
+    an irrational number was shown, another expression for it is not what it comes from.
+    """
+    if comparison.parses is None or comparison.continues:
+        return outcome
+    left, right = comparison.parses
+    splits = left.operators == 0 and right.operators > 0
+    stated = evaluate(left.node if splits else right.node)
+    if stated is None or _nearly(stated.value) not in known or (stated.exact and not splits):
+        return outcome
+    reason = f"{outcome.reason}, but {show(stated.value)} was shown before"
+    return replace(outcome, status="unverifiable", reason=reason)
 
 
 def without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -116,12 +144,19 @@ def without_credit(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome
     return credited
 
 
+def _nearly(value: Number) -> Number:
+    """A value at the digits that approximations of one irrational number share."""
+    return round(Fraction(value), _SHARED_DIGITS) if value.denominator > _SHARED else value
+
+
 def _compare(comparison: Comparison, rounded: dict[Number, Number]) -> Outcome:
     """Judge one equation, and note its result if it is shown rounded."""
     sides = comparison.parses
     if sides is None:
         return Outcome("unverifiable", None, "one side could not be read as arithmetic")
     left, right = sides
+    if comparison.modulus:
+        return Outcome("unverifiable", None, "it is a congruence")
     if left.letters or right.letters:
         return Outcome("unverifiable", None, "it contains variables")
     if comparison.labelled and left.operators == 0 and not comparison.continues:
@@ -143,6 +178,8 @@ def show(value: Number) -> str:
         ('2.5', '1/3', 'about 1e+30')
     """
     if value.numerator.bit_length() > 90 or value.denominator.bit_length() > 90:
+        if 10**-4 < abs(Fraction(value)) < 10**9:  # a root or pi
+            return f"about {float(value):.6g}"
         digits = len(str(abs(value.numerator))) - len(str(value.denominator))
         return f"about 1e{digits:+d}" if digits else "about 1"
     if value.denominator == 1:
@@ -304,6 +341,7 @@ class _Equation:
             and _left_to_right(left.node) == self.other.value,
             "the dash before it may be a minus": self.is_behind_dash(),
             "the minus may be a dash": _has_dash_before(side, self.other),
+            "the sum may go on": _may_go_on(left.node, self.other) and _abbreviates(side.tokens),
             "degrees may be turned into radians": "degree" in kinds and "\\pi" in texts,
         }
 
@@ -496,6 +534,24 @@ def _flatten(node: Node, operator: str, terms: list[tuple[str, Node]]) -> bool:
         return _flatten(node.left, operator, terms) and _flatten(node.right, node.operator, terms)
     terms.append((operator, node))
     return len(terms) <= _MAX_TERMS and not isinstance(node, Variable | Unary)
+
+
+def _abbreviates(tokens: Sequence[Token]) -> bool:
+    """Whether a text leaves out terms: 1 + 2 + ... + 9."""
+    return any(token.text in _ELLIPSES or token.text.startswith("...") for token in tokens)
+
+
+def _may_go_on(node: Node, other: Evaluation) -> bool:
+    """Whether an expression is a sum of equal terms, and the other side that of more of them."""
+    terms: list[tuple[str, Node]] = []
+    if not _flatten(node, "+", terms) or len(terms) < _FEWEST_TERMS or {sign for sign, _ in terms} != {"+"}:
+        return False
+    values = {value.value if (value := evaluate(term)) else None for _, term in terms}
+    term = values.pop()
+    if values or not term:
+        return False
+    count = Fraction(other.value) / term
+    return count.denominator == 1 and count > len(terms)
 
 
 def _has_dash_before(side: Side, other: Evaluation) -> bool:

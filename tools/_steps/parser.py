@@ -26,6 +26,7 @@ from latentseek_agents.tools._maths.words import (
     units_in,
 )
 from latentseek_agents.tools._steps.arithmetic import (
+    Apply,
     Binary,
     Literal,
     Node,
@@ -35,6 +36,7 @@ from latentseek_agents.tools._steps.arithmetic import (
     Variable,
     evaluate,
 )
+from latentseek_agents.tools._steps.derivatives import NoDerivativeError, derivative
 from latentseek_agents.tools._steps.tokens import END, Token, token_at, tokenize
 
 _MAX_DEPTH = 48
@@ -62,8 +64,10 @@ class Parse:
         has_percent: A percent sign or the word stands in it.
         has_currency: A currency sign stands in it.
         letters: The variables in it.
+        functions: The functions in it.
         doubt: Why the reading may be wrong, or "".
         approximate: A word such as "about" stands before a number.
+        is_derivative: It is the derivative of something.
     """
 
     node: Node
@@ -74,8 +78,10 @@ class Parse:
     has_percent: bool = False
     has_currency: bool = False
     letters: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
     doubt: str = ""
     approximate: bool = False
+    is_derivative: bool = False
 
 
 def calculate(text: str) -> Number | None:
@@ -107,6 +113,7 @@ def parse_at(
     end: int,
     *,
     letters: frozenset[str] = frozenset(),
+    functions: frozenset[str] = frozenset(),
     tight_fractions: bool = False,
     to_the_end: bool = False,
 ) -> Parse | None:
@@ -117,20 +124,37 @@ def parse_at(
         start: Index of the first token to read.
         end: Index after the last token that may be read.
         letters: Letters that are variables; others behind a number are units.
+        functions: Letters that name a function in front of a bracket.
         tight_fractions: Let ``1/2`` without spaces bind first, as in ``6 / 1/2``.
         to_the_end: Words may fill the place up to ``end``, with a doubt.
 
     Returns:
         What was read, or None if no expression starts there.
     """
-    parser = _Parser(tokens, start, end, letters, tight_fractions=tight_fractions, to_the_end=to_the_end)
+    parser = _Parser(
+        tokens, start, end, letters, functions, tight_fractions=tight_fractions, to_the_end=to_the_end
+    )
     try:
         parser.skip_fillers()
         parser.parse.node = parser.sum()
-    except (UnreadableError, RecursionError):
+    except (UnreadableError, NoDerivativeError, RecursionError):
         return None
     parser.parse.end = parser.index
     return parser.parse
+
+
+def is_application(tokens: list[Token], index: int, functions: frozenset[str]) -> bool:
+    """Whether a function stands at a token, with its argument in brackets."""
+    token, follower = token_at(tokens, index), token_at(tokens, index + 1)
+    named = token.kind == "letter" and token.text.rstrip("'") in functions
+    return named and follower.text == "(" and follower.tight
+
+
+def is_differential(tokens: list[Token], index: int) -> bool:
+    r"""Whether "dx" stands at a token, as the bottom of ``\frac{d}{dx}``."""
+    texts = [token_at(tokens, place).text for place in range(index - 4, index + 2)]
+    below = [*texts[:4], texts[5]] == ["{", "d", "}", "{", "}"]
+    return below and len(texts[4]) == 2 and texts[4][0] == "d"
 
 
 def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:
@@ -149,6 +173,7 @@ class _Parser:
     index: int
     end: int
     letters: frozenset[str]
+    functions: frozenset[str]
     tight_fractions: bool
     to_the_end: bool
     depth: int = 0
@@ -208,11 +233,14 @@ class _Parser:
 
     def is_implied_product(self) -> bool:
         """Whether what comes next multiplies without a sign: "2(4)", but not "8 pens (4 each)"."""
-        token = self.peek()
+        token, before = self.peek(), self.tokens[self.index - 1]
         if token.kind == "command":
             return True
-        factor = token.text in self.letters if token.kind == "letter" else token.text in ("(", "{")
-        return factor and self.tokens[self.index - 1].kind != "word"
+        if token.kind == "letter":  # not in "$2x = 17$ for $x$"
+            return self.is_variable() and before.kind not in ("word", "currency")
+        if token.kind == "number":  # "4!1!"
+            return token.tight and before.text == "!"
+        return token.text in ("(", "{") and before.kind != "word"
 
     def attempt_factor(self) -> Node | None:
         """The next factor of an implied product; what cannot be read is left as an aside."""
@@ -269,6 +297,10 @@ class _Parser:
             case "operator" if token.text == "√":
                 self.parse.operators += 1
                 return Unary("√", self.primary())
+            case "letter" if is_application(self.tokens, self.index - 1, self.functions):
+                self.parse.functions.add(token.text)
+                self.parse.operators += 1
+                return Apply(token.text, self.group(self.take()))
             case "letter" if token.text in self.letters:
                 self.parse.letters.add(token.text)
                 return Variable(token.text)
@@ -346,6 +378,9 @@ class _Parser:
             return Variable("pi")
         self.parse.operators += 1
         following = self.peek()
+        if token.text == "\\frac" and (letter := self.differential()):
+            self.parse.is_derivative = self.parse.operators == 1
+            return derivative(self.group(self.take()), letter)
         if token.text == "\\sqrt":
             if following.text == "[":
                 return Binary("root", self.group(self.take()), self.argument())
@@ -356,6 +391,15 @@ class _Parser:
             top, bottom = (self.literal(int(digit), 0) for digit in self.take().text)
             return Binary("/", top, bottom)
         return Binary(operator, self.argument(), self.argument())
+
+    def differential(self) -> str:
+        r"""The letter x of ``\frac{d}{dx}`` before a bracket, behind the command; "" for other fractions."""
+        if not is_differential(self.tokens, self.index + 4) or self.peek(6).text not in ("(", "["):
+            return ""
+        letter = self.peek(4).text[1:]
+        self.index += 6
+        self.parse.letters.add(letter)
+        return letter
 
     def suffixed(self, node: Node) -> Node:
         """Read factorials, percent signs, scales and units behind an operand."""
@@ -417,9 +461,18 @@ class _Parser:
             ahead += 1
         if self.peek(ahead).text in ("-", "+"):
             ahead += 1
+        return self.is_variable(ahead) or is_operand_start(self.tokens, self.index + ahead, self.end)
+
+    def is_variable(self, ahead: int = 0) -> bool:
+        """Whether a variable or a function with its argument comes next, or further on."""
         token = self.peek(ahead)
-        variable = token.kind == "letter" and token.text in self.letters
-        return variable or is_operand_start(self.tokens, self.index + ahead, self.end)
+        if token.kind != "letter":
+            return False
+        return token.text in self.letters or is_application(self.tokens, self.index + ahead, self.functions)
+
+    def is_for(self) -> bool:
+        """Whether the word "for" and a letter come next, as in "2x = 17 for x"."""
+        return self.peek().word == "for" and self.peek(1).kind in ("letter", "currency")
 
     def is_times_sign(self) -> bool:
         """Whether the letter x that comes next multiplies."""
@@ -495,11 +548,11 @@ class _Parser:
         if token.text == "(" and follower.kind == "word" and self.peek(2).text == ")":
             return 3  # "5 (pens)"
         if token.kind == "letter":
-            if token.text in self.letters or (token.text in "xX" and self.is_times_sign()):
+            if self.is_variable() or (token.text in "xX" and self.is_times_sign()):
                 return 0
             if token.text not in SHORT_UNITS and token.tight:
                 return 0
-        elif token.kind != "word" or token.word in BREAK_WORDS or token.word in FUNCTIONS:
+        elif token.kind != "word" or token.word in BREAK_WORDS or token.word in FUNCTIONS or self.is_for():
             return 0
         else:
             operator, width = self.operator()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from latentseek_agents.tools._maths.exact import Number
-from latentseek_agents.tools._steps.arithmetic import Literal
+from latentseek_agents.tools._steps.arithmetic import Literal, evaluate
 from latentseek_agents.tools._steps.claims import Claim, output_claims
 from latentseek_agents.tools._steps.corrections import corrected_output, written
 from latentseek_agents.tools._steps.equations import Comparison
@@ -180,17 +180,33 @@ def _without_contested(
     """The claims, without a proof against an answer that equations before the program support.
 
     Where a program is to confirm an answer that was computed before it, and prints something else, the
-    program may be the one that is wrong: of such solutions about half are right.
+    program may be the one that is wrong: of such solutions about half are right. Nor is what the text
+    says of such an output a proof, where it says something else than the answer.
     """
-    shown = (numbers_of(prose[step.start : step.end]) for step in steps if step.end <= run.block.start)
-    if all(not numbers or numbers[-1].value != answer for numbers in shown):
+    if not any(_shows(step, answer, prose) for step in steps if step.end <= run.block.start):
         return list(claims)
+    said = [{number.value for number in numbers_of(claim.text)} for claim in claims]
     return [
-        replace(claim, status="unverifiable", reason=claim.reason + _CONTESTED, correction=None)
-        if claim.status == "wrong" and {number.value for number in numbers_of(claim.text)} == {answer}
-        else claim
-        for claim in claims
+        _contested(claim) if numbers == {answer} or answer not in numbers else claim
+        for claim, numbers in zip(claims, said, strict=True)
     ]
+
+
+def _contested(claim: Claim) -> Claim:
+    """A claim without its proof, if it is refuted."""
+    if claim.status != "wrong":
+        return claim
+    return replace(claim, status="unverifiable", reason=claim.reason + _CONTESTED, correction=None)
+
+
+def _shows(step: Comparison, answer: Fraction, prose: str) -> bool:
+    """Whether an equation ends in the answer."""
+    side = step.right.parse
+    value = evaluate(side.node) if side is not None and not side.letters else None
+    if value is not None and value.value == answer:
+        return True
+    numbers = numbers_of(prose[step.start : step.end])
+    return bool(numbers) and numbers[-1].value == answer
 
 
 def _finding(run: ProgramRun, claims: Sequence[Claim]) -> Program:

@@ -10,23 +10,23 @@ Example:
     ([['1/2', '2', '50'], ['48']], ['9', '30'])
 """
 
+import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from random import SystemRandom
 from types import MappingProxyType
 
 from latentseek_agents.tools._maths.exact import Evaluation, Number
 from latentseek_agents.tools._maths.number_words import CARDINALS, SCALES
 from latentseek_agents.tools._maths.words import NUMBER_WORDS, SHARE_WORDS
-from latentseek_agents.tools._steps.algebra import assignment
 from latentseek_agents.tools._steps.arithmetic import Binary, Literal, Node, Reading, Variable, evaluate
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to
 from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.programs import Computation
+from latentseek_agents.tools._steps.statements import assignment
 from latentseek_agents.tools._steps.tokens import Token, token_at, tokenize
 
 # Numbers that need no source: small counts, clock and calendar, measures, percent, powers of ten.
@@ -40,7 +40,6 @@ _MAX_GIVEN = 100
 _MAX_NEAR = 20
 _MOST_GROUPS = 4
 _MAX_PROBES = 4000
-_ENTROPY = SystemRandom()
 
 Shifts = dict[int, Number]
 """For each number of the question that a value depends on: the value if that number were another one."""
@@ -205,6 +204,7 @@ class Result:
         derived: It is computed from the question's numbers, and nothing was rounded away unsaid.
         percent: It is shown with a percent sign.
         used: A later step uses it.
+        holds: The equation holds and computes something, wherever its numbers come from.
     """
 
     value: Number
@@ -214,6 +214,7 @@ class Result:
     derived: bool = False
     percent: bool = False
     used: bool = False
+    holds: bool = False
 
 
 class Ledger:
@@ -223,10 +224,16 @@ class Ledger:
         given: The values of each number of the question.
         spare: More numbers of the question, which a solution need not use.
         rounding: The question asks for a rounded result.
+        seed: What the numbers that are put in place of the question's are drawn by.
     """
 
     def __init__(
-        self, given: Sequence[frozenset[Fraction]], spare: Iterable[Fraction], *, rounding: bool
+        self,
+        given: Sequence[frozenset[Fraction]],
+        spare: Iterable[Fraction],
+        *,
+        rounding: bool,
+        seed: str = "",
     ) -> None:
         self.given = given
         self.rounding = rounding
@@ -241,7 +248,7 @@ class Ledger:
             for value in values:
                 self._owners.setdefault(value, []).append(number)
         self._given_fractions = [value for value in self._owners if value.denominator != 1][:_MAX_NEAR]
-        self._scale = _ENTROPY.randrange(10**3, 10**6)
+        self._scale = random.Random(seed).randrange(10**3, 10**6)  # noqa: S311
         self._probes = 0
         # The algebra of a solution: the letters that grounded equations are about, and what those depend on.
         self._letters: set[str] = set()
@@ -293,7 +300,7 @@ class Ledger:
         for result in self.results:  # a program may compute anew what stands before it
             result.used |= bool(shifts) and result.shifts.keys() <= shifts.keys()
         value = computation.value
-        self._add(Result(value, value, sound=sound, shifts=shifts, derived=bool(shifts)))
+        self._add(Result(value, value, sound=sound, shifts=shifts, derived=bool(shifts), holds=True))
 
     def _read_arithmetic(
         self, comparison: Comparison, left: Parse, right: Parse, outcome: Outcome, before: Result | None
@@ -326,6 +333,7 @@ class Ledger:
             shifts=shifts if sound else {},
             derived=sound and kept and outcome.status in HOLDS and bool(shifts),
             percent=shown.has_percent,
+            holds=kept and outcome.status in HOLDS,
         )
         self._add(result)
         return result if result.sound and not running else None
@@ -367,6 +375,7 @@ class Ledger:
                 derived=bool(shifts),
                 percent=shown.has_percent,
                 used=True,
+                holds=holds and not outcome.general,
             )
         )
 
@@ -476,6 +485,7 @@ def _result_side(left: Parse, right: Parse) -> Parse | None:
 
 def _concluded(comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]) -> dict[str, Number]:
     """The values that letters are found to have."""
-    holding = (c.parses for c, o in zip(comparisons, outcomes, strict=True) if o.status in HOLDS)
+    pairs = zip(comparisons, outcomes, strict=True)
+    holding = (c.parses for c, o in pairs if o.status in HOLDS and not c.modulus)
     stated = (assignment(*parses) for parses in holding if parses is not None)
     return dict(filter(None, stated))

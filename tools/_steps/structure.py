@@ -6,13 +6,15 @@ cost only its own small part of a score. What must not be outvoted is a :class:`
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.final_answer import FinalAnswer, final_answer
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, show
 from latentseek_agents.tools._steps.programs import NO_PROGRAMS, ProgramFindings
 from latentseek_agents.tools._steps.provenance import Ledger, Result, given_numbers
+from latentseek_agents.tools._steps.question import is_word_problem
+from latentseek_agents.tools._steps.tokens import tokenize
 
 _CREDIT = {"ok": 1.0, "rounded": 0.4, "converted": 1.0, "running": 0.8}
 # Questions whose answer must be rounded, or may be.
@@ -29,6 +31,10 @@ _NEGATIVE = re.compile(
 _PARTS = re.compile(
     r"\d\.\d|\d/\d|\\|\b(?:fractions?|decimals?|probability|ratios?|average|mean)\b", re.IGNORECASE
 )
+# What an expression is made of; a point or a list has commas, a name has words.
+_OF_EXPRESSIONS = frozenset(("number", "letter", "operator", "open", "close", "command"))
+_LONGEST = 200
+_OF_WORD_PROBLEMS = frozenset(("coverage", "consumed", "grounded", "plausible"))
 _PERCENT = re.compile(r"%|\bpercent|\bper cent|\brate\b|\bprobability|\bchance", re.IGNORECASE)
 
 
@@ -40,11 +46,17 @@ class Signal:
         name: ``arithmetic``, ``linked``, ``coverage``, ``consumed``, ``grounded`` or ``plausible``.
         value: From 0 (bad) to 1 (good); None if it cannot be told.
         reason: Why, in words.
+        counts: The question is of the kind that the signal is made for, so that it tells in the score of
+            a solution that does not pass.
     """
 
     name: str
     value: float | None
     reason: str
+    counts: bool = True
+
+
+_ANYTHING_IS_PLAUSIBLE = Signal("plausible", None, "any kind of answer fits the question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +93,40 @@ def structure_of(
         first.
     """
     given, spare = given_numbers(question or "")
-    ledger = Ledger(given, spare, rounding=bool(_ROUNDING.search(question or "")))
+    ledger = Ledger(given, spare, rounding=bool(_ROUNDING.search(question or "")), seed=text)
     ledger.read(comparisons, outcomes, programs.computations)
     answer = final_answer(text)
-    grounded, plausible = _grounded(ledger, question), _plausible(question, answer)
+    in_words = question is None or is_word_problem(question)
+    grounded = _grounded(ledger, question)
+    plausible = _plausible(question, answer) if in_words else _ANYTHING_IS_PLAUSIBLE
+    linked = _linked(ledger, answer)
+    if not in_words:
+        linked = _linked_in_mathematics(linked, ledger, answer, comparisons, outcomes)
     signals = [
         _arithmetic([*outcomes, *programs.outcomes]),
-        _linked(ledger, answer),
+        linked,
         _coverage(ledger, answer, len(comparisons) + len(programs.computations), question),
         _consumed(ledger, answer),
         grounded,
         plausible,
     ]
-    return signals, list(_blocks(answer, outcomes, grounded, plausible))
+    if not in_words:
+        signals = [replace(each, counts=each.name not in _OF_WORD_PROBLEMS) for each in signals]
+        soft = []
+    else:
+        soft = [grounded, plausible]
+    return signals, list(_blocks(answer, outcomes, soft, in_words=in_words))
 
 
 def _blocks(
-    answer: FinalAnswer, outcomes: Sequence[Outcome], grounded: Signal, plausible: Signal
+    answer: FinalAnswer, outcomes: Sequence[Outcome], soft: Sequence[Signal], *, in_words: bool
 ) -> Iterator[Block]:
-    if answer.problem:
+    if answer.problem and (in_words or not answer.other):
         yield Block("answer", answer.problem)
     differing = next((o for o in outcomes if o.differs and o.status == "unverifiable"), None)
     if differing is not None:
         yield Block("difference", differing.reason)
-    for signal in (grounded, plausible):
+    for signal in soft:
         if signal.value == 0:
             yield Block(signal.name, signal.reason)
 
@@ -151,6 +173,42 @@ def _linked(ledger: Ledger, answer: FinalAnswer) -> Signal:
     if any(_is_answer(ledger, answer, result) for result in derived):
         return Signal("linked", 0.5, "the answer is a computed result, but not the last one")
     return Signal("linked", 0.0, f"the answer {show(answer.value)} is not a computed result")
+
+
+def _linked_in_mathematics(
+    linked: Signal,
+    ledger: Ledger,
+    answer: FinalAnswer,
+    comparisons: Sequence[Comparison],
+    outcomes: Sequence[Outcome],
+) -> Signal:
+    """The same where results need not come from the question's numbers: "three in a row", "all roots"."""
+    if answer.other:
+        return _linked_expression(answer, comparisons, outcomes)
+    if linked.value == 1.0 or answer.value is None:
+        return linked
+    held = [result for result in ledger.results if result.holds]
+    if held and _is_answer(ledger, answer, held[-1]):
+        return replace(linked, value=0.9, reason="the answer is the last result that could be checked")
+    if any(_is_answer(ledger, answer, result) for result in held):
+        return replace(linked, value=0.6, reason="the answer is a result, but not the last one")
+    return linked
+
+
+def _linked_expression(
+    answer: FinalAnswer, comparisons: Sequence[Comparison], outcomes: Sequence[Outcome]
+) -> Signal:
+    """Whether an expression that a solution answers with is what a checked step ends in."""
+    tokens = [token for token in tokenize(answer.stated[:_LONGEST]) if token.kind != "currency"]
+    kinds = {token.kind for token in tokens}
+    if not kinds <= _OF_EXPRESSIONS or not kinds & {"operator", "command"}:
+        return Signal("linked", None, answer.problem)  # a point, a list, a name
+    written = [token.text for token in tokens]
+    sides = [c.right for c, o in zip(comparisons, outcomes, strict=True) if o.status in HOLDS]
+    ends = ([token.text for token in side.tokens[side.start : side.stop]] for side in sides)
+    if any(end == written for end in ends):
+        return Signal("linked", 0.9, "the answer is what a checked step ends in")
+    return Signal("linked", 0.3, "the answer is not what a checked step ends in")
 
 
 def _coverage(ledger: Ledger, answer: FinalAnswer, steps: int, question: str | None) -> Signal:

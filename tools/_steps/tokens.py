@@ -343,7 +343,15 @@ class _Scan:
         self.add(kind, piece)
 
     def other(self, piece: str) -> None:
-        if piece == "–":
+        before = self.tokens[-1] if self.tokens else END
+        if (
+            piece in "'’′"
+            and before.kind == "letter"
+            and self.tight
+            and self.text[self.position :][:1] == "("
+        ):
+            self.tokens[-1] = before._replace(text=f"{before.text}'", end=self.position)
+        elif piece == "–":
             self.add("operator", "-")
         elif piece == "¢":
             self.add("word", "cents")
