@@ -6,6 +6,7 @@ A policy knows tokens and tensors, but no text: the tokenizer and the decoder jo
 import copy
 import functools
 import hashlib
+import threading
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from latentseek_agents.engine._cpu_kernels import with_fast_linear
 from latentseek_agents.engine._fair_lock import FairLock
 from latentseek_agents.engine._int8 import finer_activations, is_int8
+from latentseek_agents.engine._weights import Weights, WeightsWatch, plain_parts, switches
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["Policy", "end_token_ids", "nearly_equal"]
@@ -48,7 +50,12 @@ class Policy:
             getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
         )
         self.lock = FairLock()
+        self._fast_linear = fast_linear
         self._check_architecture()
+        self._watch = WeightsWatch(model, self.core)
+        self._used = self._watch.look()
+        self._changing = threading.Lock()
+        self._fingerprints: dict[bytes, str] = {}
         self._head = _without_layers(self.core, fast_linear=fast_linear)
         self._check_weights()
         self._check_behaviour()
@@ -105,10 +112,61 @@ class Policy:
         heads = int(getattr(config, "num_key_value_heads", None) or heads)
         return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
-        """The :func:`weights_fingerprint` of the model as it was when this was first asked."""
-        return weights_fingerprint(self.model)
+        """The :func:`weights_fingerprint` of the model as it is now, adapters in use included."""
+        key = self.weights().key
+        known = self._fingerprints
+        if key not in known:
+            # The last few: adapters are switched to and fro.
+            self._fingerprints = dict([*known.items()][-7:]) | {key: weights_fingerprint(self.model)}
+        return self._fingerprints.get(key) or weights_fingerprint(self.model)
+
+    def weights(self) -> Weights:
+        """What the model computes with now: what is kept with other weights is not for it.
+
+        Raises:
+            BackboneError: It was changed into something that cannot serve.
+        """
+        now = self._watch.look()
+        if now.modules != self._used.modules:
+            with self._changing:
+                if now.modules != self._used.modules:
+                    # Layers were wrapped, replaced or unwrapped.
+                    self._check_architecture()
+                    self._head = _without_layers(self.core, fast_linear=self._fast_linear)
+                    self._check_behaviour()
+                    self._used = now
+        return now
+
+    def running_weights(self) -> int:
+        """``weights().running``, looked up fast enough for each forward pass."""
+        return self._watch.running()
+
+    def require_unchanged(self, weights: Weights) -> None:
+        """Refuse to go on with what was computed with other weights.
+
+        Args:
+            weights: What it was computed with.
+
+        Raises:
+            BackboneError: An adapter was switched, or a weight changed, since then.
+        """
+        if self.running_weights() != weights.running:
+            raise self.changed()
+
+    def changed(self) -> BackboneError:
+        """The error for who was writing when the weights changed."""
+        return BackboneError(
+            f"the weights of {self.name} changed, or its adapters were switched, while it was writing; "
+            "ask again, and change a model only while no call is running"
+        )
+
+    def after_fork(self) -> None:
+        """New locks in a child process: those of threads that do not exist there are never released."""
+        self.lock = FairLock()
+        self._changing = threading.Lock()
+        self._watch.after_fork()
 
     @property
     def tolerance(self) -> float:
@@ -234,14 +292,19 @@ def weights_fingerprint(model: Any) -> str:
     """A hash of a model: every tensor's name, shape and dtype, and values spread over each of them.
 
     Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
-    nearly everywhere. Of int8 weights the scales are read.
+    nearly everywhere. Of int8 weights the scales are read. Which adapters are in use counts as well.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):  # an extra state, such as a quantiser's settings
+            continue
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        flat = value.detach().reshape(-1)
-        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
-        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+        for part in plain_parts(value):
+            flat = part.detach().reshape(-1)
+            stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
+            digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+    if isinstance(model, torch.nn.Module) and (used := switches(model)):
+        digest.update(repr(used).encode())
     return digest.hexdigest()
 
 
