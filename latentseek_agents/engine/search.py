@@ -153,6 +153,7 @@ def refine(
     rules = rules_for(config)
     iteration = samples[0].iteration + 1
     moved = Latents.from_bytes(latents)
+    _require_fitting(backbone, moved, samples)
     if not (config.temperature > 0 and iteration == 1):
         moved = _moved(backbone, config, moved, samples)
     refinement = _Refinement(
@@ -355,6 +356,25 @@ def _attempt(
         finish_reason=completion.finish_reason,
         latent_start=start,
     )
+
+
+def _require_fitting(backbone: Backbone, latents: "Latents", samples: Sequence[Attempt]) -> None:
+    """Refuse latents and tokens of another model; a search asks for the model itself before."""
+    count, width = latents.values.shape
+    if width != backbone.hidden_size:
+        raise InputError(
+            f"these latents are {width} wide, but {backbone.name} has hidden states of {backbone.hidden_size}; "
+            "go on with the model that the draft was written with"
+        )
+    known = backbone.decoder.vocabulary_size
+    for sample in samples:
+        tokens = sample.latent_token_ids
+        if len(tokens) > count or any(not 0 <= token < known for token in tokens):
+            raise InputError(
+                f"an attempt has {len(tokens)} tokens at its latents, which are {count}, and the model knows "
+                f"the tokens 0 to {known - 1}: they do not belong together; "
+                "go on from an earlier checkpoint, or ask the question anew"
+            )
 
 
 def _moved(

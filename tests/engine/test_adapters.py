@@ -20,7 +20,12 @@ from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.testing import ScriptedVerifier, tiny_model, tiny_tokenizer
 from tests.support.batch_decoding import cache_of, decoder_of, request, text
 
-OPTIONS = [{}, {"batch": False}, {"speculate": False}, {"fast_linear": False}]
+pytestmark = [
+    # PEFT asks transformers by an old name, and warns of what these tests do on purpose.
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:peft"),
+]
+OPTIONS = [{}, {"batch": False}]
 IN_EACH_MODE = pytest.mark.parametrize("options", OPTIONS, ids=str)
 LORA: dict[str, Any] = {"r": 4, "lora_alpha": 16, "task_type": "CAUSAL_LM", "init_lora_weights": False}
 SETTINGS = LatentSeekConfig(max_new_tokens=24, fraction=0.5, max_iterations=2, learning_rate=0.3)

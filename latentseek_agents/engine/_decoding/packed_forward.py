@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, DynamicCache
 
-from latentseek_agents.engine._cpu_kernels import with_fast_linear, with_fused_norm
+from latentseek_agents.engine._cpu_kernels import is_plain_linear, with_fast_linear, with_fused_norm
 from latentseek_agents.engine._decoding.attention import ALIGNED, FIXED_POSITIONS, attend, fixed_width
 from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotation_of
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
@@ -292,7 +292,7 @@ def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
         for name, child in module._modules.items()
     }
     config = module.__dict__.get("config")
-    if type(module) is torch.nn.Linear and fast_linear:
+    if fast_linear and is_plain_linear(module):
         return with_fast_linear(module)
     if not children and config is None:
         return with_fused_norm(module) if fast_linear else module
