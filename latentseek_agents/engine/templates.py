@@ -9,6 +9,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 from latentseek_agents.errors import InputError
@@ -58,35 +60,33 @@ def render_messages(
     if "chat_template" not in options:
         options |= _chosen(tokenizer, name, tools)
 
-    def apply(form: Sequence[TemplateMessage]) -> str:
-        given = {"tools": list(tools)} if tools else {}
+    def apply(form: Sequence[TemplateMessage], known: Sequence[Mapping[str, Any]] = tools) -> str:
+        given = options | ({"tools": list(known)} if known else {})
         return str(
-            tokenizer.apply_chat_template(
-                list(form), tokenize=False, add_generation_prompt=True, **options, **given
-            )
+            tokenizer.apply_chat_template(list(form), tokenize=False, add_generation_prompt=True, **given)
         )
 
-    given = [dict(message) for message in messages]
-    problems: list[str] = []
+    problems: list[tuple[float, str]] = []
     beside_calls = ""
-    for form in _forms(given):
+    for form in _forms(messages):
         try:
             text = apply(form)
         except Exception as error:  # the template's own code runs here
             roles = ", ".join(str(message["role"]) for message in form)
-            problems.append(f"refuses these messages: {error}; their roles are {roles}")
+            problems.append((inf, f"refuses these messages: {error}; their roles are {roles}"))
             continue
         lost = _left_out(apply, form, text)
-        unknown = [tool["function"]["name"] for tool in tools if tool["function"]["name"] not in text]
+        unknown = _unknown_tools(apply, form, text, tools)
         if not lost and not unknown:
             return text
         if not unknown and all(part == _BESIDE_CALLS for _, part in lost):
             beside_calls = beside_calls or text
-        problems.append(_complaint(form, lost, unknown))
+        problems.append((len(lost) + len(unknown), _complaint(form, lost, unknown)))
     if beside_calls:
         _log.warning("the chat template of %s leaves out what an assistant wrote beside its calls", name)
         return beside_calls
-    raise InputError(f"the chat template of {name} {problems[0]}")
+    # Of the form that holds most.
+    raise InputError(f"the chat template of {name} {min(problems, key=lambda problem: problem[0])[1]}")
 
 
 def template_text(tokenizer: Any, *, name: str, tools: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -116,7 +116,7 @@ def _chosen(tokenizer: Any, name: str, tools: Sequence[Mapping[str, Any]]) -> di
 # -- forms of the same messages
 
 
-def _forms(messages: Sequence[TemplateMessage]) -> Iterator[list[TemplateMessage]]:
+def _forms(messages: Sequence[Mapping[str, Any]]) -> Iterator[list[TemplateMessage]]:
     """The messages as they are, and other ways to say the same, those that change least first."""
     given = [dict(message) for message in messages]
     plain = [given]
@@ -176,24 +176,47 @@ def _left_out(
     ]
     if not doubtful:
         return []
-    marks = {place: f"Qz{place}w" for place in doubtful}
+    # Small letters in the comparison: a template may change the case.
+    marks = {place: f"z{place}w" for place in doubtful}
     probe = [
         _with_words(message, marks[place]) if place in marks else message for place, message in enumerate(form)
     ]
     try:
-        probed = apply(probe)
+        probed = apply(probe).lower()
     except Exception:  # it asks something of the contents: then they have to stand there as they are
         probed = ""
     lost: list[tuple[int, str]] = []
     for place in doubtful:
         calls = form[place].get("tool_calls") or ()
-        found = marks[place] in probed if probed else _stands(words[place], text)
+        found = f"c{marks[place]}" in probed if probed else _stands(words[place], text)
         if words[place] and not found:
             lost.append((place, _BESIDE_CALLS if calls else _CONTENT))
         named = all(str(call["function"]["name"]) in text for call in calls)
-        if calls and not (named and (f"{marks[place]}a" in probed or not probed)):
+        if calls and not (named and (f"q{marks[place]}" in probed or not probed)):
             lost.append((place, _CALLS))
     return lost
+
+
+def _unknown_tools(
+    apply: Callable[..., str],
+    form: Sequence[TemplateMessage],
+    text: str,
+    tools: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """The names of tools that are not described in the text."""
+    unknown = []
+    for tool in tools:
+        function = tool["function"]
+        described = str(function.get("description") or "").strip()
+        stands = str(function["name"]) in text
+        if stands and described and not _stands(described, text):
+            # Wrapped, or written as a comment.
+            other = {**tool, "function": {**function, "description": "qz0t"}}
+            with suppress(Exception):
+                stands = "qz0t" in apply(form, [other])
+        if not stands:
+            unknown.append(str(function["name"]))
+    return unknown
 
 
 def _words(message: TemplateMessage) -> str:
@@ -205,12 +228,12 @@ def _with_words(message: TemplateMessage, mark: str) -> TemplateMessage:
     """The message with a mark as its content, if it has one, and others in the arguments of its calls."""
     changed = dict(message)
     if _words(message):
-        changed["content"] = mark
+        changed["content"] = f"c{mark}"
         if not isinstance(message["content"], str):
             changed = _in_parts(changed)
     if message.get("tool_calls"):
         changed["tool_calls"] = [
-            {**call, "function": {**call["function"], "arguments": {f"{mark}a": f"{mark}a"}}}
+            {**call, "function": {**call["function"], "arguments": {"named": f"q{mark}"}}}
             for call in message["tool_calls"]
         ]
     return changed
