@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from latentseek_agents.engine.backbone import Backbone
 
+
 def fingerprint(backbone: Backbone) -> str:
     """A short name for the model's configuration, template and weights, as they are now.
 

@@ -1,8 +1,8 @@
 """Heads and embeddings of any class: where they compute, in which number format, and a head's gradient.
 
-A quantised layer may have no ``weight``, a packed one, or one that stands for other tensors; and its kernel may
-know no gradient. What a search needs of a head is the product of a gradient with its weights, and these can be
-had from its outputs alone.
+A quantised layer may have no ``weight``, a packed one, or one that stands for other tensors; and its kernel
+may know no gradient. What a search needs of a head is the product of a gradient with its weights, and these
+can be had from its outputs alone.
 """
 
 import itertools
@@ -49,8 +49,8 @@ def rows_of(embedding: Any, default: int) -> int:
 class GradientHead(torch.nn.Module):
     """A linear head whose kernel knows no gradient, with the one of the weights that its outputs show.
 
-    The output for a unit vector, less that for zero, is a column of the weights. A gradient costs as many rows
-    as a latent is wide, and the weights are never there as a whole.
+    The output for a unit vector, less that for zero, is a column of the weights. A gradient costs as many
+    rows as a latent is wide, and the weights are never there as a whole.
 
     Args:
         head: From (..., d) to (..., V), linear but for rounding.

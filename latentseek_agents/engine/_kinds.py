@@ -68,13 +68,13 @@ def refuse_adapter(model: Any, what: str) -> None:
     remedy = "use an adapter inside the layers, such as LoRA, or the model without it"
     if getattr(config, "is_prompt_learning", False):
         raise BackboneError(
-            f"{what} with an adapter of the kind {kind}, whose learned prompt stands before every text and is "
-            f"made of no tokens, so that no search can read it; {remedy}"
+            f"{what} with an adapter of the kind {kind}, whose learned prompt stands before every text and "
+            f"is made of no tokens, so that no search can read it; {remedy}"
         )
     if getattr(config, "alora_invocation_tokens", None):
         raise BackboneError(
-            f"{what} with an activated {kind} adapter, which acts only behind certain tokens of a text, so that "
-            f"a text read in parts is not the same; {remedy}"
+            f"{what} with an activated {kind} adapter, which acts only behind certain tokens of a text, so "
+            f"that a text read in parts is not the same; {remedy}"
         )
 
 
@@ -106,8 +106,8 @@ def refuse_tokenizer(tokenizer: Any, model: Any, vocabulary: int) -> None:
         ends = [token for token in _ends(model) if 0 <= token < vocabulary]
         if ends and min(ends) >= len(tokenizer):
             raise BackboneError(
-                f"this tokenizer does not fit: the model ends a text with token {min(ends)}, and the tokenizer "
-                f"has {len(tokenizer)} tokens; {remedy}"
+                f"this tokenizer does not fit: the model ends a text with token {min(ends)}, and the "
+                f"tokenizer has {len(tokenizer)} tokens; {remedy}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Which weights a model computes with at this moment: adapters are switched, and parameters changed, in place.
+"""Which weights a model computes with at this moment: adapters are switched, parameters changed in place.
 
 Keys, values and hidden states that are kept for later are those of the weights they were computed with. So
 are the copies of modules that decode batches. Both ask here whether the model is still the same one.
@@ -135,6 +135,7 @@ def _flags(module: Any) -> list[Any]:
 
 
 _OFF = ("off",)
+_NO_SETTINGS = frozenset({"training", "_non_persistent_buffers_set", "_active_adapter", "merged_adapters"})
 
 
 def _in_use(adapter: Any) -> tuple[Any, ...]:
@@ -144,22 +145,23 @@ def _in_use(adapter: Any) -> tuple[Any, ...]:
         return _OFF
     active = settings.get("_active_adapter", ())
     merged = settings.get("merged_adapters", ())
-    return (active if isinstance(active, str) else tuple(active), tuple(merged))
+    return ((active,) if isinstance(active, str) else tuple(active), tuple(merged))
 
 
 def _settings(adapter: Any) -> list[Any]:
     """The plain values in an adapter, also those in its lists and dictionaries.
 
-    Of one that is switched off nothing counts: whether its weights are merged into the layer, the layer shows.
+    Of one that is switched off nothing counts: whether it is merged into the layer, the layer shows.
     """
-    if _in_use(adapter) == _OFF:
+    in_use = _in_use(adapter)
+    if in_use == _OFF:
         return list(_OFF)
-    return [
+    others = [
         (name, plain)
         for name, value in sorted(vars(adapter).items())
-        if name not in ("training", "_non_persistent_buffers_set")
-        and (plain := _plain(value)) not in (None, (), {})
+        if name not in _NO_SETTINGS and (plain := _plain(value)) not in (None, (), {})
     ]
+    return [in_use, *others]
 
 
 def _plain(value: Any) -> Any:

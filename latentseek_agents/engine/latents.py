@@ -145,7 +145,11 @@ class Latents:
             with torch.inference_mode(mode=False):
                 saved = load(data)
                 found = cls(
-                    saved["values"], saved["hidden"], int(saved["step"]), saved["exp_avg"], saved["exp_avg_sq"]
+                    saved["values"],
+                    saved["hidden"],
+                    int(saved["step"]),
+                    saved["exp_avg"],
+                    saved["exp_avg_sq"],
                 )
         except Exception as error:  # the reader of tensors has errors of many kinds
             raise _damaged(data, f"{type(error).__name__}: {error}") from error

@@ -363,8 +363,8 @@ def _require_fitting(backbone: Backbone, latents: "Latents", samples: Sequence[A
     count, width = latents.values.shape
     if width != backbone.hidden_size:
         raise InputError(
-            f"these latents are {width} wide, but {backbone.name} has hidden states of {backbone.hidden_size}; "
-            "go on with the model that the draft was written with"
+            f"these latents are {width} wide, but {backbone.name} has states of {backbone.hidden_size};"
+            " go on with the model that the draft was written with"
         )
     known = backbone.decoder.vocabulary_size
     for sample in samples:

@@ -1,8 +1,8 @@
 """From messages to text by a tokenizer's chat template, with a check that nothing was left out.
 
 A template may ignore the system role, read lists of content parts and no strings, or know no tools, and most
-that do say nothing. So what was rendered is compared with what was given; another form of the same messages is
-tried where something is missing, and it is an error if no form holds everything.
+that do say nothing. So what was rendered is compared with what was given; another form of the same messages
+is tried where something is missing, and it is an error if no form holds everything.
 """
 
 import json
@@ -34,7 +34,7 @@ def render_messages(
     tools: Sequence[Mapping[str, Any]] = (),
     **options: Any,
 ) -> str:
-    """Messages in the chat format of a model, up to where its reply begins.
+    r"""Messages in the chat format of a model, up to where its reply begins.
 
     Where the template refuses or leaves out a system message, its text opens the first user message; where
     it reads content parts only, contents become parts; text beside calls becomes a message of its own.
@@ -52,10 +52,12 @@ def render_messages(
     Example:
         >>> from latentseek_agents.testing import tiny_tokenizer
         >>> tokenizer = tiny_tokenizer()
-        >>> tokenizer.chat_template = "{% for m in messages if m.role == 'user' %}[{{ m.content }}]{% endfor %}"
+        >>> tokenizer.chat_template = (
+        ...     "{% for m in messages if m.role == 'user' %}[{{ m.content }}]{% endfor %}"
+        ... )
         >>> messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"}]
         >>> render_messages(tokenizer, messages, name="this model")
-        '[Be brief.\\n\\nHi!]'
+        '[Be brief.\n\nHi!]'
     """
     if "chat_template" not in options:
         options |= _chosen(tokenizer, name, tools)
@@ -179,7 +181,8 @@ def _left_out(
     # Small letters in the comparison: a template may change the case.
     marks = {place: f"z{place}w" for place in doubtful}
     probe = [
-        _with_words(message, marks[place]) if place in marks else message for place, message in enumerate(form)
+        _with_words(message, marks[place]) if place in marks else message
+        for place, message in enumerate(form)
     ]
     try:
         probed = apply(probe).lower()
@@ -257,8 +260,10 @@ def _complaint(
         place, part = lost[0]
         words = _words(form[place])
         shown = words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
-        what = f"the {part} {form[place]['role']} {shown!r}" if part != _CONTENT else (
-            f"the {form[place]['role']} message {shown!r}"
+        what = (
+            f"the {part} {form[place]['role']} {shown!r}"
+            if part != _CONTENT
+            else (f"the {form[place]['role']} message {shown!r}")
         )
     else:
         what = f"the tool {unknown[0]}"

@@ -1,4 +1,4 @@
-"""What is kept belongs to the weights that it was computed with: adapters, merges, weights changed in place."""
+"""What is kept belongs to the weights it was computed with: adapters, merges, weights changed in place."""
 
 import copy
 import threading
@@ -28,7 +28,7 @@ pytestmark = [
 OPTIONS = [{}, {"batch": False}]
 IN_EACH_MODE = pytest.mark.parametrize("options", OPTIONS, ids=str)
 LORA: dict[str, Any] = {"r": 4, "lora_alpha": 16, "task_type": "CAUSAL_LM", "init_lora_weights": False}
-SETTINGS = LatentSeekConfig(max_new_tokens=24, fraction=0.5, max_iterations=2, learning_rate=0.3)
+SETTINGS = LatentSeekConfig(max_new_tokens=12, fraction=0.5, max_iterations=1, learning_rate=0.3)
 
 
 def lora(*targets: str, **changes: Any) -> peft.LoraConfig:
@@ -147,7 +147,9 @@ CHANGES: list[Callable[[Any], None]] = [
 
 @IN_EACH_MODE
 @pytest.mark.parametrize("change", CHANGES)
-def test_after_any_change_of_the_weights_the_model_writes_its_own(change: Callable[[Any], None], options: Any):
+def test_after_any_change_of_the_weights_the_model_writes_its_own(
+    change: Callable[[Any], None], options: Any
+):
     model = adapted("one")
     core = model.get_base_model()
     backbone = wrapped(model, **options)
@@ -331,7 +333,9 @@ def test_base_adapter_and_merged_model_in_threads_and_in_batches():
 def test_one_model_whose_adapter_is_switched_between_the_calls_of_threads():
     model = adapted("one", "two")
     backbone = wrapped(model)
-    requests = [request(prompt_ids=text(20 + n, n), max_new_tokens=8, reuse_completion=True) for n in range(3)]
+    requests = [
+        request(prompt_ids=text(20 + n, n), max_new_tokens=8, reuse_completion=True) for n in range(3)
+    ]
     turn = threading.Lock()
 
     def ask(number: int) -> bool:
@@ -404,7 +408,9 @@ def test_langchains_cache_tells_adapters_apart():
     assert chat.invoke("Hello?").content == first
 
 
-@pytest.mark.parametrize("change", [scaled, scaled_through_data, with_another_adapter, rescaled, merged_in_place])
+@pytest.mark.parametrize(
+    "change", [scaled, scaled_through_data, with_another_adapter, rescaled, merged_in_place]
+)
 def test_a_search_is_not_resumed_with_other_weights(change: Callable[[Any], None]):
     model = adapted("one")
     search = Search(wrapped(model), ScriptedVerifier([-1.0]), SETTINGS)

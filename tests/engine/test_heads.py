@@ -1,4 +1,4 @@
-"""Heads and embeddings of other classes than torch's: the same search as with the weights that they stand for."""
+"""Heads and embeddings of other classes than torch's: the same search as with the weights they stand for."""
 
 import copy
 import importlib.util
@@ -143,7 +143,8 @@ def test_logits_and_gradients_are_those_of_the_weights_that_a_head_stands_for(he
 
 def test_only_a_head_that_hides_its_gradient_is_wrapped():
     wrapped_heads = {
-        head.__name__: isinstance(wrapped(with_head(head)).policy._head.lm_head, GradientHead) for head in HEADS
+        head.__name__: isinstance(wrapped(with_head(head)).policy._head.lm_head, GradientHead)
+        for head in HEADS
     }
     assert {name for name, is_wrapped in wrapped_heads.items() if is_wrapped} == {
         "KernelHead", "DetachedHead", "BiasedHead",
@@ -175,7 +176,11 @@ def test_an_embedding_without_a_weight(architecture: str):
     model = tiny_model(architecture, tie_word_embeddings=False)
     model.set_input_embeddings(OwnEmbedding(model.get_input_embeddings()))
     backbone = wrapped(model)
-    assert (backbone.policy.vocabulary_size, backbone.dtype, backbone.device.type) == (259, torch.float32, "cpu")
+    assert (backbone.policy.vocabulary_size, backbone.dtype, backbone.device.type) == (
+        259,
+        torch.float32,
+        "cpu",
+    )
     ids = torch.tensor([request().prompt_ids])
     expected = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False,
                               eos_token_id=None, pad_token_id=0)  # fmt: skip
@@ -191,7 +196,9 @@ def test_a_head_through_which_nothing_can_be_learned_is_refused():
         def forward(self, rows: torch.Tensor) -> torch.Tensor:
             return torch.zeros(*rows.shape[:-1], 259)
 
-    with pytest.raises(BackboneError, match="through whose head no gradient passes, so that nothing can be ref"):
+    with pytest.raises(
+        BackboneError, match="through whose head no gradient passes, so that nothing can be ref"
+    ):
         wrapped(with_head(Rounded))
 
 

@@ -23,7 +23,14 @@ SMALL: dict[str, Any] = {
     "num_attention_heads": 2,
     "intermediate_size": 16,
 }
-T5: dict[str, Any] = {"vocab_size": 259, "d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+T5: dict[str, Any] = {
+    "vocab_size": 259,
+    "d_model": 16,
+    "d_kv": 4,
+    "d_ff": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+}
 BART: dict[str, Any] = {
     "vocab_size": 259, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
     "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16,
@@ -55,18 +62,42 @@ def looks_ahead() -> Any:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: made("BertForMaskedLM", "BertConfig", **SMALL), "BertForMaskedLM, a masked language model, which f"),
-        (lambda: made("RobertaForMaskedLM", "RobertaConfig", **SMALL), "RobertaForMaskedLM, a masked language mo"),
-        (lambda: made("BertForSequenceClassification", "BertConfig", **SMALL), "a classifier of texts, and no cau"),
-        (lambda: made("BertForTokenClassification", "BertConfig", **SMALL), "a classifier of tokens, and no causal"),
-        (lambda: made("BertForQuestionAnswering", "BertConfig", **SMALL), "a model that marks answers in a text"),
+        (
+            lambda: made("BertForMaskedLM", "BertConfig", **SMALL),
+            "BertForMaskedLM, a masked language model, which f",
+        ),
+        (
+            lambda: made("RobertaForMaskedLM", "RobertaConfig", **SMALL),
+            "RobertaForMaskedLM, a masked language mo",
+        ),
+        (
+            lambda: made("BertForSequenceClassification", "BertConfig", **SMALL),
+            "a classifier of texts, and no cau",
+        ),
+        (
+            lambda: made("BertForTokenClassification", "BertConfig", **SMALL),
+            "a classifier of tokens, and no causal",
+        ),
+        (
+            lambda: made("BertForQuestionAnswering", "BertConfig", **SMALL),
+            "a model that marks answers in a text",
+        ),
         (lambda: made("BertModel", "BertConfig", **SMALL), "BertModel without a language-modelling head"),
-        (lambda: made("BertLMHeadModel", "BertConfig", **SMALL), "looks ahead, as that of an encoder such as BERT"),
-        (lambda: made("LlamaForSequenceClassification", "LlamaConfig", **SMALL, pad_token_id=0), "classifier of te"),
+        (
+            lambda: made("BertLMHeadModel", "BertConfig", **SMALL),
+            "looks ahead, as that of an encoder such as BERT",
+        ),
+        (
+            lambda: made("LlamaForSequenceClassification", "LlamaConfig", **SMALL, pad_token_id=0),
+            "classifier of te",
+        ),
         (lambda: made("LlamaModel", "LlamaConfig", **SMALL), "LlamaModel without a language-modelling head"),
         (lambda: made("T5ForConditionalGeneration", "T5Config", **T5), "an encoder-decoder and no causal LM"),
         (lambda: made("T5EncoderModel", "T5Config", **T5), "T5EncoderModel.* and no causal LM"),
-        (lambda: made("BartForConditionalGeneration", "BartConfig", **BART), "an encoder-decoder and no causal LM"),
+        (
+            lambda: made("BartForConditionalGeneration", "BartConfig", **BART),
+            "an encoder-decoder and no causal LM",
+        ),
         (diffusion, "DreamForDiffusion, a diffusion language model, which writes many tokens at once"),
         (looks_ahead, "looks ahead, as that of an encoder such as BERT or of a diffusion language model"),
     ],
@@ -92,7 +123,9 @@ PROMPTED = [
 def test_learned_prompts_are_refused(kind: str, options: dict[str, Any]):
     config = getattr(peft, kind)(task_type="CAUSAL_LM", **options)
     model: Any = peft.get_peft_model(tiny_model(), config).eval()
-    with pytest.raises(BackboneError, match=r"adapter of the kind [A-Z_]+, whose learned prompt stands before ever"):
+    with pytest.raises(
+        BackboneError, match=r"adapter of the kind [A-Z_]+, whose learned prompt stands before ever"
+    ):
         Backbone.from_model(model, tiny_tokenizer())
 
 
@@ -100,7 +133,9 @@ def test_learned_prompts_are_refused(kind: str, options: dict[str, Any]):
 def test_an_activated_adapter_is_refused():
     config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], alora_invocation_tokens=[5, 6])
     model: Any = peft.get_peft_model(tiny_model(), config).eval()
-    with pytest.raises(BackboneError, match="an activated LORA adapter, which acts only behind certain tokens"):
+    with pytest.raises(
+        BackboneError, match="an activated LORA adapter, which acts only behind certain tokens"
+    ):
         Backbone.from_model(model, tiny_tokenizer())
 
 
@@ -111,20 +146,32 @@ def shorter(count: int) -> Any:
     """A tokenizer of so many bytes."""
     from tokenizers import Tokenizer, models
 
-    core = Tokenizer(models.WordLevel({f"w{i}": i for i in range(count)}, unk_token="w0"))
+    core = Tokenizer(models.WordLevel({f"w{i}": i for i in range(count)}, unk_token="w0"))  # noqa: S106
     build: Any = transformers.PreTrainedTokenizerFast
-    return build(tokenizer_object=core, eos_token="w1", pad_token="w0")
+    return build(tokenizer_object=core, eos_token="w1", pad_token="w0")  # noqa: S106
 
 
 @pytest.mark.parametrize(
     ("model", "tokenizer", "message"),
     [
-        (tiny_model, lambda: shorter(260), "it has 260 tokens and the model knows 259; use the tokenizer that"),
+        (
+            tiny_model,
+            lambda: shorter(260),
+            "it has 260 tokens and the model knows 259; use the tokenizer that",
+        ),
         (lambda: tiny_model(vocab_size=100), tiny_tokenizer, "it has 2.. tokens and the model knows 100"),
-        (lambda: tiny_model(eos_token_id=200), lambda: shorter(150), "ends a text with token 200, and .* 150 tokens"),
+        (
+            lambda: tiny_model(eos_token_id=200),
+            lambda: shorter(150),
+            "ends a text with token 200, and .* 150 tokens",
+        ),
         (lambda: tiny_model(eos_token_id=[151, 200]), lambda: shorter(150), "ends a text with token 151"),
         (tiny_model, lambda: "Qwen/Qwen2.5", "the tokenizer is a str, not a Hugging Face tokenizer"),
-        (tiny_model, lambda: transformers.BertConfig(), "the tokenizer is a BertConfig, not a Hugging Face tok"),
+        (
+            tiny_model,
+            transformers.BertConfig,
+            "the tokenizer is a BertConfig, not a Hugging Face tok",
+        ),
     ],
 )
 def test_a_tokenizer_that_does_not_fit(model: Any, tokenizer: Any, message: str):
@@ -140,7 +187,9 @@ def test_a_tokenizer_with_a_token_that_the_model_does_not_know_fits():
     Backbone.from_model(tiny_model(), tokenizer)
 
 
-@pytest.mark.parametrize("model", [lambda: tiny_model(vocab_size=512), lambda: tiny_model(eos_token_id=50_256)])
+@pytest.mark.parametrize(
+    "model", [lambda: tiny_model(vocab_size=512), lambda: tiny_model(eos_token_id=50_256)]
+)
 def test_a_model_that_knows_more_tokens_than_the_tokenizer_fits(model: Any):
     """Embeddings are padded, and some configurations keep the end token of another model."""
     Backbone.from_model(model(), tiny_tokenizer())
@@ -232,7 +281,7 @@ def test_junk_never_ends_in_a_raw_error(data: Any):
 @pytest.mark.parametrize("width", [16, 64, 8])
 def test_latents_of_a_model_of_another_width(width: int):
     other = tiny_backbone(hidden_size=width)
-    with pytest.raises(InputError, match=f"32 wide, but LlamaForCausalLM has hidden states of {width}; go on with"):
+    with pytest.raises(InputError, match=f"32 wide, but LlamaForCausalLM has states of {width}; go on with"):
         refine(other, "2 + 2?", CONFIG, latents=STEP.latents, samples=JUDGED)
 
 

@@ -15,7 +15,9 @@ from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_
 
 # Every role, and every message, as it is.
 WHOLE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-TURNS_ONLY = "{% for m in messages if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+TURNS_ONLY = (
+    "{% for m in messages if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+)
 USERS_ONLY = "{% for m in messages if m.role == 'user' %}[{{ m.content }}]{% endfor %}"
 FIRST_ONLY = "<user>{{ messages[0].content }}"
 LAST_ONLY = "<user>{{ messages[-1].content }}"
@@ -24,7 +26,8 @@ REFUSES_SYSTEM = (
     "<{{ m.role }}>{{ m.content }}{% endfor %}"
 )
 SYSTEM_WITH_TOOLS = (
-    "{% for m in messages %}{% if m.role != 'system' or tools %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}"
+    "{% for m in messages %}{% if m.role != 'system' or tools %}<{{ m.role }}>{{ m.content }}{% endif %}"
+    "{% endfor %}"
 )
 PARTS_ONLY = (
     "{% for m in messages %}<{{ m.role }}>{% for part in m.content %}{% if part.type == 'text' %}"
@@ -90,7 +93,11 @@ def test_a_conversation_of_several_turns_stands_in_what_is_rendered(template: st
         (TURNS_ONLY, [*SHORT, {"role": "critic", "content": QUESTION}], "leaves out the system message"),
         ("<user>", SHORT, "leaves out the system message"),
         ("", SHORT[1:], "leaves out the user message"),
-        ("{{ raise_exception('never') }}", TALK, "refuses these messages: never; their roles are system, user"),
+        (
+            "{{ raise_exception('never') }}",
+            TALK,
+            "refuses these messages: never; their roles are system, user",
+        ),
         ("{{ messages.nothing.at.all }}", SHORT, "refuses these messages: .*their roles are system, user"),
         ("{% for m in messages %}{{ m.content + 1 }}{% endfor %}", SHORT, "refuses these messages"),
     ],
@@ -154,11 +161,13 @@ def test_several_templates(templates: dict[str, str], expected: str | None):
     if expected is not None:
         assert rendered(templates, SHORT[1:]) == expected
         return
-    with pytest.raises(InputError, match="and none called 'default'; set the one to use: tokenizer.chat"):
+    with pytest.raises(InputError, match=r"and none called 'default'; set the one to use: tokenizer.chat"):
         rendered(templates, SHORT[1:])
 
 
-@pytest.mark.parametrize("template", [TURNS_ONLY, USERS_ONLY, REFUSES_SYSTEM, PARTS_ONLY, PARTS_WITHOUT_SYSTEM])
+@pytest.mark.parametrize(
+    "template", [TURNS_ONLY, USERS_ONLY, REFUSES_SYSTEM, PARTS_ONLY, PARTS_WITHOUT_SYSTEM]
+)
 @pytest.mark.parametrize("prompt", ["boxed", "json"])
 def test_every_prompt_of_a_search_is_whole(template: str, prompt: Any):
     tokenizer = tiny_tokenizer()
@@ -189,6 +198,9 @@ CALLED: list[Any] = [
 ]
 WITH_TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}"
 WITH_CALLS = "{% for c in m.tool_calls or [] %}({{ c.function | tojson }}){% endfor %}"
+NAMES_OF_TOOLS = "{{ tools | map(attribute='function.name') | join }}"
+CALLS_OR_TEXT = "{% if m.tool_calls %}" + WITH_CALLS + "{% else %}{{ m.content }}{% endif %}"
+AT_FIRST = "{% if tools and messages | length == 1 %}"
 ALL_OF_IT = WITH_TOOLS + "{% for m in messages %}<{{ m.role }}>{{ m.content }}" + WITH_CALLS + "{% endfor %}"
 
 
@@ -203,10 +215,10 @@ ALL_OF_IT = WITH_TOOLS + "{% for m in messages %}<{{ m.role }}>{{ m.content }}" 
         pytest.param(WITH_TOOLS + WHOLE, id="ignores calls"),
         pytest.param(WITH_TOOLS + TURNS_ONLY, id="ignores system, calls and results"),
         pytest.param(ALL_OF_IT.replace("in messages", "in messages if m.role != 'tool'"), id="no results"),
-        pytest.param(ALL_OF_IT.replace(WITH_TOOLS, "{{ tools | map(attribute='function.name') | join }}"), id="names"),
-        pytest.param(ALL_OF_IT.replace("{{ m.content }}" + WITH_CALLS, "{% if m.tool_calls %}" + WITH_CALLS + "{% else %}{{ m.content }}{% endif %}"), id="no text beside calls"),
+        pytest.param(ALL_OF_IT.replace(WITH_TOOLS, NAMES_OF_TOOLS), id="names of tools only"),
+        pytest.param(ALL_OF_IT.replace("{{ m.content }}" + WITH_CALLS, CALLS_OR_TEXT), id="no text"),
         pytest.param(ALL_OF_IT.replace("c.function | tojson", "c.function.name"), id="no arguments"),
-        pytest.param(ALL_OF_IT.replace("{% if tools %}", "{% if tools and messages | length == 1 %}"), id="only at first"),
+        pytest.param(ALL_OF_IT.replace("{% if tools %}", AT_FIRST), id="tools at first only"),
     ],
 )  # fmt: skip
 def test_a_conversation_with_tools_is_whole(template: str):
@@ -214,13 +226,19 @@ def test_a_conversation_with_tools_is_whole(template: str):
     tokenizer.chat_template = template
     backbone = scripted_backbone([""], tokenizer)
     text = str(render(backbone, CALLED, [TOOL], "Reply with JSON.").text)
-    parts = ["Be brief.", "Reply with JSON.", "Looks up a price.", '"required": ["thing"]', "What does a lamp"]
+    parts = [
+        "Be brief.",
+        "Reply with JSON.",
+        "Looks up a price.",
+        '"required": ["thing"]',
+        "What does a lamp",
+    ]
     parts += ["I look.", "look_up", '"thing": "lamp"', "37 dollars"]
     assert [part for part in parts if part not in text] == []
 
 
 def test_text_beside_calls_that_no_form_holds_is_logged(caplog: pytest.LogCaptureFixture):
-    """As Mistral's templates: an assistant's message is its calls or its text, and two of them are refused."""
+    """As Mistral's templates: an assistant's message is its calls or its text, and two are refused."""
     template = (
         WITH_TOOLS + "{% set n = namespace(last='') %}{% for m in messages %}{% if m.role == n.last %}"
         "{{ raise_exception('take turns') }}{% endif %}{% set n.last = m.role %}<{{ m.role }}>"
@@ -240,7 +258,9 @@ def test_a_schema_in_the_system_message_is_not_lost():
     seen: list[str] = []
     backbone = scripted_backbone(lambda text: seen.append(text) or '{"price": 37}', tokenizer)  # type: ignore[func-returns-value]
     schema = {"title": "Price", "type": "object", "properties": {"price": {"type": "integer"}}}
-    chat = ChatLatentSeek(backbone=backbone).with_structured_output(schema, method="json_schema", strict=False)
+    chat = ChatLatentSeek(backbone=backbone).with_structured_output(
+        schema, method="json_schema", strict=False
+    )
     assert chat.invoke([("system", "Be brief."), ("human", "A lamp?")]) == {"price": 37}
     assert "Be brief." in seen[0]
     assert '"price"' in seen[0]

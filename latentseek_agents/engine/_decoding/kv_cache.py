@@ -192,7 +192,7 @@ class PrefixCache:
 
     def keys(self) -> list[tuple[Any, ...]]:
         """What is kept with these weights, the longest unused first."""
-        return [key for weights, key in self._kept.keys() if weights == self._weights]
+        return [key for weights, key in self._kept.texts() if weights == self._weights]
 
     def clear(self) -> None:
         """Forget everything, of all weights."""
@@ -200,7 +200,7 @@ class PrefixCache:
 
     def __len__(self) -> int:
         """How many texts are kept, of all weights."""
-        return len(self._kept.keys())
+        return len(self._kept.texts())
 
 
 _WeightsAndText = tuple[bytes, tuple[Any, ...]]
@@ -232,7 +232,7 @@ class _Kept:
                 _, (_, dropped) = self._entries.popitem(last=False)
                 self._tokens -= dropped
 
-    def keys(self) -> list[_WeightsAndText]:
+    def texts(self) -> list[_WeightsAndText]:
         with self._lock:
             return list(self._entries)
 

@@ -33,8 +33,8 @@ from latentseek_agents.engine._decoding.plain import decode_alone
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
 from latentseek_agents.engine._decoding.row import Row, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
-from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine._weights import Weights
+from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.policy import Policy
 
 _log = logging.getLogger(__name__)
@@ -253,7 +253,7 @@ class ModelDecoder:
         """Beginnings that need not be waited for; looked up only if a request wants to share one."""
         waiting = (row for call in self._waiting for _, row in call.unstarted)
         wanted = {row.weights.key: row for row in waiting if row.request.share_beginning}
-        return openings(key for row in wanted.values() for key in self._kept(row).keys())
+        return openings(key for row in wanted.values() for key in list(self._kept(row).keys()))
 
     def _kept(self, row: Row) -> PrefixCache:
         """What is kept of the weights that a row was begun with."""
