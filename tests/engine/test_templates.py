@@ -88,10 +88,10 @@ def test_a_conversation_of_several_turns_stands_in_what_is_rendered(template: st
     ("template", "messages", "what"),
     [
         (USERS_ONLY, TALK, "leaves out the assistant message '4'"),
-        (FIRST_ONLY, TALK, "leaves out the user message 'What is 2"),
+        (FIRST_ONLY, TALK, "leaves out the assistant message '4'"),
         (LAST_ONLY, TALK[1:], "leaves out the user message 'What is 2"),
-        (TURNS_ONLY, [*SHORT, {"role": "critic", "content": QUESTION}], "leaves out the system message"),
-        ("<user>", SHORT, "leaves out the system message"),
+        (TURNS_ONLY, [*SHORT, {"role": "critic", "content": QUESTION}], "leaves out the critic message"),
+        ("<user>", SHORT, "leaves out the user message 'Put the answer"),
         ("", SHORT[1:], "leaves out the user message"),
         (
             "{{ raise_exception('never') }}",
