@@ -210,8 +210,11 @@ def _values(tensors: list[torch.Tensor]) -> bytes:
     """A few numbers of each tensor."""
     groups: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
     for tensor in tensors:
-        if tensor.numel() and not tensor.is_meta and tensor.layout == torch.strided:
-            groups.setdefault((tensor.device, tensor.dtype), []).append(_few(tensor.detach()))
+        if tensor.numel() and not (tensor.is_meta or tensor.is_quantized) and tensor.layout == torch.strided:
+            few = _few(tensor.detach())
+            # Not every operation knows the numbers of 8 bits and less.
+            few = few.view(torch.uint8) if few.itemsize == 1 else few
+            groups.setdefault((few.device, few.dtype), []).append(few)
     joined = [torch.cat(group).view(torch.uint8).cpu() for group in groups.values()]
     return b"".join(part.numpy().tobytes() for part in joined)
 

@@ -25,6 +25,10 @@ class Backbone:
     Make one with :meth:`from_pretrained`, :meth:`from_model` or :meth:`embedded`. Nothing of the model or
     the tokenizer is ever changed. Any number of threads may share one backbone.
 
+    The caller may change the model between calls: switch, merge or unload adapters, or change weights in
+    place. What is kept of prompts and completions belongs to the weights it was computed with. A change while
+    a call is running ends that call with an error.
+
     Args:
         model: A causal LM in evaluation mode.
         tokenizer: Its tokenizer.
