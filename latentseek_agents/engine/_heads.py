@@ -68,7 +68,7 @@ class GradientHead(torch.nn.Module):
 class _Outputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: torch.Tensor, head: Any) -> torch.Tensor:
-        ctx.head, ctx.like = head, rows.new_zeros((1, rows.shape[-1]))
+        ctx.head, ctx.like = head, rows.new_zeros((1, 1, rows.shape[-1]))
         output: torch.Tensor = head(rows)
         return output
 
@@ -80,7 +80,7 @@ class _Outputs(torch.autograd.Function):
         parts = []
         for start in range(0, width, _AT_ONCE):
             count = min(_AT_ONCE, width - start)
-            units = ctx.like.repeat(count, 1)
-            units[range(count), range(start, start + count)] = 1
-            parts.append(flat @ (ctx.head(units) - bias).to(flat.dtype).t())
+            units = ctx.like.repeat(1, count, 1)
+            units[0, range(count), range(start, start + count)] = 1
+            parts.append(flat @ (ctx.head(units) - bias)[0].to(flat.dtype).t())
         return torch.cat(parts, dim=1).reshape(*gradient.shape[:-1], width).to(ctx.like.dtype), None

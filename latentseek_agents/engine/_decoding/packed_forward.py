@@ -21,6 +21,7 @@ from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotatio
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
 from latentseek_agents.engine._int8 import finer_activations
+from latentseek_agents.engine._weights import is_adapter
 from latentseek_agents.engine.policy import Policy, nearly_equal
 
 _log = logging.getLogger(__name__)
@@ -285,7 +286,7 @@ def _attend_rows(
 
 def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
     """The module itself, or a copy of it that shares weights and buffers where something below differs."""
-    if type(module).__module__.partition(".")[0] == "peft":
+    if is_adapter(module):
         return module  # adapters can be switched on and off at any time, which a copy would not see
     children = {
         name: None if child is None else _shadow(child, configs, fast_linear)
