@@ -4,38 +4,28 @@ import hashlib
 import io
 import json
 import pickle
-import weakref
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from latentseek_agents.engine.backbone import Backbone
 
-if TYPE_CHECKING:
-    import torch
-
-_fingerprints: "weakref.WeakKeyDictionary[Backbone, str]" = weakref.WeakKeyDictionary()
-
 
 def fingerprint(backbone: Backbone) -> str:
-    """A short name for the model's configuration, template and weights.
+    """A short name for the model's configuration, template and weights, as they are now.
 
-    It reads a few values of each weight: enough to distinguish a fine-tuned model from its base model.
+    It reads a few values of each weight: enough to distinguish a fine-tuned model from its base model. Which
+    adapters are in use counts as well.
 
     Args:
-        backbone: The model. Its fingerprint is kept as long as it lives.
+        backbone: The model.
     """
-    if backbone not in _fingerprints:
-        config = getattr(backbone.model, "config", None)
-        settings = config.to_dict() if config is not None else {}
-        digest = hashlib.blake2b(digest_size=8)
-        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        digest.update(str(getattr(backbone.tokenizer, "chat_template", None)).encode())
-        # The scales of int8 weights are buffers.
-        for value in chain(backbone.model.parameters(), backbone.model.buffers()):
-            digest.update(_sample(value).numpy().tobytes())
-        _fingerprints[backbone] = digest.hexdigest()
-    return _fingerprints[backbone]
+    config = getattr(backbone.model, "config", None)
+    settings = config.to_dict() if config is not None else {}
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(str(getattr(backbone.tokenizer, "chat_template", None)).encode())
+    digest.update(backbone.fingerprint.encode())
+    return digest.hexdigest()
 
 
 def described(verifier: Any) -> dict[str, str]:
@@ -83,12 +73,3 @@ class _Pickler(pickle.Pickler):
         if getattr(value, "__module__", None) == "__main__" or hasattr(value, "untyped_storage"):
             raise pickle.PicklingError
         return NotImplemented
-
-
-def _sample(tensor: "torch.Tensor") -> "torch.Tensor":
-    """A few values of a tensor."""
-    import torch
-
-    flat = tensor.detach().reshape(-1)
-    # Quantised weights are bytes, and a number all the same.
-    return flat[:: max(1, flat.numel() // 16)][:16].to(torch.float32).cpu()

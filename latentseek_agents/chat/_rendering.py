@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jinja2 import TemplateError
 from langchain_core.messages import BaseMessage, SystemMessage
 
 from latentseek_agents.chat._history import (
@@ -18,6 +17,7 @@ from latentseek_agents.chat._history import (
 )
 from latentseek_agents.engine._control_tokens import ContentGuard
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.templates import render_messages, template_text
 from latentseek_agents.errors import InputError
 
 CallFormat = Literal["hermes", "llama", "mistral", "mistral_args", "own"]
@@ -29,8 +29,8 @@ _PROBE: Tool = {
     "type": "function",
     "function": {
         "name": "probe_of_tools",
-        "description": "None.",
-        "parameters": {"type": "object", "properties": {}},
+        "description": "Probes descriptions.",
+        "parameters": {"type": "object", "properties": {"probed_argument": {"type": "string"}}},
     },
 }
 
@@ -128,7 +128,7 @@ def _rendered(
     call_format: CallFormat = "hermes"
     rendered = _native(backbone, entries, tools) if involved and _knows_tools(backbone) else None
     if rendered is not None:
-        call_format = _call_format(tokenizer)
+        call_format = _call_format(backbone)
     else:
         rendered = _apply(backbone, as_plain_messages(entries, tools), ())
     return RenderedPrompt(
@@ -141,17 +141,19 @@ def _is_about_tools(message: BaseMessage) -> bool:
 
 
 def _knows_tools(backbone: Backbone) -> bool:
-    """Whether the template writes anything about tools that it is given."""
+    """Whether the template writes of a tool what a caller has to know: name, description and arguments."""
     with suppress(InputError):
-        return _PROBE["function"]["name"] in _apply(backbone, [{"role": "user", "content": "x"}], [_PROBE])
+        text = _apply(backbone, [{"role": "user", "content": "x"}], [_PROBE])
+        return all(words in text for words in ("probe_of_tools", "Probes descriptions.", "probed_argument"))
     return False
 
 
-def _call_format(tokenizer: Any) -> CallFormat:
+def _call_format(backbone: Backbone) -> CallFormat:
     """The form of calls that a template with tools teaches, by the words in it."""
+    tokenizer = backbone.tokenizer
     if getattr(tokenizer, "response_template", None):
         return "own"
-    template = str(tokenizer.get_chat_template(tools=[_PROBE]))
+    template = template_text(tokenizer, name=backbone.name, tools=[_PROBE])
     if "[TOOL_CALLS]" in template:
         return "mistral_args" if "[ARGS]" in template else "mistral"
     if "<tool_call>" in template:
@@ -166,7 +168,7 @@ def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Seque
     """The conversation by a template that knows tools; None if it refuses it."""
     messages = as_template_messages(entries)
     forms = [messages, one_call_per_message(messages)]
-    if _call_format(backbone.tokenizer) == "hermes":
+    if _call_format(backbone) == "hermes":
         forms.insert(0, as_template_messages(as_written(entries)))
     for form in forms:
         with suppress(InputError):
@@ -175,15 +177,4 @@ def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Seque
 
 
 def _apply(backbone: Backbone, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
-    options: dict[str, Any] = {"tools": list(tools) or None, "tokenize": False, "add_generation_prompt": True}
-    try:
-        return str(backbone.tokenizer.apply_chat_template(messages, **options))
-    except TemplateError as error:
-        if messages[0]["role"] == "system" and len(messages) > 1 and messages[1]["role"] == "user":
-            # Some templates know no system role; what it says then opens the first user message.
-            merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
-            return _apply(backbone, [{**messages[1], "content": merged}, *messages[2:]], tools)
-        raise InputError(
-            f"the chat template of {backbone.name} refuses these messages: {error}; "
-            f"their roles are {', '.join(str(message['role']) for message in messages)}"
-        ) from error
+    return render_messages(backbone.tokenizer, messages, name=backbone.name, tools=tools)

@@ -114,6 +114,11 @@ class _Product(torch.autograd.Function):
         return _product_back(gradient, weight), None
 
 
+def is_plain_linear(module: Any) -> bool:
+    """Whether a module is a ``torch.nn.Linear`` whose weights are numbers, and no quantised ones."""
+    return type(module) is torch.nn.Linear and type(module.weight) is torch.nn.Parameter
+
+
 def with_fast_linear(module: Any) -> Any:
     """A copy of a ``torch.nn.Linear`` that shares its weights and computes with :func:`fast_product`."""
     fast = copy.copy(module)

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from latentseek_agents.engine._cpu_kernels import differentiable_product
+from latentseek_agents.engine._cpu_kernels import differentiable_product, is_plain_linear
 from latentseek_agents.errors import BackboneError
 
 # With fewer outputs oneDNN's prepared weights are slower than plain ones, for one or two rows many times.
@@ -320,7 +320,10 @@ def int8_model(model: Any, read: WeightReader | None = None) -> Any:
             f"dtype='int8' would freeze the adapter of this {type(model).__name__}; "
             "merge it into the weights first: model.merge_and_unload()"
         )
-    if getattr(model, "hf_quantizer", None) is not None:
+    packed = any(
+        type(module) is torch.nn.Linear and not is_plain_linear(module) for module in model.modules()
+    )
+    if packed or getattr(model, "hf_quantizer", None) is not None:
         raise BackboneError(
             f"this {type(model).__name__} is quantised already; "
             "leave dtype='int8' away, or load it unquantised"

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from latentseek_agents.engine._control_tokens import ContentGuard
 from latentseek_agents.engine._decoding import Decoder, DecodingOptions, model_decoder
+from latentseek_agents.engine._kinds import refuse_tokenizer
 from latentseek_agents.engine.prompts import Message
+from latentseek_agents.engine.templates import render_messages
 from latentseek_agents.errors import BackboneError, InputError
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ class Backbone:
 
     Make one with :meth:`from_pretrained`, :meth:`from_model` or :meth:`embedded`. Nothing of the model or
     the tokenizer is ever changed. Any number of threads may share one backbone.
+
+    The caller may change the model between calls: switch, merge or unload adapters, or change weights in
+    place. What is kept of prompts and completions belongs to the weights it was computed with. A change while
+    a call is running ends that call with an error.
 
     Args:
         model: A causal LM in evaluation mode.
@@ -58,8 +64,8 @@ class Backbone:
         self.decoding = decoding or DecodingOptions()
         self.policy = Policy(model, name=name, fast_linear=self.decoding.fast_linear)
         self.name = self.policy.name
-        _check_tokenizer(tokenizer)
         core = self.policy.core
+        refuse_tokenizer(tokenizer, core, self.policy.vocabulary_size)
         self.eos_token_ids = end_token_ids(
             getattr(core, "generation_config", None), core.config, core.config.get_text_config(), tokenizer
         )
@@ -236,7 +242,8 @@ class Backbone:
             Token ids.
 
         Raises:
-            InputError: It leaves no room for an answer in the context window.
+            InputError: It leaves no room for an answer in the context window, or the chat template refuses
+                it or leaves out a part of it.
         """
         ids = self._encoded(prompt, add_special_tokens, chat_template)
         if len(ids) >= self.context_window:
@@ -270,24 +277,8 @@ class Backbone:
         return any(opening.startswith(token) and text.startswith(token) for token in control_tokens)
 
     def _apply_template(self, messages: list[Message], other: str | None = None) -> str:
-        from jinja2 import TemplateError
-
         options = {} if other is None else {"chat_template": other}
-        try:
-            formatted = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, **options
-            )
-        except TemplateError as error:
-            if messages[0]["role"] != "system" or len(messages) < 2:
-                raise InputError(
-                    f"the chat template of {self.name} refuses these messages: {error}; "
-                    f"their roles are {', '.join(message['role'] for message in messages)}"
-                ) from error
-            # Some templates know no system role; what it says then opens the first user message.
-            merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
-            first: Message = {"role": messages[1]["role"], "content": merged}
-            return self._apply_template([first, *messages[2:]], other)
-        return str(formatted)
+        return render_messages(self.tokenizer, messages, name=self.name, **options)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
@@ -328,11 +319,3 @@ def _in_format(model: Any, dtype: "str | torch.dtype | None") -> Any:
             "convert it first: model.to(dtype)"
         )
     return model
-
-
-def _check_tokenizer(tokenizer: Any) -> None:
-    if not callable(tokenizer) or not callable(getattr(tokenizer, "decode", None)):
-        raise BackboneError(
-            f"the tokenizer is a {type(tokenizer).__name__}, not a Hugging Face tokenizer; "
-            "use AutoTokenizer.from_pretrained(name), or load both with Backbone.from_pretrained(name)"
-        )

@@ -16,7 +16,7 @@ from typing import Literal, Self
 import torch
 from safetensors.torch import load, save
 
-from latentseek_agents.errors import NonFiniteError
+from latentseek_agents.errors import InputError, NonFiniteError
 
 __all__ = ["Latents", "advantages", "policy_gradient"]
 
@@ -186,17 +186,40 @@ class Latents:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Inverse of :meth:`to_bytes`."""
-        with torch.inference_mode(mode=False):
-            saved = load(data)
-            return cls(
-                saved["values"],
-                saved["hidden"],
-                int(saved["step"]),
-                saved["exp_avg"],
-                saved["exp_avg_sq"],
-                int(saved.get("pinned", 0)),  # states of earlier versions have none
-            )
+        """Inverse of :meth:`to_bytes`.
+
+        Raises:
+            InputError: These bytes are none that :meth:`to_bytes` makes.
+        """
+        try:
+            with torch.inference_mode(mode=False):
+                saved = load(data)
+                found = cls(
+                    saved["values"],
+                    saved["hidden"],
+                    int(saved["step"]),
+                    saved["exp_avg"],
+                    saved["exp_avg_sq"],
+                    int(saved.get("pinned", 0)),  # states of earlier versions have none
+                )
+        except Exception as error:  # the reader of tensors has errors of many kinds
+            raise _damaged(data, f"{type(error).__name__}: {error}") from error
+        shapes = [tuple(one.shape) for one in (found.values, found.exp_avg, found.exp_avg_sq)]
+        fits = len(shapes[0]) == 2 and len(set(shapes)) == 1 and found.hidden.dim() == 3
+        if not fits or tuple(found.hidden.shape[1:]) != shapes[0] or found.step < 0:
+            raise _damaged(data, f"their shapes are {shapes} and {tuple(found.hidden.shape)}")
+        tensors = (found.values, found.hidden, found.exp_avg, found.exp_avg_sq)
+        if any(one.dtype != torch.float32 or not torch.isfinite(one).all() for one in tensors):
+            raise _damaged(data, "they are not finite float32 numbers")
+        return found
+
+
+def _damaged(data: object, why: str) -> InputError:
+    size = f"{len(data)} bytes" if isinstance(data, bytes) else f"a {type(data).__name__}"
+    return InputError(
+        f"the latents in this state are damaged, or no latents ({size}; {why}); "
+        "go on from an earlier checkpoint, or ask the question anew"
+    )
 
 
 def advantages(rewards: Sequence[float], baseline: Literal["none", "mean"]) -> list[float]:

@@ -331,9 +331,10 @@ def _without_such_option(option: str) -> str:
 
 
 def _not_loaded(name: str, error: Exception) -> str:
-    return (
-        f"could not load {name!r} as a causal LM: {_first_line(error)} "
-        "Check the name, or pass the path of a folder or GGUF file that is on this machine."
+    # What transformers does not find is an OSError; of anything else the message tells enough.
+    remedy = " Check the name, or pass the path of a folder or GGUF file that is on this machine."
+    return f"could not load {name!r} as a causal LM: {_first_line(error)}" + (
+        remedy if isinstance(error, OSError) else ""
     )
 
 

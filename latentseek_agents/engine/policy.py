@@ -6,15 +6,19 @@ A policy knows tokens and tensors, but no text: the tokenizer and the decoder jo
 import copy
 import functools
 import hashlib
+import threading
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from latentseek_agents.engine._cpu_kernels import with_fast_linear
+from latentseek_agents.engine._cpu_kernels import is_plain_linear, with_fast_linear
 from latentseek_agents.engine._fair_lock import FairLock
+from latentseek_agents.engine._heads import GradientHead, device_of, number_of, rows_of
 from latentseek_agents.engine._int8 import finer_activations, is_int8
+from latentseek_agents.engine._kinds import refuse_adapter, refuse_model
+from latentseek_agents.engine._weights import Weights, WeightsWatch, plain_parts, switches
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["Policy", "end_token_ids", "nearly_equal"]
@@ -48,28 +52,29 @@ class Policy:
             getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
         )
         self.lock = FairLock()
+        self._fast_linear = fast_linear
         self._check_architecture()
+        self._watch = WeightsWatch(model, self.core)
+        self._used = self._watch.look()
+        self._changing = threading.Lock()
+        self._fingerprints: dict[bytes, str] = {}
         self._head = _without_layers(self.core, fast_linear=fast_linear)
         self._check_weights()
         self._check_behaviour()
 
     @property
-    def _embedding(self) -> torch.Tensor:
-        weight: torch.Tensor = self.core.get_input_embeddings().weight
-        return weight
+    def _embedding(self) -> Any:
+        return self.core.get_input_embeddings()
 
     @property
     def device(self) -> torch.device:
         """Where token ids go in."""
-        return self._embedding.device
+        return device_of(self._embedding, self.core.device)
 
     @property
     def dtype(self) -> torch.dtype:
         """The number format of hidden states."""
-        number: torch.dtype = getattr(
-            self.core.get_input_embeddings(), "compute_dtype", self._embedding.dtype
-        )
-        return number
+        return number_of(self._embedding, self.core.dtype)
 
     @functools.cached_property
     def number_format(self) -> str:
@@ -79,7 +84,7 @@ class Policy:
     @property
     def vocabulary_size(self) -> int:
         """Number of token ids that the model knows."""
-        return int(self._embedding.shape[0])
+        return rows_of(self._embedding, self.config.vocab_size)
 
     @property
     def config(self) -> Any:
@@ -105,10 +110,62 @@ class Policy:
         heads = int(getattr(config, "num_key_value_heads", None) or heads)
         return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
-        """The :func:`weights_fingerprint` of the model as it was when this was first asked."""
-        return weights_fingerprint(self.model)
+        """The :func:`weights_fingerprint` of the model as it is now, adapters in use included."""
+        key = self.weights().key
+        known = self._fingerprints
+        if key not in known:
+            # The last few: adapters are switched to and fro.
+            self._fingerprints = dict([*known.items()][-7:]) | {key: weights_fingerprint(self.model)}
+        return self._fingerprints.get(key) or weights_fingerprint(self.model)
+
+    def weights(self) -> Weights:
+        """What the model computes with now: what is kept with other weights is not for it.
+
+        Raises:
+            BackboneError: It was changed into something that cannot serve.
+        """
+        now = self._watch.look()
+        refuse_adapter(self.model, self._describe())
+        if now.modules != self._used.modules:
+            with self._changing:
+                if now.modules != self._used.modules:
+                    # Layers were wrapped, replaced or unwrapped.
+                    self._check_architecture()
+                    self._head = _without_layers(self.core, fast_linear=self._fast_linear)
+                    self._check_behaviour()
+                    self._used = now
+        return now
+
+    def running_weights(self) -> int:
+        """``weights().running``, looked up fast enough for each forward pass."""
+        return self._watch.running()
+
+    def require_unchanged(self, weights: Weights) -> None:
+        """Refuse to go on with what was computed with other weights.
+
+        Args:
+            weights: What it was computed with.
+
+        Raises:
+            BackboneError: An adapter was switched, or a weight changed, since then.
+        """
+        if self.running_weights() != weights.running:
+            raise self.changed()
+
+    def changed(self) -> BackboneError:
+        """The error for who was writing when the weights changed."""
+        return BackboneError(
+            f"the weights of {self.name} changed, or its adapters were switched, while it was writing; "
+            "ask again, and change a model only while no call is running"
+        )
+
+    def after_fork(self) -> None:
+        """New locks in a child process: those of threads that do not exist there are never released."""
+        self.lock = FairLock()
+        self._changing = threading.Lock()
+        self._watch.after_fork()
 
     @property
     def tolerance(self) -> float:
@@ -151,9 +208,9 @@ class Policy:
             (..., V) logits in the head's dtype.
         """
         head = self.core.get_output_embeddings()
-        weight = head.weight if head is not None else self._embedding
-        number = getattr(head, "compute_dtype", weight.dtype)
-        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, number)
+        head = self._embedding if head is None else head
+        place, number = device_of(head, self.device), number_of(head, self.dtype)
+        flat = hidden.reshape(1, -1, hidden.shape[-1]).to(place, number)
         # The class's forward, not the instance's: a device hook would route the call back to the whole model.
         output = type(self.core).forward(self._head, inputs_embeds=flat, use_cache=False)
         logits: torch.Tensor = output.logits
@@ -166,12 +223,9 @@ class Policy:
     def _check_architecture(self) -> None:
         """Refuse what is no causal LM as far as its class and configuration tell."""
         model, what = self.core, self._describe()
-        config = getattr(model, "config", None)
-        if config is None or not callable(getattr(model, "get_output_embeddings", None)):
-            raise BackboneError(f"{what}, not a Hugging Face model; pass a causal LM and its tokenizer")
+        refuse_model(model, what)
+        refuse_adapter(self.model, what)
         remedy = "use a model with a language-modelling head, such as one named ...ForCausalLM"
-        if config.is_encoder_decoder:
-            raise BackboneError(f"{what}, an encoder-decoder and no causal LM; {remedy}")
         if not hasattr(model, "prepare_inputs_for_generation") or model.base_model is model:
             raise BackboneError(f"{what} without a language-modelling head and no causal LM; {remedy}")
         if getattr(model, "_is_stateful", False):
@@ -184,13 +238,13 @@ class Policy:
             )
 
     def _check_weights(self) -> None:
-        weight, what = self._embedding, self._describe()
-        if weight.is_meta or any(parameter.is_meta for parameter in self.core.parameters()):
+        weight, what = getattr(self._embedding, "weight", None), self._describe()
+        if any(parameter.is_meta for parameter in self.core.parameters()):
             raise BackboneError(
                 f"{what} with weights that were offloaded and are not in memory; load it whole, "
                 "in a narrower dtype or quantised, so that it fits"
             )
-        if weight.is_inference():
+        if isinstance(weight, torch.Tensor) and weight.is_inference():
             raise BackboneError(
                 f"{what} made inside torch.inference_mode(), so no gradient can pass its head; "
                 "load it outside"
@@ -219,8 +273,8 @@ class Policy:
         # How far the last row moves tells how large a difference in the rows before it would be.
         if not nearly_equal(hidden[:-1], changed[:-1], hidden[-1] - changed[-1], max(1e-4, 4 * epsilon)):
             raise BackboneError(
-                f"{what} whose attention looks ahead: it is no causal LM (is it an encoder such as BERT?); "
-                "use a model trained to continue text"
+                f"{what} whose attention looks ahead, as that of an encoder such as BERT or of a diffusion "
+                "language model: it is no causal LM; use a model trained to continue text"
             )
         # Against the largest logit: in half precision small ones are lost in the rounding of large ones.
         if not nearly_equal(got, expected, expected, self.tolerance):
@@ -228,20 +282,43 @@ class Policy:
                 f"{what} that does more after its last hidden state than its head; "
                 "this architecture is not supported"
             )
+        if not self._gradient_passes(hidden[-1:]):
+            self._head = with_gradient(self._head, self.core.get_output_embeddings())
+            if not self._gradient_passes(hidden[-1:]):
+                raise BackboneError(
+                    f"{what} through whose head no gradient passes, so that nothing can be refined; "
+                    "load its head unquantised"
+                )
+
+    def _gradient_passes(self, hidden: torch.Tensor) -> bool:
+        """Whether logits depend on hidden states as far as torch knows; some quantised kernels hide it."""
+        try:
+            with self.lock, torch.inference_mode(mode=False), torch.enable_grad():
+                z = hidden.detach().clone().requires_grad_()
+                logits = self.logits(z)
+                (gradient,) = torch.autograd.grad(torch.log_softmax(logits.float(), -1)[:, 0].sum(), z)
+        except RuntimeError:
+            return False
+        return bool(gradient.any())
 
 
 def weights_fingerprint(model: Any) -> str:
     """A hash of a model: every tensor's name, shape and dtype, and values spread over each of them.
 
     Reading all of a large model would take minutes; two checkpoints, or two quantisations of one, differ
-    nearly everywhere. Of int8 weights the scales are read.
+    nearly everywhere. Of int8 weights the scales are read. Which adapters are in use counts as well.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):  # an extra state, such as a quantiser's settings
+            continue
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        flat = value.detach().reshape(-1)
-        stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
-        digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+        for part in plain_parts(value):
+            flat = part.detach().reshape(-1)
+            stride = max(1, flat.numel() // _FINGERPRINT_VALUES)
+            digest.update(flat[::stride].to("cpu", torch.float32).contiguous().numpy().tobytes())
+    if isinstance(model, torch.nn.Module) and (used := switches(model)):
+        digest.update(repr(used).encode())
     return digest.hexdigest()
 
 
@@ -287,6 +364,16 @@ def _without_layers(model: Any, *, fast_linear: bool) -> Any:
         )
     head._modules[model.base_model_prefix] = _NoLayers()
     for name, module in head._modules.items():
-        if fast_linear and type(module) is torch.nn.Linear:
+        if fast_linear and is_plain_linear(module):
             head._modules[name] = with_fast_linear(module)
     return head
+
+
+def with_gradient(head: Any, output: Any) -> Any:
+    """A copy of a model without layers whose output layer has a gradient, whatever its kernel knows."""
+    changed = copy.copy(head)
+    changed._modules = {
+        name: GradientHead(module) if module is not None and module is output else module
+        for name, module in head._modules.items()
+    }
+    return changed

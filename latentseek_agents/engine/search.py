@@ -156,6 +156,7 @@ def refine(
         raise InputError("there is no latent to move: the draft was too short for this fraction; raise it")
     rules = rules_for(config)
     moved = Latents.from_bytes(latents)
+    _require_fitting(backbone, moved, samples)
     written_from_them = samples[0].iteration > 0 and samples[0].aimed_at is None
     if config.temperature == 0 or written_from_them:
         moved = _moved(backbone, config, moved, samples)
@@ -361,6 +362,25 @@ def attempt_of(
         finish_reason=completion.finish_reason,
         latent_start=start,
     )
+
+
+def _require_fitting(backbone: Backbone, latents: "Latents", samples: Sequence[Attempt]) -> None:
+    """Refuse latents and tokens of another model; a search asks for the model itself before."""
+    count, width = latents.values.shape
+    if width != backbone.hidden_size:
+        raise InputError(
+            f"these latents are {width} wide, but {backbone.name} has states of {backbone.hidden_size};"
+            " go on with the model that the draft was written with"
+        )
+    known = backbone.decoder.vocabulary_size
+    for sample in samples:
+        tokens = sample.latent_token_ids
+        if len(tokens) > count or any(not 0 <= token < known for token in tokens):
+            raise InputError(
+                f"an attempt has {len(tokens)} tokens at its latents, which are {count}, and the model knows "
+                f"the tokens 0 to {known - 1}: they do not belong together; "
+                "go on from an earlier checkpoint, or ask the question anew"
+            )
 
 
 def _moved(

@@ -170,7 +170,7 @@ def bert(kind: str, **changes):
     [
         (lambda: bert("BertLMHeadModel"), "this is a BertLMHeadModel whose attention looks ahead"),
         (lambda: bert("BertLMHeadModel", initializer_range=0.3), "attention looks ahead.*such as BERT"),
-        (lambda: bert("BertForMaskedLM"), "BertForMaskedLM without a language-modelling head.*ForCausalLM"),
+        (lambda: bert("BertForMaskedLM"), "BertForMaskedLM, a masked language model.*ForCausalLM"),
         (t5, "T5ForConditionalGeneration, an encoder-decoder.*ForCausalLM"),
         (lambda: tiny_model().model, "LlamaModel without a language-modelling head.*ForCausalLM"),
         (mamba, "MambaForCausalLM, whose recurrent state cannot be rewound; use a model with attention"),

@@ -45,8 +45,8 @@ def decoder_of(backbone: Backbone) -> ModelDecoder:
 
 
 def cache_of(backbone: Backbone) -> PrefixCache:
-    """Where prompts and completions are kept."""
-    return model_decoder(backbone).prefix_cache
+    """Where prompts and completions of the model are kept, as its weights are now."""
+    return model_decoder(backbone).prefix_cache.of(backbone.policy.weights())
 
 
 _written: dict[Any, tuple[list[int], torch.Tensor]] = {}

@@ -1,5 +1,6 @@
 """Keys and values: those of the rows that are being decoded, and those kept for later requests."""
 
+import copy
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
 # Room is added in steps of this many positions: growing copies everything.
@@ -148,23 +150,35 @@ class KeyValueStore:
 class PrefixCache:
     """What was computed for the texts used last, by their token ids; safe to use from many threads.
 
+    What one model computed is no use to another: :meth:`of` gives the part for one set of weights. All parts
+    share the limit.
+
     Args:
         max_tokens: Tokens kept in all; what was unused for the longest time leaves first.
     """
 
     def __init__(self, max_tokens: int = 4096) -> None:
-        self.max_tokens = max_tokens
-        self._entries: OrderedDict[tuple[Any, ...], tuple[Any, int]] = OrderedDict()
-        self._tokens = 0
-        self._lock = threading.Lock()
+        self._kept = _Kept(max_tokens)
+        self._weights = b""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens kept in all."""
+        return self._kept.max_tokens
+
+    @max_tokens.setter
+    def max_tokens(self, count: int) -> None:
+        self._kept.max_tokens = count
+
+    def of(self, weights: Weights) -> "PrefixCache":
+        """The part that was computed with these weights."""
+        part = copy.copy(self)
+        part._weights = weights.key
+        return part
 
     def get(self, key: tuple[Any, ...]) -> Any:
         """What was put under exactly this key, or None if it is not there any more."""
-        with self._lock:
-            if key not in self._entries:
-                return None
-            self._entries.move_to_end(key)
-            return self._entries[key][0]
+        return self._kept.get((self._weights, key))
 
     def put(self, key: tuple[Any, ...], value: Any, tokens: int) -> None:
         """Keep a value, and drop the ones unused longest if there are too many tokens.
@@ -174,6 +188,41 @@ class PrefixCache:
             value: What to keep.
             tokens: How many tokens' keys and values it holds.
         """
+        self._kept.put((self._weights, key), value, tokens)
+
+    def keys(self) -> list[tuple[Any, ...]]:
+        """What is kept with these weights, the longest unused first."""
+        return [key for weights, key in self._kept.texts() if weights == self._weights]
+
+    def clear(self) -> None:
+        """Forget everything, of all weights."""
+        self._kept.clear()
+
+    def __len__(self) -> int:
+        """How many texts are kept, of all weights."""
+        return len(self._kept.texts())
+
+
+_WeightsAndText = tuple[bytes, tuple[Any, ...]]
+
+
+class _Kept:
+    """What all parts of a :class:`PrefixCache` share."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self._entries: OrderedDict[_WeightsAndText, tuple[Any, int]] = OrderedDict()
+        self._tokens = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: _WeightsAndText) -> Any:
+        with self._lock:
+            if key not in self._entries:
+                return None
+            self._entries.move_to_end(key)
+            return self._entries[key][0]
+
+    def put(self, key: _WeightsAndText, value: Any, tokens: int) -> None:
         with self._lock:
             self._tokens += tokens - self._entries.get(key, (None, 0))[1]
             self._entries[key] = (value, tokens)
@@ -183,19 +232,14 @@ class PrefixCache:
                 _, (_, dropped) = self._entries.popitem(last=False)
                 self._tokens -= dropped
 
-    def keys(self) -> list[tuple[Any, ...]]:
-        """What is kept, the longest unused first."""
+    def texts(self) -> list[_WeightsAndText]:
         with self._lock:
             return list(self._entries)
 
     def clear(self) -> None:
-        """Forget everything."""
         with self._lock:
             self._entries.clear()
             self._tokens = 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 @dataclass(frozen=True, eq=False)

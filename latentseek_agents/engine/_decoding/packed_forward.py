@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, DynamicCache
 
-from latentseek_agents.engine._cpu_kernels import with_fast_linear, with_fused_norm
+from latentseek_agents.engine._cpu_kernels import is_plain_linear, with_fast_linear, with_fused_norm
 from latentseek_agents.engine._decoding.attention import ALIGNED, FIXED_POSITIONS, attend, fixed_width
 from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotation_of
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
 from latentseek_agents.engine._int8 import finer_activations
+from latentseek_agents.engine._weights import is_adapter
 from latentseek_agents.engine.policy import Policy, nearly_equal
 
 _log = logging.getLogger(__name__)
@@ -285,14 +286,14 @@ def _attend_rows(
 
 def _shadow(module: Any, configs: dict[int, Any], fast_linear: bool) -> Any:
     """The module itself, or a copy of it that shares weights and buffers where something below differs."""
-    if type(module).__module__.partition(".")[0] == "peft":
+    if is_adapter(module):
         return module  # adapters can be switched on and off at any time, which a copy would not see
     children = {
         name: None if child is None else _shadow(child, configs, fast_linear)
         for name, child in module._modules.items()
     }
     config = module.__dict__.get("config")
-    if type(module) is torch.nn.Linear and fast_linear:
+    if fast_linear and is_plain_linear(module):
         return with_fast_linear(module)
     if not children and config is None:
         return with_fused_norm(module) if fast_linear else module

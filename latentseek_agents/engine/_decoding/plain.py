@@ -43,6 +43,8 @@ def decode_alone(policy: Policy, kept: PrefixCache | None, request: DecodeReques
         request: What to continue.
     """
     row = Row(policy, request, speculate=False)
+    if kept is not None:
+        kept = kept.of(row.weights)
     prefix = kept.get(row.prompt) if kept is not None else None
     cache, hidden = DynamicCache(), torch.empty(0)
     if isinstance(prefix, Prefix):
@@ -51,11 +53,13 @@ def decode_alone(policy: Policy, kept: PrefixCache | None, request: DecodeReques
         if row.added and row.overdue():
             row.finish_reason = "seconds"
             break
+        row.require_unchanged()
         known = len(row.prompt) + len(row.tokens)
         if row.fed < known:
             # The prompt in one pass, and then the tokens behind it.
             feed = row.next_tokens(0, known)
             hidden = policy.layers(torch.tensor([feed]), cache)[-1:]
+            row.require_unchanged()
             at_prompt_end, at_end = row.passed()
             if at_prompt_end:
                 require_finite(policy, hidden, "hidden states while reading the prompt")

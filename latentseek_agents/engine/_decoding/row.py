@@ -10,6 +10,7 @@ import torch
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine._decoding.speculation import Speculator
 from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, not_finite, tokens_at
+from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
 
@@ -20,16 +21,21 @@ class Row:
         policy: The frozen model.
         request: What to continue.
         speculate: Whether to guess at all.
+        weights: What the model computes with when it is asked; by default looked up.
 
     Attributes:
         request: What to continue.
+        weights: As given.
         tokens: The completion so far.
         fed: Tokens of prompt and completion whose keys and values are in the store.
         finish_reason: None as long as it goes on.
     """
 
-    def __init__(self, policy: Policy, request: DecodeRequest, *, speculate: bool) -> None:
+    def __init__(
+        self, policy: Policy, request: DecodeRequest, *, speculate: bool, weights: Weights | None = None
+    ) -> None:
         self.request = request
+        self.weights = weights or policy.weights()
         self.prompt = tuple(request.prompt_ids)
         self.tokens = list(request.forced_ids)
         self.fed = 0
@@ -78,6 +84,14 @@ class Row:
             room = self.request.max_new_tokens - self.added - 1
             self._guess = self._speculator.propose(self.tokens, min(room, most_guessed))
         return [*self._feeding, *self._guess]
+
+    def require_unchanged(self) -> None:
+        """Refuse to go on if the model computes with other weights now.
+
+        Raises:
+            BackboneError: It does.
+        """
+        self._policy.require_unchanged(self.weights)
 
     @property
     def reading(self) -> int:

@@ -33,7 +33,7 @@ from latentseek_agents.engine._decoding.plain import decode_alone
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
 from latentseek_agents.engine._decoding.row import Row, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
-from latentseek_agents.engine._fair_lock import FairLock
+from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.policy import Policy
 
@@ -76,7 +76,7 @@ class ModelDecoder:
         self._policy = policy
         self._options = options
         self._examining = threading.Lock()
-        self._examined = False
+        self._examined: tuple[Any, ...] = ()  # the modules that the copies in it are of
         self._packed: PackedModel | None = None
         self._condition = threading.Condition()
         self._waiting: list[_Call] = []
@@ -96,22 +96,26 @@ class ModelDecoder:
     @property
     def packed(self) -> PackedModel | None:
         """The layers for shared passes; None if this model is decoded one request at a time."""
+        return self._packed_for(self._policy.weights())
+
+    def _packed_for(self, weights: Weights) -> PackedModel | None:
         with self._examining:
-            if not self._examined:
+            if self._examined != weights.modules:
                 self._packed = packed_model_for(self._policy, self._options)
-                self._examined = True
-        return self._packed
+                self._examined = weights.modules
+            return self._packed
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[Completion]:
         """Continue every request; any number of threads may call at once."""
         if self._policy.lock.held:  # the decoder's thread would wait for it for ever
             raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
-        if self.packed is None:
+        weights = self._policy.weights()
+        if self._packed_for(weights) is None:
             kept = self.prefix_cache if self._options.reuse else None
             return [decode_alone(self._policy, kept, request) for request in requests]
         if not requests:
             return []
-        call = _Call(self._policy, requests, speculate=self._options.speculate)
+        call = _Call(self._policy, requests, weights, speculate=self._options.speculate)
         try:
             self._enter(call)
             return call.wait()
@@ -128,7 +132,7 @@ class ModelDecoder:
 
     def after_fork(self) -> None:
         """Start anew in a child process: the thread does not exist, and its locks are never released."""
-        self._policy.lock = FairLock()
+        self._policy.after_fork()
         self._examining = threading.Lock()
         self._condition = threading.Condition()
         self.prefix_cache = PrefixCache(self.prefix_cache.max_tokens)
@@ -166,6 +170,7 @@ class ModelDecoder:
                     self._store.clear()
                     self._thread = None
                     return False
+        self._refuse_changed()
         self._start(started)
         for slot in self._active:
             if slot.row.finish_reason is None and slot.row.added and slot.row.overdue():
@@ -175,6 +180,13 @@ class ModelDecoder:
         self._pass(range(len(self._active)))
         self._leave()
         return True
+
+    def _refuse_changed(self) -> None:
+        """End the calls that were begun with other weights than the model has now."""
+        running = self._policy.running_weights()
+        for slot in self._active:
+            if slot.row.weights.running != running and not slot.call.cancelled:
+                slot.call.fail(self._policy.changed())
 
     def _abandon(self, why: str, cause: BaseException | None) -> None:
         """Wake all callers with an error, and start anew."""
@@ -218,7 +230,7 @@ class ModelDecoder:
                 self._active.append(started[-1])
                 call.running += 1
                 call.turn = next(self._turns)
-                if not isinstance(self.prefix_cache.get(row.prompt), ReadPrompt):
+                if not isinstance(self._kept(row).get(row.prompt), ReadPrompt):
                     unread.add(row.prompt)
             else:
                 call.finish(index, row.completion())
@@ -240,8 +252,12 @@ class ModelDecoder:
     def _kept_openings(self) -> set[tuple[Any, ...]]:
         """Beginnings that need not be waited for; looked up only if a request wants to share one."""
         waiting = (row for call in self._waiting for _, row in call.unstarted)
-        wanted = any(row.request.share_beginning for row in waiting)
-        return openings(self.prefix_cache.keys() if wanted else [])
+        wanted = {row.weights.key: row for row in waiting if row.request.share_beginning}
+        return openings(key for row in wanted.values() for key in list(self._kept(row).keys()))
+
+    def _kept(self, row: Row) -> PrefixCache:
+        """What is kept of the weights that a row was begun with."""
+        return self.prefix_cache.of(row.weights)
 
     def _next(
         self, unread: Collection[tuple[int, ...]], kept: Collection[tuple[Any, ...]]
@@ -272,7 +288,7 @@ class ModelDecoder:
         ready: list[_Prediction] = []
         for number, slot in enumerate(started, len(self._active) - len(started)):
             row = slot.row
-            prefix, known = self._known_beginning(row)
+            prefix, known = (None, 0) if slot.call.cancelled else self._known_beginning(row)
             if prefix is None:
                 continue
             try:
@@ -293,14 +309,15 @@ class ModelDecoder:
         """Keys and values of a prompt's beginning, as a rule of all of it, and of how many tokens."""
         if not self._options.reuse:
             return None, 0
-        prefix = self.prefix_cache.get(row.prompt)
+        kept = self._kept(row)
+        prefix = kept.get(row.prompt)
         if isinstance(prefix, ReadPrompt):
             return prefix, len(row.prompt)
-        shared = longest_beginning(self.prefix_cache, row.prompt) if row.request.share_beginning else None
+        shared = longest_beginning(kept, row.prompt) if row.request.share_beginning else None
         return shared or (None, 0)
 
     def _reuse_completion(self, row: Row, number: int) -> None:
-        kept = self.prefix_cache.get(completion_key(row.prompt))
+        kept = self._kept(row).get(completion_key(row.prompt))
         if not (row.request.reuse_completion and isinstance(kept, KeptCompletion)):
             return
         # The last known token is always read: what follows is predicted from its hidden state.
@@ -334,9 +351,8 @@ class ModelDecoder:
         if not self._options.reuse or not row.request.reuse_completion or written < 1:
             return
         layers = self._store.save(number, len(row.prompt), row.fed)
-        self.prefix_cache.put(
-            completion_key(row.prompt), KeptCompletion(row.tokens[:written], layers), written
-        )
+        completion = KeptCompletion(row.tokens[:written], layers)
+        self._kept(row).put(completion_key(row.prompt), completion, written)
 
     # -- one pass
 
@@ -371,6 +387,8 @@ class ModelDecoder:
         if self._packed is None:
             raise RuntimeError("a model that cannot be batched has no shared passes")
         hidden = self._packed.forward(self._store, rows)
+        # All rows were begun with the same weights; these may have changed during the pass.
+        slots[0].row.require_unchanged()
         self.passes += 1
         self.most_rows = max(self.most_rows, len(rows))
         # From here on nothing may raise: the rows go on from this pass, and it cannot be repeated.
@@ -391,7 +409,7 @@ class ModelDecoder:
             require_finite(self._policy, hidden, "hidden states while reading the prompt")
             if self._options.reuse:
                 kept = ReadPrompt(self._store.save(number, 0, len(prompt)), hidden.clone())
-                self.prefix_cache.put(prompt, kept, len(prompt))
+                self._kept(slot.row).put(prompt, kept, len(prompt))
         except Exception as error:  # memory may run out
             slot.call.fail(error)
             return False
@@ -448,9 +466,18 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 class _Call:
     """One call of ``decode``. The decoder's thread puts in, the caller's takes out."""
 
-    def __init__(self, policy: Policy, requests: Sequence[DecodeRequest], *, speculate: bool) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        requests: Sequence[DecodeRequest],
+        weights: Weights | None = None,
+        *,
+        speculate: bool,
+    ) -> None:
+        weights = weights or policy.weights()
         self.unstarted = [
-            (index, Row(policy, request, speculate=speculate)) for index, request in enumerate(requests)
+            (index, Row(policy, request, speculate=speculate, weights=weights))
+            for index, request in enumerate(requests)
         ]
         self.running = 0
         self.turn = 0
