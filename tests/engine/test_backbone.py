@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from transformers import DynamicCache
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
@@ -28,7 +27,7 @@ BERT: dict[str, Any] = {
 
 
 def stepwise_hidden(backbone: Backbone, ids: list[int]) -> torch.Tensor:
-    cache = DynamicCache()
+    cache = backbone.policy.new_cache()
     return torch.cat([backbone.policy.layers(torch.tensor([[token]]), cache) for token in ids])
 
 
