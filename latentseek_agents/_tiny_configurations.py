@@ -35,9 +35,9 @@ _NAMES_BY_SIZE = {
     "encoder_attention_heads num_experts n_routed_experts num_local_experts moe_num_experts "
     "linear_num_value_heads linear_num_heads index_n_heads swa_num_attention_heads "
     "num_decoder_attention_heads num_encoder_attention_heads index_block_size num_hidden_layers n_layer n_layers num_layers num_blocks "
-    "decoder_layers num_decoder_layers",
+    "decoder_layers num_decoder_layers encoder_layers num_encoder_layers",
     2: "num_key_value_heads num_kv_heads linear_num_key_heads swa_num_key_value_heads num_query_groups "
-    "num_experts_per_tok num_experts_per_token moe_k moe_topk encoder_layers num_encoder_layers n_groups "
+    "num_experts_per_tok num_experts_per_token moe_k moe_topk n_groups "
     "o_groups n_group num_expert_group index_topk_blocks n_mamba_heads heads_per_ngram split_ngram_parts "
     "num_layers_per_stack zero_expert_num layer_group_size attn_layer_period num_global_key_value_heads",
     1: "mamba_n_groups topk_group num_kv_shared_layers attn_layer_offset first_k_dense_replace "
@@ -45,8 +45,62 @@ _NAMES_BY_SIZE = {
 }
 _SIZES = {name: size for size, names in _NAMES_BY_SIZE.items() for name in names.split()}
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-# What the sizes above do not say; None leaves a setting to the class.
-_SPECIAL: dict[str, dict[str, Any]] = {}
+_VISION = {
+    **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4},
+    **{"image_size": 28, "patch_size": 14},
+}
+_ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
+_QWEN4: dict[str, Any] = {
+    **{"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8},
+    **{"indexer_compress_ratio": 2, "linear_conv_kernel_dim": 4},
+}
+_GEMMA4: dict[str, Any] = {
+    "num_kv_shared_layers": 2,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+}
+_DOTS3: dict[str, Any] = {"num_key_value_heads": 4, "num_attention_heads": 4}
+# What the sizes above do not say; "*" is for the whole of a kind that has a text part.
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
+    "dbrx": {
+        "attn_config": {"rope_theta": 10_000.0, "kv_n_heads": 2, "clip_qkv": 8},
+        "ffn_config": {"ffn_hidden_size": 64},
+    },
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "gemma3": {"*": {"vision_config": _VISION}},
+    "gemma3n_text": {"intermediate_size": [64] * 4, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0]},
+    "gemma4": _GEMMA4,
+    "gemma4_text": _GEMMA4,
+    "gemma4_unified": _GEMMA4,
+    "gemma4_unified_text": _GEMMA4,
+    "git": {"vision_config": _VISION},
+    "got_ocr2": {"*": {"vision_config": _VISION}},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2, "num_key_value_heads": 2},
+    "hrm_text": {"num_layers_per_stack": None, "num_hidden_layers": 1},
+    "hunyuan_v1_dense": {"head_dim": 8, "num_key_value_heads": 2},
+    "hunyuan_v1_moe": {"head_dim": 8, "num_key_value_heads": 2, "num_experts": 4, "moe_topk": 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
+    "mamba2": {"num_heads": 8, "head_dim": 8},
+    "ministral": {"head_dim": 8},
+    "nemotron": {"num_key_value_heads": 2},
+    "qwen4_exp": _QWEN4,
+    "qwen4_exp_text": _QWEN4,
+    "reformer": {"is_decoder": True, "axial_pos_shape": [32, 32], "axial_pos_embds_dim": [16, 16]},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        **{"attention_hidden_size": 64, "attention_head_dim": 16, "num_key_value_heads": 4},
+    },
+    "zamba2": {
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        **{"n_mamba_heads": 8, "num_key_value_heads": 4},
+    },
+    "zaya": {"num_experts_per_tok": 1},
+    "minicpm3": {"dim_model_base": 16},
+}
 
 
 def tiny_configuration(model_type: str, **changes: Any) -> Any:
@@ -84,6 +138,8 @@ def _small(text: Any) -> dict[str, Any]:
     sizes = {name: size for name, size in names.items() if isinstance(given.get(name), int)}
     if "kv_lora_rank" in sizes:  # keys and values are made of one latent, for every head its own
         sizes["num_key_value_heads"] = sizes["num_attention_heads"]
+    if "is_decoder" in given:  # an encoder by default
+        sizes["is_decoder"] = True
     return sizes | _TOKENS | {"initializer_range": 0.3} | _layers(text)
 
 

@@ -344,8 +344,11 @@ def layers_of(model: Any) -> Any:
     """What stands between a causal LM's token ids and its head; of a model that sees, the text part."""
     name = _layers_name(model)
     layers = model._modules[name] if name else model.base_model
-    text = layers._modules.get("language_model") if layers is not None else None
-    return layers if text is None else text
+    children = layers._modules
+    if children.get("language_model") is not None:
+        return children["language_model"]
+    # A wrapper as those around the decoders of encoder-decoders, which heads may pass by.
+    return children["decoder"] if list(children) == ["decoder"] else layers
 
 
 def _layers_name(model: Any) -> str | None:
