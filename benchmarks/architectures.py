@@ -11,6 +11,7 @@ text for every token), and eight requests together with each of them alone.
 
 import argparse
 import copy
+import json
 import logging
 import multiprocessing
 import os
@@ -102,6 +103,7 @@ def _generated(model: Any, ids: Any) -> list[int]:
 
     settings = copy.deepcopy(model.generation_config)
     settings.update(eos_token_id=None, max_new_tokens=TOKENS, do_sample=False)
+    settings.update(forced_bos_token_id=None, forced_eos_token_id=None, suppress_tokens=None)
     with torch.no_grad():
         written = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
     tokens: list[int] = written[0, ids.shape[1] :].tolist()
@@ -256,22 +258,34 @@ def main() -> None:
     parser.add_argument("model_type", nargs="*", help="only these")
     parser.add_argument("--seconds", type=float, default=300.0, help="time limit of each")
     parser.add_argument("--workers", type=int, default=1, help="how many at a time")
+    parser.add_argument("--resume", type=Path, help="JSON Lines: outcomes go there, and those there are kept")
     asked = parser.parse_args()
     unknown = [name for name in asked.model_type if name not in NAMES]
     if unknown:
         parser.error(f"transformers map {', '.join(unknown)} to no causal LM")
     names = asked.model_type or list(NAMES)
-    classes = [kind if isinstance(kind, str) else kind[0] for kind in (NAMES[name] for name in names)]
-    outcomes = []
+    classes = {name: kind if isinstance(kind, str) else kind[0] for name, kind in NAMES.items()}
+    outcomes = _known(asked.resume)
+    left = [name for name in names if name not in outcomes]
     with ThreadPoolExecutor(asked.workers) as pool:
-        for one in pool.map(partial(tried, seconds=asked.seconds), names, classes):
-            outcomes.append(one)
+        for one in pool.map(partial(tried, seconds=asked.seconds), left, [classes[name] for name in left]):
+            outcomes[one.model_type] = one
             unchanged = "; a refinement changed nothing" if one.result == "works" and not one.changed else ""
             print(f"{one.model_type:28} {one.result:14} {one.note}{unchanged}", flush=True)
-    print(summary(outcomes))
+            if asked.resume:
+                with asked.resume.open("a") as file:
+                    file.write(json.dumps(asdict(one)) + "\n")
+    made = [outcomes[name] for name in names]
+    print(summary(made))
     if not asked.model_type:
-        TABLE.write_text(markdown(outcomes))
+        TABLE.write_text(markdown(made))
         print(f"written: {TABLE}")
+
+
+def _known(file: Path | None) -> dict[str, Outcome]:
+    """What an earlier run wrote down."""
+    lines = file.read_text().splitlines() if file is not None and file.exists() else []
+    return {one.model_type: one for one in (Outcome(**json.loads(line)) for line in lines)}
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _NAMES_BY_SIZE = {
     "sliding_window_size keep_window_size floor_scale local_attention_window_len rel_extent q_lora_rank "
     "o_lora_rank d_rel state_size ssm_state_size mamba_d_state local_attn_chunk_length "
     "lsh_attn_chunk_length block_size qk_head_dim linear_head_dim hc_lowrank ple_embed_dim "
-    "hidden_size_per_layer_input",
+    "hidden_size_per_layer_input index_n_heads",
     8: "head_dim qk_nope_head_dim qk_rope_head_dim v_head_dim linear_key_head_dim linear_value_head_dim "
     "index_head_dim swa_head_dim d_head dim_head kv_channels mamba_head_dim mamba_d_head mamba_n_heads "
     "mamba_num_heads chunk_size mamba_chunk_size index_topk rotary_dim laurel_rank adapter_rank "
@@ -33,7 +33,7 @@ _NAMES_BY_SIZE = {
     "max_inference_chunksize",
     4: "num_attention_heads n_head n_heads num_heads attention_heads decoder_attention_heads "
     "encoder_attention_heads num_experts n_routed_experts num_local_experts moe_num_experts "
-    "linear_num_value_heads linear_num_heads index_n_heads swa_num_attention_heads "
+    "linear_num_value_heads linear_num_heads swa_num_attention_heads "
     "num_decoder_attention_heads num_encoder_attention_heads index_block_size num_hidden_layers n_layer n_layers num_layers num_blocks "
     "decoder_layers num_decoder_layers encoder_layers num_encoder_layers",
     2: "num_key_value_heads num_kv_heads linear_num_key_heads swa_num_key_value_heads num_query_groups "
@@ -50,6 +50,10 @@ _VISION = {
     **{"image_size": 28, "patch_size": 14},
 }
 _ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
+_SMALL_PART = {
+    **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "vocab_size": 260,
+}
 _QWEN4: dict[str, Any] = {
     **{"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8},
     **{"indexer_compress_ratio": 2, "linear_conv_kernel_dim": 4},
@@ -62,6 +66,13 @@ _DOTS3: dict[str, Any] = {"num_key_value_heads": 4, "num_attention_heads": 4}
 # What the sizes above do not say; "*" is for the whole of a kind that has a text part.
 _SPECIAL: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
+    "blt": {
+        "vocab_size": 260,
+        "patcher_config": _SMALL_PART,
+        "encoder_config": _SMALL_PART | {"hidden_size_global": 64},
+        "decoder_config": _SMALL_PART | {"hidden_size_global": 64},
+        "global_config": _SMALL_PART | {"hidden_size": 64},
+    },
     "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
     "dbrx": {
         "attn_config": {"rope_theta": 10_000.0, "kv_n_heads": 2, "clip_qkv": 8},
@@ -81,6 +92,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "hrm_text": {"num_layers_per_stack": None, "num_hidden_layers": 1},
     "hunyuan_v1_dense": {"head_dim": 8, "num_key_value_heads": 2},
     "hunyuan_v1_moe": {"head_dim": 8, "num_key_value_heads": 2, "num_experts": 4, "moe_topk": 2},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv", "full_attention"], "full_attn_idxs": None},
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
     "mamba2": {"num_heads": 8, "head_dim": 8},
     "ministral": {"head_dim": 8},

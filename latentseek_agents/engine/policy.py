@@ -60,6 +60,7 @@ class Policy:
         self._layers = layers_of(self.core)
         arguments = inspect.signature(type(self._layers).forward).parameters
         self._takes_use_cache = not arguments.keys().isdisjoint({"use_cache", "kwargs"})
+        self._takes_embeddings = "inputs_embeds" in inspect.signature(type(self.core).forward).parameters
         self._head = _without_layers(self.core, fast_linear=fast_linear)
         self._check_weights()
         self._check_behaviour()
@@ -200,8 +201,14 @@ class Policy:
         weight = head.weight if head is not None else self._embedding
         number = getattr(head, "compute_dtype", weight.dtype)
         flat = hidden.reshape(1, -1, hidden.shape[-1]).to(weight.device, number)
+        head, given = self._head, {"inputs_embeds": flat}
+        if not self._takes_embeddings:
+            head = _with_hidden_states(head, flat)
+            given = {"input_ids": flat.new_zeros(flat.shape[:2], dtype=torch.long)}
+        if self._takes_use_cache:
+            given["use_cache"] = False  # type: ignore[assignment]
         # The class's forward, not the instance's: a device hook would route the call back to the whole model.
-        output = type(self.core).forward(self._head, inputs_embeds=flat, use_cache=False)
+        output = type(self.core).forward(head, **given)
         logits: torch.Tensor = output.logits
         return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
 
@@ -326,8 +333,9 @@ class _NoLayers(torch.nn.Module):
         super().__init__()
         self.__dict__["_layers"] = layers  # no child: the layers' weights are not its own
 
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
-        return _Output(last_hidden_state=inputs_embeds)
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor | None = None, **__: Any) -> Any:
+        hidden = self.__dict__.get("_hidden") if inputs_embeds is None else inputs_embeds
+        return _Output(last_hidden_state=hidden)
 
     @property
     def decoder(self) -> Any:  # OPT's head looks for the layers under this name
@@ -338,6 +346,17 @@ class _NoLayers(torch.nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(self.__dict__["_layers"], name)
+
+
+def _with_hidden_states(head: Any, hidden: torch.Tensor) -> Any:
+    """A model without layers whose stand-in hands on (1, n, d) hidden states, whatever comes in."""
+    changed = copy.copy(head)
+    changed._modules = dict(head._modules)
+    for name, module in head._modules.items():
+        if isinstance(module, _NoLayers):
+            stand_in = changed._modules[name] = copy.copy(module)
+            stand_in.__dict__["_hidden"] = hidden
+    return changed
 
 
 def layers_of(model: Any) -> Any:

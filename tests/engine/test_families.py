@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, decode
@@ -16,14 +15,14 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.search import draft, refine
 from latentseek_agents.testing import tiny_backbone
 from tests.support import naive_search
-from tests.support.batch_decoding import cache_of, fresh, model_decoder
+from tests.support.batch_decoding import fresh, model_decoder
 
-# Whether rows share forward passes. Gemma 3n and 4 share keys and values between layers.
+# Whether rows share forward passes; else they are decoded one after another.
 FAMILIES = {
     "qwen3_5_text": False,
     "qwen3_5_moe_text": False,
     "qwen3_next": False,
-    "gemma3n_text": False,
+    "gemma3n_text": True,
     "gemma4_text": True,
     "llama4_text": False,
     "gpt_oss": False,
@@ -33,6 +32,7 @@ FAMILIES = {
     "nemotron_h": False,
     "deepseek_v3": True,
     "glm4_moe": True,
+    "phi3": True,  # Phi-4 as well
     "smollm3": True,
     "olmo3": True,
     "ministral3": True,
@@ -86,17 +86,18 @@ def test_eight_together_are_eight_alone(family: tuple[str, Backbone]):
     name, backbone = family
     requests = [
         DecodeRequest(
-            prompt_ids=PROMPT[i // 2 :],
+            prompt_ids=PROMPT[i // 3 :],
             forced_ids=[7, 9, 11][: i % 3],
-            max_new_tokens=4,
+            max_new_tokens=3,
             end_token_ids=frozenset(),
             temperature=float(i == 5),
         )
         for i in range(8)
     ]
-    together = decode(fresh(backbone), requests)
-    alone = [decode(fresh(backbone), [one])[0] for one in requests]
+    together = decode(backbone, requests)
+    lonely = fresh(backbone, reuse=False)
+    alone = [decode(lonely, [one])[0] for one in requests]
     assert [one.token_ids for one in together] == [one.token_ids for one in alone]
-    greedy, _ = naive_search.greedy(backbone.model, PROMPT, [], 4)
+    greedy, _ = naive_search.greedy(backbone.model, PROMPT, [], 3)
     assert together[0].token_ids == greedy
     assert (model_decoder(backbone).packed is not None) is FAMILIES[name]
