@@ -33,12 +33,13 @@ def load_language_model(name: str, hub_options: dict[str, Any], **options: Any) 
     text = None if config is None else config.get_text_config(decoder=True)
     if text is None or type(text) is type(config):
         return auto.from_pretrained(name, **options)
-    model = _text_part(name, text, options)
+    model = _text_part(name, config, text, options)
     if model is not None:
         return model
-    _log.info("%s is loaded with all its parts: transformers have no class for its text part", name)
-    sees = type(config) not in _causal() and type(config) in _seeing()
-    return (AutoModelForImageTextToText if sees else auto).from_pretrained(name, **options)  # type: ignore[attr-defined]
+    _log.info("%s is loaded with all its parts, since its text part cannot be loaded alone", name)
+    if type(config) not in _causal() and type(config) in _seeing():
+        auto = AutoModelForImageTextToText
+    return auto.from_pretrained(name, **options)
 
 
 def _configuration(name: str, hub_options: dict[str, Any]) -> Any:
@@ -50,17 +51,19 @@ def _configuration(name: str, hub_options: dict[str, Any]) -> Any:
         return None
 
 
-def _text_part(name: str, text: Any, options: dict[str, Any]) -> Any:
+def _text_part(name: str, whole: Any, text: Any, options: dict[str, Any]) -> Any:
     """The text part, or None if no class reads all its weights out of this checkpoint."""
-    if type(text) not in _causal():
+    # What is not quantised is listed by the names that the whole has for it.
+    if type(text) not in _causal() or getattr(whole, "quantization_config", None) is not None:
         return None
     kind = _causal()[type(text)]
-    model, found = kind.from_pretrained(
-        name, config=text, key_mapping=dict(_NAMES), output_loading_info=True, **options
-    )
-    missing = set(found["missing_keys"]) - set(getattr(model, "_tied_weights_keys", None) or ())
-    if missing:
-        _log.info("%s: %s does not find %s", name, kind.__name__, ", ".join(sorted(missing)[:3]))
+    loading = {"config": text, "key_mapping": dict(_NAMES), "output_loading_info": True, **options}
+    model, found = kind.from_pretrained(name, **loading)
+    if set(found["missing_keys"]) == {"lm_head.weight"} and getattr(whole, "tie_word_embeddings", False):
+        text.tie_word_embeddings = True  # the whole alone says so
+        model, found = kind.from_pretrained(name, **loading)
+    if found["missing_keys"]:
+        _log.info("%s: %s does not find %s", name, kind.__name__, ", ".join(sorted(found["missing_keys"])[:3]))
         return None
     return model
 
