@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from latentseek_agents._tiny_configurations import tiny_configuration
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, TokenConstraint
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
@@ -31,6 +32,8 @@ _CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+_LOUD = 0.2  # standard deviation of weights
 
 _COMMON: dict[str, Any] = {
     "vocab_size": 259,
@@ -86,10 +89,11 @@ def tiny_tokenizer(*, chat: bool = True) -> Any:
 
 
 def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) -> Any:
-    """A random causal LM with 2 layers and d = 32, float32, in evaluation mode.
+    """A random causal LM with a few layers and, as a rule, d = 32, float32, in evaluation mode.
 
     Args:
-        architecture: One of :data:`ARCHITECTURES`.
+        architecture: One of :data:`ARCHITECTURES`, or a model type of transformers, such as
+            ``"qwen3_5_text"``, whose sizes are then made small.
         seed: The weights follow from it; the global random state is left as it was.
         **changes: Settings of the model's configuration.
 
@@ -97,16 +101,36 @@ def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) ->
         ConfigError: The architecture is unknown.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
-    if architecture not in ARCHITECTURES:
-        raise ConfigError(f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}")
-    model_type = "gemma3_text" if architecture == "Gemma3" else architecture.lower()
     models: Any = AutoModelForCausalLM
-    config = AutoConfig.for_model(model_type, **_COMMON | ARCHITECTURES[architecture] | changes)
+    if architecture in ARCHITECTURES:
+        model_type = "gemma3_text" if architecture == "Gemma3" else architecture.lower()
+        config = AutoConfig.for_model(model_type, **_COMMON | ARCHITECTURES[architecture] | changes)
+    elif architecture in CONFIG_MAPPING:
+        config = tiny_configuration(architecture, **changes)
+    else:
+        raise ConfigError(
+            f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}, or a model type "
+            "of transformers such as 'qwen3_5_text'"
+        )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return models.from_config(config).eval()
+        model = models.from_config(config).eval()
+    if architecture not in ARCHITECTURES:
+        _make_loud(model)
+    return model
+
+
+def _make_loud(model: Any) -> None:
+    """Enlarge small weights, or every next-token distribution would be nearly uniform."""
+    import torch
+
+    with torch.no_grad():
+        for weight in model.parameters():
+            deviation = float(weight.float().std()) if weight.dim() > 1 else 0.0
+            if 0 < deviation < _LOUD:
+                weight.mul_(_LOUD / deviation)
 
 
 def tiny_backbone(

@@ -45,8 +45,7 @@ class Backbone:
         decoder: Continues token sequences; joins the requests of all threads.
 
     Raises:
-        BackboneError: The model is no causal LM, is in training mode, or keeps a state that cannot be
-            rewound.
+        BackboneError: The model is no causal LM, or is in training mode.
     """
 
     def __init__(

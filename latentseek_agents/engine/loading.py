@@ -17,6 +17,7 @@ import torch
 
 from latentseek_agents.engine._cpu_kernels import native_bfloat16
 from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight
+from latentseek_agents.engine._text_part import load_language_model
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["embedded_gguf", "load", "number_format"]
@@ -142,12 +143,11 @@ def _bars_on_terminals_only() -> Iterator[None]:
 def _load_folder(
     name: str, number: "torch.dtype | str", device: torch.device, options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM
-
     dtype = "auto" if number == "int8" else number
+    configuration = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
     # Weights made in a caller's inference mode could never take part in a gradient.
     with torch.inference_mode(mode=False):
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
+        model = load_language_model(name, configuration, dtype=dtype, **options)
         if "device_map" not in options:
             model = model.to(device)
         if number == "int8":

@@ -6,11 +6,12 @@ A policy knows tokens and tensors, but no text: the tokenizer and the decoder jo
 import copy
 import functools
 import hashlib
+import inspect
+import logging
 import threading
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from latentseek_agents.engine._cpu_kernels import is_plain_linear, with_fast_linear
@@ -18,11 +19,19 @@ from latentseek_agents.engine._fair_lock import FairLock
 from latentseek_agents.engine._heads import GradientHead, device_of, number_of, rows_of
 from latentseek_agents.engine._int8 import finer_activations, is_int8
 from latentseek_agents.engine._kinds import refuse_adapter, refuse_model
+from latentseek_agents.engine._model_cache import (
+    CacheForm,
+    ModelCache,
+    cache_form,
+    forms_to_try,
+    new_cache,
+)
 from latentseek_agents.engine._weights import Weights, WeightsWatch, plain_parts, switches
 from latentseek_agents.errors import BackboneError
 
-__all__ = ["Policy", "end_token_ids", "nearly_equal"]
+__all__ = ["Policy", "end_token_ids", "layers_of", "nearly_equal"]
 
+_log = logging.getLogger(__name__)
 _FINGERPRINT_VALUES = 1024  # of each tensor
 
 
@@ -40,8 +49,7 @@ class Policy:
         lock: Held for each forward pass, so that threads take turns.
 
     Raises:
-        BackboneError: The model is no causal LM, is in training mode, or keeps a state that cannot be
-            rewound.
+        BackboneError: The model is no causal LM, or is in training mode.
     """
 
     def __init__(self, model: Any, *, name: str | None = None, fast_linear: bool = True) -> None:
@@ -58,6 +66,7 @@ class Policy:
         self._used = self._watch.look()
         self._changing = threading.Lock()
         self._fingerprints: dict[bytes, str] = {}
+        self._find_layers()
         self._head = _without_layers(self.core, fast_linear=fast_linear)
         self._check_weights()
         self._check_behaviour()
@@ -94,7 +103,7 @@ class Policy:
     @property
     def hidden_size(self) -> int:
         """d, the width of a latent."""
-        return int(self.config.hidden_size)
+        return self._hidden_size
 
     @property
     def context_window(self) -> int:
@@ -103,12 +112,42 @@ class Policy:
 
     @property
     def bytes_per_cached_token(self) -> int:
-        """Memory that the keys and values of one token take."""
-        config = self.config
-        heads = int(config.num_attention_heads)
-        width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        heads = int(getattr(config, "num_key_value_heads", None) or heads)
-        return 2 * int(config.num_hidden_layers) * heads * width * self.dtype.itemsize
+        """Memory that a token takes in the model's own cache, in texts as short as a few tokens.
+
+        What a recurrent model keeps does not grow with the text; it is spread over these few tokens.
+        """
+        return self._bytes_per_token
+
+    @functools.cached_property
+    def cache_form(self) -> CacheForm:
+        """In which form the model keeps what it has read so that reading on is right; found by trying."""
+        ids = [(5 + 7 * i) % self.vocabulary_size for i in range(12)]
+        expected = self.layers(torch.tensor([ids])).float()
+        for form in forms_to_try(cache_form(self.core, self._layers), self._layers):
+            if form.name is None:
+                break
+            try:
+                if nearly_equal(self._read_in_parts(form, ids), expected, expected, self.tolerance):
+                    return form
+            except Exception as error:  # any model's own code runs here
+                _log.debug("%s cannot be read in the form %s: %s", self.name, form, error)
+        _log.warning("%s reads its whole text again for every token: it has no cache that works", self.name)
+        return form
+
+    def new_cache(self) -> ModelCache:
+        """A cache for :meth:`layers` that holds nothing yet."""
+        return new_cache(self.cache_form, self.config)
+
+    def _read_in_parts(self, form: CacheForm, ids: list[int]) -> torch.Tensor:
+        """Hidden states of a text that is read in one pass, then another, then token by token."""
+        cache = new_cache(form, self.config)
+        bounds = [0, 5, 9, *range(10, len(ids) + 1)] if form.in_parts else [0, 5, *range(6, len(ids) + 1)]
+        with finer_activations():
+            parts = [
+                self.layers(torch.tensor([ids[start:end]]), cache)
+                for start, end in zip(bounds, bounds[1:], strict=False)
+            ]
+        return torch.cat(parts).float()
 
     @property
     def fingerprint(self) -> str:
@@ -119,6 +158,12 @@ class Policy:
             # The last few: adapters are switched to and fro.
             self._fingerprints = dict([*known.items()][-7:]) | {key: weights_fingerprint(self.model)}
         return self._fingerprints.get(key) or weights_fingerprint(self.model)
+
+    def _find_layers(self) -> None:
+        self._layers = layers_of(self.core)
+        arguments = inspect.signature(type(self._layers).forward).parameters
+        self._takes_use_cache = not arguments.keys().isdisjoint({"use_cache", "kwargs"})
+        self._takes_embeddings = "inputs_embeds" in inspect.signature(type(self.core).forward).parameters
 
     def weights(self) -> Weights:
         """What the model computes with now: what is kept with other weights is not for it.
@@ -133,6 +178,7 @@ class Policy:
                 if now.modules != self._used.modules:
                     # Layers were wrapped, replaced or unwrapped.
                     self._check_architecture()
+                    self._find_layers()
                     self._head = _without_layers(self.core, fast_linear=self._fast_linear)
                     self._check_behaviour()
                     self._used = now
@@ -178,21 +224,26 @@ class Policy:
             return 0.01
         return max(1e-3, 16 * torch.finfo(self.dtype).eps)
 
-    def layers(self, token_ids: torch.Tensor, cache: Any) -> torch.Tensor:
+    def layers(self, token_ids: torch.Tensor, cache: ModelCache | None = None) -> torch.Tensor:
         """One forward pass through the layers, without the head.
 
         Args:
             token_ids: (1, n) int64, the tokens that follow what is in ``cache``.
-            cache: A ``transformers`` cache; it grows by n.
+            cache: From :meth:`new_cache`, or a fork of one; it grows by n. None reads a whole text.
 
         Returns:
             Last hidden states, (n, d), in the model's dtype.
         """
-        with self.lock, torch.no_grad():
-            output = self.core.base_model(
-                input_ids=token_ids.to(self.device), past_key_values=cache, use_cache=True
-            )
-        hidden: torch.Tensor = output.last_hidden_state[0]
+        ids = token_ids.to(self.device)
+        given = {"input_ids": ids, "use_cache": False} if cache is None else cache.inputs(ids)
+        if not self._takes_use_cache:
+            given.pop("use_cache", None)
+        # Not in a caller's inference mode: what a recurrent model keeps is written to by later passes.
+        with self.lock, torch.inference_mode(mode=False), torch.no_grad():
+            output = self._layers(**given)
+            if cache is not None:
+                cache.read(ids, output)
+        hidden: torch.Tensor = output[0][0, -token_ids.shape[1] :]
         return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -207,12 +258,18 @@ class Policy:
         Returns:
             (..., V) logits in the head's dtype.
         """
-        head = self.core.get_output_embeddings()
-        head = self._embedding if head is None else head
-        place, number = device_of(head, self.device), number_of(head, self.dtype)
+        output_layer = self.core.get_output_embeddings()
+        output_layer = self._embedding if output_layer is None else output_layer
+        place, number = device_of(output_layer, self.device), number_of(output_layer, self.dtype)
         flat = hidden.reshape(1, -1, hidden.shape[-1]).to(place, number)
+        head, given = self._head, {"inputs_embeds": flat}
+        if not self._takes_embeddings:
+            head = _with_hidden_states(head, flat)
+            given = {"input_ids": flat.new_zeros(flat.shape[:2], dtype=torch.long)}
+        if self._takes_use_cache:
+            given["use_cache"] = False  # type: ignore[assignment]
         # The class's forward, not the instance's: a device hook would route the call back to the whole model.
-        output = type(self.core).forward(self._head, inputs_embeds=flat, use_cache=False)
+        output = type(self.core).forward(head, **given)
         logits: torch.Tensor = output.logits
         return logits.reshape(*hidden.shape[:-1], logits.shape[-1])
 
@@ -226,12 +283,8 @@ class Policy:
         refuse_model(model, what)
         refuse_adapter(self.model, what)
         remedy = "use a model with a language-modelling head, such as one named ...ForCausalLM"
-        if not hasattr(model, "prepare_inputs_for_generation") or model.base_model is model:
+        if not hasattr(model, "prepare_inputs_for_generation") or _layers_name(model) is None:
             raise BackboneError(f"{what} without a language-modelling head and no causal LM; {remedy}")
-        if getattr(model, "_is_stateful", False):
-            raise BackboneError(
-                f"{what}, whose recurrent state cannot be rewound; use a model with attention only"
-            )
         if model.training:
             raise BackboneError(
                 f"{what} in training mode, where dropout makes rewards noise; call model.eval() first"
@@ -250,6 +303,17 @@ class Policy:
                 "load it outside"
             )
 
+    def _measure(self, ids: torch.Tensor) -> None:
+        """Sizes that only a pass tells: of a latent, and of what the model keeps of each token."""
+        self._hidden_size = int(self.layers(ids).shape[1])
+        form = cache_form(self.core, self._layers)
+        cache = new_cache(form, self.config)
+        try:
+            self.layers(ids, cache)
+        except Exception:  # any model's own code runs here; `cache_form` looks for another form
+            _log.debug("%s does not take %s", self.name, form, exc_info=True)
+        self._bytes_per_token = max(8, -(-cache.nbytes // ids.shape[1]))
+
     def _check_behaviour(self) -> None:
         """Run a few tokens: attention must be causal, and the head alone must give the model's own logits."""
         what = self._describe()
@@ -257,9 +321,10 @@ class Policy:
         other = ids.clone()
         other[0, -1] = 4 % self.vocabulary_size
         try:
+            self._measure(ids)
             with finer_activations():
-                hidden = self.layers(ids, DynamicCache()).float()
-                changed = self.layers(other, DynamicCache()).float()
+                hidden = self.layers(ids).float()
+                changed = self.layers(other).float()
             with self.lock, torch.no_grad(), finer_activations():
                 # The model as it was given: an adapter that acts outside its layers shows here.
                 expected = self.model(input_ids=ids.to(self.device), use_cache=False).logits[0].float()
@@ -345,24 +410,70 @@ class _Output(BaseModelOutputWithPast):
 class _NoLayers(torch.nn.Module):
     """Stands in for the layers: hands on the embeddings that come in."""
 
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> Any:
-        return _Output(last_hidden_state=inputs_embeds)
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.__dict__["_layers"] = layers  # no child: the layers' weights are not its own
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor | None = None, **__: Any) -> Any:
+        hidden = self.__dict__.get("_hidden") if inputs_embeds is None else inputs_embeds
+        return _Output(last_hidden_state=hidden)
 
     @property
     def decoder(self) -> Any:  # OPT's head looks for the layers under this name
         return self
+
+    def __getattr__(self, name: str) -> Any:  # what a head reads of the layers besides, such as a factor
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["_layers"], name)
+
+
+def _with_hidden_states(head: Any, hidden: torch.Tensor) -> Any:
+    """A model without layers whose stand-in hands on (1, n, d) hidden states, whatever comes in."""
+    changed = copy.copy(head)
+    changed._modules = dict(head._modules)
+    for name, module in head._modules.items():
+        if isinstance(module, _NoLayers):
+            stand_in = changed._modules[name] = copy.copy(module)
+            stand_in.__dict__["_hidden"] = hidden
+    return changed
+
+
+def layers_of(model: Any) -> Any:
+    """What stands between a causal LM's token ids and its head; of a model that sees, the text part."""
+    name = _layers_name(model)
+    layers = model._modules[name] if name else model.base_model
+    children = layers._modules
+    if children.get("language_model") is not None:
+        return children["language_model"]
+    # A wrapper as those around the decoders of encoder-decoders, which heads may pass by.
+    return children["decoder"] if list(children) == ["decoder"] else layers
+
+
+def _layers_name(model: Any) -> str | None:
+    """The name of the module that holds the layers; None if there is no head beside it."""
+    children = model._modules
+    if model.base_model_prefix in children:
+        return str(model.base_model_prefix)
+    if model.get_output_embeddings() is None:
+        return None
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    names = (name for name, child in children.items() if child is not None and child is decoder)
+    return next(names, next((name for name in ("model", "transformer") if name in children), None))
 
 
 def _without_layers(model: Any, *, fast_linear: bool) -> Any:
     """A shallow copy of the model without its layers, for the head; weights are shared."""
     head = copy.copy(model)
     head._modules = dict(model._modules)
-    if model.base_model_prefix not in head._modules:
+    name = _layers_name(model)
+    if name is None:
         raise BackboneError(
             f"{type(model).__name__} does not keep its layers under {model.base_model_prefix!r}; "
             "this layout is not supported"
         )
-    head._modules[model.base_model_prefix] = _NoLayers()
+    head._modules[name] = _NoLayers(model._modules[name])
     for name, module in head._modules.items():
         if fast_linear and is_plain_linear(module):
             head._modules[name] = with_fast_linear(module)

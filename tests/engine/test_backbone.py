@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from transformers import DynamicCache
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
@@ -28,7 +27,7 @@ BERT: dict[str, Any] = {
 
 
 def stepwise_hidden(backbone: Backbone, ids: list[int]) -> torch.Tensor:
-    cache = DynamicCache()
+    cache = backbone.policy.new_cache()
     return torch.cat([backbone.policy.layers(torch.tensor([[token]]), cache) for token in ids])
 
 
@@ -156,11 +155,6 @@ def t5():
     return transformers.T5ForConditionalGeneration(config).eval()
 
 
-def mamba():
-    config = transformers.MambaConfig(vocab_size=259, hidden_size=16, num_hidden_layers=1, state_size=4)
-    return transformers.MambaForCausalLM(config).eval()
-
-
 def bert(kind: str, **changes):
     return getattr(transformers, kind)(transformers.BertConfig(**BERT, **changes)).eval()
 
@@ -173,7 +167,6 @@ def bert(kind: str, **changes):
         (lambda: bert("BertForMaskedLM"), "BertForMaskedLM, a masked language model.*ForCausalLM"),
         (t5, "T5ForConditionalGeneration, an encoder-decoder.*ForCausalLM"),
         (lambda: tiny_model().model, "LlamaModel without a language-modelling head.*ForCausalLM"),
-        (mamba, "MambaForCausalLM, whose recurrent state cannot be rewound; use a model with attention"),
         (lambda: tiny_model().train(), r"training mode.*call model\.eval\(\) first"),
         (lambda: torch.nn.Linear(2, 2), "this is a Linear, not a Hugging Face model"),
         (lambda: "Qwen/Qwen2.5-7B", "this is a str, not a Hugging Face model"),

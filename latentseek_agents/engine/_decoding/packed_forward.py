@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, DynamicCache
+from transformers import AttentionInterface
 
 from latentseek_agents.engine._cpu_kernels import is_plain_linear, with_fast_linear, with_fused_norm
 from latentseek_agents.engine._decoding.attention import ALIGNED, FIXED_POSITIONS, attend, fixed_width
@@ -22,7 +22,7 @@ from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
 from latentseek_agents.engine._int8 import finer_activations
 from latentseek_agents.engine._weights import is_adapter
-from latentseek_agents.engine.policy import Policy, nearly_equal
+from latentseek_agents.engine.policy import Policy, layers_of, nearly_equal
 
 _log = logging.getLogger(__name__)
 _NAME = "latentseek_packed"
@@ -73,7 +73,7 @@ class PackedModel:
         self.windows: set[int | None] = set()
         self._fixed = _fixed_sizes(model.config.get_text_config(decoder=True)) if same_bits else None
         configs: dict[int, Any] = {}
-        self._layers = _shadow(model.base_model, configs, fast_linear)
+        self._layers = _shadow(layers_of(model), configs, fast_linear)
 
     def forward(self, store: KeyValueStore, rows: Sequence[RowSlice]) -> torch.Tensor:
         """Compute the rows' new tokens, and put their keys and values into the store.
@@ -329,41 +329,57 @@ def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | 
         policy: The frozen model.
         options: Its decoder's.
     """
-    config = policy.config
-    if not options.batch or _rows_meet(config):
+    if not options.batch:
         return None
+    reason = _rows_meet(policy)
+    try:
+        if not reason:
+            return _checked_model(policy, options)
+    except Exception as error:  # any model's own code runs here
+        reason = str(error) or type(error).__name__
+    # On a GPU that is many times slower than it could be, and the reason would not be looked for.
+    level = logging.WARNING if policy.device.type == "cuda" else logging.INFO
+    _log.log(level, "%s is decoded one request after another: %s", policy.name, reason)
+    return None
+
+
+def _checked_model(policy: Policy, options: DecodingOptions) -> PackedModel:
+    """The layers of a policy for shared passes.
+
+    Raises:
+        RuntimeError: Its results change in them.
+    """
+    config = policy.config
     first = [i % policy.vocabulary_size for i in range(1, 8)]
     second = [i % policy.vocabulary_size for i in range(3, 7)]
-    try:
-        same_bits = policy.number_format == "int8"
-        packed = PackedModel(policy.core, fast_linear=options.fast_linear, same_bits=same_bits)
-        store = KeyValueStore()
-        store.reserve(2, 8)
-        with policy.lock, finer_activations():
-            packed.forward(store, [RowSlice(0, 0, first[:5]), RowSlice(1, 0, second[:3])])
-            got = packed.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
-        with finer_activations():
-            alone = [policy.layers(torch.tensor([ids]), DynamicCache()) for ids in (first, second)]
-        expected = torch.cat([alone[0][-2:], alone[1][-1:]]).float()
-        if not nearly_equal(got, expected, expected, policy.tolerance):
-            raise RuntimeError("a batch changes its results")
-        # So few tokens lie within any window: a layer that has one must have asked for it.
-        if _has_windows(config) and packed.windows <= {None}:
-            raise RuntimeError("its windows are unknown")
-    except Exception as error:  # any model's own code runs here
-        # On a GPU that is many times slower than it could be, and the reason would not be looked for.
-        level = logging.WARNING if policy.device.type == "cuda" else logging.INFO
-        _log.log(level, "%s is decoded one request at a time: %s", policy.name, error or type(error).__name__)
-        return None
+    same_bits = policy.number_format == "int8"
+    packed = PackedModel(policy.core, fast_linear=options.fast_linear, same_bits=same_bits)
+    store = KeyValueStore()
+    store.reserve(2, 8)
+    with policy.lock, finer_activations():
+        packed.forward(store, [RowSlice(0, 0, first[:5]), RowSlice(1, 0, second[:3])])
+        got = packed.forward(store, [RowSlice(0, 5, first[5:]), RowSlice(1, 3, second[3:])]).float()
+    with finer_activations():
+        alone = [policy.layers(torch.tensor([ids])) for ids in (first, second)]
+    expected = torch.cat([alone[0][-2:], alone[1][-1:]]).float()
+    if not nearly_equal(got, expected, expected, policy.tolerance):
+        raise RuntimeError("a batch changes its results")
+    # So few tokens lie within any window: a layer that has one must have asked for it.
+    if _has_windows(config) and packed.windows <= {None}:
+        raise RuntimeError("its windows are unknown")
     return packed
 
 
-def _rows_meet(config: Any) -> bool:
-    """Whether the rows of a pass depend on each other, or on more than what attention is told."""
+def _rows_meet(policy: Policy) -> str:
+    """Why the rows of a pass depend on each other, or on more than what attention is told; else empty."""
+    if getattr(policy.core, "_is_stateful", False):
+        return "it has a recurrent state"
+    config = policy.config
     # Such rotary positions are scaled by the longest sequence of a pass.
-    scaled = any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'"))
-    kinds = {"full_attention", "sliding_attention"}
-    return scaled or not kinds.issuperset(getattr(config, "layer_types", None) or ())
+    if any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'")):
+        return "its rotary positions depend on the longest text"
+    others = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    return f"it has layers of the kind {', '.join(sorted(others))}" if others else ""
 
 
 def _has_windows(config: Any) -> bool:

@@ -141,7 +141,7 @@ def test_growing_a_fork_leaves_the_prefix_alone(tiny: Backbone):
     run(backbone)
     prefix = cache_of(backbone).get(tuple(PROMPT))
     assert isinstance(prefix, Prefix)
-    assert prefix.cache.get_seq_length() == len(PROMPT)
+    assert prefix.cache.value.get_seq_length() == len(PROMPT)
     assert prefix.hidden.shape == (32,)
     assert prefix.hidden.untyped_storage().nbytes() == 32 * 4
 

@@ -1,0 +1,294 @@
+"""Which causal LMs of transformers run a search, and does each write what it writes alone?
+
+    python benchmarks/architectures.py                            # all, and write benchmarks/ARCHITECTURES.md
+    python benchmarks/architectures.py qwen3_5_text llama4_text   # these, and write nothing
+
+Every model type that transformers maps to a causal LM is made tiny and random from its own configuration class,
+in a process of its own with a time limit. Its draft is compared with the model's own ``generate``, the draft and
+one refinement with either kind of latents with the oracle of the tests (a pass of the whole model over the whole
+text for every token), and eight requests together with each of them alone.
+"""
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the oracle in tests/
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+TABLE = Path(__file__).with_name("ARCHITECTURES.md")
+QUESTION = "What is 2 + 2?"
+TOKENS = 8
+LEARNING_RATES = (0.3, 3.0)  # the second where the first changes nothing
+TINY = 5_000_000  # more parameters than this are not made
+COMMAND = "python benchmarks/architectures.py"
+
+# What the mapping of transformers holds besides decoder-only language models.
+OTHER_KINDS = {
+    "gemma4_assistant": "drafts for another model, whose keys and values it reads",
+    "gemma4_unified_assistant": "drafts for another model, whose keys and values it reads",
+    "moss_transcribe_diarize": "transcribes speech",
+    "musicgen": "writes sound in several streams",
+    "musicgen_melody": "writes sound in several streams",
+    "xlnet": "predicts tokens in any order, and sees what follows them",
+}
+
+
+@dataclass
+class Outcome:
+    """What became of one model type.
+
+    Args:
+        model_type: As transformers call it.
+        model_class: Its class.
+        result: ``"works"``, ``"refused"``, ``"fails"``, ``"wrong"``, or ``"not generated"``: transformers
+            cannot generate with it themselves.
+        note: Why; or how it is decoded.
+        changed: Whether a refinement changed the text.
+    """
+
+    model_type: str
+    model_class: str
+    result: str = "works"
+    note: str = ""
+    changed: bool = False
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:160]}"
+
+
+def try_architecture(model_type: str, model_class: str) -> Outcome:
+    """Make the model, and hold everything against it."""
+    import torch
+
+    from latentseek_agents.errors import LatentSeekError
+    from latentseek_agents.testing import tiny_model, tiny_tokenizer
+
+    outcome = Outcome(model_type, model_class)
+    tokenizer = tiny_tokenizer()
+    try:
+        model = tiny_model(model_type)
+        ids = torch.tensor([[3 + (41 * i) % 250 for i in range(30)]])
+        own = _generated(model, ids)
+    except Exception as error:
+        outcome.result, outcome.note = "not generated", first_line(error)
+        return outcome
+    try:
+        _compare(outcome, model, tokenizer, ids[0].tolist(), own)
+    except LatentSeekError as error:
+        outcome.result, outcome.note = "refused", str(error).splitlines()[0]
+    except Exception as error:
+        outcome.result, outcome.note = "fails", first_line(error)
+    return outcome
+
+
+def _generated(model: Any, ids: Any) -> list[int]:
+    import torch
+    from transformers import GenerationConfig
+
+    # Greedy, and nothing besides: some families force or forbid tokens by default.
+    model.generation_config = GenerationConfig(pad_token_id=0, max_new_tokens=TOKENS, do_sample=False)
+    with torch.no_grad():
+        written = model.generate(ids, attention_mask=torch.ones_like(ids))
+    tokens: list[int] = written[0, ids.shape[1] :].tolist()
+    return tokens
+
+
+def _compare(outcome: Outcome, model: Any, tokenizer: Any, ids: list[int], own: list[int]) -> None:
+    from latentseek_agents import Backbone
+    from latentseek_agents.engine._decoding import DecodeRequest, decode
+    from tests.support import naive_search
+
+    backbone = Backbone.from_model(model, tokenizer)
+    shared = backbone.decoder.packed is not None  # type: ignore[attr-defined]
+    form = None if shared else backbone.policy.cache_form
+    outcome.note = "rows together" if shared else "one after another"
+    if form is not None and form.name is None:
+        outcome.note += ", without a cache"
+    requests = [
+        DecodeRequest(prompt_ids=ids[: len(ids) - 3 * (i % 4)], max_new_tokens=TOKENS, end_token_ids=frozenset())
+        for i in range(8)
+    ]
+    together = [one.token_ids for one in decode(backbone, requests)]
+    fresh = Backbone.from_model(model, tokenizer)
+    alone = [decode(fresh, [one])[0].token_ids for one in requests[:4]]
+    plain, _ = naive_search.greedy(model, ids, [], TOKENS)
+    if own != plain:
+        outcome.note += "; `generate` differs from a pass over the whole text"
+    if together[0] not in (own, plain):
+        outcome.result = "wrong"
+        outcome.note = f"draft {together[0]}, but `generate` writes {own}, and a pass over all each time {plain}"
+    elif together != alone * 2:
+        outcome.result, outcome.note = "wrong", "a batch of eight differs from eight alone"
+    elif together[0] != plain:
+        outcome.note += ", so its refinement was not compared"
+    else:
+        _compare_searches(outcome, backbone)
+
+
+def _compare_searches(outcome: Outcome, backbone: Any) -> None:
+    from latentseek_agents import LatentSeekConfig
+    from latentseek_agents.engine.search import draft, prompt_token_ids, refine
+    from tests.support import naive_search
+
+    for kind in ("independent", "consistent"):
+        for rate in LEARNING_RATES:
+            config = LatentSeekConfig(
+                prompt=str, max_new_tokens=TOKENS, fraction=0.5, learning_rate=rate, latents=kind
+            )
+            expected = naive_search.search(
+                backbone.model,
+                prompt_token_ids(backbone, QUESTION, config),
+                consistent=kind == "consistent",
+                scores=[-1.0],
+                limit=TOKENS,
+                fraction=0.5,
+                learning_rate=rate,
+                ends=backbone.eos_token_ids,
+            )
+            if expected[0] != expected[1]:
+                break
+        outcome.changed |= expected[0] != expected[1]
+        first = draft(backbone, QUESTION, config)
+        judged = [type(one)(**one.to_dict() | {"score": -1.0}) for one in first.attempts]
+        second = refine(backbone, QUESTION, config, latents=first.latents, samples=judged)
+        got = [first.attempts[0].token_ids, second.attempts[0].token_ids]
+        if got != expected:
+            outcome.result = "wrong"
+            outcome.note = f"a search with {kind} latents wrote {got}, the oracle {expected}"
+            return
+
+
+def _child(model_type: str, model_class: str, answers: Any) -> None:
+    import torch
+    import transformers
+
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    logging.disable(logging.WARNING)
+    with open(os.devnull, "w") as nowhere:
+        sys.stdout = nowhere
+        answers.send(asdict(try_architecture(model_type, model_class)))
+
+
+def tried(model_type: str, model_class: str, seconds: float) -> Outcome:
+    """Try one model type in a process of its own."""
+    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(model_type, model_class, theirs))
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(seconds):
+            return Outcome(model_type, model_class, "fails", f"not done within {seconds:.0f} s")
+        return Outcome(**ours.recv())
+    except EOFError:
+        process.join()
+        return Outcome(model_type, model_class, "fails", f"its process died (exit code {process.exitcode})")
+    finally:
+        process.kill()
+        process.join()
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """How many there are of each kind, in one sentence."""
+    language = [one for one in outcomes if one.model_type not in OTHER_KINDS]
+    able = [one for one in language if one.result != "not generated"]
+    counts = Counter(one.result for one in able)
+    told = ", ".join(f"{count} {result}" for result, count in counts.most_common())
+    return (
+        f"{len(outcomes)} model types, {len(language)} of them decoder-only language models; transformers "
+        f"generate with {len(able)} of these: {told} ({counts['works'] / max(1, len(able)):.1%} work)."
+    )
+
+
+def markdown(outcomes: Sequence[Outcome]) -> str:
+    """The table."""
+    import torch
+    import transformers
+
+    rows = [
+        f"| `{one.model_type}` | `{one.model_class}` | {one.result} | {_told(one)} |"
+        for one in sorted(outcomes, key=lambda one: (one.result == "works", one.model_type))
+    ]
+    return "\n".join(
+        [
+            "# Architectures",
+            "",
+            f"Made by `{COMMAND}` with transformers {transformers.__version__} and torch "
+            f"{torch.__version__.partition('+')[0]} from tiny random models. {summary(outcomes)}",
+            "",
+            "*Works*: draft and one refinement with either kind of latents are, token for token, those of a plain "
+            "computation without a cache, and a batch of eight is eight alone. *Rows together*: requests share "
+            "forward passes; *one after another*: they take turns. Encoders that can be decoders "
+            "(`is_decoder=True`) were made such.",
+            "",
+            "| model type | class | result | how, or why not |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _told(one: Outcome) -> str:
+    note = one.note.replace("|", "\\|")
+    return f"no language model: it {OTHER_KINDS[one.model_type]}" if one.model_type in OTHER_KINDS else note
+
+
+def main() -> None:
+    """Try all, or those named."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model_type", nargs="*", help="only these")
+    parser.add_argument("--seconds", type=float, default=300.0, help="time limit of each")
+    parser.add_argument("--workers", type=int, default=1, help="how many at a time")
+    parser.add_argument("--resume", type=Path, help="JSON Lines: outcomes go there, and those there are kept")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.model_type if name not in NAMES]
+    if unknown:
+        parser.error(f"transformers map {', '.join(unknown)} to no causal LM")
+    names = asked.model_type or list(NAMES)
+    classes = {name: kind if isinstance(kind, str) else kind[0] for name, kind in NAMES.items()}
+    outcomes = _known(asked.resume)
+    left = [name for name in names if name not in outcomes]
+    with ThreadPoolExecutor(asked.workers) as pool:
+        for one in pool.map(partial(tried, seconds=asked.seconds), left, [classes[name] for name in left]):
+            outcomes[one.model_type] = one
+            unchanged = "; a refinement changed nothing" if one.result == "works" and not one.changed else ""
+            print(f"{one.model_type:28} {one.result:14} {one.note}{unchanged}", flush=True)
+            if asked.resume:
+                with asked.resume.open("a") as file:
+                    file.write(json.dumps(asdict(one)) + "\n")
+    made = [outcomes[name] for name in names]
+    print(summary(made))
+    if not asked.model_type:
+        TABLE.write_text(markdown(made))
+        print(f"written: {TABLE}")
+
+
+def _known(file: Path | None) -> dict[str, Outcome]:
+    """What an earlier run wrote down."""
+    lines = file.read_text().splitlines() if file is not None and file.exists() else []
+    return {one.model_type: one for one in (Outcome(**json.loads(line)) for line in lines)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""What a model keeps of the tokens that it has read, in the form that it keeps it in itself.
+
+Transformers keep keys and values, recurrent models a state, hybrid ones both, some a class of their own, and a
+few nothing at all. Here each is one object that grows with every pass, and of which a snapshot can be taken.
+Nothing is ever rewound: whoever wants to go back goes on from a snapshot.
+"""
+
+import copy
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+__all__ = ["CacheForm", "ModelCache", "cache_form", "forms_to_try", "tensor_bytes"]
+
+# The arguments under which models take what they keep, and the fields in which they give it back.
+_NAMES = ("past_key_values", "cache_params", "state", "mems")
+# Layers of a cache whose tensors are replaced and never written to, so that a snapshot may share them.
+_REPLACED = (DynamicLayer, DynamicSlidingWindowLayer)
+
+
+@dataclass(frozen=True)
+class CacheForm:
+    """In which form a model keeps what it has read, and how it is given back to it.
+
+    Args:
+        name: The argument of the layers that takes it; None if the model keeps nothing, so that all
+            tokens are read again in every pass.
+        made_here: Whether it is made here, as ``generate`` does, or by the model in its first pass.
+        in_parts: Whether several tokens can be read in one pass behind earlier ones; otherwise one by one.
+        positions: Whether the layers are told the positions of their tokens.
+    """
+
+    name: str | None = "past_key_values"
+    made_here: bool = True
+    in_parts: bool = True
+    positions: bool = False
+
+
+@dataclass
+class ModelCache:
+    """What a model has read so far.
+
+    Args:
+        form: In which form it is kept.
+        value: What the model keeps; None before the first pass if the model makes it.
+        token_ids: The tokens read; kept only where the model keeps nothing itself.
+        length: Number of tokens read.
+    """
+
+    form: CacheForm
+    value: Any = None
+    token_ids: list[int] = field(default_factory=list)
+    length: int = 0
+
+    def inputs(self, token_ids: torch.Tensor) -> dict[str, Any]:
+        """The arguments of the layers for a pass over (1, n) more tokens."""
+        if self.form.name is None:
+            earlier = torch.tensor([self.token_ids], dtype=token_ids.dtype, device=token_ids.device)
+            return {"input_ids": torch.cat([earlier, token_ids], dim=1)}
+        given: dict[str, Any] = {"input_ids": token_ids, "use_cache": True}
+        if self.value is not None:
+            given[self.form.name] = self.value
+        if self.form.positions:
+            places = torch.arange(self.length, self.length + token_ids.shape[1], device=token_ids.device)
+            given["position_ids"] = places[None]
+        return given
+
+    def read(self, token_ids: torch.Tensor, output: Any) -> None:
+        """Record a pass: its (1, n) tokens, and what the layers gave back."""
+        self.length += token_ids.shape[1]
+        if self.form.name is None:
+            self.token_ids += token_ids[0].tolist()
+            return
+        kept = getattr(output, self.form.name, None)
+        self.value = self.value if kept is None else kept
+
+    def fork(self) -> "ModelCache":
+        """A snapshot: going on from either leaves the other as it is."""
+        if _is_never_written_to(self.value):
+            value = copy.copy(self.value)
+            value.layers = [copy.copy(layer) for layer in self.value.layers]
+        else:
+            # Tensors made in inference mode could not be written to outside of it.
+            with torch.inference_mode(mode=False), torch.no_grad():
+                value = copy.deepcopy(self.value)
+        return ModelCache(self.form, value, list(self.token_ids), self.length)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its tensors take."""
+        return tensor_bytes(self.value) + 8 * len(self.token_ids)
+
+
+def cache_form(model: Any, layers: Any) -> CacheForm:
+    """The form in which ``generate`` would keep what this model reads.
+
+    Args:
+        model: A causal LM.
+        layers: Its layers, without the head.
+    """
+    arguments = inspect.signature(type(layers).forward).parameters
+    name = next((name for name in _NAMES if name in arguments), None)
+    supports = getattr(model, "_supports_default_dynamic_cache", None)
+    made_here = name in ("past_key_values", "cache_params") and (supports is None or supports())
+    return CacheForm(name, made_here=made_here)
+
+
+def forms_to_try(form: CacheForm, layers: Any) -> Iterator[CacheForm]:
+    """This form and others, the fastest first; the last one, which keeps nothing, fits every model.
+
+    Args:
+        form: What :func:`cache_form` tells.
+        layers: The model's layers, without the head.
+    """
+    if form.name is not None:
+        told = "position_ids" in inspect.signature(type(layers).forward).parameters
+        for in_parts in (True, False):
+            for positions in (False, True) if told else (False,):
+                yield CacheForm(form.name, form.made_here, in_parts, positions)
+    yield CacheForm(None, made_here=False)
+
+
+def new_cache(form: CacheForm, config: Any) -> ModelCache:
+    """A cache that holds nothing yet.
+
+    Args:
+        form: In which form it is kept.
+        config: The configuration of the text model.
+    """
+    return ModelCache(form, _dynamic_cache(config) if form.made_here else None)
+
+
+def _dynamic_cache(config: Any) -> Any:
+    try:
+        return DynamicCache(config=config)
+    except (AttributeError, KeyError, TypeError, ValueError):  # layers of a kind that transformers does not know
+        return DynamicCache()
+
+
+def _is_never_written_to(value: Any) -> bool:
+    if type(value) is not DynamicCache or value.offloading:
+        return False
+    return all(type(layer) in _REPLACED for layer in value.layers)
+
+
+def tensor_bytes(value: Any) -> int:
+    """Memory that the tensors within an object take, each counted once.
+
+    Example:
+        >>> state = torch.zeros(4)
+        >>> tensor_bytes({"first": state, "again": [state], "number": 7})
+        16
+    """
+    found: dict[int, int] = {}
+    seen: set[int] = set()
+    _collect(value, found, seen)
+    return sum(found.values())
+
+
+def _collect(value: Any, found: dict[int, int], seen: set[int]) -> None:
+    if isinstance(value, torch.Tensor):
+        storage = value.untyped_storage()
+        found[storage.data_ptr()] = storage.nbytes()
+        return
+    if id(value) in seen or value is None or isinstance(value, (str, int, float, torch.dtype, torch.device)):
+        return
+    seen.add(id(value))
+    if isinstance(value, dict):
+        parts = list(value.values())
+    elif isinstance(value, (list, tuple)):
+        parts = list(value)
+    elif hasattr(value, "__dict__") and not isinstance(value, type):
+        parts = list(vars(value).values())
+    else:
+        parts = []
+    for part in parts:
+        _collect(part, found, seen)
