@@ -11,14 +11,21 @@ from latentseek_agents.tools.named import DEFAULT_VERIFIERS, named_verifier
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import (
     Attempt,
+    Check,
     Prepared,
     Usage,
+    Verdict,
     VerifierLike,
     ask,
     checked_verifier,
     judging_above,
     prepare,
 )
+
+_NO_ANSWER = (
+    "it ends within its thought, without an answer; raise max_new_tokens, or set max_thinking_tokens below it"
+)
+_NO_ANSWER_CHECK = Check("answer", passed=False, reason="the thought is all that was written")
 
 
 class Search:
@@ -90,9 +97,14 @@ class Search:
             earlier: Attempts that a :class:`VerdictError` carries, besides this one.
             prepared: The value of :meth:`prepare` for this question.
 
+        An attempt that ends within its thought is refused, and no verifier is asked.
+
         Raises:
             VerdictError: The verdict is outside its contract.
         """
+        if attempt.ends_in_thought:
+            verdict = Verdict(-1.0, passed=False, reason=_NO_ANSWER, checks=[_NO_ANSWER_CHECK])
+            return attempt.judged(verdict, passed=accepts(verdict, self.config)), Usage()
         try:
             with judging_above(self.config.reward_threshold):
                 verdict = ask(

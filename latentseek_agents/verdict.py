@@ -549,7 +549,8 @@ class Attempt(_Plain):
         latent_start: Position in ``token_ids`` of the first latent.
         latent_token_ids: The tokens that stand at the latents' positions.
         changed: Positions in ``latent_token_ids`` whose token differs from the attempt before.
-        text: The completion as text.
+        text: The answer as text: the completion without what the model thought before it. Empty if it ends
+            within its thought.
         finish_reason: ``"stop"`` (an end token), ``"length"`` (the token limit) or ``"seconds"``.
         answer: The final answer found in the text, or None.
         score: The verdict's score; None until verified.
@@ -559,6 +560,8 @@ class Attempt(_Plain):
         sample_scores: With ``num_samples`` > 1 the scores of all samples of this iteration.
         computed_answer: The verdict's ``computed_answer``; in a vote it stands in place of ``answer``.
         reward: What the policy gradient takes in place of the score, in [-1, 0]; None takes the score.
+        thinking: What the model thought before it answered, without its marks; no verifier sees it. Empty if
+            it did not, and in ``LatentSeekConfig.paper()``, where ``text`` is all that was written.
     """
 
     iteration: int
@@ -576,6 +579,12 @@ class Attempt(_Plain):
     sample_scores: list[float | None] = field(default_factory=list)
     computed_answer: str | None = None
     reward: float | None = None
+    thinking: str = ""
+
+    @property
+    def ends_in_thought(self) -> bool:
+        """Whether the model thought, and wrote no answer."""
+        return bool(self.thinking) and not self.text.strip()
 
     def __getitem__(self, name: str) -> Any:
         if name not in {f.name for f in fields(self)}:

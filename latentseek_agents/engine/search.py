@@ -103,7 +103,7 @@ def draft(
     latents = b""
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
-    attempt = _attempt(backbone, rules, completion, start=start, count=count)
+    attempt = _attempt(backbone, rules, prompt_ids, completion, start=start, count=count)
     usage = completion.usage("policy", prompt_tokens=len(prompt_ids))
     usage = replace(usage, policy_seconds=time.monotonic() - began)
     return Step(attempts=[attempt], latents=latents, usage=usage)
@@ -209,7 +209,7 @@ def sample(
     if not 0 <= temperature < float("inf"):
         raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
     began = time.monotonic()
-    prompt_ids = backbone.encode_prompt(prompt_for(question, config.prompt))
+    prompt_ids = prompt_token_ids(backbone, question, config)
     sampling = _Sampling(backbone, config, prompt_ids, temperature, deadline, on_token)
     completions = sampling.completions(range(start, start + count))
     attempts = [
@@ -296,7 +296,7 @@ class _Sampling:
 
     def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
         """A solution as an attempt."""
-        return _attempt(self.backbone, self.rules, completion, iteration=iteration)
+        return _attempt(self.backbone, self.rules, self.prompt_ids, completion, iteration=iteration)
 
 
 def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
@@ -340,20 +340,28 @@ def _room(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: in
 def _attempt(
     backbone: Backbone,
     rules: ReleaseRules,
+    prompt_ids: Sequence[int],
     completion: Completion,
     *,
     iteration: int = 0,
     start: int = 0,
     count: int = 0,
 ) -> Attempt:
+    thinking = ""
+    if rules.keep_special_tokens:
+        text = backbone.decode(completion.token_ids, skip_special_tokens=False)
+    else:
+        split = backbone.split(completion.token_ids, prompt_ids)
+        thinking, text = split.thinking, split.text
     return Attempt(
         iteration=iteration,
         token_ids=completion.token_ids,
         latent_token_ids=completion.token_ids[start : start + count],
         changed=[],
-        text=backbone.decode(completion.token_ids, skip_special_tokens=not rules.keep_special_tokens),
+        text=text,
         finish_reason=completion.finish_reason,
         latent_start=start,
+        thinking=thinking,
     )
 
 
@@ -527,7 +535,14 @@ class _Refinement:
     def _finished(self, completion: Completion, keep: int) -> _Written:
         start, latents = self.previous.latent_start, self.latents
         attempt = self._placed(
-            _attempt(self.backbone, self.rules, completion, start=start, count=len(latents.values))
+            _attempt(
+                self.backbone,
+                self.rules,
+                self.prompt_ids,
+                completion,
+                start=start,
+                count=len(latents.values),
+            )
         )
         # What stands before the latents was not written again, but the tokens at the latents were.
         usage = replace(

@@ -15,21 +15,21 @@ Example:
 
 from latentseek_agents.thoughts._format import ANY_FORMAT, ThoughtFormat
 from latentseek_agents.thoughts._split import (
+    AnswerView,
     Part,
     Split,
     answer_part,
     split_thoughts,
-    without_thoughts,
 )
 from latentseek_agents.thoughts._stream import ThoughtStream
 
 __all__ = [
     "ANY_FORMAT",
+    "AnswerView",
     "Part",
     "Split",
     "ThoughtFormat",
     "ThoughtStream",
     "answer_part",
     "split_thoughts",
-    "without_thoughts",
 ]

@@ -58,6 +58,16 @@ class ThoughtFormat:
         """What begins a thought; "" if that is not known."""
         return _HARMONY_OPENS if HARMONY in self.names else self._pair()[0] if self.known else ""
 
+    @property
+    def in_channels(self) -> bool:
+        """Whether every message of the model says whether it is a thought, as those of gpt-oss do."""
+        return self.known and HARMONY in self.names
+
+    @property
+    def answer_opening(self) -> str:
+        """What begins an answer without a thought, where that has a mark."""
+        return "<|channel|>final<|message|>" if self.in_channels else ""
+
     def _pair(self) -> tuple[str, str]:
         family = next(family for family in FAMILIES if family.name in self.names)
         return family.opens, family.closes

@@ -1,6 +1,7 @@
 """A text taken apart into what was thought, what was answered, and the marks between them."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -89,24 +90,51 @@ def answer_part(text: str) -> str:
     return split_thoughts(text).text if _MAY_MARK.search(text) else text
 
 
-def without_thoughts(text: str) -> str:
-    r"""A text with blanks in place of thoughts and their marks, so that every offset stays what it is.
+class AnswerView:
+    """The answer of a text, and where each of its characters stands in the text.
+
+    Args:
+        whole: A text of which no more is known than its letters.
+
+    Attributes:
+        text: Its answer, an empty line between two passages; the text itself if nothing in it was thought.
 
     Example:
-        >>> without_thoughts("<think>5?\n</think>4.")
-        '         \n        4.'
+        >>> view = AnswerView("<think>5?</think>It is 4.")
+        >>> view.text, view.place(0), view.place(9)
+        ('It is 4.', 17, 26)
     """
-    if not _MAY_MARK.search(text):
-        return text
-    parts = split_thoughts(text).parts
-    return "".join(
-        text[part.start : part.end] if part.kind == "text" else _blank(text[part.start : part.end])
-        for part in parts
-    )
 
+    def __init__(self, whole: str) -> None:
+        self.text = whole
+        self._starts = [0]
+        self._shifts = [0]
+        if not _MAY_MARK.search(whole):
+            return
+        parts = split_thoughts(whole).parts
+        if all(part.kind == "text" for part in parts):
+            return
+        self.text = ""
+        for part in parts:
+            if part.kind != "text" or not whole[part.start : part.end].strip():
+                continue
+            self.text += "\n\n" if self.text else ""
+            self._starts.append(len(self.text))
+            self._shifts.append(part.start - len(self.text))
+            self.text += whole[part.start : part.end]
 
-def _blank(passage: str) -> str:
-    return re.sub(r"[^\n]", " ", passage)
+    def place(self, offset: int) -> int:
+        """The offset in the whole text of an offset in the answer.
+
+        Args:
+            offset: From 0 to the length of the answer.
+        """
+        index = bisect_right(self._starts, max(offset - 1, 0)) - 1
+        return offset + self._shifts[index]
+
+    def span(self, span: tuple[int, int]) -> tuple[int, int]:
+        """The same for a beginning and an end."""
+        return self.place(span[0] + 1) - 1, self.place(span[1])
 
 
 def joined_text(text: str, parts: Sequence[Part]) -> str:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from latentseek_agents.thoughts import (
     ANY_FORMAT,
+    AnswerView,
     ThoughtFormat,
     ThoughtStream,
     answer_part,
     split_thoughts,
-    without_thoughts,
 )
 from latentseek_agents.tools import extract_answer
 
@@ -120,11 +120,16 @@ def test_what_a_stream_shows_stays(text: str, opened: bool) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(TEXTS)
-def test_blanks_keep_the_places(text: str) -> None:
-    blanked = without_thoughts(text)
-    assert len(blanked) == len(text)
-    assert all(sign in (there, " ") for sign, there in zip(blanked, text, strict=True))
-    assert blanked.count("\n") == text.count("\n")
+def test_a_view_of_the_answer_knows_the_places(text: str) -> None:
+    view = AnswerView(text)
+    gaps = 0
+    for index, sign in enumerate(view.text):
+        start, end = view.span((index, index + 1))
+        if text[start:end] != sign:
+            gaps += 1
+            assert sign == "\n"  # between two passages
+    assert gaps <= 2 * len(split_thoughts(text).parts)
+    assert "".join(view.text.split()) == "".join(split_thoughts(text).text.split())
 
 
 @given(st.text(alphabet=st.characters(blacklist_characters="<[◁`"), max_size=60))
