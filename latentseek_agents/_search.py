@@ -6,6 +6,7 @@ from typing import Any
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import accepts
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.errors import BackboneError, ConfigError, VerdictError
 from latentseek_agents.tools.named import DEFAULT_VERIFIERS, named_verifier
 from latentseek_agents.tools.steps import StepVerifier
@@ -42,7 +43,8 @@ class Search:
 
     Raises:
         BackboneError: ``backbone`` is no backbone.
-        ConfigError: ``config`` is no configuration, or ``verifier`` cannot be called as one.
+        ConfigError: ``config`` is no configuration or asks for what the model's chat template does not know,
+            or ``verifier`` cannot be called as one.
     """
 
     def __init__(
@@ -62,6 +64,13 @@ class Search:
         self.backbone = checked_backbone(backbone)
         self.config = config or LatentSeekConfig.agreement()
         self.verifier = self._default_verifier() if verifier is None else checked_verifier(verifier)
+        # Refused now, and not when the first question is asked.
+        template_options(
+            self.backbone.tokenizer,
+            enable_thinking=self.config.enable_thinking,
+            reasoning_effort=self.config.reasoning_effort,
+            name=self.backbone.name,
+        )
         self.on_token = on_token
         self.control_flow = control_flow
 

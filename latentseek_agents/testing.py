@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from latentseek_agents.engine._decoding import Completion, DecodeRequest
+from latentseek_agents.engine._thought_constraint import AfterThought
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.verdict import Verdict, reward_threshold
@@ -173,9 +174,19 @@ class _ScriptedDecoder:
         if tokens[:forced] == written:
             tokens = tokens[forced:]
         finish_reason = "length"
-        for token in [*tokens, max(self.backbone.eos_token_ids)][: request.max_new_tokens]:
+        constraint = request.constraint if isinstance(request.constraint, AfterThought) else None
+        tokens.append(max(self.backbone.eos_token_ids))
+        for _ in range(request.max_new_tokens):
+            required = () if constraint is None else constraint.required
+            if required and (begun := self._place_of(required, tokens)):
+                del tokens[:begun]
+            token = tokens[0] if constraint is None else constraint.nearest(tokens[0])
+            if token == tokens[0]:  # what is required and not in the script comes before the rest of it
+                del tokens[:1]
             self.delay()
             written.append(token)
+            if constraint is not None:
+                constraint.take(token)
             if request.on_token is not None:
                 request.on_token(token)
             if token in request.end_token_ids:
@@ -189,6 +200,15 @@ class _ScriptedDecoder:
             forward_passes=added,
             computed_tokens=added,
         )
+
+    def _place_of(self, required: Sequence[int], tokens: Sequence[int]) -> int:
+        """Behind how much white space a script goes on with what is required; 0 if it does not."""
+        for place, token in enumerate(tokens):
+            if tuple(tokens[place : place + len(required)]) == tuple(required):
+                return place
+            if self.backbone.decode([token]).strip():
+                break
+        return 0
 
     def _reply(self, prompt_ids: list[int]) -> str:
         if callable(self.script):

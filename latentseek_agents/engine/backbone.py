@@ -330,6 +330,11 @@ class Backbone:
         """Text of token ids."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
 
+    @property
+    def thought_token_ids(self) -> frozenset[int]:
+        """Special tokens that mark thoughts."""
+        return self._thought_ids
+
     def written(self, token_ids: Sequence[int]) -> str:
         """Text of what the model wrote, without special tokens other than the marks of thoughts."""
         shown = self._thought_ids

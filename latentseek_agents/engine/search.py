@@ -7,6 +7,7 @@ resumed between any two calls. Where this package and the authors' release diffe
 
 import hashlib
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode, pick_tokens
 from latentseek_agents.engine._release import ReleaseRules, rules_for
+from latentseek_agents.engine._thought_constraint import AfterThought
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.prompts import prompt_for
+from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.verdict import Attempt, Usage
 
@@ -88,17 +91,23 @@ def draft(
     began = time.monotonic()
     rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
+    budget = _thought_budget(backbone, prompt_ids, config)
     request = DecodeRequest(
         prompt_ids=prompt_ids,
         max_new_tokens=_room(backbone, prompt_ids, 0, rules.draft_limit(config)),
         end_token_ids=rules.draft_ends(backbone),
         deadline=deadline,
         on_token=on_token,
+        constraint=budget,
     )
     (completion,) = decode(backbone, [request])
-    length = len(completion.token_ids)
-    start = int(config.start_fraction * length)
-    count = min(int(config.fraction * length), config.max_latents, length - start)
+    begin, end = _latent_region(backbone, prompt_ids, config, completion)
+    length = end - begin
+    start = begin + int(config.start_fraction * length)
+    count = min(int(config.fraction * length), config.max_latents, end - start)
+    if budget is not None and budget.closed_at is not None and start < budget.closed_at:
+        # No latent may undo the end of the thought.
+        count = min(count, budget.closed_at - start)
     count = rules.latent_count(config, start, count) if config.proposals == "latents" else 0
     latents = b""
     if count:
@@ -292,7 +301,17 @@ class _Sampling:
             on_token=self.on_token,
         )
         seeds = [derive_seed(self.config.seed, "sample", number) for number in numbers]
-        return decode(self.backbone, [replace(request, seed=seed) for seed in seeds])
+        return decode(
+            self.backbone,
+            [
+                replace(
+                    request,
+                    seed=seed,
+                    constraint=_thought_budget(self.backbone, self.prompt_ids, self.config),
+                )
+                for seed in seeds
+            ],
+        )
 
     def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
         """A solution as an attempt."""
@@ -306,7 +325,46 @@ def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig
         InputError: The question is empty or leaves no room in the context window.
     """
     prompt = prompt_for(question, config.prompt)
-    return backbone.encode_prompt(prompt, add_special_tokens=rules_for(config).add_special_tokens)
+    options = template_options(
+        backbone.tokenizer,
+        enable_thinking=config.enable_thinking,
+        reasoning_effort=config.reasoning_effort,
+        name=backbone.name,
+    )
+    return backbone.encode_prompt(
+        prompt, add_special_tokens=rules_for(config).add_special_tokens, template_options=options
+    )
+
+
+def _thought_budget(
+    backbone: Backbone, prompt_ids: Sequence[int], config: LatentSeekConfig, forced: Sequence[int] = ()
+) -> AfterThought | None:
+    """What closes a thought that grows too long: a new one for each completion."""
+    if config.max_thinking_tokens is None:
+        return None
+    return AfterThought(backbone, prompt_ids, forced, budget=config.max_thinking_tokens)
+
+
+def _latent_region(
+    backbone: Backbone, prompt_ids: Sequence[int], config: LatentSeekConfig, completion: Completion
+) -> tuple[int, int]:
+    """The tokens of a draft that may have latents: the first, and the one behind the last."""
+    ids = completion.token_ids
+    if config.latents_over == "both":
+        return 0, len(ids)
+    parts = backbone.split(ids, prompt_ids).parts
+    thoughts = [index for index, part in enumerate(parts) if part.kind == "thinking"]
+    if not thoughts:
+        return 0, len(ids)
+    first, last = thoughts[0], thoughts[-1]
+
+    def token_at(character: int) -> int:
+        return bisect_left(range(len(ids)), character, key=lambda count: len(backbone.written(ids[:count])))
+
+    if config.latents_over == "thinking":
+        return token_at(parts[first].start), token_at(parts[last].end)
+    answers = [part.start for part in parts[first:] if part.kind == "text"]
+    return (token_at(answers[0]) if answers else len(ids)), len(ids)
 
 
 def token_differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
@@ -526,6 +584,7 @@ class _Refinement:
             seed=derive_seed(config.seed, self.previous.iteration + 1, number, "continuation"),
             deadline=self.deadline,
             on_token=self.on_token,
+            constraint=_thought_budget(self.backbone, self.prompt_ids, config, forced),
             guess_ids=self.previous.token_ids,
             # The hidden states of consistent latents are part of the search's state. They must not depend on
             # what this process happens to have kept, or a resumed search would end with other bits.

@@ -8,7 +8,7 @@ Kind = Literal["thinking", "text", "mark"]
 Span = tuple[Kind, int, int]
 
 _HEADER = re.compile(
-    r"(?:<\|start\|>(?P<role>[^<]{0,200}))?<\|channel\|>(?P<channel>[^<]{0,200})"
+    r"(?:<\|start\|>(?P<role>[^<]{0,200})|(?P<to>\bto=[^\s<]{1,100}\s{0,9}))?<\|channel\|>(?P<channel>[^<]{0,200})"
     r"(?:<\|constrain\|>[^<]{0,100})?<\|message\|>"
 )
 _CLOSED = re.compile(r"<\|(?:end|return)\|>")
@@ -45,7 +45,7 @@ def _messages(text: str, *, opened: bool) -> Iterator[Span]:
     to_tool = False
     for header in _HEADER.finditer(text):
         yield from _body(text, kind, position, header.start(), whole=to_tool)
-        to_tool = " to=" in f" {header['role'] or ''} {header['channel']}"
+        to_tool = " to=" in f" {header['role'] or ''} {header['to'] or ''} {header['channel']}"
         if to_tool:
             kind, position = "text", header.start()
             continue

@@ -12,10 +12,12 @@ from latentseek_agents.thoughts._families import (
     FAMILIES,
     HARMONY,
     HARMONY_MARKS,
+    Family,
 )
 
 _HARMONY_OPENS = "<|channel|>analysis<|message|>"
 _HARMONY_CLOSES = "<|end|><|start|>assistant<|channel|>final<|message|>"
+_ANSWERS = re.compile(r"<\|channel\|>\s*final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>\Z")
 _CHANNEL = re.compile(r"<\|channel\|>\s*analysis[^<]*<\|message\|>\s*\Z")
 
 
@@ -49,16 +51,6 @@ class ThoughtFormat:
         return ANY_FORMAT
 
     @property
-    def closing(self) -> str:
-        """What ends a thought, and begins the answer where that has a mark; "" if that is not known."""
-        return _HARMONY_CLOSES if HARMONY in self.names else self._pair()[1] if self.known else ""
-
-    @property
-    def opening(self) -> str:
-        """What begins a thought; "" if that is not known."""
-        return _HARMONY_OPENS if HARMONY in self.names else self._pair()[0] if self.known else ""
-
-    @property
     def in_channels(self) -> bool:
         """Whether every message of the model says whether it is a thought, as those of gpt-oss do."""
         return self.known and HARMONY in self.names
@@ -68,9 +60,47 @@ class ThoughtFormat:
         """What begins an answer without a thought, where that has a mark."""
         return "<|channel|>final<|message|>" if self.in_channels else ""
 
-    def _pair(self) -> tuple[str, str]:
-        family = next(family for family in FAMILIES if family.name in self.names)
-        return family.opens, family.closes
+    def _family(self) -> Family | None:
+        """The family of a format that is known; of several the first."""
+        families = (family for family in FAMILIES if family.name in self.names)
+        return next(families, None) if self.known else None
+
+    def opening_of(self, name: str) -> str:
+        """What begins a thought.
+
+        Args:
+            name: Of the family; "" for the format's own, which is "" if none is known.
+        """
+        if name == HARMONY or (self.in_channels and not name):
+            return _HARMONY_OPENS
+        family = BY_NAME.get(name) or self._family()
+        return family.opens if family else ""
+
+    def closing_of(self, name: str) -> str:
+        """What closes a thought, with the white space that models write around it, and begins the answer.
+
+        Args:
+            name: Of the family; "" for the format's own, or for "</think>" if none is known.
+        """
+        if name == HARMONY or (self.in_channels and not name):
+            return _HARMONY_CLOSES
+        family = BY_NAME.get(name) or self._family() or FAMILIES[0]
+        return f"\n{family.closes}\n\n" if family.tag else family.closes
+
+    def is_closed_by(self, end: str) -> bool:
+        """Whether a text ends with a mark that closes a thought, or begins an answer.
+
+        Args:
+            end: The end of the text, without white space.
+        """
+        if HARMONY in self.names and _ANSWERS.search(end):
+            return True
+        lowered = end.lower()
+        return any(
+            (lowered if family.tag else end).endswith(family.closes)
+            for family in FAMILIES
+            if family.name in self.names
+        )
 
     def is_opened_by(self, prompt: str) -> bool:
         r"""Whether a prompt ends within a thought that it has opened.
@@ -83,6 +113,16 @@ class ThoughtFormat:
         """
         return self.opened_by(prompt) != ""
 
+    def ends_without_thought(self, prompt: str) -> bool:
+        r"""Whether a prompt ends behind a thought that it has closed: the template asks for none.
+
+        Example:
+            >>> ANY_FORMAT.ends_without_thought("<think>\n\n</think>\n\n")
+            True
+        """
+        end = prompt.rstrip()
+        return any(end.endswith(family.closes) for family in FAMILIES if family.name in self.names)
+
     def opened_by(self, prompt: str) -> str:
         """The name of the family whose mark ends a prompt; "" if none does."""
         end = prompt.rstrip()
@@ -90,16 +130,6 @@ class ThoughtFormat:
             return HARMONY
         opened = (f for f in FAMILIES if f.name in self.names and end.endswith(f.opens))
         return next((family.name for family in opened), "")
-
-    def closing_of(self, name: str) -> str:
-        """What closes a thought of a family.
-
-        Args:
-            name: From :meth:`opened_by`; or "" for the format's own.
-        """
-        if name == HARMONY:
-            return _HARMONY_CLOSES
-        return BY_NAME[name].closes if name else self.closing
 
     def marks(self) -> frozenset[str]:
         """Every mark that counts, as it is spelled: what decoding must not lose."""
