@@ -118,7 +118,8 @@ class Turn:
         beginning = prompt.beginning_of_call(self.must_call)
         forced = list(self.backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])[:most]
         constraint = self.constraint
-        if self._may_think(prompt) or self.config.max_thinking_tokens is not None:
+        held = bool(forced) or constraint is not None
+        if (held and self._may_think(prompt)) or self.config.max_thinking_tokens is not None:
             # The thought comes first, and what is forced behind it.
             constraint = AfterThought(
                 self.backbone,
