@@ -174,7 +174,8 @@ class _ScriptedDecoder:
         if tokens[:forced] == written:
             tokens = tokens[forced:]
         finish_reason = "length"
-        constraint = request.constraint if isinstance(request.constraint, AfterThought) else None
+        given = request.constraint
+        constraint = given.released() if isinstance(given, AfterThought) else None
         tokens.append(max(self.backbone.eos_token_ids))
         for _ in range(request.max_new_tokens):
             required = () if constraint is None else constraint.required

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Beyond its budget a completion may begin another thought: it is looked at now and then.
 _STEP = 16
+_BLANKS = 2
 _TAIL = 40  # tokens in which the mark at an end is looked for
 
 
@@ -49,6 +50,10 @@ class AfterThought:
         self._inner = inner
         self._held = bool(then) or inner is not None
         self._pending: list[int] = []
+        # Behind its thought a model begins a new line, or two.
+        blanks = (self._encoded(blank) for blank in ("\n", "\n\n", " "))
+        self._blanks = frozenset(ids[0] for ids in blanks if len(ids) == 1)
+        self._blanks_left = 0
         self._opening = self._encoded(backbone.thoughts.opening_of(""))
         opened = bool(backbone.opened_by(prompt_ids))
         self._state: Literal["beginning", "thinking", "answering"] = "thinking"
@@ -71,14 +76,28 @@ class AfterThought:
         if self._pending:
             return _only(size, [self._pending[0]])
         if self._state == "answering" and self._inner is not None:
-            return self._inner.allowed()
+            allowed = self._inner.allowed()
+            blanks = [token for token in self._blanks if token < len(allowed)]
+            if blanks and self._blanks_left:
+                allowed = allowed.clone()
+                allowed[blanks] = True
+            return allowed
         if self._state != "beginning":
-            return torch.ones(size, dtype=torch.bool)
+            allowed = torch.ones(size, dtype=torch.bool)
+            if self._held and self._state == "thinking":
+                # What has to come comes behind the thought, so that the reply does not end in it.
+                allowed[list(self._backbone.eos_token_ids)] = False
+            return allowed
         allowed = _only(size, self._next_of_beginnings())
         if self._inner is not None and not self._then and not self._ids:
             inner = self._inner.allowed()[:size]
             allowed[: len(inner)] |= inner
         return allowed
+
+    def released(self) -> "AfterThought":
+        """This one, with answers of any form: a script is held to no schema."""
+        self._inner = None
+        return self
 
     def nearest(self, token_id: int) -> int:
         """A token if it may come next, else one that may: for a script, which knows no probabilities."""
@@ -106,7 +125,11 @@ class AfterThought:
         if self._state == "beginning":
             self._begin(token_id)
         elif self._state == "answering" and self._inner is not None:
-            self._inner.take(token_id)
+            if token_id in self._blanks and self._blanks_left:
+                self._blanks_left -= 1
+            else:
+                self._blanks_left = 0
+                self._inner.take(token_id)
         elif self._state == "thinking" and self._held and self._is_closed():
             self._answer()
         self._check_budget()
@@ -124,6 +147,7 @@ class AfterThought:
 
     def _answer(self) -> None:
         self._state = "answering"
+        self._blanks_left = _BLANKS
         self._pending = [*self._pending, *self._then]
 
     def _is_closed(self) -> bool:

@@ -7,8 +7,8 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from pydantic import BaseModel
 
-from latentseek_agents import ChatLatentSeek, ConfigError, LatentSeekConfig
-from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_tokenizer
+from latentseek_agents import Backbone, ChatLatentSeek, ConfigError, LatentSeekConfig
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_model, tiny_tokenizer
 
 OPENS = "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}"
 SWITCH = (
@@ -148,6 +148,20 @@ def test_structured_output_comes_behind_a_thought(method: Any, opened: bool) -> 
     model = chat.with_structured_output(Sum, method=method)
     assert model.invoke("?") == Sum(a=1, b=2)
     assert list(model.stream("?"))[-1] == Sum(a=1, b=2)
+
+
+class Choice(BaseModel):
+    """Yes or no."""
+
+    yes: bool
+
+
+def test_a_model_that_thinks_for_ever_is_held_to_the_schema_all_the_same() -> None:
+    backbone = Backbone.from_model(tiny_model(max_position_embeddings=4096), tokenizer(OPENS))
+    chat = ChatLatentSeek(backbone=backbone, config=LatentSeekConfig(max_thinking_tokens=5))
+    result: Any = chat.with_structured_output(Choice, method="json_schema", include_raw=True).invoke("?")
+    assert isinstance(result["parsed"], Choice)
+    assert result["raw"].additional_kwargs.get("reasoning_content")
 
 
 def test_a_forced_call_stands_behind_the_thought() -> None:
