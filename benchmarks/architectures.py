@@ -121,7 +121,9 @@ def _compare(outcome: Outcome, model: Any, tokenizer: Any, ids: list[int], own: 
     if form is not None and form.name is None:
         outcome.note += ", without a cache"
     requests = [
-        DecodeRequest(prompt_ids=ids[: len(ids) - 3 * (i % 4)], max_new_tokens=TOKENS, end_token_ids=frozenset())
+        DecodeRequest(
+            prompt_ids=ids[: len(ids) - 3 * (i % 4)], max_new_tokens=TOKENS, end_token_ids=frozenset()
+        )
         for i in range(8)
     ]
     together = [one.token_ids for one in decode(backbone, requests)]
@@ -132,7 +134,9 @@ def _compare(outcome: Outcome, model: Any, tokenizer: Any, ids: list[int], own: 
         outcome.note += "; `generate` differs from a pass over the whole text"
     if together[0] not in (own, plain):
         outcome.result = "wrong"
-        outcome.note = f"draft {together[0]}, but `generate` writes {own}, and a pass over all each time {plain}"
+        outcome.note = (
+            f"draft {together[0]}, but `generate` writes {own}, and a pass over all each time {plain}"
+        )
     elif together != alone * 2:
         outcome.result, outcome.note = "wrong", "a batch of eight differs from eight alone"
     elif together[0] != plain:
@@ -256,7 +260,9 @@ def main() -> None:
     """Try all, or those named."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model_type", nargs="*", help="only these")
     parser.add_argument("--seconds", type=float, default=300.0, help="time limit of each")
     parser.add_argument("--workers", type=int, default=1, help="how many at a time")

@@ -33,6 +33,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.graphs.refine import create_refine_graph, supersteps
 from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, config_for
+from latentseek_agents.thoughts import split_thoughts
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.tools.langchain_tools import MATH_TOOLS
 from latentseek_agents.verdict import Attempt, Usage, VerifierLike, prepared_answer
@@ -241,15 +242,17 @@ class MathAgentNodes:
 
     def check(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Judge the solution that the model ended with."""
-        text = _text(state["messages"][-1])
+        # A chat model of another kind may leave its thoughts in the text.
+        split = split_thoughts(_text(state["messages"][-1]))
         attempt = Attempt(
             iteration=0,
             token_ids=[],
             latent_token_ids=[],
             changed=[],
-            text=text,
+            text=split.text,
+            thinking=split.thinking,
             finish_reason="stop",
-            answer=extract_answer(text),
+            answer=extract_answer(split.text),
         )
         search = self.search.configured(config_for(self.config, runtime))
         prepared = search.prepare(state["question"])

@@ -6,19 +6,27 @@ from typing import Any
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import accepts
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.errors import BackboneError, ConfigError, VerdictError
 from latentseek_agents.tools.named import DEFAULT_VERIFIERS, named_verifier
 from latentseek_agents.tools.steps import StepVerifier
 from latentseek_agents.verdict import (
     Attempt,
+    Check,
     Prepared,
     Usage,
+    Verdict,
     VerifierLike,
     ask,
     checked_verifier,
     judging_above,
     prepare,
 )
+
+_NO_ANSWER = (
+    "it ends within its thought, without an answer; raise max_new_tokens, or set max_thinking_tokens below it"
+)
+_NO_ANSWER_CHECK = Check("answer", passed=False, reason="the thought is all that was written")
 
 
 class Search:
@@ -35,7 +43,8 @@ class Search:
 
     Raises:
         BackboneError: ``backbone`` is no backbone.
-        ConfigError: ``config`` is no configuration, or ``verifier`` cannot be called as one.
+        ConfigError: ``config`` is no configuration or asks for what the model's chat template does not know,
+            or ``verifier`` cannot be called as one.
     """
 
     def __init__(
@@ -55,6 +64,13 @@ class Search:
         self.backbone = checked_backbone(backbone)
         self.config = config or LatentSeekConfig.agreement()
         self.verifier = self._default_verifier() if verifier is None else checked_verifier(verifier)
+        # Refused now, and not when the first question is asked.
+        template_options(
+            self.backbone.tokenizer,
+            enable_thinking=self.config.enable_thinking,
+            reasoning_effort=self.config.reasoning_effort,
+            name=self.backbone.name,
+        )
         self.on_token = on_token
         self.control_flow = control_flow
 
@@ -90,9 +106,14 @@ class Search:
             earlier: Attempts that a :class:`VerdictError` carries, besides this one.
             prepared: The value of :meth:`prepare` for this question.
 
+        An attempt that ends within its thought is refused, and no verifier is asked.
+
         Raises:
             VerdictError: The verdict is outside its contract.
         """
+        if attempt.ends_in_thought:
+            verdict = Verdict(-1.0, passed=False, reason=_NO_ANSWER, checks=[_NO_ANSWER_CHECK])
+            return attempt.judged(verdict, passed=accepts(verdict, self.config)), Usage()
         try:
             with judging_above(self.config.reward_threshold):
                 verdict = ask(

@@ -137,6 +137,24 @@ class LatentSeekConfig(BaseModel):
     (a user message; text that begins with the chat template's own control token is taken as a whole prompt),
     ``question -> messages`` or ``question -> token ids``. Control tokens in a message are text."""
 
+    enable_thinking: bool | None = None
+    """Whether a model that can think before it answers does so, by the switch of its chat template; None
+    leaves it to the template. An error with a template that has no switch."""
+
+    reasoning_effort: str | None = None
+    """How long such a model thinks, in the words of its chat template, for example ``"low"``; None leaves it
+    to the template. An error with a template that knows no such setting."""
+
+    max_thinking_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of a completion before its thought is closed, in the model's own way, so that an answer
+    comes; None: the thought may take all of ``max_new_tokens``. Latents end before a thought that was
+    closed so."""
+
+    latents_over: Literal["both", "thinking", "answer"] = "both"
+    """Which part of a draft has latents, of which ``fraction`` and ``start_fraction`` are shares: all that
+    was written (the paper); what was thought; or the answer behind the thought, which then stays. A draft
+    without a thought is one part."""
+
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock budget of the whole search with its verification; None: no limit. Checked at every token."""
 
@@ -173,6 +191,13 @@ class LatentSeekConfig(BaseModel):
                 f"aim={self.aim!r} is no behaviour of the release; leave it out, or take another preset "
                 "than LatentSeekConfig.paper()"
             )
+        limits = {"max_new_tokens": self.max_new_tokens, "max_draft_tokens": self.max_draft_tokens}
+        for name, limit in limits.items():
+            if self.max_thinking_tokens and limit and self.max_thinking_tokens >= limit:
+                raise ValueError(
+                    f"max_thinking_tokens={self.max_thinking_tokens} leaves no room for an answer within "
+                    f"{name}={limit}; lower it, or raise {name}"
+                )
         if self.baseline == "mean" and self.num_samples < 2:
             raise ValueError(
                 "baseline='mean' is the mean of the other samples and needs num_samples > 1, "

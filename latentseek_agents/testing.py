@@ -14,6 +14,7 @@ from typing import Any
 
 from latentseek_agents._tiny_configurations import tiny_configuration
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, TokenConstraint
+from latentseek_agents.engine._thought_constraint import AfterThought
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.verdict import Verdict, reward_threshold
@@ -197,11 +198,22 @@ class _ScriptedDecoder:
         if tokens[:forced] == written:
             tokens = tokens[forced:]
         finish_reason = "length"
-        for token in [*tokens, max(self.backbone.eos_token_ids)][: request.max_new_tokens]:
+        given = request.constraint
+        constraint = given.released() if isinstance(given, AfterThought) else None
+        tokens.append(max(self.backbone.eos_token_ids))
+        for _ in range(request.max_new_tokens):
+            required = () if constraint is None else constraint.required
+            if required and (begun := self._place_of(required, tokens)):
+                del tokens[:begun]
+            token = tokens[0] if constraint is None else constraint.nearest(tokens[0])
+            if token == tokens[0]:  # what is required and not in the script comes before the rest of it
+                del tokens[:1]
             self.delay()
-            if request.constraint is not None:
-                token = _allowed(request.constraint, token)  # noqa: PLW2901
+            if given is not None and constraint is None:
+                token = _allowed(given, token)
             written.append(token)
+            if constraint is not None:
+                constraint.take(token)
             if request.on_token is not None:
                 request.on_token(token)
             if token in request.end_token_ids:
@@ -215,6 +227,15 @@ class _ScriptedDecoder:
             forward_passes=added,
             computed_tokens=added,
         )
+
+    def _place_of(self, required: Sequence[int], tokens: Sequence[int]) -> int:
+        """Behind how much white space a script goes on with what is required; 0 if it does not."""
+        for place, token in enumerate(tokens):
+            if tuple(tokens[place : place + len(required)]) == tuple(required):
+                return place
+            if self.backbone.decode([token]).strip():
+                break
+        return 0
 
     def _reply(self, prompt_ids: list[int]) -> str:
         if callable(self.script):

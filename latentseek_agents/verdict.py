@@ -589,7 +589,8 @@ class Attempt(_Plain):
         latent_start: Position in ``token_ids`` of the first latent.
         latent_token_ids: The tokens that stand at the latents' positions.
         changed: Positions in ``latent_token_ids`` whose token differs from the attempt before.
-        text: The completion as text.
+        text: The answer as text: the completion without what the model thought before it. Empty if it ends
+            within its thought.
         finish_reason: ``"stop"`` (an end token), ``"length"`` (the token limit) or ``"seconds"``.
         answer: The final answer found in the text, or None.
         score: The verdict's score; None until verified.
@@ -604,6 +605,8 @@ class Attempt(_Plain):
             ``token_ids``), ``stated`` and ``value`` (what stood there, and what was computed), ``steps`` (of
             the policy gradient) and ``reached`` (whether they made the value's tokens the most probable
             ones; if not, the value was forced). None for all others.
+        thinking: What the model thought before it answered, without its marks; no verifier sees it. Empty if
+            it did not, and in ``LatentSeekConfig.paper()``, where ``text`` is all that was written.
     """
 
     iteration: int
@@ -622,6 +625,12 @@ class Attempt(_Plain):
     computed_answer: str | None = None
     reward: float | None = None
     aimed_at: dict[str, Any] | None = None
+    thinking: str = ""
+
+    @property
+    def ends_in_thought(self) -> bool:
+        """Whether the model thought, and wrote no answer."""
+        return bool(self.thinking) and not self.text.strip()
 
     def __getitem__(self, name: str) -> Any:
         if name not in {f.name for f in fields(self)}:

@@ -144,7 +144,7 @@ class ProgramVerifier:
             {"role": "user", "content": _TASK.format(question=question.strip())},
         ]
         try:
-            prompt_ids = self.backbone.encode_prompt(messages)
+            prompt_ids = self.backbone.encode_prompt(messages, answer_at_once=True)
         except InputError:
             return None, "the question is too long for the context window"
         room = self.backbone.context_window - len(prompt_ids) - len(self._opening_ids)

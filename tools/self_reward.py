@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
+from latentseek_agents.thoughts import split_thoughts
 from latentseek_agents.tools._self_reward import (
     STATEMENTS,
     Mode,
@@ -131,8 +132,11 @@ class SelfReward:
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution``; ``reference`` is not looked at."""
         began = time.monotonic()
+        split = split_thoughts(solution)
+        solution = split.text
         if not solution.strip():
-            return Verdict(-1.0, passed=False, reason="the solution is empty")
+            reason = "the solution is cut off within a thought" if split.cut_off else "the solution is empty"
+            return Verdict(-1.0, passed=False, reason=reason)
         opinions, usage = self._review(question, solution, began)
         usage += Usage(verifier_seconds=time.monotonic() - began)
         return self._verdict(opinions, usage)
@@ -172,7 +176,7 @@ class SelfReward:
             if line:
                 opinions[name] = line.opinion(self.backbone, name, completion)
             else:
-                reply = self.backbone.decode(completion.token_ids[len(request.forced_ids) :])
+                reply = self.backbone.written(completion.token_ids[len(request.forced_ids) :])
                 opinions[name] = spoken_opinion(name, reply, completion.finish_reason)
         usage = sum((completion.usage("verifier") for completion in completions), Usage())
         return list(opinions.values()), usage

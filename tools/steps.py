@@ -58,6 +58,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from latentseek_agents.errors import ConfigError
+from latentseek_agents.thoughts import AnswerView
 from latentseek_agents.tools._maths.exact import Number
 from latentseek_agents.tools._steps import (
     HOLDS,
@@ -217,7 +218,8 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     r"""Check every equation and every program of a solution.
 
     Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What cannot be read for
-    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read. Fenced blocks of
+    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read, nor what a model
+    thought before it answered (:mod:`latentseek_agents.thoughts`). Fenced blocks of
     Python run in an interpreter of their own, eight of them at most, for 1.5 s at most in all.
 
     Args:
@@ -237,7 +239,8 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         >>> [(claim.text, claim.status, claim.reason) for claim in report.programs[0].claims]
         [('73', 'wrong', 'it prints 72.0, not 73')]
     """
-    read = text[:MAX_CHARACTERS]
+    answer = AnswerView(text)
+    read = answer.text[:MAX_CHARACTERS]
     seen = visible_text(read)
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
@@ -247,19 +250,19 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
     outcomes = without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
     equations = [
         Equation(
-            text[c.start : c.end],
+            read[c.start : c.end],
             o.status,
-            (c.start, c.end),
+            answer.span((c.start, c.end)),
             o.value,
             o.reason,
-            corrected_equation(text, c, o.value) if o.status == "wrong" else None,
+            _moved(corrected_equation(read, c, o.value), answer) if o.status == "wrong" else None,
         )
         for c, o in zip(comparisons, outcomes, strict=True)
     ]
     found = judge_programs(read, seen, blocks_of_code, comparisons, outcomes)
     statuses = {outcome.status for outcome in (*outcomes, *found.outcomes)}
     signals, blocks = structure_of(seen, question, comparisons, outcomes, found)
-    truncated = len(text) > MAX_CHARACTERS
+    truncated = len(answer.text) > MAX_CHARACTERS
     if truncated:
         blocks.insert(0, Block("length", "the solution is too long to be read to its end"))
     verdict: Literal["ok", "wrong", "unverifiable"] = (
@@ -271,9 +274,25 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         signals,
         blocks,
         truncated=truncated,
-        programs=found.programs,
+        programs=[_placed(program, answer) for program in found.programs],
         computed_answer=found.computed_answer,
     )
+
+
+def _placed(program: Program, answer: AnswerView) -> Program:
+    """A program with offsets into the whole text."""
+    claims = [
+        replace(claim, span=answer.span(claim.span), correction=_moved(claim.correction, answer))
+        for claim in program.claims
+    ]
+    return replace(program, span=answer.span(program.span), claims=claims)
+
+
+def _moved(correction: Correction | None, answer: AnswerView) -> Correction | None:
+    if correction is None:
+        return None
+    start, end = answer.span((correction.start, correction.end))
+    return replace(correction, start=start, end=end)
 
 
 class StepVerifier:

@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 
-from latentseek_agents.chat._reply import Reply
+from latentseek_agents.chat._reply import Reply, Shown
 from latentseek_agents.chat._turn import Turn
 from latentseek_agents.engine.cancellation import stopped_by
 
@@ -56,11 +56,15 @@ def _unless_raised(piece: Piece | BaseException) -> Piece:
 
 def _start(turn: Turn, put: Callable[[Piece | BaseException], None]) -> threading.Event:
     """Begin the turn; setting the event that is returned stops it."""
-    shown: list[str] = []
+    shown = Shown()
 
     def on_text(text: str) -> None:
-        shown.append(text)
+        shown.add("text", text)
         put(AIMessageChunk(content=text))
+
+    def on_thought(text: str) -> None:
+        shown.add("thinking", text)
+        put(AIMessageChunk(content="", additional_kwargs={"reasoning_content": text}))
 
     cancelled = threading.Event()
 
@@ -68,8 +72,8 @@ def _start(turn: Turn, put: Callable[[Piece | BaseException], None]) -> threadin
         try:
             # It holds for what a verifier decodes, and for a request that waits for room, too.
             with stopped_by(cancelled):
-                reply = turn.write(put, on_text)
-            put(reply.last_chunk("".join(shown)))
+                reply = turn.write(put, on_text, on_thought)
+            put(reply.last_chunk(shown))
             put(reply)
         except BaseException as error:  # raised again by the generator
             put(error)

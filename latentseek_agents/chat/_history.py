@@ -24,6 +24,15 @@ TemplateMessage = dict[str, Any]
 WRITTEN = "latentseek_written"
 """Key under which a message keeps the text of calls that the model wrote in a form of its own."""
 
+THOUGHT = "latentseek_thought"
+"""Key under which an entry keeps what was thought before its content."""
+
+_THOUGHT_KEYS = {
+    "reasoning_content": re.compile(r"\breasoning_content\b"),
+    "thinking": re.compile(r"""\.thinking\b|['"]thinking['"]"""),
+    "reasoning": re.compile(r"""\.reasoning\b|\[['"]reasoning['"]\]"""),
+}
+
 _ROLES = {
     SystemMessage: "system",
     HumanMessage: "user",
@@ -57,6 +66,32 @@ def converted(messages: Sequence[BaseMessage]) -> list[TemplateMessage]:
         InputError: One holds something other than text.
     """
     return [_converted(message) for message in messages]
+
+
+def with_thoughts(entries: Sequence[TemplateMessage], template: str) -> list[TemplateMessage]:
+    """The entries with earlier thoughts under the name that a template reads, which decides what it shows.
+
+    Args:
+        entries: From :func:`converted`.
+        template: The chat template; one that reads no thoughts gets none.
+
+    Example:
+        >>> entry = {"role": "assistant", "content": "4.", THOUGHT: "2 + 2"}
+        >>> with_thoughts([entry], "{{ message.reasoning_content }}")
+        [{'role': 'assistant', 'content': '4.', 'reasoning_content': '2 + 2'}]
+        >>> with_thoughts([entry], "{{ message.content }}")
+        [{'role': 'assistant', 'content': '4.'}]
+    """
+    read = next((name for name, pattern in _THOUGHT_KEYS.items() if pattern.search(template)), None)
+    kept = []
+    for entry in entries:
+        plain = {key: part for key, part in entry.items() if key != THOUGHT}
+        # A template for "thinking" refuses a call that has both, since its model writes only one of them.
+        both = read == "thinking" and "tool_calls" in entry and entry["content"]
+        if THOUGHT in entry and read is not None and not both:
+            plain[read] = entry[THOUGHT]
+        kept.append(plain)
+    return kept
 
 
 def as_template_messages(entries: Sequence[TemplateMessage]) -> list[TemplateMessage]:
@@ -181,6 +216,8 @@ def _converted(message: BaseMessage) -> TemplateMessage:
         call_id = getattr(message, "tool_call_id", None)
         entry |= {"name": message.name or "", "tool_call_id": _short_id(call_id)}
     if isinstance(message, AIMessage):
+        if thought := _thought(message):
+            entry[THOUGHT] = thought
         if message.invalid_tool_calls:
             refused = [str(call["args"] or "") for call in message.invalid_tool_calls]
             entry["content"] = "\n".join([entry["content"], *refused]).strip("\n")
@@ -196,6 +233,18 @@ def _converted(message: BaseMessage) -> TemplateMessage:
             if written := _written(message):
                 entry[WRITTEN] = written
     return entry
+
+
+def _thought(message: AIMessage) -> str:
+    """What a message says that was thought, in LangChain's standard form or in that of others."""
+    blocks = message.content if isinstance(message.content, list) else []
+    thoughts = [
+        str(block.get("reasoning") or block.get("thinking") or "")
+        for block in blocks
+        if isinstance(block, dict) and block.get("type") in ("reasoning", "thinking")
+    ]
+    written = "\n\n".join(filter(None, thoughts))
+    return written or str(message.additional_kwargs.get("reasoning_content") or "")
 
 
 def _written(message: AIMessage) -> str:

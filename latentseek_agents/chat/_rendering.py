@@ -1,8 +1,9 @@
 """From a conversation and its tools to the tokens that the model reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -14,6 +15,7 @@ from latentseek_agents.chat._history import (
     as_written,
     converted,
     one_call_per_message,
+    with_thoughts,
 )
 from latentseek_agents.engine._control_tokens import ContentGuard
 from latentseek_agents.engine.backbone import Backbone
@@ -66,7 +68,11 @@ class RenderedPrompt:
 
 
 def render(
-    backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool] = (), rules: str = ""
+    backbone: Backbone,
+    messages: Sequence[BaseMessage],
+    tools: Sequence[Tool] = (),
+    rules: str = "",
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> RenderedPrompt:
     """Render a conversation in the model's chat format.
 
@@ -79,13 +85,14 @@ def render(
         messages: The conversation.
         tools: What may be called, in OpenAI's form.
         rules: More for the system message.
+        options: Variables of the template, such as its switch for thoughts.
 
     Raises:
         InputError: The conversation is empty, is refused by the template, or leaves no room for an answer.
     """
     if not messages:
         raise InputError("there are no messages; give at least one from the user")
-    prompt = _rendered(backbone, messages, tools, rules)
+    prompt = _rendered(backbone, messages, tools, rules, options)
     taken = len(prompt.token_ids)
     if taken >= backbone.context_window:
         raise InputError(
@@ -113,10 +120,17 @@ def count_tokens(backbone: Backbone, messages: Sequence[BaseMessage], tools: Seq
 
 
 def _rendered(
-    backbone: Backbone, messages: Sequence[BaseMessage], tools: Sequence[Tool], rules: str
+    backbone: Backbone,
+    messages: Sequence[BaseMessage],
+    tools: Sequence[Tool],
+    rules: str,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> RenderedPrompt:
-    entries = converted([*messages, SystemMessage(rules)] if rules else messages)
     tokenizer = backbone.tokenizer
+    entries = with_thoughts(
+        converted([*messages, SystemMessage(rules)] if rules else messages),
+        str(getattr(tokenizer, "chat_template", None) or ""),
+    )
     if not getattr(tokenizer, "chat_template", None):
         token_ids = backbone.encode_prompt(as_plain_messages(entries, tools))
         return RenderedPrompt(token_ids=token_ids, text=None, call_format="hermes")
@@ -126,11 +140,11 @@ def _rendered(
     tools = [guard.guarded(tool) for tool in tools]
     involved = bool(tools) or any(_is_about_tools(message) for message in messages)
     call_format: CallFormat = "hermes"
-    rendered = _native(backbone, entries, tools) if involved and _knows_tools(backbone) else None
+    rendered = _native(backbone, entries, tools, options) if involved and _knows_tools(backbone) else None
     if rendered is not None:
         call_format = _call_format(backbone)
     else:
-        rendered = _apply(backbone, as_plain_messages(entries, tools), ())
+        rendered = _apply(backbone, as_plain_messages(entries, tools), (), options)
     return RenderedPrompt(
         token_ids=guard.token_ids(rendered), text=guard.text(rendered), call_format=call_format
     )
@@ -164,7 +178,12 @@ def _call_format(backbone: Backbone) -> CallFormat:
     return "own"
 
 
-def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Sequence[Tool]) -> str | None:
+def _native(
+    backbone: Backbone,
+    entries: Sequence[TemplateMessage],
+    tools: Sequence[Tool],
+    options: Mapping[str, Any],
+) -> str | None:
     """The conversation by a template that knows tools; None if it refuses it."""
     messages = as_template_messages(entries)
     forms = [messages, one_call_per_message(messages)]
@@ -172,9 +191,14 @@ def _native(backbone: Backbone, entries: Sequence[TemplateMessage], tools: Seque
         forms.insert(0, as_template_messages(as_written(entries)))
     for form in forms:
         with suppress(InputError):
-            return _apply(backbone, form, tools)
+            return _apply(backbone, form, tools, options)
     return None
 
 
-def _apply(backbone: Backbone, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
-    return render_messages(backbone.tokenizer, messages, name=backbone.name, tools=tools)
+def _apply(
+    backbone: Backbone,
+    messages: list[dict[str, Any]],
+    tools: Sequence[Tool],
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    return render_messages(backbone.tokenizer, messages, name=backbone.name, tools=tools, **options)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import OutputTokenDetails, UsageMetadata
@@ -19,7 +19,8 @@ class Reply:
 
     Args:
         parsed: Content and calls.
-        reasoning: What it thought, where its tokenizer can tell thoughts from the answer.
+        reasoning: What it thought before it answered. LangChain's standard content blocks have it as a
+            block of the type "reasoning", before the text.
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens generated in all, those of the verifier included.
         details: Parts of ``output_tokens``.
@@ -44,8 +45,8 @@ class Reply:
             usage_metadata=self._usage(),
         )
 
-    def last_chunk(self, shown: str) -> AIMessageChunk:
-        """The rest of the content after ``shown``, with calls, costs and metadata."""
+    def last_chunk(self, shown: "Shown") -> AIMessageChunk:
+        """What was not shown yet of content and thoughts, with calls, costs and metadata."""
         calls = [
             (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
             for call in self.parsed.tool_calls
@@ -53,16 +54,24 @@ class Reply:
         calls += [
             (call["name"] or "", call["args"] or "", call["id"]) for call in self.parsed.invalid_tool_calls
         ]
-        content = self.parsed.content
+        content, reasoning = _rest(self.parsed.content, shown.text), _rest(self.reasoning, shown.thinking)
+        if reasoning:
+            shown.add("thinking", reasoning)
+        if content:
+            shown.add("text", content)
+        additional = self._additional()
+        additional.pop("reasoning_content", None)
+        if reasoning:
+            additional["reasoning_content"] = reasoning
+        # Wherever content becomes a list of blocks, those of text and thoughts have the first indices.
+        first = max(1, shown.blocks)
         return AIMessageChunk(
-            # Nothing is shown twice, should the two ever differ.
-            content=content[len(shown) :] if content.startswith(shown) else "",
-            # Index 0 is the text's, wherever content becomes a list of blocks.
+            content=content,
             tool_call_chunks=[
-                tool_call_chunk(name=name, args=args, id=call_id, index=1 + i)
+                tool_call_chunk(name=name, args=args, id=call_id, index=first + i)
                 for i, (name, args, call_id) in enumerate(calls)
             ],
-            additional_kwargs=self._additional(),
+            additional_kwargs=additional,
             response_metadata=self.metadata,
             usage_metadata=self._usage(),
             chunk_position="last",
@@ -82,6 +91,36 @@ class Reply:
             # LangChain adds up whatever numbers stand there, under names of the provider's choice.
             usage["output_token_details"] = cast("OutputTokenDetails", self.details)
         return usage
+
+
+class Shown:
+    """What a stream has shown of a reply so far.
+
+    Attributes:
+        text: Of its content.
+        thinking: Of what was thought.
+        blocks: How many blocks these are, one after the other.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.thinking = ""
+        self.blocks = 0
+        self._last = ""
+
+    def add(self, kind: Literal["text", "thinking"], piece: str) -> None:
+        """Record a piece."""
+        self.blocks += kind != self._last
+        self._last = kind
+        if kind == "text":
+            self.text += piece
+        else:
+            self.thinking += piece
+
+
+def _rest(whole: str, shown: str) -> str:
+    # Nothing is shown twice, should the two ever differ.
+    return whole[len(shown) :] if whole.startswith(shown) else ""
 
 
 def iteration_metadata(attempt: Attempt, text: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -19,8 +19,11 @@ from latentseek_agents.chat._text_stream import Detokenizer, StopMatcher, hidden
 from latentseek_agents.chat._tool_calls import ParsedReply, new_call_id, parse_tool_calls
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, TokenConstraint, decode
+from latentseek_agents.engine._thought_constraint import AfterThought
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.loop import Search, draft, run
+from latentseek_agents.thoughts import Split, ThoughtStream, split_thoughts
 from latentseek_agents.verdict import Attempt, Usage, Verdict, VerifierLike, VerifierWrapper, ask
 
 __all__ = ["Turn"]
@@ -75,30 +78,57 @@ class Turn:
         return {function["name"]: function.get("parameters") or {} for function in functions}
 
     def write(
-        self, on_event: Callable[[dict[str, Any]], None], on_text: Callable[[str], None] | None = None
+        self,
+        on_event: Callable[[dict[str, Any]], None],
+        on_text: Callable[[str], None] | None = None,
+        on_thought: Callable[[str], None] | None = None,
     ) -> Reply:
         """The reply.
 
         Args:
             on_event: Takes each event of a search.
             on_text: Takes content as it becomes certain; never what is withdrawn later.
+            on_thought: Takes what is thought, likewise.
 
         Raises:
             Cancelled: It was.
             InputError: The conversation cannot be rendered.
         """
-        prompt = render(self.backbone, self.messages, self.tools, self.rules)
+        options = template_options(
+            self.backbone.tokenizer,
+            enable_thinking=self.config.enable_thinking,
+            reasoning_effort=self.config.reasoning_effort,
+            name=self.backbone.name,
+        )
+        prompt = render(self.backbone, self.messages, self.tools, self.rules, options)
         if self.verifier is None or self.must_call:
-            return self._plain(prompt, on_text)
+            return self._plain(prompt, on_text, on_thought)
         return self._refined(prompt, self._judging(self.verifier), on_event)
 
     # -- without a search
 
-    def _plain(self, prompt: RenderedPrompt, on_text: Callable[[str], None] | None) -> Reply:
-        text = _TextSoFar(self, prompt, on_text)
+    def _plain(
+        self,
+        prompt: RenderedPrompt,
+        on_text: Callable[[str], None] | None,
+        on_thought: Callable[[str], None] | None,
+    ) -> Reply:
+        text = _TextSoFar(self, prompt, on_text, on_thought)
         most = min(self.max_tokens, self.backbone.context_window - len(prompt.token_ids))
         beginning = prompt.beginning_of_call(self.must_call)
         forced = list(self.backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])[:most]
+        constraint = self.constraint
+        held = bool(forced) or constraint is not None
+        if (held and self._may_think(prompt)) or self.config.max_thinking_tokens is not None:
+            # The thought comes first, and what is forced behind it.
+            constraint = AfterThought(
+                self.backbone,
+                prompt.token_ids,
+                budget=self.config.max_thinking_tokens,
+                then=forced,
+                inner=constraint,
+            )
+            forced = []
         text.force(forced)
         seconds = self.config.max_seconds
         decode_request = DecodeRequest(
@@ -111,7 +141,7 @@ class Turn:
             deadline=None if seconds is None else time.monotonic() + seconds,
             on_token=text.take,
             share_beginning=True,
-            constraint=self.constraint,
+            constraint=constraint,
         )
         finish_reason = "stop"
         with suppress(_StopFound):
@@ -125,6 +155,13 @@ class Turn:
             output_tokens=text.tokens,
             metadata=self._metadata(parsed, "stop" if text.stopped else finish_reason),
         )
+
+    def _may_think(self, prompt: RenderedPrompt) -> bool:
+        """Whether the reply may begin with a thought, by what the template says."""
+        thoughts = self.backbone.thoughts
+        if self.config.enable_thinking is False or not thoughts.known:
+            return False
+        return not thoughts.ends_without_thought(prompt.text or "")
 
     # -- with a search
 
@@ -152,8 +189,12 @@ class Turn:
 
             (state,) = deque(run(search, state, on_event=announce), maxlen=1)
             attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
-            chosen = self._as_returned(attempts[state["chosen"]], state["text"])
+            chosen = attempts[state["chosen"]]
             parsed, reasoning, stopped = self._parsed(chosen, prompt)
+            if state["text"] != chosen.text:  # a correction of ours ends it
+                text = _cut(state["text"], self.stop)
+                parsed = parse_tool_calls(text, self.schemas) if self.tools else ParsedReply(text)
+                stopped = text != state["text"]
             metadata = {
                 **self._metadata(parsed, "stop" if stopped else chosen.finish_reason),
                 **{name: state[name] for name in ("score", "passed", "reason", "stop_reason")},
@@ -168,17 +209,6 @@ class Turn:
             details={"policy": usage.policy_tokens, "verifier": usage.verifier_tokens},
             metadata=metadata,
         )
-
-    def _as_returned(self, chosen: Attempt, text: str) -> Attempt:
-        """The attempt with the tokens of the text that is returned: a correction of ours may end it."""
-        if text == chosen.text:
-            return chosen
-        ends = self.backbone.eos_token_ids
-        kept = [token for token in chosen.token_ids if token not in ends]
-        added = text.removeprefix(chosen.text) if text.startswith(chosen.text) else text
-        kept = kept if text.startswith(chosen.text) else []
-        written = list(self.backbone.tokenizer(added, add_special_tokens=False)["input_ids"])
-        return replace(chosen, token_ids=[*kept, *written], text=text)
 
     def _judging(self, judge: VerifierLike) -> VerifierLike:
         """The verifier, which is to see a solution as the reply will show it, and no calls."""
@@ -231,24 +261,40 @@ class _JudgedAsShown(VerifierWrapper):
 
 
 class _TextSoFar:
-    """The text of a reply while it is written: no special tokens, nothing after a stop sequence."""
+    """The text of a reply while it is written: no special tokens, nothing after a stop sequence.
+
+    What is thought stands apart, and stop sequences are looked for in what is not.
+    """
 
     def __init__(
-        self, turn: Turn, prompt: RenderedPrompt, on_text: Callable[[str], None] | None = None
+        self,
+        turn: Turn,
+        prompt: RenderedPrompt,
+        on_text: Callable[[str], None] | None = None,
+        on_thought: Callable[[str], None] | None = None,
     ) -> None:
-        tokenizer = turn.backbone.tokenizer
+        backbone = turn.backbone
         self._turn = turn
         self._prompt = prompt
         # Such a tokenizer has a parser of its own, which needs to see every token.
-        self._own_parser = bool(getattr(tokenizer, "response_template", None)) and prompt.text is not None
+        self._own_parser = bool(getattr(backbone.tokenizer, "response_template", None)) and (
+            prompt.text is not None
+        )
         self._on_text = None if self._own_parser else on_text
-        hidden = turn.backbone.eos_token_ids
+        self._on_thought = None if self._own_parser else on_thought
+        hidden = backbone.eos_token_ids
         if not self._own_parser:
-            hidden |= hidden_token_ids(tokenizer, CALL_TOKENS if turn.tools else ())
-        self._detokenizer = Detokenizer(tokenizer, hidden)
+            hidden |= hidden_token_ids(backbone.tokenizer, CALL_TOKENS if turn.tools else ())
+            hidden -= backbone.thought_token_ids - backbone.eos_token_ids
+        self._detokenizer = Detokenizer(backbone.tokenizer, hidden)
         self._matcher = StopMatcher(turn.stop)
+        opened = bool(backbone.opened_by(prompt.token_ids))
+        self._stream = ThoughtStream(backbone.thoughts, opened=opened)
+        self._opened = opened
+        self._read = ""  # of the answer, before stop sequences are looked for
         self._text = ""
         self._shown = 0
+        self._shown_thoughts = 0
         self.tokens = 0
 
     @property
@@ -259,14 +305,14 @@ class _TextSoFar:
     def add(self, token_id: int) -> None:
         """Go on with this token."""
         self.tokens += 1
-        self._text += self._matcher.add(self._detokenizer.add(token_id))
+        self._go_on(self._detokenizer.add(token_id))
         self._show()
 
     def force(self, token_ids: Sequence[int]) -> None:
         """Tokens that the model did not choose: what they spell is no stop sequence."""
         for token_id in token_ids:
             self.tokens += 1
-            self._text += self._detokenizer.add(token_id)
+            self._go_on(self._detokenizer.add(token_id), forced=True)
         self._show()
 
     def take(self, token_id: int) -> None:
@@ -281,18 +327,52 @@ class _TextSoFar:
 
     def finish(self) -> tuple[ParsedReply, str]:
         """The reply and its thoughts."""
-        if not self.stopped:
-            self._text += self._matcher.add(self._detokenizer.finish())
-            self._text += self._matcher.finish()
         turn = self._turn
-        parsed = _parsed_by_tokenizer(turn, self._prompt, self._text) if self._own_parser else None
-        if parsed is not None:
-            return parsed
+        if self._own_parser:
+            if not self.stopped:
+                self._text += self._matcher.add(self._detokenizer.finish()) + self._matcher.finish()
+            parsed = _parsed_by_tokenizer(turn, self._prompt, self._text)
+            if parsed is not None:
+                return parsed
+            split = split_thoughts(self._text, turn.backbone.thoughts, opened=self._opened)
+            self._text = split.text
+        else:
+            split = self._split()
         if not turn.tools:
-            return ParsedReply(self._text), ""
-        return parse_tool_calls(self._text, turn.schemas), ""
+            return ParsedReply(self._text), split.thinking
+        return parse_tool_calls(self._text, turn.schemas), split.thinking
+
+    def _go_on(self, piece: str, *, forced: bool = False) -> None:
+        if self._own_parser:
+            self._text += piece if forced else self._matcher.add(piece)
+            return
+        self._stream.add(piece)
+        self._answer(self._stream.text, forced=forced)
+
+    def _answer(self, text: str, *, forced: bool = False) -> None:
+        new, self._read = text[len(self._read) :], text
+        self._text += new if forced else self._matcher.add(new)
+
+    def _split(self) -> Split:
+        """The whole text taken apart; its answer, up to a stop sequence, is ``_text``."""
+        if not self.stopped:
+            self._stream.add(self._detokenizer.finish())
+        split = self._stream.finish()
+        if self._on_text is None and not split.thinking:
+            # Nothing was shown: a mark that closes what nobody opened may still tell.
+            whole = split_thoughts(self._stream.written, self._turn.backbone.thoughts, opened=self._opened)
+            if whole.thinking:
+                self._text = _cut(whole.text, self._turn.stop)
+                return whole
+        if not self.stopped:
+            self._answer(split.text)
+            self._text += self._matcher.finish()
+        return split
 
     def _show(self) -> None:
+        if self._on_thought is not None and len(thoughts := self._stream.thinking) > self._shown_thoughts:
+            self._on_thought(thoughts[self._shown_thoughts :])
+            self._shown_thoughts = len(thoughts)
         if self._on_text is None:
             return
         certain = certain_content(self._text) if self._turn.tools else len(self._text)

@@ -56,9 +56,16 @@ class ChatLatentSeek(BaseChatModel):
     the beginning of a call waits until it is clear. Leaving a stream, or cancelling its task, stops the
     decoding within a token.
 
+    What a model thinks before it answers is no content: ``content_blocks`` has it as a block of the type
+    ``"reasoning"`` (``additional_kwargs["reasoning_content"]``), and a stream shows it as it comes. In the
+    history it stands where the chat template reads earlier thoughts, and nowhere else. Stop sequences end
+    the answer, not the thought. ``config`` has ``enable_thinking``, ``reasoning_effort`` and
+    ``max_thinking_tokens``.
+
     Calls are parsed after decoding, which is not constrained: a model can write a broken call
     (``invalid_tool_calls``). ``tool_choice="any"`` or a name is enforced: the reply begins with the opening
-    of the call, the model writes the rest, and the reply is not refined. One exception: where the chat
+    of the call, behind its thought if the template knows thoughts, the model writes the rest, and the reply
+    is not refined. One exception: where the chat
     template has a form of calls that is not parsed here (XML, or a response template), the model writes the
     opening as well. Structured output with ``method="json_schema"`` is constrained to the schema, where the
     extra ``structured`` is installed.

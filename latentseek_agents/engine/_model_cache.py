@@ -138,7 +138,12 @@ def new_cache(form: CacheForm, config: Any) -> ModelCache:
 def _dynamic_cache(config: Any) -> Any:
     try:
         return DynamicCache(config=config)
-    except (AttributeError, KeyError, TypeError, ValueError):  # layers of a kind that transformers does not know
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # layers of a kind that transformers does not know
         return DynamicCache()
 
 

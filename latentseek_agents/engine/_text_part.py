@@ -63,7 +63,9 @@ def _text_part(name: str, whole: Any, text: Any, options: dict[str, Any]) -> Any
         text.tie_word_embeddings = True  # the whole alone says so
         model, found = kind.from_pretrained(name, **loading)
     if found["missing_keys"]:
-        _log.info("%s: %s does not find %s", name, kind.__name__, ", ".join(sorted(found["missing_keys"])[:3]))
+        _log.info(
+            "%s: %s does not find %s", name, kind.__name__, ", ".join(sorted(found["missing_keys"])[:3])
+        )
         return None
     return model
 

@@ -216,7 +216,13 @@ def rewrite(
     if config.proposals == "latents":
         latents, count, shot = _latents(backbone, config, aim, completion)
     attempt = attempt_of(
-        backbone, rules, completion, iteration=previous.iteration + 1, start=len(kept), count=count
+        backbone,
+        rules,
+        prompt_ids,
+        completion,
+        iteration=previous.iteration + 1,
+        start=len(kept),
+        count=count,
     )
     correction = aim.correction
     aimed_at = {

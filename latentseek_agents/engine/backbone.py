@@ -1,7 +1,8 @@
 """A policy with its tokenizer and its decoder: what a search works with."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from latentseek_agents.engine._control_tokens import ContentGuard
@@ -9,13 +10,16 @@ from latentseek_agents.engine._decoding import Decoder, DecodingOptions, model_d
 from latentseek_agents.engine._kinds import refuse_tokenizer
 from latentseek_agents.engine.prompts import Message
 from latentseek_agents.engine.templates import render_messages
+from latentseek_agents.engine.thinking import special_token_ids, thinking_switch
 from latentseek_agents.errors import BackboneError, InputError
+from latentseek_agents.thoughts import Split, ThoughtFormat, split_thoughts
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Backbone"]
 
+_LONGEST_OPENING = 32  # tokens
 _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
 
@@ -43,6 +47,7 @@ class Backbone:
         decoding: As given.
         policy: The frozen model: layers, head and lock.
         decoder: Continues token sequences; joins the requests of all threads.
+        thoughts: How the model marks its thoughts, by what its tokenizer's template says.
 
     Raises:
         BackboneError: The model is no causal LM, or is in training mode.
@@ -69,6 +74,8 @@ class Backbone:
             getattr(core, "generation_config", None), core.config, core.config.get_text_config(), tokenizer
         )
         self.decoder: Decoder = model_decoder(self.policy, self.decoding)
+        self.thoughts = ThoughtFormat.of(tokenizer)
+        self._special_ids, self._thought_ids = special_token_ids(tokenizer, self.thoughts)
 
     @classmethod
     def from_pretrained(
@@ -225,6 +232,8 @@ class Backbone:
         *,
         add_special_tokens: bool = False,
         chat_template: str | None = None,
+        template_options: Mapping[str, Any] | None = None,
+        answer_at_once: bool = False,
     ) -> list[int]:
         """Token ids of a prompt in the model's chat format.
 
@@ -236,6 +245,10 @@ class Backbone:
                 every string so, and gets messages as plain text. Token ids stay what they are.
             add_special_tokens: Let the tokenizer add its own special tokens to the formatted text, too.
             chat_template: Stands in for the tokenizer's own, if that has one.
+            template_options: Variables of the chat template, by their names there, see
+                :func:`~latentseek_agents.engine.thinking.template_options`. What is no message has none.
+            answer_at_once: The reply is to begin without a thought, whatever the model does otherwise: by
+                the template's switch, and a thought that the template opens is closed.
 
         Returns:
             Token ids.
@@ -244,7 +257,12 @@ class Backbone:
             InputError: It leaves no room for an answer in the context window, or the chat template refuses
                 it or leaves out a part of it.
         """
-        ids = self._encoded(prompt, add_special_tokens, chat_template)
+        options = dict(template_options or {})
+        if answer_at_once:
+            options = thinking_switch(self.tokenizer, on=False) | options
+        ids = self._encoded(prompt, add_special_tokens, chat_template, options)
+        if answer_at_once:
+            ids = [*ids, *self._closing(ids)]
         if len(ids) >= self.context_window:
             raise InputError(
                 f"the question takes {len(ids)} tokens, but {self.name} has a context window of "
@@ -252,8 +270,20 @@ class Backbone:
             )
         return ids
 
+    def _closing(self, prompt_ids: Sequence[int]) -> list[int]:
+        """What closes the thought that a prompt opens, or the model always begins with."""
+        opened = self.opened_by(prompt_ids)
+        if not (opened or self.thoughts.in_channels):
+            return []
+        closing = self.thoughts.closing_of(opened) if opened else self.thoughts.answer_opening
+        return list(self.tokenizer(closing, add_special_tokens=False)["input_ids"])
+
     def _encoded(
-        self, prompt: str | Sequence[Any], add_special_tokens: bool, chat_template: str | None
+        self,
+        prompt: str | Sequence[Any],
+        add_special_tokens: bool,
+        chat_template: str | None,
+        template_options: Mapping[str, Any],
     ) -> list[int]:
         template = bool(getattr(self.tokenizer, "chat_template", None))
         whole = isinstance(prompt, str) and (not template or self._is_formatted(prompt))
@@ -265,7 +295,7 @@ class Backbone:
             return guard.token_ids(str(prompt), add_special_tokens=add_special_tokens or not template)
         messages = [guard.guarded(message) for message in given]
         if template:
-            text = self._apply_template(messages, chat_template)
+            text = self._apply_template(messages, chat_template, template_options)
             return guard.token_ids(text, add_special_tokens=add_special_tokens)
         parts = [_PLAIN_ROLES.get(m["role"], "") + m["content"] for m in messages]
         return guard.token_ids("\n\n".join([*parts, "Answer:"]), add_special_tokens=True)
@@ -275,13 +305,50 @@ class Backbone:
         control_tokens = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
         return any(opening.startswith(token) and text.startswith(token) for token in control_tokens)
 
-    def _apply_template(self, messages: list[Message], other: str | None = None) -> str:
-        options = {} if other is None else {"chat_template": other}
+    def _apply_template(
+        self,
+        messages: list[Message],
+        other: str | None = None,
+        template_options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
+        options: dict[str, Any] = dict(template_options)
+        if other is not None:
+            options["chat_template"] = other
         return render_messages(self.tokenizer, messages, name=self.name, **options)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
+
+    @property
+    def thought_token_ids(self) -> frozenset[int]:
+        """Special tokens that mark thoughts."""
+        return self._thought_ids
+
+    def written(self, token_ids: Sequence[int]) -> str:
+        """Text of what the model wrote, without special tokens other than the marks of thoughts."""
+        shown = self._thought_ids
+        if shown.isdisjoint(token_ids):
+            return self.decode(token_ids)
+        hidden = self._special_ids - shown
+        kept = [token for token in token_ids if token not in hidden]
+        return self.decode(kept, skip_special_tokens=False)
+
+    def split(self, token_ids: Sequence[int], prompt_ids: Sequence[int] = ()) -> Split:
+        """What the model thought and what it answered, by the marks of its family.
+
+        Args:
+            token_ids: What it wrote.
+            prompt_ids: The prompt: some open the thought.
+        """
+        return split_thoughts(
+            self.written(token_ids), self.thoughts, opened=bool(prompt_ids and self.opened_by(prompt_ids))
+        )
+
+    def opened_by(self, prompt_ids: Sequence[int]) -> str:
+        """The family of marks of which one opens a thought at the end of a prompt; "" if none does."""
+        end = self.decode(prompt_ids[-_LONGEST_OPENING:], skip_special_tokens=False)
+        return self.thoughts.opened_by(end)
 
     def __copy__(self) -> Self:
         """Itself: what never changes needs no copy, and the weights are large."""

@@ -7,6 +7,7 @@ resumed between any two calls. Where this package and the authors' release diffe
 
 import hashlib
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode, pick_tokens
 from latentseek_agents.engine._release import ReleaseRules, rules_for
+from latentseek_agents.engine._thought_constraint import AfterThought
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.prompts import prompt_for
+from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.verdict import Attempt, Usage
 
@@ -91,22 +94,28 @@ def draft(
     began = time.monotonic()
     rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
+    budget = _thought_budget(backbone, prompt_ids, config)
     request = DecodeRequest(
         prompt_ids=prompt_ids,
         max_new_tokens=room_for(backbone, prompt_ids, 0, rules.draft_limit(config)),
         end_token_ids=rules.draft_ends(backbone),
         deadline=deadline,
         on_token=on_token,
+        constraint=budget,
     )
     (completion,) = decode(backbone, [request])
-    length = len(completion.token_ids)
-    start = int(config.start_fraction * length)
-    count = min(int(config.fraction * length), config.max_latents, length - start)
+    begin, end = _latent_region(backbone, prompt_ids, config, completion)
+    length = end - begin
+    start = begin + int(config.start_fraction * length)
+    count = min(int(config.fraction * length), config.max_latents, end - start)
+    if budget is not None and budget.closed_at is not None and start < budget.closed_at:
+        # No latent may undo the end of the thought.
+        count = min(count, budget.closed_at - start)
     count = rules.latent_count(config, start, count) if config.proposals == "latents" else 0
     latents = b""
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
-    attempt = attempt_of(backbone, rules, completion, start=start, count=count)
+    attempt = attempt_of(backbone, rules, prompt_ids, completion, start=start, count=count)
     usage = completion.usage("policy", prompt_tokens=len(prompt_ids))
     usage = replace(usage, policy_seconds=time.monotonic() - began)
     return Step(attempts=[attempt], latents=latents, usage=usage)
@@ -214,7 +223,7 @@ def sample(
     if not 0 <= temperature < float("inf"):
         raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
     began = time.monotonic()
-    prompt_ids = backbone.encode_prompt(prompt_for(question, config.prompt))
+    prompt_ids = prompt_token_ids(backbone, question, config)
     sampling = _Sampling(backbone, config, prompt_ids, temperature, deadline, on_token)
     completions = sampling.completions(range(start, start + count))
     attempts = [
@@ -297,11 +306,21 @@ class _Sampling:
             on_token=self.on_token,
         )
         seeds = [derive_seed(self.config.seed, "sample", number) for number in numbers]
-        return decode(self.backbone, [replace(request, seed=seed) for seed in seeds])
+        return decode(
+            self.backbone,
+            [
+                replace(
+                    request,
+                    seed=seed,
+                    constraint=_thought_budget(self.backbone, self.prompt_ids, self.config),
+                )
+                for seed in seeds
+            ],
+        )
 
     def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
         """A solution as an attempt."""
-        return attempt_of(self.backbone, self.rules, completion, iteration=iteration)
+        return attempt_of(self.backbone, self.rules, self.prompt_ids, completion, iteration=iteration)
 
 
 def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
@@ -311,7 +330,46 @@ def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig
         InputError: The question is empty or leaves no room in the context window.
     """
     prompt = prompt_for(question, config.prompt)
-    return backbone.encode_prompt(prompt, add_special_tokens=rules_for(config).add_special_tokens)
+    options = template_options(
+        backbone.tokenizer,
+        enable_thinking=config.enable_thinking,
+        reasoning_effort=config.reasoning_effort,
+        name=backbone.name,
+    )
+    return backbone.encode_prompt(
+        prompt, add_special_tokens=rules_for(config).add_special_tokens, template_options=options
+    )
+
+
+def _thought_budget(
+    backbone: Backbone, prompt_ids: Sequence[int], config: LatentSeekConfig, forced: Sequence[int] = ()
+) -> AfterThought | None:
+    """What closes a thought that grows too long: a new one for each completion."""
+    if config.max_thinking_tokens is None:
+        return None
+    return AfterThought(backbone, prompt_ids, forced, budget=config.max_thinking_tokens)
+
+
+def _latent_region(
+    backbone: Backbone, prompt_ids: Sequence[int], config: LatentSeekConfig, completion: Completion
+) -> tuple[int, int]:
+    """The tokens of a draft that may have latents: the first, and the one behind the last."""
+    ids = completion.token_ids
+    if config.latents_over == "both":
+        return 0, len(ids)
+    parts = backbone.split(ids, prompt_ids).parts
+    thoughts = [index for index, part in enumerate(parts) if part.kind == "thinking"]
+    if not thoughts:
+        return 0, len(ids)
+    first, last = thoughts[0], thoughts[-1]
+
+    def token_at(character: int) -> int:
+        return bisect_left(range(len(ids)), character, key=lambda count: len(backbone.written(ids[:count])))
+
+    if config.latents_over == "thinking":
+        return token_at(parts[first].start), token_at(parts[last].end)
+    answers = [part.start for part in parts[first:] if part.kind == "text"]
+    return (token_at(answers[0]) if answers else len(ids)), len(ids)
 
 
 def token_differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
@@ -346,6 +404,7 @@ def room_for(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit:
 def attempt_of(
     backbone: Backbone,
     rules: ReleaseRules,
+    prompt_ids: Sequence[int],
     completion: Completion,
     *,
     iteration: int = 0,
@@ -353,14 +412,21 @@ def attempt_of(
     count: int = 0,
 ) -> Attempt:
     """A completion as an attempt, with the latents at ``count`` tokens from ``start`` on."""
+    thinking = ""
+    if rules.keep_special_tokens:
+        text = backbone.decode(completion.token_ids, skip_special_tokens=False)
+    else:
+        split = backbone.split(completion.token_ids, prompt_ids)
+        thinking, text = split.thinking, split.text
     return Attempt(
         iteration=iteration,
         token_ids=completion.token_ids,
         latent_token_ids=completion.token_ids[start : start + count],
         changed=[],
-        text=backbone.decode(completion.token_ids, skip_special_tokens=not rules.keep_special_tokens),
+        text=text,
         finish_reason=completion.finish_reason,
         latent_start=start,
+        thinking=thinking,
     )
 
 
@@ -551,6 +617,7 @@ class _Refinement:
             seed=derive_seed(config.seed, self.previous.iteration + 1, number, "continuation"),
             deadline=self.deadline,
             on_token=self.on_token,
+            constraint=_thought_budget(self.backbone, self.prompt_ids, config, forced),
             guess_ids=self.previous.token_ids,
             # The hidden states of consistent latents are part of the search's state. They must not depend on
             # what this process happens to have kept, or a resumed search would end with other bits.
@@ -560,7 +627,14 @@ class _Refinement:
     def _finished(self, completion: Completion, keep: int) -> _Written:
         start, latents = self.previous.latent_start, self.latents
         attempt = self._placed(
-            attempt_of(self.backbone, self.rules, completion, start=start, count=len(latents.values))
+            attempt_of(
+                self.backbone,
+                self.rules,
+                self.prompt_ids,
+                completion,
+                start=start,
+                count=len(latents.values),
+            )
         )
         # What stands before the latents was not written again, but the tokens at the latents were.
         usage = replace(

@@ -60,9 +60,7 @@ def settings(**changes: Any) -> LatentSeekConfig:
 
 
 @pytest.mark.parametrize("kind", ["independent", "consistent"])
-def test_a_draft_and_its_refinement_are_those_of_a_plain_computation(
-    family: tuple[str, Backbone], kind: str
-):
+def test_a_draft_and_its_refinement_are_those_of_a_plain_computation(family: tuple[str, Backbone], kind: str):
     name, backbone = family
     config = settings(latents=kind, learning_rate=2.0 if name.startswith("gemma") else 0.5)
     expected = naive_search.search(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "latentseek_agents"
 
 LAYERS = [
-    {"errors", "presets", "config", "verdict"},
+    {"errors", "presets", "config", "verdict", "thoughts"},
     {"engine"},
     {"testing"},
     {"tools"},
@@ -31,6 +31,7 @@ LAYERS = [
 
 ROOMS = [
     "engine._decoding",
+    "thoughts",
     "tools._answers",
     "tools._self_reward",
     "tools._steps",

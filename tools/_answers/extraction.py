@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 
+from latentseek_agents.thoughts import answer_part
+
 # The answer comes last, so a text that is too long loses its beginning.
 _LONGEST_TEXT = 100_000
 _TRIALS = 10
@@ -96,7 +98,9 @@ def extract_answer(text: str) -> str | None:
     ``"final answer"`` or ``"answer"`` (the JSON may be cut off or invalid). Only without any of them
     sentences count: "the answer is ...", then "Answer: ...". An equation alone states no final answer. Of a
     block of code that a sentence announces, only a single line counts: a number, or what is no program.
-    A reply ends at the marker of its end, and before a next question that the model made up.
+    A reply ends at the marker of its end, and before a next question that the model made up. What the model
+    thought before it answered (``<think>``, ``[THINK]``, channels, see :mod:`latentseek_agents.thoughts`)
+    states no answer, and a thought that is cut off leaves none.
 
     Args:
         text: A solution; any text at all.
@@ -162,8 +166,8 @@ def _without_special_tokens(text: str) -> str:
 
 
 def _reply(text: str) -> str:
-    """The end of a reply, without what follows its last marker."""
-    return _without_special_tokens(without_sequel(text)[-_LONGEST_TEXT:])
+    """The end of a reply, without what was thought and without what follows its last marker."""
+    return _without_special_tokens(without_sequel(answer_part(text))[-_LONGEST_TEXT:])
 
 
 def _bare_boxes(text: str) -> Iterator[tuple[int, str]]:

@@ -188,7 +188,7 @@ def review_prompts(
     def encoded(question: str, solution: str, statement: str) -> list[int]:
         task = _TASKS[mode].format(statement=statement)
         text = _REVIEW.format(question=question, solution=solution, task=task, **codes)
-        return backbone.encode_prompt([{"role": "user", "content": text}])
+        return backbone.encode_prompt([{"role": "user", "content": text}], answer_at_once=True)
 
     def fitting(kept: int) -> list[list[int]]:
         """The prompts with so many characters of the solution; none if one of them does not fit."""

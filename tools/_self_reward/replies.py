@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from latentseek_agents.engine._decoding import Completion
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
+from latentseek_agents.thoughts import split_thoughts
 from latentseek_agents.tools._self_reward.prompts import without_invisible
 from latentseek_agents.tools.answers import without_sequel
 
@@ -74,12 +75,6 @@ _ECHO = re.compile(
     re.IGNORECASE,
 )
 
-_THOUGHT = re.compile(
-    r"[<\[◁](?P<end>/?)(?:seed:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|analysis)[>\]▷]",
-    re.IGNORECASE,
-)
-# A model that thinks and speaks in channels; as decoded with its control tokens, or without them.
-_SPEAKS = re.compile(r"(?:<\|start\|>)?assistant(?:<\|channel\|>)?final(?:<\|message\|>|(?=\W*[A-Z\d]))")
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})\s*\w{0,12}\s*\Z")
 _NEXT_TURN = re.compile(
     r"[\s#*>]{0,12}(?:(?:statement|question|problem|solution|user|human|assistant|system|instructions?"
@@ -204,19 +199,10 @@ def read_verdict(reply: str) -> bool | None:
 
 def _without_thoughts(reply: str) -> str | None:
     """The reply without thoughts and without what follows its end; None if it is still thinking."""
-    if final := _SPEAKS.search(reply):
-        reply = reply[final.end() :]
-    reply = without_sequel(reply)
-    kept: list[str] = []
-    depth = begin = 0
-    for tag in _THOUGHT.finditer(reply):
-        if not depth and tag["end"]:  # the template opened it
-            kept.clear()
-        elif not depth:
-            kept.append(reply[begin : tag.start()])
-        depth = max(0, depth - 1) if tag["end"] else depth + 1
-        begin = tag.end()
-    return None if depth else "\n".join([*kept, reply[begin:]])
+    split = split_thoughts(reply)
+    if split.cut_off:
+        return None
+    return without_sequel(split.text)
 
 
 def _vote(lines: list[str], index: int) -> bool | None:

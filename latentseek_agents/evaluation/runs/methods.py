@@ -318,6 +318,7 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         latents=len(attempt.latent_token_ids),
         checks=named_checks(attempt),
         text=attempt.text,
+        thinking=attempt.thinking,
         computed_answer=attempt.computed_answer,
         refuted=attempt.refuted,
         exact=attempt.passed_exactly,

@@ -43,10 +43,11 @@ class AttemptRecord(Usage):
         samples: How many solutions were written of which this is the best; more than 1 if a search draws
             several per iteration.
         checks: The verdict's checks, name to passed.
-        text: The solution.
+        text: The solution, without what was thought before it.
         computed_answer: What a program in the solution prints as its answer, where the text states another.
         refuted: Whether a check proves it wrong.
         exact: Whether a check that passed was computed, and is no model's opinion.
+        thinking: What the model thought before it answered.
     """
 
     attempt: int
@@ -63,6 +64,7 @@ class AttemptRecord(Usage):
     computed_answer: str | None = None
     refuted: bool = False
     exact: bool = False
+    thinking: str = ""
 
     @property
     def as_attempt(self) -> Attempt:
@@ -74,6 +76,7 @@ class AttemptRecord(Usage):
             latent_token_ids=[],
             changed=[],
             text=self.text,
+            thinking=self.thinking,
             answer=self.answer,
             finish_reason=self.finish_reason,
             score=self.score,

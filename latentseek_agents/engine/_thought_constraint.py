@@ -1,0 +1,190 @@
+"""What a completion of a model that thinks is held to: a bounded thought, and what comes right behind it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from latentseek_agents.engine._decoding import TokenConstraint
+from latentseek_agents.engine.backbone import Backbone
+
+if TYPE_CHECKING:
+    import torch
+
+# Beyond its budget a completion may begin another thought: it is looked at now and then.
+_STEP = 16
+_BLANKS = 2
+_TAIL = 40  # tokens in which the mark at an end is looked for
+
+
+class AfterThought:
+    """Lets a model think, for at most so many tokens, and holds what follows to something.
+
+    Args:
+        backbone: The model.
+        prompt_ids: Its prompt: some open the thought.
+        forced_ids: First tokens of the completion that are given.
+        budget: Most tokens of the completion before its thought is closed, in the model's own way; None
+            leaves the thought alone.
+        then: What the answer begins with.
+        inner: What the answer is held to.
+
+    Attributes:
+        closed_at: Position in the completion of the first token that closed a thought, if one was closed.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        prompt_ids: Sequence[int],
+        forced_ids: Sequence[int] = (),
+        *,
+        budget: int | None = None,
+        then: Sequence[int] = (),
+        inner: TokenConstraint | None = None,
+    ) -> None:
+        self.closed_at: int | None = None
+        self._backbone = backbone
+        self._prompt_ids = prompt_ids
+        self._ids = list(forced_ids)
+        self._budget = budget
+        self._then = list(then)
+        self._inner = inner
+        self._held = bool(then) or inner is not None
+        self._pending: list[int] = []
+        # Behind its thought a model begins a new line, or two.
+        blanks = (self._encoded(blank) for blank in ("\n", "\n\n", " "))
+        self._blanks = frozenset(ids[0] for ids in blanks if len(ids) == 1)
+        self._blanks_left = 0
+        self._opening = self._encoded(backbone.thoughts.opening_of(""))
+        opened = bool(backbone.opened_by(prompt_ids))
+        self._state: Literal["beginning", "thinking", "answering"] = "thinking"
+        if self._held and not opened:
+            self._state = "beginning" if self._opening else "answering"
+            if self._state == "answering":
+                self._pending = self._then
+        self._check_budget()
+
+    @property
+    def required(self) -> tuple[int, ...]:
+        """The tokens that must come next; none if the next one is free."""
+        return tuple(self._pending)
+
+    def allowed(self) -> "torch.Tensor":
+        """(V,) bool: the tokens that may come next."""
+        import torch
+
+        size = self._backbone.decoder.vocabulary_size
+        if self._pending:
+            return _only(size, [self._pending[0]])
+        if self._state == "answering" and self._inner is not None:
+            allowed = self._inner.allowed()
+            blanks = [token for token in self._blanks if token < len(allowed)]
+            if blanks and self._blanks_left:
+                allowed = allowed.clone()
+                allowed[blanks] = True
+            return allowed
+        if self._state != "beginning":
+            allowed = torch.ones(size, dtype=torch.bool)
+            if self._held and self._state == "thinking":
+                # What has to come comes behind the thought, so that the reply does not end in it.
+                allowed[list(self._backbone.eos_token_ids)] = False
+            return allowed
+        allowed = _only(size, self._next_of_beginnings())
+        if self._inner is not None and not self._then and not self._ids:
+            inner = self._inner.allowed()[:size]
+            allowed[: len(inner)] |= inner
+        return allowed
+
+    def released(self) -> "AfterThought":
+        """This one, with answers of any form: a script is held to no schema."""
+        self._inner = None
+        return self
+
+    def nearest(self, token_id: int) -> int:
+        """A token if it may come next, else one that may: for a script, which knows no probabilities."""
+        if self._pending:
+            return self._pending[0]
+        if self._state != "beginning" or not self._then or token_id in self._next_of_beginnings():
+            return token_id
+        return self._next_of_beginnings()[-1]
+
+    def _next_of_beginnings(self) -> list[int]:
+        """What comes next in a thought's mark and in what the answer begins with, as far as both agree."""
+        place = len(self._ids)
+        return [
+            tokens[place]
+            for tokens in (self._opening, self._then)
+            if tokens[:place] == self._ids and place < len(tokens)
+        ]
+
+    def take(self, token_id: int) -> None:
+        """Record the next token of the completion."""
+        self._ids.append(token_id)
+        if self._pending:
+            del self._pending[:1]
+            return
+        if self._state == "beginning":
+            self._begin(token_id)
+        elif self._state == "answering" and self._inner is not None:
+            if token_id in self._blanks and self._blanks_left:
+                self._blanks_left -= 1
+            else:
+                self._blanks_left = 0
+                self._inner.take(token_id)
+        elif self._state == "thinking" and self._held and self._is_closed():
+            self._answer()
+        self._check_budget()
+
+    def _begin(self, token_id: int) -> None:
+        if self._ids == self._opening:
+            self._state = "thinking"
+        elif self._ids == self._then[: len(self._ids)] and self._ids != self._opening[: len(self._ids)]:
+            self._state = "answering"
+            self._pending = self._then[len(self._ids) :]
+        elif self._ids != self._opening[: len(self._ids)]:
+            self._state = "answering"
+            if self._inner is not None:
+                self._inner.take(token_id)
+
+    def _answer(self) -> None:
+        self._state = "answering"
+        self._blanks_left = _BLANKS
+        self._pending = [*self._pending, *self._then]
+
+    def _is_closed(self) -> bool:
+        """Whether the last token ended the thought."""
+        tail = self._backbone.written(self._ids[-_TAIL:]).rstrip()
+        return self._backbone.thoughts.is_closed_by(tail) and not self._split_is_open()
+
+    def _split_is_open(self) -> bool:
+        return self._backbone.split(self._ids, self._prompt_ids).cut_off
+
+    def _check_budget(self) -> None:
+        over = -1 if self._budget is None else len(self._ids) - self._budget
+        if over < 0 or over % _STEP or self._pending:
+            return
+        if self._split_is_open():
+            if self.closed_at is None:
+                self.closed_at = len(self._ids)
+            self._pending = self._encoded(self._closing())
+            if self._held and self._state == "thinking":
+                self._answer()
+
+    def _closing(self) -> str:
+        """What closes the thought that is open."""
+        thoughts = self._backbone.thoughts
+        split = self._backbone.split(self._ids, self._prompt_ids)
+        written = self._backbone.written(self._ids)
+        marks = [written[part.start : part.end] for part in split.parts if part.kind == "mark"]
+        opened = next((name for mark in reversed(marks) if (name := thoughts.opened_by(mark))), "")
+        return thoughts.closing_of(opened or self._backbone.opened_by(self._prompt_ids))
+
+    def _encoded(self, text: str) -> list[int]:
+        return list(self._backbone.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def _only(size: int, token_ids: Sequence[int]) -> "torch.Tensor":
+    import torch
+
+    allowed = torch.zeros(size, dtype=torch.bool)
+    allowed[list(token_ids)] = True
+    return allowed

@@ -1,0 +1,174 @@
+"""The budget of a thought, switches of templates, and which part of a draft has latents: on tiny models."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from latentseek_agents import Backbone, ConfigError, LatentSeek, LatentSeekConfig
+from latentseek_agents.engine.search import draft, prompt_token_ids, refine, sample
+from latentseek_agents.engine.thinking import template_options
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_model, tiny_tokenizer
+
+OPENS = "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}"
+QUESTION = "What is 2 + 2?"
+CLOSING = "\n</think>\n\n"
+
+
+def thinking_backbone(seed: int = 0) -> Backbone:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template += OPENS
+    return Backbone.from_model(tiny_model(seed=seed), tokenizer)
+
+
+@torch.no_grad()
+def naive(backbone: Backbone, prompt_ids: list[int], budget: int, limit: int) -> list[int]:
+    """Greedy, a pass per token, with the closing mark after ``budget`` tokens."""
+    closing = list(backbone.tokenizer(CLOSING, add_special_tokens=False)["input_ids"])
+    written: list[int] = []
+    while len(written) < limit:
+        if budget <= len(written) < budget + len(closing):
+            written.append(closing[len(written) - budget])
+            continue
+        logits = backbone.model(torch.tensor([[*prompt_ids, *written]])).logits[0, -1]
+        written.append(int(logits.argmax()))
+        if written[-1] in backbone.eos_token_ids:
+            break
+    return written
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_thought_is_closed_at_its_budget_and_the_model_writes_on(seed: int) -> None:
+    backbone = thinking_backbone(seed)
+    config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=32, fraction=1.0)
+    step = draft(backbone, QUESTION, config)
+    expected = naive(backbone, prompt_token_ids(backbone, QUESTION, config), 7, 32)
+    assert step.attempts[0].token_ids == expected
+    assert len(expected) > 7 + len(CLOSING)
+    attempt = step.attempts[0]
+    assert attempt.thinking == backbone.decode(expected[:7]).strip()
+    assert len(attempt.latent_token_ids) == 7  # none at the mark that was put in
+
+
+@pytest.mark.parametrize("latents", ["independent", "consistent"])
+def test_refinements_keep_to_the_budget(latents: Any) -> None:
+    backbone = thinking_backbone()
+    config = LatentSeekConfig(
+        max_thinking_tokens=7, max_new_tokens=32, fraction=0.1, latents=latents, learning_rate=0.5
+    )
+    step = draft(backbone, QUESTION, config)
+    for _ in range(3):
+        samples = [
+            attempt.judged(ScriptedVerifier()(QUESTION, ""), passed=False) for attempt in step.attempts
+        ]
+        step = refine(backbone, QUESTION, config, latents=step.latents, samples=samples)
+        text = backbone.decode(step.attempts[0].token_ids[:7])
+        assert "</think>" in text or backbone.decode(step.attempts[0].token_ids[7:]).startswith(CLOSING)
+
+
+def test_samples_have_budgets_of_their_own() -> None:
+    backbone = thinking_backbone()
+    config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=24)
+    for attempt in sample(backbone, QUESTION, config, count=3, temperature=1.0).attempts:
+        ended = attempt.finish_reason == "stop" and len(attempt.token_ids) <= 7
+        assert ended or backbone.decode(attempt.token_ids[7:]).startswith(CLOSING)
+
+
+MARKS = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>")
+
+
+@pytest.mark.parametrize(
+    ("script", "template", "special", "closing"),
+    [
+        ("<think>" + "and so on " * 20, "", (), "</think>"),
+        ("[THINK]" + "and so on " * 20, "{# [THINK][/THINK] #}", ("[THINK]", "[/THINK]"), "[/THINK]"),
+        (
+            "<|channel|>analysis<|message|>" + "and so on " * 20,
+            "{# <|channel|>analysis<|message|> #}",
+            MARKS,
+            "<|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+    ],
+)
+def test_a_thought_is_closed_in_the_model_s_own_way(
+    script: str, template: str, special: tuple[str, ...], closing: str
+) -> None:
+    tokenizer = tiny_tokenizer()
+    if special:
+        tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    tokenizer.chat_template += template
+    backbone = scripted_backbone([script], tokenizer)
+    config = LatentSeekConfig(max_thinking_tokens=40, max_iterations=0)
+    attempt = LatentSeek(backbone, ScriptedVerifier([0.0]), config).invoke(QUESTION).iterations[0]
+    assert closing in backbone.decode(attempt.token_ids, skip_special_tokens=False)
+    assert attempt.thinking.startswith("and so on")
+    assert "and so on" in attempt.text  # what the script goes on with
+
+
+def test_without_a_thought_a_budget_changes_nothing() -> None:
+    backbone = Backbone.from_model(tiny_model(), tiny_tokenizer())
+    config = LatentSeekConfig(max_new_tokens=24)
+    bounded = config.replace(max_thinking_tokens=4)
+    assert draft(backbone, QUESTION, bounded).attempts == draft(backbone, QUESTION, config).attempts
+
+
+@pytest.mark.parametrize(
+    ("over", "part"),
+    [("both", "<think>One two.</think>\n\nIt is 4."), ("thinking", "One two."), ("answer", "It is 4.")],
+)
+def test_latents_lie_over_the_part_that_is_asked_for(over: Any, part: str) -> None:
+    script = "<think>One two.</think>\n\nIt is 4."
+    backbone = scripted_backbone([script])
+    config = LatentSeekConfig(latents_over=over, fraction=1.0)
+    attempt = draft(backbone, QUESTION, config).attempts[0]
+    assert backbone.decode(attempt.latent_token_ids).strip() == part
+    start = attempt.latent_start
+    assert attempt.token_ids[start : start + len(attempt.latent_token_ids)] == attempt.latent_token_ids
+
+
+def test_a_draft_without_a_thought_is_one_part() -> None:
+    for over in ("thinking", "answer"):
+        config = LatentSeekConfig(latents_over=over, fraction=1.0)  # type: ignore[arg-type]
+        attempt = draft(scripted_backbone(["It is 4."]), QUESTION, config).attempts[0]
+        assert len(attempt.latent_token_ids) == len(attempt.token_ids)
+
+
+class Templated:
+    """A tokenizer with nothing but a template."""
+
+    def __init__(self, chat_template: Any) -> None:
+        self.chat_template = chat_template
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "options"),
+    [
+        ("{% if enable_thinking %}x{% endif %}", {"enable_thinking": True}, {"enable_thinking": True}),
+        ("{% if thinking %}x{% endif %}", {"enable_thinking": False}, {"thinking": False}),
+        ("{{ reasoning_effort }}", {"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
+        ("{% generation %}{{ enable_thinking }}", {"enable_thinking": True}, {"enable_thinking": True}),
+        ("{{ messages }}", {}, {}),
+    ],
+)
+def test_a_switch_goes_to_the_template_under_its_name(template: str, given: Any, options: Any) -> None:
+    assert template_options(Templated(template), **given) == options
+
+
+@pytest.mark.parametrize("template", [None, "{{ messages }}", "{{ message.thinking }}"])
+@pytest.mark.parametrize("given", [{"enable_thinking": True}, {"reasoning_effort": "high"}])
+def test_a_switch_that_the_template_does_not_know_is_an_error(template: Any, given: Any) -> None:
+    with pytest.raises(ConfigError, match="chat template"):
+        template_options(Templated(template), **given)
+    with pytest.raises(ConfigError, match="scripted"):
+        LatentSeek(scripted_backbone(["4."]), config=LatentSeekConfig(**given))
+
+
+def test_a_budget_leaves_room_for_an_answer() -> None:
+    with pytest.raises(ConfigError, match="leaves no room"):
+        LatentSeekConfig(max_thinking_tokens=64, max_new_tokens=64)
+
+
+def test_verifiers_let_the_model_answer_at_once() -> None:
+    backbone = thinking_backbone()
+    ids = backbone.encode_prompt([{"role": "user", "content": "?"}], answer_at_once=True)
+    assert backbone.decode(ids).endswith(f"<think>\n{CLOSING}")

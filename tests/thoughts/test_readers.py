@@ -1,0 +1,177 @@
+r"""Everybody who reads a solution reads the answer and not the thought."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latentseek_agents import LatentSeek, LatentSeekConfig, StopReason
+from latentseek_agents.evaluation.runs.methods import Method
+from latentseek_agents.evaluation.runs.problems import Problem
+from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_tokenizer
+from latentseek_agents.tools import GroundTruth, SelfReward, StepVerifier, check_steps, extract_answer
+from latentseek_agents.verdict import Attempt
+from latentseek_agents.votes import count_votes
+
+CASES: list[dict[str, Any]] = [
+    json.loads(line)
+    for line in Path(__file__).with_name("split_cases.jsonl").read_text(encoding="utf-8").splitlines()
+]
+UNOPENED = [case for case in CASES if not case.get("opened")]
+
+
+@pytest.mark.parametrize("case", UNOPENED, ids=lambda case: f"{case['kind']}: {case['text'][:30]!r}")
+def test_the_answer_is_that_of_the_answer(case: dict[str, Any]) -> None:
+    assert extract_answer(case["text"]) == case["answer"]
+    right = GroundTruth("5" if case["answer"] != "5" else "4")("?", case["text"])
+    assert right.passed is False
+
+
+def thinking_tokenizer(template: str = "", *, special: tuple[str, ...] = ()) -> Any:
+    """The tiny tokenizer with a thinking family's template and its marks as special tokens."""
+    tokenizer = tiny_tokenizer()
+    if special:
+        tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    tokenizer.chat_template = tokenizer.chat_template + template
+    return tokenizer
+
+
+OPENS = "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}"
+MISTRAL = "{# [THINK] and [/THINK] #}"
+CHANNELS = "{# <|channel|>analysis<|message|> #}"
+CHANNEL_MARKS = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>")
+
+
+def drafted(script: str, tokenizer: Any = None) -> Attempt:
+    seek = LatentSeek(
+        scripted_backbone([script], tokenizer), ScriptedVerifier([0.0]), LatentSeekConfig(max_iterations=0)
+    )
+    return seek.invoke("What is 2 + 2?").iterations[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "tokenizer"),
+    [
+        ("<think>\\boxed{5}?</think>\\boxed{4}", None),
+        ("\\boxed{5}?\n</think>\n\n\\boxed{4}", thinking_tokenizer(OPENS)),
+        (
+            "[THINK]\\boxed{5}?[/THINK]\\boxed{4}",
+            thinking_tokenizer(MISTRAL, special=("[THINK]", "[/THINK]")),
+        ),
+        (
+            "<|channel|>analysis<|message|>\\boxed{5}?<|end|><|start|>assistant<|channel|>final<|message|>"
+            "\\boxed{4}",
+            thinking_tokenizer(CHANNELS, special=CHANNEL_MARKS),
+        ),
+    ],
+)
+def test_an_attempt_has_thinking_and_text(script: str, tokenizer: Any) -> None:
+    attempt = drafted(script, tokenizer)
+    assert (attempt.thinking, attempt.text, attempt.answer) == ("\\boxed{5}?", "\\boxed{4}", "4")
+    assert Attempt.from_dict(attempt.to_dict()) == attempt
+
+
+def test_an_opened_thought_that_is_cut_off_has_no_answer() -> None:
+    attempt = drafted("It is \\boxed{5}, or", thinking_tokenizer(OPENS))
+    assert (attempt.thinking, attempt.text, attempt.answer) == ("It is \\boxed{5}, or", "", None)
+
+
+def test_special_tokens_that_mark_nothing_are_gone() -> None:
+    tokenizer = thinking_tokenizer(MISTRAL, special=("[THINK]", "[/THINK]", "[OTHER]"))
+    assert drafted("[THINK]Hm.[/THINK]It is[OTHER] 4.", tokenizer).text == "It is 4."
+
+
+def test_an_end_token_that_is_no_mark_stays_hidden() -> None:
+    tokenizer = thinking_tokenizer(special=("<|end|>",))  # Phi 3 ends its turns so
+    assert drafted("It is 4.<|end|>", tokenizer).text == "It is 4."
+
+
+def test_no_verifier_sees_a_thought() -> None:
+    verifier = ScriptedVerifier([0.0])
+    LatentSeek(scripted_backbone(["<think>Hm.</think>It is 4."]), verifier).invoke("What is 2 + 2?")
+    assert verifier.calls == [("What is 2 + 2?", "It is 4.")]
+
+
+def test_a_thought_without_an_answer_is_refused_and_nobody_is_asked() -> None:
+    verifier = ScriptedVerifier([0.0])
+    config = LatentSeekConfig(max_iterations=0)
+    result = LatentSeek(scripted_backbone(["<think>\\boxed{4}"]), verifier, config).invoke("What is 2 + 2?")
+    assert verifier.calls == []
+    stop: StopReason = "iterations"
+    assert (result.answer, result.passed, result.score, result.stop_reason) == (None, False, -1.0, stop)
+    assert "max_thinking_tokens" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("solution", "verdict"),
+    [
+        ("<think>2 + 2 = 5</think>2 + 2 = 4. The answer is 4.", "ok"),
+        ("<think>2 + 2 = 4</think>2 + 2 = 5. The answer is 5.", "wrong"),
+        ("<think>2 + 2 = 4. The answer is 4.</think>It is 4.", "unverifiable"),
+        ("<think>2 + 2 = 4. The answer is 4.", "unverifiable"),
+        ("2 + 2 = 5, no\n</think>\n2 + 2 = 4", "ok"),
+        ("<think>```python\nprint(2 + 2)\n```\nThis prints 5.</think>2 + 2 = 4", "ok"),
+    ],
+)
+def test_steps_of_a_thought_neither_refute_nor_pass(solution: str, verdict: str) -> None:
+    report = check_steps(solution)
+    assert report.verdict == verdict
+    assert [solution[slice(*equation.span)] for equation in report.equations] == [
+        equation.text for equation in report.equations
+    ]
+    assert not report.programs
+
+
+def test_a_thought_is_no_part_of_what_can_be_read() -> None:
+    report = check_steps(f"<think>{'2 + 2 = 5. ' * 3000}</think>2 + 2 = 4. The answer is 4.")
+    assert (report.verdict, report.truncated) == ("ok", False)
+
+
+def test_a_thought_gives_no_numbers_to_the_steps() -> None:
+    solution = "<think>48 / 2 = 24</think>48 / 2 = 24, 48 + 24 = 72. The answer is 72."
+    question = "April sold 48 clips, and half as many in May. How many in all?"
+    assert StepVerifier()(question, solution) == StepVerifier()(question, solution.partition("</think>")[2])
+
+
+def test_votes_count_answers() -> None:
+    scripts = ["<think>\\boxed{5}</think>\\boxed{4}", "<think>\\boxed{5}", "<think>\\boxed{5}"]
+    attempts = [drafted(script) for script in scripts]
+    assert [vote.answer for vote in count_votes(attempts)] == ["4"]
+
+
+def test_the_evaluation_reads_answers() -> None:
+    scripts = ["<think>\\boxed{5}</think>\\boxed{4}", "<think>\\boxed{4}"]
+    problem = Problem("made up", 0, "What is 2 + 2?", "4")
+    work = Method("sc:2", scripted_backbone(scripts)).solve(problem, LatentSeekConfig())
+    assert [(record.right, record.answer) for record in work.attempts] == [(True, "4"), (False, None)]
+    assert [record.thinking for record in work.attempts] == ["\\boxed{5}", "\\boxed{4}"]
+
+
+def test_self_reward_reads_the_verdict_behind_a_thought() -> None:
+    tokenizer = thinking_tokenizer(MISTRAL, special=("[THINK]", "[/THINK]"))
+    replies = ["[THINK]VERDICT: FALSE[/THINK]All is well.\nVERDICT: TRUE"]
+    verdict = SelfReward(scripted_backbone(replies, tokenizer))("What is 2 + 2?", "2 + 2 = 4")
+    assert verdict.passed is True
+
+
+def test_self_reward_shows_the_model_the_answer_only() -> None:
+    prompts: list[str] = []
+
+    def reply(prompt: str) -> str:
+        prompts.append(prompt)
+        return "VERDICT: TRUE"
+
+    SelfReward(scripted_backbone(reply))("What is 2 + 2?", "<think>Perhaps five.</think>It is four.")
+    assert all("It is four." in prompt and "Perhaps five" not in prompt for prompt in prompts)
+
+
+def test_the_paper_s_behaviour_keeps_the_whole_text() -> None:
+    seek = LatentSeek(
+        scripted_backbone(["<think>Hm.</think>4."]),
+        ScriptedVerifier([0.0]),
+        LatentSeekConfig.paper(max_iterations=0),
+    )
+    attempt = seek.invoke("What is 2 + 2?").iterations[0]
+    assert attempt.text.startswith("<think>Hm.</think>4.")
+    assert attempt.thinking == ""
