@@ -112,6 +112,7 @@ class Turn:
             on_token=text.take,
             share_beginning=True,
             constraint=self.constraint,
+            states=0,
         )
         finish_reason = "stop"
         with suppress(_StopFound):

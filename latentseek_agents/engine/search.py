@@ -88,12 +88,14 @@ def draft(
     began = time.monotonic()
     rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
+    limit = _room(backbone, prompt_ids, 0, rules.draft_limit(config))
     request = DecodeRequest(
         prompt_ids=prompt_ids,
-        max_new_tokens=_room(backbone, prompt_ids, 0, rules.draft_limit(config)),
+        max_new_tokens=limit,
         end_token_ids=rules.draft_ends(backbone),
         deadline=deadline,
         on_token=on_token,
+        states=_draft_states(config, limit),
     )
     (completion,) = decode(backbone, [request])
     length = len(completion.token_ids)
@@ -290,6 +292,7 @@ class _Sampling:
             temperature=self.temperature,
             deadline=self.deadline,
             on_token=self.on_token,
+            states=0,
         )
         seeds = [derive_seed(self.config.seed, "sample", number) for number in numbers]
         return decode(self.backbone, [replace(request, seed=seed) for seed in seeds])
@@ -331,6 +334,13 @@ def _generator(config: LatentSeekConfig, *coordinates: object) -> "torch.Generat
     import torch
 
     return torch.Generator().manual_seed(derive_seed(config.seed, *coordinates))
+
+
+def _draft_states(config: LatentSeekConfig, limit: int) -> int:
+    """Of how many first tokens of a draft the hidden states may become latents."""
+    if config.proposals != "latents":
+        return 0
+    return int(config.start_fraction * limit) + min(config.max_latents, int(config.fraction * limit) + 1)
 
 
 def _room(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
@@ -522,6 +532,7 @@ class _Refinement:
             # The hidden states of consistent latents are part of the search's state. They must not depend on
             # what this process happens to have kept, or a resumed search would end with other bits.
             reuse_completion=not self.latents.consistent,
+            states=max(0, len(offsets) - len(forced)) if offsets is not None else 0,
         )
 
     def _finished(self, completion: Completion, keep: int) -> _Written:

@@ -31,6 +31,7 @@ LAYERS = [
 
 ROOMS = [
     "engine._decoding",
+    "engine._vllm",
     "tools._answers",
     "tools._self_reward",
     "tools._steps",
