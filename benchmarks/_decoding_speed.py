@@ -96,9 +96,7 @@ class VLLMEngine:
         return _timed_decoding(self._backbone, prompts, new_tokens)
 
 
-def _timed_decoding(
-    backbone: Backbone, prompts: Sequence[Sequence[int]], new_tokens: int
-) -> DecodingTimes:
+def _timed_decoding(backbone: Backbone, prompts: Sequence[Sequence[int]], new_tokens: int) -> DecodingTimes:
     moments: list[list[float]] = [[] for _ in prompts]
     requests = [
         DecodeRequest(

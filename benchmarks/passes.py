@@ -59,7 +59,9 @@ _PROMPT_TOKENS, _LATENTS = 150, 300
 def main() -> int:
     """Time decoding and gradients, and print the table."""
     arguments = _arguments()
-    backbone = random_backbone(arguments.shape, getattr(torch, arguments.dtype), torch.device(arguments.device))
+    backbone = random_backbone(
+        arguments.shape, getattr(torch, arguments.dtype), torch.device(arguments.device)
+    )
     decoder = backbone.decoder
     if decoder.packed is None:
         raise RuntimeError("this model has no batch decoder")

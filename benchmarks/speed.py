@@ -391,7 +391,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latents", default="independent", choices=["independent", "consistent"])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 16])
     parser.add_argument("--at-once", type=int, nargs="*", default=[1, 4, 16, 32])
-    parser.add_argument("--columns", nargs="*", default=["float32", "int8", "llama.cpp", "vllm"], choices=columns)
+    parser.add_argument(
+        "--columns", nargs="*", default=["float32", "int8", "llama.cpp", "vllm"], choices=columns
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of the part decoding")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--check-naive", action="store_true", help="run the naive draft for real, too")

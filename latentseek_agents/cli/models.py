@@ -36,7 +36,7 @@ class ModelOptions:
     ] = None
     vllm_args: Annotated[
         str | None,
-        typer.Option(help='Arguments of vLLM\'s engine: \'{"gpu_memory_utilization": 0.8}\'.', metavar="JSON"),
+        typer.Option(help="Arguments of vLLM's engine: '{\"gpu_memory_utilization\": 0.8}'.", metavar="JSON"),
     ] = None
 
     @property

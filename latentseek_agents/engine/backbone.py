@@ -191,15 +191,15 @@ class Backbone:
         rounding, and not the same bits.
 
         Args:
-            name: A Hugging Face name, a folder, or the path of a ``.gguf`` file, which is dequantised; None is
-                the embedded model.
+            name: A Hugging Face name, a folder, or the path of a ``.gguf`` file, which is dequantised; None
+                is the embedded model.
             gguf_file: As in :meth:`from_pretrained`.
             dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``. Default: that of the checkpoint; float32
                 for a GGUF file.
             trust_remote_code: Run the model repository's own code. Off unless you ask for it.
             revision: A branch, tag or commit of the repository.
-            **engine_args: vLLM's own, such as ``gpu_memory_utilization``, ``max_model_len``, ``quantization``,
-                ``enforce_eager`` or ``kv_cache_memory_bytes``.
+            **engine_args: vLLM's own, such as ``gpu_memory_utilization``, ``max_model_len``,
+                ``quantization``, ``enforce_eager`` or ``kv_cache_memory_bytes``.
 
         Raises:
             BackboneError: vLLM is not installed, cannot load the model, or the model's head is not one that

@@ -22,8 +22,8 @@ def engine_arguments(
         device: As given for our own engine.
 
     Raises:
-        ConfigError: The engine is unknown, the arguments are no JSON object or for another engine, or a device
-            is named, which vLLM finds by itself.
+        ConfigError: The engine is unknown, the arguments are no JSON object or for another engine, or a
+            device is named, which vLLM finds by itself.
 
     Example:
         >>> engine_arguments("vllm", '{"max_model_len": 4096}')
@@ -34,7 +34,9 @@ def engine_arguments(
         raise ConfigError(f"engine {engine!r} is unknown; use one of {', '.join(ENGINES)}")
     if engine != "vllm":
         if vllm_args is not None:
-            raise ConfigError("arguments for vLLM are given, but the engine is our own; choose the engine vllm")
+            raise ConfigError(
+                "arguments for vLLM are given, but the engine is our own; choose the engine vllm"
+            )
         return None
     if device is not None:
         raise ConfigError(
@@ -47,6 +49,6 @@ def engine_arguments(
         raise ConfigError(f"the arguments for vLLM are no JSON: {error}") from error
     if not isinstance(arguments, dict):
         raise ConfigError(
-            f"the arguments for vLLM must be a JSON object such as {{\"max_model_len\": 4096}}, not {vllm_args}"
+            f'the arguments for vLLM must be a JSON object such as {{"max_model_len": 4096}}, not {vllm_args}'
         )
     return arguments

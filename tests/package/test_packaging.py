@@ -123,7 +123,7 @@ def test_everything_a_dependency_pulls_in_is_pinned():
 
 
 def test_vllm_has_constraints_of_its_own():
-    """The environment of `make test-vllm` holds vLLM for the CPU, what it needs, and what our package needs."""
+    """The environment of `make test-vllm` holds vLLM for the CPU, and what our package needs."""
     lines = (ROOT / "constraints-vllm.txt").read_text(encoding="utf-8").splitlines()
     pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     (wanted,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["vllm"])

@@ -4,7 +4,6 @@ It shows what the real one shows at bad moments, too: rows of half-read prompts,
 after a request was dropped from the cache.
 """
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,7 +136,7 @@ def double_of(backbone: Backbone, **options: Any) -> Backbone:
 
 
 @pytest.fixture
-def sampling_params(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def sampling_params(monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM's own class of settings is not needed by the double."""
 
     def made(request: Any, extra: Any) -> Any:
@@ -146,4 +145,3 @@ def sampling_params(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         )
 
     monkeypatch.setattr(decoder_module, "_sampling_params", made)
-    yield

@@ -98,7 +98,9 @@ def test_the_math_agent(served: Backbone):
 
 def test_an_evaluation(folder: str, tmp_path: Path):
     data = tmp_path / "questions.jsonl"
-    data.write_text("".join(json.dumps({"question": f"What is {n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(3)))
+    data.write_text(
+        "".join(json.dumps({"question": f"What is {n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(3))
+    )
     command = ["eval", "--data", str(data), "--method", "cot,sc:2,steps", "--out", str(tmp_path / "run")]
     command += ["--model", folder, "--dtype", "float32", "--engine", "vllm", "--vllm-args", ARGUMENTS]
     command += ["--set", "max_new_tokens=12", "--set", "max_iterations=1", "--batch", "3", "--quiet"]

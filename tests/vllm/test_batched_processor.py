@@ -1,4 +1,4 @@
-"""Our processor for the V2 model runner, which needs a GPU: its interface, in the order in which it is called."""
+"""Our processor for the V2 model runner, which needs a GPU: called as that calls it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +39,9 @@ def asked(seed: int, **changes: Any) -> DecodeRequest:
 
 def test_it_is_what_the_runner_takes(rows: RowLogits):
     from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor
-    from vllm.v1.worker.gpu.sample.logits_processor.loader import build_custom_logits_processors_params_validator
+    from vllm.v1.worker.gpu.sample.logits_processor.loader import (
+        build_custom_logits_processors_params_validator,
+    )
 
     made = batched_processor(rows)
     assert issubclass(made, LogitsProcessor)
@@ -65,11 +67,12 @@ def test_requests_in_changing_slots_write_what_our_decoder_writes(rows: RowLogit
         order = list(slots)[:: -1 if step % 2 else 1]
         lengths = [len(ids[slots[slot]]) for slot in order]
         with torch.no_grad():
-            logits = torch.stack(
-                [backbone.model(torch.tensor([ids[slots[slot]]])).logits[0, -1].float() for slot in order]
-            )
+            found = [
+                backbone.model(torch.tensor([ids[slots[slot]]])).logits[0, -2:].float() for slot in order
+            ]
         if step % 5 == 4:  # dropped from the cache, and computed again
-            processor.apply(logits.clone(), context(order, [n - 1 for n in lengths]))
+            processor.apply(torch.stack([two[0] for two in found]), context(order, [n - 1 for n in lengths]))
+        logits = torch.stack([two[1] for two in found])
         chosen = processor.apply(logits, context(order, lengths)).argmax(dim=-1).tolist()
         for slot, token in zip(order, chosen, strict=True):
             ids[slots[slot]].append(token)

@@ -53,7 +53,7 @@ def test_a_mixed_batch_writes_what_each_writes_alone(served: Backbone, ours: Bac
 
 @pytest.mark.parametrize("latents", ["consistent", "independent"])
 def test_attempts_are_those_of_our_own_decoder(served: Backbone, ours: Backbone, latents: Any):
-    """Eight questions and three iterations; in float32 nothing else than a tie may differ, and none is met."""
+    """Eight questions, three iterations; in float32 nothing but a tie may differ, and there is none."""
     config = CONFIG.replace(latents=latents)
     got, expected = (
         LatentSeek(one, ScriptedVerifier([-1.0]), config).batch(QUESTIONS) for one in (served, ours)
@@ -127,7 +127,9 @@ def test_a_deadline_holds(served: Backbone):
     (got,) = decode(served, [request(max_new_tokens=1900, deadline=began + 0.5)])
     assert got.finish_reason == "seconds"
     assert 1 <= got.new_tokens < 1900
-    result = LatentSeek(served, ScriptedVerifier([-1.0]), CONFIG.replace(max_seconds=0.2)).invoke(QUESTIONS[0])
+    result = LatentSeek(served, ScriptedVerifier([-1.0]), CONFIG.replace(max_seconds=0.2)).invoke(
+        QUESTIONS[0]
+    )
     assert result.stop_reason == "seconds"
 
 
@@ -143,9 +145,7 @@ def test_costs_are_counted(served: Backbone):
 async def test_searches_run_under_asyncio(served: Backbone):
     seek = LatentSeek(served, ScriptedVerifier([-1.0]), CONFIG)
     results = await asyncio.gather(*(seek.ainvoke(question) for question in QUESTIONS[:4]))
-    assert [tokens(result) for result in results] == [
-        tokens(result) for result in seek.batch(QUESTIONS[:4])
-    ]
+    assert [tokens(result) for result in results] == [tokens(result) for result in seek.batch(QUESTIONS[:4])]
 
 
 def test_requests_that_were_preempted_write_the_same(folder: str, ours: Backbone):

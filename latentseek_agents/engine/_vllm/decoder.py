@@ -1,4 +1,4 @@
-"""The door ``decode(requests)`` before a vLLM engine in this process: requests of all callers share its batches.
+"""The door ``decode(requests)`` before a vLLM engine in this process: all callers share its batches.
 
 One thread makes the engine and runs all of its steps. Between two steps new requests go in, and those of
 cancelled callers and those whose time is up are taken out. The callers' threads sleep, and run their own
@@ -86,8 +86,8 @@ class VLLMDecoder:
         """Continue every request; any number of threads may call at once.
 
         Raises:
-            NonFiniteError: The model's logits are NaN or infinite where a hidden state is wanted or a token is
-                drawn.
+            NonFiniteError: The model's logits are NaN or infinite where a hidden state is wanted or a token
+                is drawn.
             RuntimeError: vLLM failed, now or before.
         """
         if not requests:
@@ -203,8 +203,8 @@ class VLLMDecoder:
     def _completion(self, active: "_Active", reason: str) -> Completion:
         row, added = active.row, len(active.tokens)
         hidden = row.hidden(self._rows.loaded_head, added)
-        drawn = torch.stack(row.finite).all() if row.finite else torch.tensor(True)
-        if not (torch.isfinite(hidden).all() and bool(drawn)):
+        drawn = not row.finite or bool(torch.stack(row.finite).all())
+        if not (drawn and torch.isfinite(hidden).all()):
             raise NonFiniteError(
                 f"{self._name} gives NaN or infinite logits; its weights are damaged, or its dtype is too "
                 "narrow (try dtype='float32')"
@@ -217,7 +217,7 @@ class VLLMDecoder:
             finish_reason=reason,
             forward_passes=added,
             computed_tokens=read + max(0, added - 1),
-            prompt_passes=int(0 < added and active.cached < prompt),
+            prompt_passes=int(added > 0 and active.cached < prompt),
             prompt_tokens=max(0, prompt - active.cached) if added else 0,
             added=added,
         )

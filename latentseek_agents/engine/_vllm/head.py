@@ -68,7 +68,7 @@ class Head:
 
     @property
     def hidden_size(self) -> int:
-        """d."""
+        """D."""
         return int(self.weight.shape[1])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -87,7 +87,7 @@ def _check_arguments(engine_args: Mapping[str, Any]) -> None:
     for name, why in _NOT_HERE.items():
         if engine_args.get(name) not in (None, 1):
             raise BackboneError(
-                f"{name}={engine_args[name]!r}: the search runs in vLLM's own process on one device, since {why}"
+                f"{name}={engine_args[name]!r}: the search runs beside vLLM on one device, since {why}"
             )
     for name, why in _REFUSED.items():
         if engine_args.get(name) not in (None, False, "auto", "generate"):
@@ -136,7 +136,7 @@ def _defaults(engine_args: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _in_one_process() -> Iterator[None]:
-    """vLLM reads this from the environment, and would put its engine into a child process."""
+    """VLLM reads this from the environment, and would put its engine into a child process."""
     name = "VLLM_ENABLE_V1_MULTIPROCESSING"
     before = os.environ.get(name)
     os.environ[name] = "0"
@@ -151,7 +151,7 @@ def _in_one_process() -> Iterator[None]:
 
 @contextmanager
 def _global_state_kept() -> Iterator[None]:
-    """vLLM seeds every generator, and on a CPU takes ``torch.set_num_threads`` away."""
+    """VLLM seeds every generator, and on a CPU takes ``torch.set_num_threads`` away."""
     import numpy
 
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
@@ -195,10 +195,14 @@ def _head(model: Any, name: str, dtype: torch.dtype) -> Head:
         for handle in handles:
             handle.remove()
     weight = getattr(seen[0][1], "weight", None) if len(seen) == 1 else None
-    if weight is None or weight.dtype not in (torch.float32, torch.bfloat16, torch.float16) or weight.dim() != 2:
+    if (
+        weight is None
+        or weight.dtype not in (torch.float32, torch.bfloat16, torch.float16)
+        or weight.dim() != 2
+    ):
         raise BackboneError(
-            f"the head of {name!r} is quantised or not a plain product, and the search needs its weight as it "
-            "is; use a checkpoint whose head is not quantised"
+            f"the head of {name!r} is quantised or not a plain product, and the search needs its weight as "
+            "it is; use a checkpoint whose head is not quantised"
         )
     layer, _, bias = seen[0]
     size = expected.shape[-1]

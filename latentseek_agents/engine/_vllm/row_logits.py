@@ -60,7 +60,7 @@ class RequestRow:
         return self.request.temperature_at(self.forced + position)
 
     def hidden(self, head: Head, added: int) -> torch.Tensor:
-        """(n, d) float32 on the CPU: the hidden states behind the first added tokens, as many as are wanted."""
+        """(n, d) float32 on the CPU: the hidden states behind the first added tokens, if wanted."""
         count = min(self.states_wanted, added)
         if not count:
             return torch.empty(0, head.weight.shape[1])

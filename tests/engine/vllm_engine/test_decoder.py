@@ -1,4 +1,4 @@
-"""The decoder before vLLM, with a stand-in for the engine: the same completions as those of our own decoder."""
+"""The decoder before vLLM, with a stand-in for the engine: the completions of our own decoder."""
 
 import asyncio
 import threading
@@ -42,7 +42,7 @@ class Alternating:
 
 
 REQUESTS: dict[str, Callable[[], DecodeRequest]] = {
-    "greedy": lambda: request(),
+    "greedy": request,
     "forced": lambda: request(forced_ids=text(3, 5)),
     "moved": lambda: request(offsets=offsets(6)),
     "moved behind forced tokens": lambda: request(offsets=offsets(6), forced_ids=text(3, 5)),
@@ -61,11 +61,17 @@ def ours() -> Backbone:
     return tiny_backbone()
 
 
+@pytest.fixture
+def double(ours: Backbone):
+    made = double_of(ours)
+    yield made
+    decoder(made).close()
+
+
 @pytest.fixture(params=[False, True], ids=["calm", "unruly"])
-def double(ours: Backbone, request: pytest.FixtureRequest):
+def any_double(ours: Backbone, request: pytest.FixtureRequest):
     made = double_of(ours, unruly=request.param)
     yield made
-    engine(made)
     decoder(made).close()
 
 
@@ -85,18 +91,18 @@ def assert_same(got: Completion, expected: Completion) -> None:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_completion_is_that_of_our_own_decoder(ours: Backbone, double: Backbone, name: str):
-    (got,), (expected,) = decode(double, [REQUESTS[name]()]), decode(ours, [REQUESTS[name]()])
+def test_a_completion_is_that_of_our_own_decoder(ours: Backbone, any_double: Backbone, name: str):
+    (got,), (expected,) = decode(any_double, [REQUESTS[name]()]), decode(ours, [REQUESTS[name]()])
     assert_same(got, expected)
     assert len(got.hidden) == got.new_tokens
 
 
-def test_a_batch_writes_what_each_writes_alone(ours: Backbone, double: Backbone):
+def test_a_batch_writes_what_each_writes_alone(ours: Backbone, any_double: Backbone):
     asked = [make() for make in REQUESTS.values()]
-    got = decode(double, asked)
+    got = decode(any_double, asked)
     for one, make in zip(got, REQUESTS.values(), strict=True):
         assert_same(one, decode(ours, [make()])[0])
-    assert max(engine(double).together) == len(asked) - 1  # one needs no step
+    assert max(engine(any_double).together) == len(asked) - 1  # one needs no step
 
 
 def test_only_the_hidden_states_that_are_wanted_come_back(double: Backbone):
@@ -135,7 +141,9 @@ def test_attempts_of_a_search_are_the_same(
     for question in ("What is 2 + 2?", "How many legs have 7 cats?"):
         expected = LatentSeek(ours, ScriptedVerifier([-1.0]), config).invoke(question)
         got = LatentSeek(double, ScriptedVerifier([-1.0]), config).invoke(question)
-        assert [one["token_ids"] for one in got.iterations] == [one["token_ids"] for one in expected.iterations]
+        assert [one["token_ids"] for one in got.iterations] == [
+            one["token_ids"] for one in expected.iterations
+        ]
         assert len({tuple(one["token_ids"]) for one in got.iterations}) > 1
         assert got.usage.policy_tokens == expected.usage.policy_tokens
 

@@ -79,9 +79,7 @@ def test_the_gradient_is_w_times_what_the_token_has_more_than_its_probability(we
 def test_the_gradient_passes_cap_and_scale(name: str):
     weight, hidden, tokens = draw(300, 16), draw(1, 5, 16, seed=1), [3, 1, 4, 1, 5]
     got = policy_gradient(Head(weight, **KINDS[name]).logits, hidden, [tokens], [-0.5])
-    expected = policy_gradient(
-        lambda z: naive(weight, z, KINDS[name]), hidden.double(), [tokens], [-0.5]
-    )
+    expected = policy_gradient(lambda z: naive(weight, z, KINDS[name]), hidden.double(), [tokens], [-0.5])
     torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-5)
 
 
