@@ -43,7 +43,9 @@ class EngineDouble:
         self.failure: Exception | None = None
         self.delay: Any = lambda: None
         self.stopped = False
-        self.engine_core = SimpleNamespace(shutdown=self._shut_down)
+        finalizer = SimpleNamespace(detach=lambda: None)
+        self.engine_core = SimpleNamespace(shutdown=self._shut_down, _finalizer=finalizer)
+        self.model_executor = SimpleNamespace(shutdown=self._shut_down)
 
     def _shut_down(self) -> None:
         self.stopped = True

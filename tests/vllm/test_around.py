@@ -39,7 +39,7 @@ def test_the_refine_graph_stops_and_goes_on(served: Backbone, ours: Backbone):
     while compiled.get_state(thread).next:
         state = compiled.invoke(None, thread)
     assert attempts(state) == attempts(whole[0])
-    assert state["model"].startswith("float32 vllm ")
+    assert compiled.get_state(thread).values["model"].startswith("float32 vllm ")
 
 
 def test_a_search_of_another_engine_is_not_gone_on_with(served: Backbone, ours: Backbone):
@@ -85,6 +85,7 @@ def test_a_reply_is_held_to_its_schema(served: Backbone):
         "type": "object",
         "properties": {"right": {"type": "boolean"}},
         "required": ["right"],
+        "additionalProperties": False,
     }
     found = chat.with_structured_output(schema, method="json_schema", strict=True).invoke(QUESTION)
     assert found in ({"right": True}, {"right": False})
@@ -128,5 +129,5 @@ def test_the_server_serves_it(folder: str):
     )
     graph = refine_graph(server.search, ServerContext).compile()
     state = graph.invoke({"question": QUESTION}, context=ServerContext())
-    assert state["model"].startswith("float32 vllm ")
     assert state["stop_reason"]
+    assert server._loaded[folder].search.backbone.fingerprint.startswith("float32 vllm ")

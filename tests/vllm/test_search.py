@@ -214,4 +214,4 @@ def test_global_state_is_kept(folder: str):
 def test_a_search_resumes_with_its_own_engine_alone(served: Backbone, ours: Backbone):
     assert served.fingerprint != ours.fingerprint
     assert served.number_format == "float32"
-    assert (served.context_window, served.eos_token_ids) == (2048, ours.eos_token_ids)
+    assert (served.context_window, served.eos_token_ids) == (8192, ours.eos_token_ids)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from latentseek_agents.engine._decoding import Completion, DecodeRequest
+from latentseek_agents.engine._vllm.lifetime import engines_turn, shut_down, started
 from latentseek_agents.engine._vllm.row_logits import RequestRow, RowLogits
 from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.errors import NonFiniteError
@@ -132,7 +133,9 @@ class VLLMDecoder:
             self._take_out()
             if self._active:
                 self.most_rows = max(self.most_rows, len(self._active))
-                self._hand_on(self.engine.step())
+                with engines_turn:
+                    outputs = self.engine.step()
+                self._hand_on(outputs)
                 self.steps += 1
         except Exception as error:  # the callers would never wake otherwise
             _log.exception("vLLM failed")
@@ -234,9 +237,12 @@ def _run(
 ) -> None:
     """The decoder's thread: it ends with the decoder, which it holds only while there is work."""
     try:
-        engine = make_engine()
+        with engines_turn:
+            engine = make_engine()
+            started()
         here = decoder()
         if here is None:
+            shut_down(engine)
             return
         here.engine = engine
     except BaseException as error:  # the thread that loads the model raises it
@@ -246,7 +252,7 @@ def _run(
     del here
     while (here := decoder()) is not None and here.turn(wait=1.0):
         del here
-    engine.engine_core.shutdown()
+    shut_down(engine)
 
 
 @atexit.register

@@ -11,6 +11,7 @@ import torch
 
 from latentseek_agents.engine._vllm.decoder import VLLMDecoder
 from latentseek_agents.engine._vllm.head import Head
+from latentseek_agents.engine._vllm.lifetime import shut_down, started
 from latentseek_agents.engine._vllm.processors import batched_processor, row_processor
 from latentseek_agents.engine._vllm.row_logits import RowLogits
 from latentseek_agents.errors import BackboneError
@@ -114,7 +115,12 @@ def _engine(name: str, model_name: str, rows: RowLogits, engine_args: Mapping[st
                 log_stats=False,
                 multiprocess_mode=False,
             )
-        rows.head = _head(_model(engine), model_name, settings.model_config.dtype)
+        try:
+            rows.head = _head(_model(engine), model_name, settings.model_config.dtype)
+        except BaseException:
+            started()
+            shut_down(engine)
+            raise
     except BackboneError:
         raise
     except TypeError as error:
