@@ -135,8 +135,9 @@ def _defaults(engine_args: Mapping[str, Any]) -> dict[str, Any]:
     from vllm.platforms import current_platform
 
     args = dict(engine_args)
-    if current_platform.is_cuda():
-        args["hf_overrides"] = {"head_dtype": "float32", **(args.get("hf_overrides") or {})}
+    changes = args.get("hf_overrides") or {}
+    if current_platform.is_cuda() and isinstance(changes, dict):  # a function is left alone
+        args["hf_overrides"] = {"head_dtype": "float32", **changes}
     return args
 
 
@@ -161,6 +162,7 @@ def _global_state_kept() -> Iterator[None]:
     import numpy
 
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     set_threads, dtype = torch.set_num_threads, torch.get_default_dtype()
     try:
         yield
@@ -168,6 +170,7 @@ def _global_state_kept() -> Iterator[None]:
         random.setstate(states[0])
         numpy.random.set_state(states[1])
         torch.set_rng_state(states[2])
+        torch.cuda.set_rng_state_all(devices)
         torch.set_num_threads = set_threads
         torch.set_default_dtype(dtype)
 
