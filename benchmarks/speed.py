@@ -3,7 +3,7 @@ r"""How fast the latent search is, as ratios within one run.
     python benchmarks/speed.py                                   # SmolLM2, some questions made up here
     python benchmarks/speed.py --model FOLDER --gguf FILE --dtype bfloat16 --data questions.jsonl \
         --questions 10 --max-new-tokens 320 --iterations 5 --json speed.json
-    python benchmarks/speed.py --only decoding --threads 1       # float32, int8 and llama.cpp
+    python benchmarks/speed.py --only decoding --threads 1       # float32, int8, llama.cpp, vLLM
 
 Data are lines of ``{"question": ...}``. The reward is always -1, so that every iteration takes place. The
 naive Algorithm 1 (``tests/support/naive_algorithm.py``: a forward pass over the whole sequence for every
@@ -30,7 +30,9 @@ from _decoding_speed import (
     Engine,
     LlamaCpp,
     TorchEngine,
+    VLLMEngine,
     has_llama_cpp,
+    has_vllm,
     measure_in_turns,
     speed_figures,
     speed_table,
@@ -308,11 +310,11 @@ def measure_graph() -> Figures:
     return figures
 
 
-# -- number formats, and llama.cpp
+# -- number formats, llama.cpp and vLLM
 
 
 def measure_decoding(backbone: Backbone, questions: list[str], arguments: argparse.Namespace) -> Figures:
-    """Tokens per second of float32, int8 and llama.cpp at each batch size."""
+    """Tokens per second of float32, int8, llama.cpp and vLLM at each batch size."""
     engines: dict[str, Engine] = {}
     for name in arguments.columns:
         if name == "llama.cpp":
@@ -321,6 +323,11 @@ def measure_decoding(backbone: Backbone, questions: list[str], arguments: argpar
                 console.print("llama.cpp is left out: it needs a GGUF file and the package llama-cpp-python")
                 continue
             engines[name] = LlamaCpp(gguf, arguments.threads)
+        elif name == "vllm":
+            if not has_vllm():
+                console.print("vLLM is left out: it is not installed")
+                continue
+            engines[name] = VLLMEngine(_load_with_vllm(arguments))
         else:
             same = backbone.number_format == name
             engines[name] = TorchEngine(backbone if same else _load(arguments, name))
@@ -350,6 +357,14 @@ def _load(arguments: argparse.Namespace, dtype: str | None) -> Backbone:
     return Backbone.from_pretrained(arguments.model, gguf_file=arguments.gguf, dtype=dtype)
 
 
+def _load_with_vllm(arguments: argparse.Namespace) -> Backbone:
+    dtype = None if arguments.dtype == "int8" else arguments.dtype
+    limits = {"max_model_len": 4096, "enable_prefix_caching": False}
+    if not torch.cuda.is_available():
+        limits |= {"kv_cache_memory_bytes": 2**30}
+    return Backbone.vllm(arguments.model, gguf_file=arguments.gguf, dtype=dtype, **limits)
+
+
 def _questions(arguments: argparse.Namespace) -> list[str]:
     if arguments.data is None:
         return MADE_UP[: arguments.questions]
@@ -364,7 +379,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = ["loop", "generate", "throughput", "self_reward", "graph", "decoding"]
-    columns = ["float32", "bfloat16", "int8", "llama.cpp"]
+    columns = ["float32", "bfloat16", "int8", "llama.cpp", "vllm"]
     parser.add_argument("--model", help="a Hugging Face name or a folder; default: SmolLM2")
     parser.add_argument("--gguf", help="a GGUF file in that folder")
     parser.add_argument("--dtype", help="float32, bfloat16, int8; default: what is fast here")
@@ -376,7 +391,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latents", default="independent", choices=["independent", "consistent"])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 16])
     parser.add_argument("--at-once", type=int, nargs="*", default=[1, 4, 16, 32])
-    parser.add_argument("--columns", nargs="*", default=["float32", "int8", "llama.cpp"], choices=columns)
+    parser.add_argument(
+        "--columns", nargs="*", default=["float32", "int8", "llama.cpp", "vllm"], choices=columns
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of the part decoding")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--check-naive", action="store_true", help="run the naive draft for real, too")

@@ -10,6 +10,8 @@ graphs have no checkpointer, since the server brings its own. The environment sa
 ``LATENTSEEK_DTYPE``                  ``float32``, ``bfloat16``, ``float16`` or, on a CPU, ``int8``.
                                       Default: int8 on a CPU that is fast at it, as the log says; else as in
                                       ``Backbone``.
+``LATENTSEEK_ENGINE``                 ``own`` or ``vllm`` (default ``own``).
+``LATENTSEEK_VLLM_ARGS``              Arguments of vLLM's engine, a JSON object.
 ``LATENTSEEK_VERIFIER``               ``steps``, ``program``, ``self``, ``self_logprob``, ``truth`` or several
                                       (default ``steps,program``).
 ``LATENTSEEK_MAX_NEW_TOKENS``         Most tokens of a solution.
@@ -30,6 +32,8 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.engines import engine_arguments
 from latentseek_agents.engine.fastest import fastest_backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.math_agent import MathAgentNodes, math_agent_graph
@@ -67,6 +71,7 @@ class Server:
         verifier: Names of verifiers.
         config: Settings of the search.
         dtype: Their number format; None is int8 where the processor is fast at it.
+        vllm_args: Arguments of vLLM's engine; None for our own engine.
 
     Example:
         >>> Server.from_environment({"LATENTSEEK_MODEL": "a/b, c/d", "LATENTSEEK_VERIFIER": "steps"}).models
@@ -77,6 +82,7 @@ class Server:
     verifier: tuple[str, ...] = DEFAULT_VERIFIERS
     config: LatentSeekConfig = field(default_factory=LatentSeekConfig.agreement)
     dtype: str | None = None
+    vllm_args: dict[str, Any] | None = None
     _loaded: dict[str, _Loaded] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -99,6 +105,9 @@ class Server:
             verifier=verifier_names(verifier, setting="LATENTSEEK_VERIFIER"),
             config=LatentSeekConfig.agreement(**changes),
             dtype=_number_format(environment.get("LATENTSEEK_DTYPE") or None),
+            vllm_args=engine_arguments(
+                environment.get("LATENTSEEK_ENGINE") or None, environment.get("LATENTSEEK_VLLM_ARGS") or None
+            ),
         )
 
     def search(self, runtime: Runtime[Any]) -> Search:
@@ -125,13 +134,18 @@ class Server:
             return self._loaded[name]
 
     def _load(self, name: str) -> _Loaded:
-        backbone = fastest_backbone(None if name == _EMBEDDED else name, dtype=self.dtype)
+        backbone = self._backbone(None if name == _EMBEDDED else name)
         agreement = self.config.acceptance == "agreement"
         verifier = named_verifier(self.verifier, backbone, agreement=agreement)
         return _Loaded(
             Search(backbone, verifier, self.config, control_flow=(GraphBubbleUp,)),
             MathAgentNodes(backbone, verifier=verifier, config=self.config),
         )
+
+    def _backbone(self, name: str | None) -> Backbone:
+        if self.vllm_args is not None:
+            return Backbone.vllm(name, dtype=self.dtype, **self.vllm_args)
+        return fastest_backbone(name, dtype=self.dtype)
 
 
 def _number_format(value: str | None) -> str | None:

@@ -156,6 +156,7 @@ class ProgramVerifier:
             max_new_tokens=min(self.max_new_tokens, room),
             end_token_ids=self._end_token_ids,
             deadline=_deadline(self.max_seconds),
+            states=0,
         )
         (completion,) = decode(self.backbone, [request])
         return completion, ""

@@ -168,6 +168,7 @@ class SelfReward:
                 max_new_tokens=reply_room,
                 end_token_ids=self.backbone.eos_token_ids,
                 deadline=None if self.max_seconds is None else began + self.max_seconds,
+                states=1 if line else 0,
             )
             for ids in prompts.values()
         ]

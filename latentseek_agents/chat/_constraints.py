@@ -77,7 +77,7 @@ def _tokenizer_of(backbone: Backbone) -> Any:
 
     with _lock:
         if backbone not in _tokenizers:
-            size = max(int(backbone.model.get_input_embeddings().weight.shape[0]), len(backbone.tokenizer))
+            size = max(backbone.policy.vocabulary_size, len(backbone.tokenizer))
             try:
                 _tokenizers[backbone] = from_tokenizer(
                     backbone.tokenizer, n_vocab=size, eos_token=sorted(backbone.eos_token_ids)

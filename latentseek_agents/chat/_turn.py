@@ -142,6 +142,7 @@ class Turn:
             on_token=text.take,
             share_beginning=True,
             constraint=constraint,
+            states=0,
         )
         finish_reason = "stop"
         with suppress(_StopFound):

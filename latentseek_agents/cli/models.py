@@ -32,6 +32,13 @@ class ModelOptions:
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = False
+    engine: Annotated[
+        str | None, typer.Option(help="What writes the tokens: own or vllm.", show_default="own")
+    ] = None
+    vllm_args: Annotated[
+        str | None,
+        typer.Option(help="Arguments of vLLM's engine: '{\"gpu_memory_utilization\": 0.8}'.", metavar="JSON"),
+    ] = None
 
     @property
     def name(self) -> str:
@@ -46,6 +53,8 @@ def load_backbone(
     dtype: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
+    engine: str | None = None,
+    vllm_args: str | None = None,
     rows: int | None = None,
     fastest: bool = False,
 ) -> "Backbone":
@@ -57,12 +66,19 @@ def load_backbone(
         dtype: As in ``Backbone.from_pretrained``.
         device: As in ``Backbone.from_pretrained``.
         trust_remote_code: As in ``Backbone.from_pretrained``.
+        engine: ``"own"``, or ``"vllm"`` as in ``Backbone.vllm``; None is ``"own"``.
+        vllm_args: Arguments of vLLM's engine as a JSON object.
         rows: Most sequences in one pass of the decoder; None: its default.
         fastest: Choose int8 if no dtype is given and the processor is fast at it.
 
     Raises:
         BackboneError: It cannot be loaded.
+        ConfigError: The engine is unknown, or its arguments are not.
     """
+    with fast_imports():
+        from latentseek_agents.engine.engines import engine_arguments
+
+    arguments = engine_arguments(engine, vllm_args, device=device)
     with fast_imports():
         import transformers
 
@@ -77,6 +93,12 @@ def load_backbone(
         decoding = DecodingOptions() if rows is None else DecodingOptions(max_rows=rows)
         if model is None and gguf_file is not None:
             model, gguf_file = gguf_file, None
+        if arguments is not None:
+            if rows is not None:
+                arguments = {"max_num_seqs": rows} | arguments
+            return Backbone.vllm(
+                model, gguf_file=gguf_file, dtype=dtype, trust_remote_code=trust_remote_code, **arguments
+            )
         options: dict[str, Any] = {"dtype": dtype, "device": device, "decoding": decoding}
         if model is not None:
             options |= {"gguf_file": gguf_file, "trust_remote_code": trust_remote_code}

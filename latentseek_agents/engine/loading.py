@@ -20,7 +20,7 @@ from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantise
 from latentseek_agents.engine._text_part import load_language_model
 from latentseek_agents.errors import BackboneError
 
-__all__ = ["embedded_gguf", "load", "number_format"]
+__all__ = ["embedded_gguf", "load", "load_tokenizer", "number_format", "plain_weights"]
 
 _log = logging.getLogger(__name__)
 # What of a model's loading options concerns its tokenizer as well.
@@ -152,10 +152,16 @@ def _load_folder(
             model = model.to(device)
         if number == "int8":
             model = int8_model(model, _Releasing(model))
-    return model.eval(), _load_tokenizer(name, options)
+    return model.eval(), load_tokenizer(name, options)
 
 
-def _load_tokenizer(name: str, options: dict[str, Any]) -> Any:
+def load_tokenizer(name: str, options: dict[str, Any]) -> Any:
+    """The tokenizer of a model.
+
+    Args:
+        name: As for :func:`load`; no GGUF file.
+        options: Those of the model; what concerns a tokenizer is taken from them.
+    """
     from transformers import AutoTokenizer
 
     tokenizer_options = {key: options[key] for key in _TOKENIZER_OPTIONS if key in options}
@@ -174,6 +180,33 @@ class _Releasing:
         if not any(module.weight is weight for weight in self._kept):
             module.weight = torch.nn.Parameter(torch.empty(0), requires_grad=False)
         return quantised
+
+
+def plain_weights(
+    name: "str | os.PathLike[str]", gguf_file: str | None, dtype: torch.dtype, revision: str | None
+) -> str:
+    """What another engine can read: the name itself, or the folder with a GGUF file's dequantised weights.
+
+    Args:
+        name: As for :func:`load`.
+        gguf_file: As for :func:`load`.
+        dtype: Of dequantised weights.
+        revision: As for :func:`load`.
+
+    Raises:
+        BackboneError: The file is not there or cannot be read.
+    """
+    name = os.fspath(name)
+    if gguf_file is None and name.lower().endswith(".gguf"):
+        name, gguf_file = str(Path(name).parent), Path(name).name
+    if gguf_file is None:
+        return name
+    try:
+        return str(_dequantised(_gguf_source(name, gguf_file, revision, {}), dtype))
+    except BackboneError:
+        raise
+    except Exception as error:  # the readers of weights have errors of many kinds
+        raise BackboneError(_not_loaded(gguf_file, error)) from error
 
 
 def _gguf_source(name: str, gguf_file: str, revision: str | None, downloading: dict[str, Any]) -> Path:
@@ -212,7 +245,7 @@ def _load_stored_int8(source: Path, options: dict[str, Any]) -> tuple[Any, Any]:
         _make_whole(target, lambda folder: _int8_storage.write_int8(source, folder))
     others = {key: value for key, value in options.items() if key not in _TOKENIZER_OPTIONS}
     trust = {"trust_remote_code": options["trust_remote_code"]}
-    return _int8_storage.read_int8(target, others | trust), _load_tokenizer(str(target), options)
+    return _int8_storage.read_int8(target, others | trust), load_tokenizer(str(target), options)
 
 
 def _cache_entry(source: Path, number: str, version: str) -> Path:

@@ -95,13 +95,15 @@ def draft(
     rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
     budget = _thought_budget(backbone, prompt_ids, config)
+    limit = room_for(backbone, prompt_ids, 0, rules.draft_limit(config))
     request = DecodeRequest(
         prompt_ids=prompt_ids,
-        max_new_tokens=room_for(backbone, prompt_ids, 0, rules.draft_limit(config)),
+        max_new_tokens=limit,
         end_token_ids=rules.draft_ends(backbone),
         deadline=deadline,
         on_token=on_token,
         constraint=budget,
+        states=_draft_states(config, limit),
     )
     (completion,) = decode(backbone, [request])
     begin, end = _latent_region(backbone, prompt_ids, config, completion)
@@ -304,6 +306,7 @@ class _Sampling:
             temperature=self.temperature,
             deadline=self.deadline,
             on_token=self.on_token,
+            states=0,
         )
         seeds = [derive_seed(self.config.seed, "sample", number) for number in numbers]
         return decode(
@@ -394,6 +397,15 @@ def _generator(config: LatentSeekConfig, *coordinates: object) -> "torch.Generat
     import torch
 
     return torch.Generator().manual_seed(derive_seed(config.seed, *coordinates))
+
+
+def _draft_states(config: LatentSeekConfig, limit: int) -> int:
+    """Of how many first tokens of a draft the hidden states may become latents."""
+    if config.proposals != "latents":
+        return 0
+    if config.latents_over != "both":  # where that part begins is known when it is written
+        return limit
+    return int(config.start_fraction * limit) + min(config.max_latents, int(config.fraction * limit) + 1)
 
 
 def room_for(backbone: Backbone, prompt_ids: Sequence[int], written: int, limit: int) -> int:
@@ -622,6 +634,7 @@ class _Refinement:
             # The hidden states of consistent latents are part of the search's state. They must not depend on
             # what this process happens to have kept, or a resumed search would end with other bits.
             reuse_completion=not self.latents.consistent,
+            states=max(0, len(offsets) - len(forced)) if offsets is not None else 0,
         )
 
     def _finished(self, completion: Completion, keep: int) -> _Written:

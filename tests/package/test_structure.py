@@ -32,6 +32,7 @@ LAYERS = [
 ROOMS = [
     "engine._decoding",
     "thoughts",
+    "engine._vllm",
     "tools._answers",
     "tools._self_reward",
     "tools._steps",

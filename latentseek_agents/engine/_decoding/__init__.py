@@ -4,6 +4,7 @@
 reward or iteration. Nothing outside this package imports its inner modules. Importing it loads no torch.
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from latentseek_agents.engine._decoding.requests import (
@@ -18,6 +19,7 @@ from latentseek_agents.engine._decoding.requests import (
 if TYPE_CHECKING:
     import torch
 
+    from latentseek_agents.engine._decoding.token_choice import Draws
     from latentseek_agents.engine.policy import Policy
 
 __all__ = [
@@ -26,9 +28,12 @@ __all__ = [
     "Decoder",
     "DecodingOptions",
     "TokenConstraint",
+    "allowed_token",
     "decode",
     "model_decoder",
     "pick_tokens",
+    "token_draws",
+    "tokens_at",
 ]
 
 
@@ -55,3 +60,44 @@ def pick_tokens(
     from latentseek_agents.engine._decoding.token_choice import draw_rows
 
     return logits.argmax(dim=-1) if temperature == 0 else draw_rows(logits, temperature, generator)
+
+
+def token_draws(seed: int) -> "Draws":
+    """The numbers that the tokens of one completion are drawn with, for another decoder."""
+    from latentseek_agents.engine._decoding.token_choice import Draws
+
+    return Draws(seed)
+
+
+def tokens_at(
+    logits: "torch.Tensor", temperatures: Sequence[float], draws: Sequence[float]
+) -> "torch.Tensor":
+    """A token per row from softmax(logits / T), each drawn with a given number; for another decoder.
+
+    Args:
+        logits: (N, V).
+        temperatures: Numbers above 0, one per row.
+        draws: Numbers in [0, 1), one per row.
+
+    Returns:
+        (N,) int64 token ids, on the logits' device.
+    """
+    from latentseek_agents.engine._decoding import token_choice
+
+    return token_choice.tokens_at(logits, temperatures, draws)
+
+
+def allowed_token(
+    logits: "torch.Tensor", constraint: TokenConstraint, temperature: float, draw: Callable[[], float]
+) -> int:
+    """One token among those that a constraint allows, which is not told of it; for another decoder.
+
+    Args:
+        logits: (V,).
+        constraint: That of the completion.
+        temperature: 0 takes the most probable.
+        draw: The number in [0, 1) to draw with; called only if it is needed.
+    """
+    from latentseek_agents.engine._decoding import token_choice
+
+    return token_choice.allowed_token(logits, constraint, temperature, draw)

@@ -83,6 +83,8 @@ class DecodeRequest:
             common with this one, such as a conversation's turn before, or a system message. Saves reading;
             the hidden states may then differ in rounding, as with ``reuse_completion``.
         constraint: What the tokens after ``forced_ids`` may be. Nothing is guessed for this request then.
+        states: Only the hidden states behind so many of the first added tokens are needed; None: all. A
+            decoder that has to compute them may leave out the others.
     """
 
     prompt_ids: Sequence[int]
@@ -99,6 +101,13 @@ class DecodeRequest:
     reuse_completion: bool = False
     share_beginning: bool = False
     constraint: TokenConstraint | None = None
+    states: int | None = None
+
+    @property
+    def states_wanted(self) -> int:
+        """How many hidden states are needed at most."""
+        most = max(0, self.max_new_tokens)
+        return most if self.states is None else min(self.states, most)
 
     def has_offset(self, position: int) -> bool:
         """Whether completion token ``position`` is predicted with an offset."""
@@ -121,12 +130,13 @@ class Completion:
     Args:
         token_ids: ``forced_ids`` and what was added, end token included.
         hidden: (n, d) in the model's dtype, one row per added token: the hidden state, without offset,
-            that predicted it.
+            that predicted it. There may be fewer rows, down to the ``states`` of the request.
         finish_reason: ``"stop"``, ``"length"`` or ``"seconds"``.
         forward_passes: Calls of the model that this request took part in; none for a prompt in the cache.
         computed_tokens: Tokens that went through the model's layers, rejected guesses included.
         prompt_passes: Those of the calls that read the prompt.
         prompt_tokens: Those of the computed tokens that are the prompt's: what was not kept of it.
+        added: How many tokens were added, where ``hidden`` does not hold a row for each.
     """
 
     token_ids: list[int]
@@ -136,11 +146,12 @@ class Completion:
     computed_tokens: int = 0
     prompt_passes: int = 0
     prompt_tokens: int = 0
+    added: int | None = None
 
     @property
     def new_tokens(self) -> int:
         """Tokens that were added."""
-        return int(self.hidden.shape[0])
+        return int(self.hidden.shape[0]) if self.added is None else self.added
 
     def usage(self, role: Literal["policy", "verifier"], *, prompt_tokens: int | None = None) -> Usage:
         """What this completion costs.

@@ -116,15 +116,22 @@ def choose_token(
         temperature: 0 takes the most probable.
         draw: The number in [0, 1) to draw with; called only if it is needed.
     """
+    token = allowed_token(logits, constraint, temperature, draw)
+    constraint.take(token)
+    return token
+
+
+def allowed_token(
+    logits: torch.Tensor, constraint: TokenConstraint, temperature: float, draw: Callable[[], float]
+) -> int:
+    """As :func:`choose_token`, but the constraint does not hear of the token."""
     allowed = constraint.allowed()[: len(logits)]
     forbidden = torch.ones(len(logits), dtype=torch.bool)
     forbidden[: len(allowed)] = ~allowed
     # An allowed token stays ahead of the others, also if the model gives it no chance at all.
     logits = logits.float().clamp(min=torch.finfo(torch.float32).min)
     logits = logits.masked_fill(forbidden.to(logits.device), float("-inf"))
-    token = int(tokens_at(logits[None], [temperature], [draw()]) if temperature else logits.argmax())
-    constraint.take(token)
-    return token
+    return int(tokens_at(logits[None], [temperature], [draw()]) if temperature else logits.argmax())
 
 
 def draw_rows(
