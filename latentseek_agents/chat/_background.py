@@ -73,7 +73,7 @@ def _start(turn: Turn, put: Callable[[Piece | BaseException], None]) -> threadin
             # It holds for what a verifier decodes, and for a request that waits for room, too.
             with stopped_by(cancelled):
                 reply = turn.write(put, on_text, on_thought)
-            put(reply.last_chunk(shown))
+            put(reply.last_chunk(shown.text, thought=shown.thinking, blocks=shown.blocks))
             put(reply)
         except BaseException as error:  # raised again by the generator
             put(error)

@@ -45,8 +45,14 @@ class Reply:
             usage_metadata=self._usage(),
         )
 
-    def last_chunk(self, shown: "Shown") -> AIMessageChunk:
-        """What was not shown yet of content and thoughts, with calls, costs and metadata."""
+    def last_chunk(self, shown: str = "", *, thought: str = "", blocks: int = 0) -> AIMessageChunk:
+        """What was not shown yet of content and thoughts, with calls, costs and metadata.
+
+        Args:
+            shown: What was shown of the content.
+            thought: What was shown of the thoughts.
+            blocks: As how many blocks, one after the other.
+        """
         calls = [
             (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
             for call in self.parsed.tool_calls
@@ -54,17 +60,13 @@ class Reply:
         calls += [
             (call["name"] or "", call["args"] or "", call["id"]) for call in self.parsed.invalid_tool_calls
         ]
-        content, reasoning = _rest(self.parsed.content, shown.text), _rest(self.reasoning, shown.thinking)
-        if reasoning:
-            shown.add("thinking", reasoning)
-        if content:
-            shown.add("text", content)
+        content, reasoning = _rest(self.parsed.content, shown), _rest(self.reasoning, thought)
         additional = self._additional()
         additional.pop("reasoning_content", None)
         if reasoning:
             additional["reasoning_content"] = reasoning
         # Wherever content becomes a list of blocks, those of text and thoughts have the first indices.
-        first = max(1, shown.blocks)
+        first = max(1, blocks + bool(content) + bool(reasoning))
         return AIMessageChunk(
             content=content,
             tool_call_chunks=[

@@ -11,6 +11,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from latentseek_agents.chat._json_text import JSONTextError, read_json
 from latentseek_agents.errors import LatentSeekError
+from latentseek_agents.thoughts import answer_part
 
 Method = Literal["function_calling", "json_mode", "json_schema"]
 
@@ -56,7 +57,7 @@ def _called(message: AIMessage, name: str) -> dict[str, Any]:
 
 def _written(message: AIMessage) -> dict[str, Any]:
     """The first whole JSON object in the text. A broken one is not repaired: that would invent its end."""
-    text = str(message.text).rpartition("</think>")[2]
+    text = answer_part(str(message.text))
     start = text.find("{")
     if start < 0:
         raise _error(message, f"no JSON object, but {text!r}")

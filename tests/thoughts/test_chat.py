@@ -150,6 +150,20 @@ def test_structured_output_comes_behind_a_thought(method: Any, opened: bool) -> 
     assert list(model.stream("?"))[-1] == Sum(a=1, b=2)
 
 
+def test_calls_in_channels_stand_behind_thoughts() -> None:
+    marks = ("<|channel|>", "<|message|>", "<|end|>", "<|start|>", "<|constrain|>", "<|call|>")
+    script = (
+        "<|channel|>analysis<|message|>I add.<|end|><|start|>assistant<|channel|>commentary to=functions.add "
+        '<|constrain|>json<|message|>{"a": 1, "b": 2}<|call|>'
+    )
+    made = tokenizer("{# <|channel|>analysis<|message|> #}", marks)
+    chat: Any = ChatLatentSeek(backbone=scripted_backbone([script], made)).bind_tools([add])
+    for message in (chat.invoke("?"), total(list(chat.stream("?")))):
+        assert message.additional_kwargs["reasoning_content"] == "I add."
+        assert [(call["name"], call["args"]) for call in message.tool_calls] == [("add", {"a": 1, "b": 2})]
+        assert message.content == ""
+
+
 class Choice(BaseModel):
     """Yes or no."""
 
