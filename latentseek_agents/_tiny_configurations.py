@@ -10,36 +10,37 @@ __all__ = ["tiny_configuration"]
 
 _LAYERS = 4
 _NAMES_BY_SIZE = {
-    259: "vocab_size vocab_size_per_layer_input unpadded_vocab_size pronunciation_vocab_size shape_vocab_size "
-    "encoder_hash_byte_group_vocab ngram_vocab_size_base",
+    259: "vocab_size vocab_size_per_layer_input unpadded_vocab_size pronunciation_vocab_size "
+    "shape_vocab_size encoder_hash_byte_group_vocab ngram_vocab_size_base",
     1024: "max_position_embeddings n_positions n_ctx max_seq_len context_length max_target_positions "
     "model_max_length",
-    64: "intermediate_size moe_intermediate_size shared_expert_intermediate_size ffn_dim dff dim_ff d_inner "
-    "ffn_hidden_size expert_ffn_hidden_size intermediate_size_mlp decoder_ffn_dim encoder_ffn_dim "
-    "dense_intermediate_size feed_forward_size shared_intermediate_size n_inner mamba_d_ssm "
-    "shared_experts_intermediate_size moe_shared_expert_intermediate_size",
+    64: "intermediate_size moe_intermediate_size shared_expert_intermediate_size ffn_dim dff dim_ff "
+    "d_inner ffn_hidden_size expert_ffn_hidden_size intermediate_size_mlp decoder_ffn_dim "
+    "encoder_ffn_dim dense_intermediate_size feed_forward_size shared_intermediate_size n_inner "
+    "mamba_d_ssm shared_experts_intermediate_size moe_shared_expert_intermediate_size",
     32: "hidden_size n_embd d_model emb_dim embedding_size embedding_dim word_embed_proj_dim lru_width "
     "input_embedding_size output_embedding_size attention_hidden_size pronunciation_embed_dim "
     "shape_embed_dim router_hidden_size kv_lora_rank",
     16: "sliding_window attention_window_size window_size attention_chunk_size local_attention "
-    "sliding_window_size keep_window_size floor_scale local_attention_window_len rel_extent q_lora_rank "
-    "o_lora_rank d_rel state_size ssm_state_size mamba_d_state local_attn_chunk_length "
+    "sliding_window_size keep_window_size floor_scale local_attention_window_len rel_extent "
+    "q_lora_rank o_lora_rank d_rel state_size ssm_state_size mamba_d_state local_attn_chunk_length "
     "lsh_attn_chunk_length block_size qk_head_dim linear_head_dim hc_lowrank ple_embed_dim "
     "hidden_size_per_layer_input index_n_heads",
     8: "head_dim qk_nope_head_dim qk_rope_head_dim v_head_dim linear_key_head_dim linear_value_head_dim "
-    "index_head_dim swa_head_dim d_head dim_head kv_channels mamba_head_dim mamba_d_head mamba_n_heads "
-    "mamba_num_heads chunk_size mamba_chunk_size index_topk rotary_dim laurel_rank adapter_rank "
-    "mamba_dt_rank time_step_rank attention_head_size gated_norm_rank global_head_dim "
+    "index_head_dim swa_head_dim d_head dim_head kv_channels mamba_head_dim mamba_d_head "
+    "mamba_n_heads mamba_num_heads chunk_size mamba_chunk_size index_topk rotary_dim laurel_rank "
+    "adapter_rank mamba_dt_rank time_step_rank attention_head_size gated_norm_rank global_head_dim "
     "max_inference_chunksize",
     4: "num_attention_heads n_head n_heads num_heads attention_heads decoder_attention_heads "
     "encoder_attention_heads num_experts n_routed_experts num_local_experts moe_num_experts "
-    "linear_num_value_heads linear_num_heads swa_num_attention_heads "
-    "num_decoder_attention_heads num_encoder_attention_heads index_block_size num_hidden_layers n_layer n_layers num_layers num_blocks "
-    "decoder_layers num_decoder_layers encoder_layers num_encoder_layers",
+    "linear_num_value_heads linear_num_heads swa_num_attention_heads num_decoder_attention_heads "
+    "num_encoder_attention_heads index_block_size num_hidden_layers n_layer n_layers num_layers "
+    "num_blocks decoder_layers num_decoder_layers encoder_layers num_encoder_layers",
     2: "num_key_value_heads num_kv_heads linear_num_key_heads swa_num_key_value_heads num_query_groups "
-    "num_experts_per_tok num_experts_per_token moe_k moe_topk n_groups "
-    "o_groups n_group num_expert_group index_topk_blocks n_mamba_heads heads_per_ngram split_ngram_parts "
-    "num_layers_per_stack zero_expert_num layer_group_size attn_layer_period num_global_key_value_heads",
+    "num_experts_per_tok num_experts_per_token moe_k moe_topk n_groups o_groups n_group "
+    "num_expert_group index_topk_blocks n_mamba_heads heads_per_ngram split_ngram_parts "
+    "num_layers_per_stack zero_expert_num layer_group_size attn_layer_period "
+    "num_global_key_value_heads",
     1: "mamba_n_groups topk_group num_kv_shared_layers attn_layer_offset first_k_dense_replace "
     "n_shared_experts num_dense_layers",
 }
@@ -62,7 +63,13 @@ _GEMMA4: dict[str, Any] = {
     "num_kv_shared_layers": 2,
     "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
 }
-_DOTS3: dict[str, Any] = {"num_key_value_heads": 4, "num_attention_heads": 4}
+_DOTS3: dict[str, Any] = {
+    "layer_types": ["indexed_attention", "sliding_attention"] * 2,
+    "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
+    **{"swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_q_lora_rank": 16},
+    **{"swa_kv_lora_rank": 32, "swa_head_dim": 16, "swa_qk_nope_head_dim": 8, "swa_v_head_dim": 8},
+    "rope_parameters": {"indexed_attention": _ROPE, "sliding_attention": _ROPE},
+}
 # What the sizes above do not say; "*" is for the whole of a kind that has a text part.
 _SPECIAL: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
@@ -80,6 +87,9 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     },
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "dots3_note": _DOTS3
+    | {"*": {"vision_config": {"adapter_out_dim": 32}, "audio_config": {"adapter_out_dim": 32}}},
+    "dots3_note_text": _DOTS3,
     "gemma3": {"*": {"vision_config": _VISION}},
     "gemma3n_text": {"intermediate_size": [64] * 4, "activation_sparsity_pattern": [0.5, 0.0, 0.0, 0.0]},
     "gemma4": _GEMMA4,

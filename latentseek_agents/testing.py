@@ -112,8 +112,8 @@ def tiny_model(architecture: str = "Llama", *, seed: int = 0, **changes: Any) ->
         config = tiny_configuration(architecture, **changes)
     else:
         raise ConfigError(
-            f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}, or a model type "
-            "of transformers such as 'qwen3_5_text'"
+            f"architecture={architecture!r} is unknown; use one of {', '.join(ARCHITECTURES)}, or a model "
+            "type of transformers such as 'qwen3_5_text'"
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,19 +1,19 @@
 """What a model keeps of the tokens that it has read, in the form that it keeps it in itself.
 
-Transformers keep keys and values, recurrent models a state, hybrid ones both, some a class of their own, and a
-few nothing at all. Here each is one object that grows with every pass, and of which a snapshot can be taken.
-Nothing is ever rewound: whoever wants to go back goes on from a snapshot.
+Transformers keep keys and values, recurrent models a state, hybrid ones both, some a class of their own, and
+a few nothing at all. Here each is one object that grows with every pass, and of which a snapshot can be
+taken. Nothing is ever rewound: whoever wants to go back goes on from a snapshot.
 """
 
 import copy
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicLayer, DynamicSlidingWindowLayer
 
 __all__ = ["CacheForm", "ModelCache", "cache_form", "forms_to_try", "tensor_bytes"]
 
@@ -43,38 +43,38 @@ class CacheForm:
 
 @dataclass
 class ModelCache:
-    """What a model has read so far.
+    """What a model has read so far, of one text or of several of one length.
 
     Args:
         form: In which form it is kept.
         value: What the model keeps; None before the first pass if the model makes it.
-        token_ids: The tokens read; kept only where the model keeps nothing itself.
+        token_ids: (rows, n) int64, the tokens read; kept only where the model keeps nothing itself.
         length: Number of tokens read.
     """
 
     form: CacheForm
     value: Any = None
-    token_ids: list[int] = field(default_factory=list)
+    token_ids: torch.Tensor | None = None
     length: int = 0
 
     def inputs(self, token_ids: torch.Tensor) -> dict[str, Any]:
-        """The arguments of the layers for a pass over (1, n) more tokens."""
+        """The arguments of the layers for a pass over (rows, n) more tokens."""
         if self.form.name is None:
-            earlier = torch.tensor([self.token_ids], dtype=token_ids.dtype, device=token_ids.device)
-            return {"input_ids": torch.cat([earlier, token_ids], dim=1)}
+            whole = token_ids if self.token_ids is None else torch.cat([self.token_ids, token_ids], dim=1)
+            return {"input_ids": whole, "use_cache": False}
         given: dict[str, Any] = {"input_ids": token_ids, "use_cache": True}
         if self.value is not None:
             given[self.form.name] = self.value
         if self.form.positions:
             places = torch.arange(self.length, self.length + token_ids.shape[1], device=token_ids.device)
-            given["position_ids"] = places[None]
+            given["position_ids"] = places.expand_as(token_ids)
         return given
 
-    def read(self, token_ids: torch.Tensor, output: Any) -> None:
-        """Record a pass: its (1, n) tokens, and what the layers gave back."""
-        self.length += token_ids.shape[1]
+    def read(self, inputs: dict[str, Any], output: Any, count: int) -> None:
+        """Record a pass: its arguments, what the layers gave back, and the number of new tokens per row."""
+        self.length += count
         if self.form.name is None:
-            self.token_ids += token_ids[0].tolist()
+            self.token_ids = inputs["input_ids"]
             return
         kept = getattr(output, self.form.name, None)
         self.value = self.value if kept is None else kept
@@ -88,12 +88,29 @@ class ModelCache:
             # Tensors made in inference mode could not be written to outside of it.
             with torch.inference_mode(mode=False), torch.no_grad():
                 value = copy.deepcopy(self.value)
-        return ModelCache(self.form, value, list(self.token_ids), self.length)
+        return ModelCache(self.form, value, self.token_ids, self.length)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, each as often as it is named.
+
+        Raises:
+            TypeError: The model keeps what it reads in a form that is not known to have rows.
+        """
+        if self.token_ids is not None:
+            self.token_ids = self.token_ids[list(rows)]
+        with torch.inference_mode(mode=False), torch.no_grad():
+            if isinstance(self.value, Cache):
+                chosen: Any = torch.tensor(rows)
+                self.value.reorder_cache(chosen)
+            elif isinstance(self.value, list) and all(isinstance(part, torch.Tensor) for part in self.value):
+                self.value = [part[list(rows)] for part in self.value]
+            elif self.value is not None:
+                raise TypeError(f"a {type(self.value).__name__} has no rows to choose from")
 
     @property
     def nbytes(self) -> int:
         """Memory that its tensors take."""
-        return tensor_bytes(self.value) + 8 * len(self.token_ids)
+        return tensor_bytes([self.value, self.token_ids])
 
 
 def cache_form(model: Any, layers: Any) -> CacheForm:
@@ -143,7 +160,7 @@ def _dynamic_cache(config: Any) -> Any:
         KeyError,
         TypeError,
         ValueError,
-    ):  # layers of a kind that transformers does not know
+    ):  # kinds of layers that are not known
         return DynamicCache()
 
 

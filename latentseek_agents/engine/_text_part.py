@@ -1,7 +1,7 @@
 """Load the language model of a checkpoint, and of one that sees or hears the text part alone.
 
-Questions are text, so an image tower would only take memory. Where transformers have a class for the text part,
-that class reads its weights out of the whole checkpoint, and the rest stays on the disk.
+Questions are text, so an image tower would only take memory. Where transformers have a class for the text
+part, that class reads its weights out of the whole checkpoint, and the rest stays on the disk.
 """
 
 import logging

@@ -7,6 +7,7 @@ import copy
 import functools
 import hashlib
 import inspect
+import itertools
 import logging
 import threading
 from typing import Any
@@ -138,6 +139,35 @@ class Policy:
         """A cache for :meth:`layers` that holds nothing yet."""
         return new_cache(self.cache_form, self.config)
 
+    @functools.cached_property
+    def reads_rows_together(self) -> bool:
+        """Whether texts of one length can be read in one pass behind a common beginning; found by trying."""
+        if self.number_format == "int8":  # which promises each row the same bits in any company
+            return False
+        ids = [[(3 + 5 * i + 11 * row) % self.vocabulary_size for i in range(3)] for row in range(2)]
+        opening = self.new_cache()
+        try:
+            with finer_activations():
+                self.layers(torch.tensor([[(5 + 7 * i) % self.vocabulary_size for i in range(6)]]), opening)
+                alone = [self._token_by_token([row], opening.fork()) for row in ids]
+                both = opening.fork()
+                both.select([0, 0])
+                together = self._token_by_token(ids, both)
+                both.select([1])
+                left, last = opening.fork(), torch.tensor([[9 % self.vocabulary_size]])
+                self._token_by_token(ids[1:], left)
+                got = torch.cat([together.flatten(0, 1), self.layers(last, both)]).float()
+                expected = torch.cat([*(one[0] for one in alone), self.layers(last, left)]).float()
+        except Exception as error:  # any model's own code runs here
+            _log.debug("%s reads one row at a time: %s", self.name, error)
+            return False
+        return nearly_equal(got, expected, expected, self.tolerance)
+
+    def _token_by_token(self, rows: list[list[int]], cache: ModelCache) -> torch.Tensor:
+        """(rows, n, d) hidden states."""
+        passes = [torch.tensor([[row[place]] for row in rows]) for place in range(len(rows[0]))]
+        return torch.cat([self.layers_of_rows(tokens, cache) for tokens in passes], dim=1)
+
     def _read_in_parts(self, form: CacheForm, ids: list[int]) -> torch.Tensor:
         """Hidden states of a text that is read in one pass, then another, then token by token."""
         cache = new_cache(form, self.config)
@@ -145,7 +175,7 @@ class Policy:
         with finer_activations():
             parts = [
                 self.layers(torch.tensor([ids[start:end]]), cache)
-                for start, end in zip(bounds, bounds[1:], strict=False)
+                for start, end in itertools.pairwise(bounds)
             ]
         return torch.cat(parts).float()
 
@@ -234,6 +264,18 @@ class Policy:
         Returns:
             Last hidden states, (n, d), in the model's dtype.
         """
+        return self.layers_of_rows(token_ids, cache)[0]
+
+    def layers_of_rows(self, token_ids: torch.Tensor, cache: ModelCache | None) -> torch.Tensor:
+        """One forward pass over texts of one length.
+
+        Args:
+            token_ids: (rows, n) int64, the tokens that follow what is in ``cache``.
+            cache: Of these rows; it grows by n. None reads whole texts.
+
+        Returns:
+            Last hidden states, (rows, n, d), in the model's dtype.
+        """
         ids = token_ids.to(self.device)
         given = {"input_ids": ids, "use_cache": False} if cache is None else cache.inputs(ids)
         if not self._takes_use_cache:
@@ -242,8 +284,8 @@ class Policy:
         with self.lock, torch.inference_mode(mode=False), torch.no_grad():
             output = self._layers(**given)
             if cache is not None:
-                cache.read(ids, output)
-        hidden: torch.Tensor = output[0][0, -token_ids.shape[1] :]
+                cache.read(given, output, ids.shape[1])
+        hidden: torch.Tensor = output[0][:, -ids.shape[1] :]
         return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Families of models: every one writes, token for token, what a plain computation without a cache writes.
 
-The oracle knows nothing of an architecture (`tests/support/naive_search.py`), so that a new family is one line.
+The oracle knows nothing of an architecture (`tests/support/naive_search.py`), so a new family is one line.
 """
 
 import functools
@@ -84,8 +84,8 @@ def test_eight_together_are_eight_alone(family: tuple[str, Backbone]):
     name, backbone = family
     requests = [
         DecodeRequest(
-            prompt_ids=PROMPT[i // 3 :],
-            forced_ids=[7, 9, 11][: i % 3],
+            prompt_ids=PROMPT[i // 4 :],
+            forced_ids=[7 + i, 9][: 2 * (i % 2)],
             max_new_tokens=3,
             end_token_ids=frozenset(),
             temperature=float(i == 5),

@@ -22,6 +22,7 @@ from latentseek_agents.engine._int8 import (
 from latentseek_agents.engine.latents import policy_gradient
 from latentseek_agents.errors import BackboneError
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
+from tests.support.batch_decoding import decoder_of
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -138,9 +139,9 @@ def test_rounding_alone_is_no_reason_to_decode_one_at_a_time(monkeypatch: pytest
 
     model = Backbone.from_model(tiny_model("Qwen2"), tiny_tokenizer(), dtype="int8")
     monkeypatch.setattr(_int8, "quantised_rows", rounded_at_random)
-    hidden = [model.policy.layers(torch.tensor([[1, 2, 3, 4]]), DynamicCache()) for _ in range(2)]
+    hidden = [model.policy.layers(torch.tensor([[1, 2, 3, 4]])) for _ in range(2)]
     assert (hidden[0] - hidden[1]).abs().max() > model.policy.tolerance * hidden[0].abs().max()
-    assert model.decoder.packed is not None
+    assert decoder_of(model).packed is not None
 
 
 def test_oneDNN_can_be_missing(monkeypatch: pytest.MonkeyPatch):

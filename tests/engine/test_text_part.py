@@ -35,7 +35,8 @@ def seeing_model(kind: str) -> Any:
     """A tiny random model that sees."""
     text_kind, vision = SEEING[kind]
     text = _tiny_configurations.tiny_configuration(text_kind)
-    config = CONFIG_MAPPING[kind](text_config=text.to_dict(), vision_config=vision)
+    configuration: Any = CONFIG_MAPPING[kind]
+    config = configuration(text_config=text.to_dict(), vision_config=vision)
     config.tie_word_embeddings = bool(text.tie_word_embeddings)
     with torch.random.fork_rng():
         torch.manual_seed(0)

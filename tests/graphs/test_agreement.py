@@ -218,8 +218,10 @@ def test_a_text_that_the_latents_come_back_to_votes_once(tiny: Backbone) -> None
     assert [vote["voters"] for vote in result["votes"]] == [[0]]
 
 
-def test_an_attempt_that_passed_moves_the_latents_on(tiny: Backbone) -> None:
+def test_an_attempt_that_passed_moves_the_latents_on(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its score is 0, which is no gradient: the vote of the others tells it where to go."""
+    answers = iter("123" * 2)  # without an answer a pass would end it
+    monkeypatch.setattr("latentseek_agents.loop.extract_answer", lambda text: next(answers))
     config = LatentSeekConfig.agreement(
         max_new_tokens=12, fraction=1.0, learning_rate=1.0, confidence=0.999, max_iterations=2
     )

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import DynamicCache
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
@@ -100,7 +99,7 @@ def test_a_pass_computes_what_the_model_computes_alone(dtype: torch.dtype, archi
         RowSlice(slot, 11 if slot == 3 else 0, ids[11 if slot == 3 else 0 :]) for slot, ids in texts.items()
     ]
     got = ragged.forward(store, rows).float()
-    alone = {slot: backbone.policy.layers(torch.tensor([ids]), DynamicCache()) for slot, ids in texts.items()}
+    alone = {slot: backbone.policy.layers(torch.tensor([ids])) for slot, ids in texts.items()}
     expected = torch.cat([alone[row.slot][row.start :] for row in rows]).float()
     tolerance = float(expected.abs().max()) * max(1e-3, 16 * torch.finfo(dtype).eps)
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)

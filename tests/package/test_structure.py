@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "latentseek_agents"
 
 LAYERS = [
-    {"errors", "presets", "config", "verdict", "thoughts"},
+    {"errors", "presets", "config", "verdict", "thoughts", "_tiny_configurations"},
     {"engine"},
     {"testing"},
     {"tools"},

@@ -1,8 +1,8 @@
 """A search on any causal LM in the plainest possible way: the oracle for families of models.
 
-It knows nothing of an architecture and nothing of the engine: every token costs a pass of the whole model over
-the whole text, without a cache, and latents are put where the layers hand their result to the head. So heads,
-scalings, recurrent states and windows are the model's own.
+It knows nothing of an architecture and nothing of the engine: every token costs a pass of the whole model
+over the whole text, without a cache, and latents are put where the layers hand their result to the head. So
+heads, scalings, recurrent states and windows are the model's own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -75,7 +75,8 @@ def greedy(
     Returns:
         The answer, and the hidden state without offset behind each token that was added.
     """
-    answer, rows = list(given), []
+    answer = list(given)
+    rows: list[torch.Tensor] = []
     while len(rows) < limit and not (rows and answer[-1] in ends):
         ids = [*prompt, *answer]
         with torch.no_grad():

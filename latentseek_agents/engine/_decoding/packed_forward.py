@@ -339,7 +339,7 @@ def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | 
         reason = str(error) or type(error).__name__
     # On a GPU that is many times slower than it could be, and the reason would not be looked for.
     level = logging.WARNING if policy.device.type == "cuda" else logging.INFO
-    _log.log(level, "%s is decoded one request after another: %s", policy.name, reason)
+    _log.log(level, "%s is decoded one prompt after another: %s", policy.name, reason)
     return None
 
 

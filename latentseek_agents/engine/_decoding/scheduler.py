@@ -29,7 +29,7 @@ from latentseek_agents.engine._decoding.kv_cache import (
     openings,
 )
 from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice, packed_model_for
-from latentseek_agents.engine._decoding.plain import decode_alone
+from latentseek_agents.engine._decoding.plain import decode_in_turn
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
 from latentseek_agents.engine._decoding.row import Row, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
@@ -95,7 +95,7 @@ class ModelDecoder:
 
     @property
     def packed(self) -> PackedModel | None:
-        """The layers for shared passes; None if this model is decoded one request at a time."""
+        """The layers for shared passes; None if this model is decoded one prompt at a time."""
         return self._packed_for(self._policy.weights())
 
     def _packed_for(self, weights: Weights) -> PackedModel | None:
@@ -112,7 +112,10 @@ class ModelDecoder:
         weights = self._policy.weights()
         if self._packed_for(weights) is None:
             kept = self.prefix_cache if self._options.reuse else None
-            return [decode_alone(self._policy, kept, request) for request in requests]
+            most_rows = self._options.max_rows if self._options.batch else 1
+            return decode_in_turn(
+                self._policy, kept, requests, most_rows=most_rows, most_tokens=self._most_tokens
+            )
         if not requests:
             return []
         call = _Call(self._policy, requests, weights, speculate=self._options.speculate)

@@ -52,6 +52,45 @@ def test_a_prompt_is_read_once_and_forced_tokens_behind_it(kind: str):
     assert isinstance(cache_of(backbone).get(tuple(text(20))), Prefix)
 
 
+@pytest.mark.parametrize("kind", KEEPING)
+def test_completions_of_one_prompt_share_passes_and_are_those_of_each_alone(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    backbone = tiny_backbone(kind)
+    plain = run(backbone).token_ids
+    requests = [
+        request(
+            max_new_tokens=2 + i % 3,
+            forced_ids=[5 + i, 6],
+            temperature=float(i == 3),
+            seed=i,
+            end_token_ids=frozenset(plain[2:3]),
+        )
+        for i in range(5)
+    ]
+    passes = 0
+    own = backbone.policy.layers_of_rows
+
+    def counted(*given: Any) -> torch.Tensor:
+        nonlocal passes
+        passes += 1
+        return own(*given)
+
+    shared = backbone.policy.reads_rows_together
+    with monkeypatch.context() as patch:
+        patch.setattr(backbone.policy, "layers_of_rows", counted)
+        together = decode(backbone, requests)
+    lonely = fresh(backbone, batch=False)
+    for one, asked in zip(together, requests, strict=True):
+        (alone,) = decode(lonely, [asked])
+        assert (one.token_ids, one.finish_reason) == (alone.token_ids, alone.finish_reason)
+        assert one.forward_passes - one.prompt_passes == alone.forward_passes - alone.prompt_passes
+        torch.testing.assert_close(one.hidden, alone.hidden, rtol=1e-3, atol=1e-3)
+    # RWKV mixes rows up, and MiniMax has a cache of its own kind.
+    assert shared is (kind in {"qwen3_5_text", "mamba2", "openai-gpt"})
+    assert passes == max(one.new_tokens for one in together) if shared else passes > 8
+
+
 def test_kept_prompts_are_bounded_by_the_memory_that_their_states_take():
     backbone = tiny_backbone("mamba2")
     cache = cache_of(backbone)
@@ -70,8 +109,8 @@ def test_that_requests_take_turns_is_said_once(caplog: pytest.LogCaptureFixture)
     backbone = tiny_backbone("mamba2")
     decode(backbone, [request(max_new_tokens=1), request(max_new_tokens=1, prompt_ids=text(5))])
     run(backbone, max_new_tokens=1)
-    said = [record.message for record in caplog.records if "one request after another" in record.message]
-    assert said == ["Mamba2ForCausalLM is decoded one request after another: it has a recurrent state"]
+    said = [record.message for record in caplog.records if "one prompt after another" in record.message]
+    assert said == ["Mamba2ForCausalLM is decoded one prompt after another: it has a recurrent state"]
 
 
 def test_a_model_that_reads_one_token_at_a_time(monkeypatch: pytest.MonkeyPatch):
