@@ -95,8 +95,14 @@ class Statement:
 
     def differs(self) -> bool:
         """Whether its sides are two different functions of one letter."""
-        points = _points(tuple(sorted(self.letters)))
-        return len(self.letters) == 1 and not self.is_given and any(map(self.fails_at, points))
+        if len(self.letters) != 1 or self.is_given:
+            return False
+        rounded = any(literal.places > 0 for literal in (*self.left.literals, *self.right.literals))
+        for point in _points(tuple(self.letters)):
+            sides = self.sides_at(point)
+            if sides is not None and not same_value(*sides):
+                return not rounded or self.fails_at(point)
+        return False
 
     def fails_at(self, values: Mapping[str, Number]) -> bool:
         """Whether both sides have a value, and these differ by more than what rounding explains."""
