@@ -97,6 +97,7 @@ def cells(table: str, reward: str) -> list[tuple[str, str, str, str, float, floa
         ("gradient_clip", 0, "greater than 0"),
         ("gradient_clip", NAN, "greater than 0"),
         ("keep", "first", "'best', 'last' or 'vote'"),
+        ("aim", "last_error", "'none' or 'first_error'"),
         ("acceptance", "always", "'score_and_checks', 'score' or 'agreement'"),
         ("proposals", "guesses", "'latents' or 'samples'"),
         ("sample_temperature", 0, "greater than 0"),
