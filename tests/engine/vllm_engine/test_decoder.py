@@ -1,6 +1,7 @@
 """The decoder before vLLM, with a stand-in for the engine: the completions of our own decoder."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -296,3 +297,17 @@ def test_the_decoder_ends_when_it_is_dropped(ours: Backbone):
 
 def test_no_end_is_ever_an_end_of_the_model(double: Backbone):
     assert decode(double, [request(end_token_ids=NO_END)])[0].new_tokens == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_is_told_to_load_the_model(double: Backbone):
+    decode(double, [request()])
+    child = os.fork()
+    if not child:
+        try:
+            decode(double, [request()])
+        except RuntimeError as error:
+            os._exit(0 if "forked" in str(error) else 1)
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert decode(double, [request()])[0].new_tokens == 12
