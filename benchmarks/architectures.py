@@ -245,8 +245,8 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
             "",
             "*Works*: draft and one refinement with either kind of latents are, token for token, those of a "
             "plain computation without a cache, and a batch of eight is eight alone. *Rows together*: "
-            "requests share forward passes; *one prompt after another*: only completions of one prompt may. Encoders "
-            "that can be decoders (`is_decoder=True`) were made such.",
+            "requests share forward passes; *one prompt after another*: only completions of one prompt may. "
+            "Encoders that can be decoders (`is_decoder=True`) were made such.",
             "",
             "| model type | class | result | how, or why not |",
             "| --- | --- | --- | --- |",

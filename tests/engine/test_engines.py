@@ -77,5 +77,5 @@ def test_names_and_folders_are_left_to_vllm(tmp_path: Path):
 
     assert plain_weights("a/b", None, torch.float32, None) == "a/b"
     assert plain_weights(tmp_path, None, torch.float32, None) == str(tmp_path)
-    with pytest.raises(BackboneError, match="there is no file 'x.gguf'"):
+    with pytest.raises(BackboneError, match=r"there is no file 'x\.gguf'"):
         plain_weights(tmp_path / "x.gguf", None, torch.float32, None)

@@ -40,8 +40,8 @@ class Head:
         >>> logits = head.logits(torch.tensor([[3.0, 4.0]]))
         >>> logits
         tensor([[ 6.,  8., 14.]])
-        >>> head.hidden(head.moments(logits))
-        tensor([[3.0000, 4.0000]])
+        >>> head.hidden(head.moments(logits)).round(decimals=3)
+        tensor([[3., 4.]])
         >>> head.shifted(logits, torch.tensor([[1.0, 0.0]]))
         tensor([[ 8.,  8., 16.]])
     """
