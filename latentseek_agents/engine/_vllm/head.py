@@ -108,7 +108,11 @@ class Head:
             return self.transposed_product(linear).double()
         # Least squares multiply the rounding of a sum over the whole vocabulary, so it is summed in parts.
         total = torch.zeros(len(linear), self.hidden_size, dtype=torch.float64, device=linear.device)
-        parts = zip(linear.split(_SUMMED_AT_ONCE, dim=-1), self.weight.split(_SUMMED_AT_ONCE), strict=True)
+        parts = zip(
+            torch.split(linear, _SUMMED_AT_ONCE, dim=-1),
+            torch.split(self.weight, _SUMMED_AT_ONCE),
+            strict=True,
+        )
         for columns, part in parts:
             total += columns @ part.float()
         return total
@@ -140,11 +144,11 @@ class Head:
             both = torch.mm(torch.cat([high, low]), weight, out_dtype=torch.float32)
             return both[: len(rows)] + both[len(rows) :]
         transposed = weight.shape[0] == self.weight.shape[1]
-        parts = self.weight.split(_ROWS_AT_ONCE)
+        parts = torch.split(self.weight, _ROWS_AT_ONCE)
         if transposed:
             return torch.cat([rows @ part.float().T for part in parts], dim=-1)
         total = rows.new_zeros(len(rows), self.weight.shape[1])
-        for part, columns in zip(parts, rows.split(_ROWS_AT_ONCE, dim=-1), strict=True):
+        for part, columns in zip(parts, torch.split(rows, _ROWS_AT_ONCE, dim=-1), strict=True):
             total += columns @ part.float()
         return total
 
@@ -172,7 +176,7 @@ class _FrozenProduct(torch.autograd.Function):
         return head.product(rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return ctx.head.transposed_product(gradient), None
 
 
@@ -183,9 +187,10 @@ def _capped(values: torch.Tensor, cap: float) -> torch.Tensor:
 def _gram_factor(weight: torch.Tensor) -> torch.Tensor:
     """The Cholesky factor of Wᵀ W, (d, d) float64."""
     gram = torch.zeros(weight.shape[1], weight.shape[1], dtype=torch.float64, device=weight.device)
-    for part in weight.split(_ROWS_AT_ONCE):
+    for part in torch.split(weight, _ROWS_AT_ONCE):
         wide = part.double()
         gram += wide.T @ wide
+    factor: torch.Tensor
     factor, failed = torch.linalg.cholesky_ex(gram)
     sizes = factor.diagonal()
     # The smallest pivot over the largest bounds from below how much a rounding error may grow.
