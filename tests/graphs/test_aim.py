@@ -104,10 +104,10 @@ def test_a_text_comes_to_state_what_its_program_prints(changes: dict[str, Any], 
 
 def test_events_and_snapshots_say_where_it_was_aimed() -> None:
     backbone = scripted_backbone([WRONG, RIGHT])
-    graph: Any = create_refine_graph(backbone, config=settings()).compile()
+    graph: Any = create_refine_graph(backbone, verifier=StepVerifier(), config=settings()).compile()
     events = list(graph.stream(ASKED, stream_mode="custom"))
     assert [event["aimed_at"] and event["aimed_at"]["value"] for event in events] == [None, "36"]
-    seek = LatentSeek(scripted_backbone([WRONG, RIGHT]), config=settings())
+    seek = LatentSeek(scripted_backbone([WRONG, RIGHT]), StepVerifier(), settings())
     *_, last = seek.stream(QUESTION)
     assert last.iterations[-1].aimed_at == events[-1]["aimed_at"]
     assert "35 → <strong>36</strong>" in last.to_html()
