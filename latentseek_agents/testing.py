@@ -209,7 +209,7 @@ class _ScriptedDecoder:
             if token == tokens[0]:  # what is required and not in the script comes before the rest of it
                 del tokens[:1]
             self.delay()
-            if given is not None and constraint is None:
+            if given is not None and not isinstance(given, AfterThought):
                 token = _allowed(given, token)
             written.append(token)
             if constraint is not None:

@@ -156,7 +156,7 @@ class ProcessReward:
                 f"{name} is no process reward model for token classification: its file lacks "
                 f"{', '.join(missing[:3])}, which would be random numbers"
             )
-        return cls(model.to(device or "cpu").eval(), tokenizer, **settings)
+        return cls(model.to(device or "cpu").train(mode=False), tokenizer, **settings)
 
     def __repr__(self) -> str:
         return f"ProcessReward({type(self._model).__name__}, reduce={self.reduce!r})"
