@@ -15,6 +15,7 @@ from typing import Any
 from latentseek_agents._tiny_configurations import tiny_configuration
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, TokenConstraint
 from latentseek_agents.engine._thought_constraint import AfterThought
+from latentseek_agents.engine.aimed import GivenTokens
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.verdict import Verdict, reward_threshold
@@ -209,7 +210,7 @@ class _ScriptedDecoder:
             if token == tokens[0]:  # what is required and not in the script comes before the rest of it
                 del tokens[:1]
             self.delay()
-            if given is not None and not isinstance(given, AfterThought):
+            if isinstance(given, GivenTokens):
                 token = _allowed(given, token)
             written.append(token)
             if constraint is not None:

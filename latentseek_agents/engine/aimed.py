@@ -29,7 +29,7 @@ from latentseek_agents.verdict import Attempt, Correction
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Aim", "aim_at", "rewrite"]
+__all__ = ["Aim", "GivenTokens", "aim_at", "rewrite"]
 
 MOST_STEPS = 100
 """Bound of the steps towards a value's tokens: with the learning rates of the presets a few are enough."""
@@ -145,7 +145,7 @@ class _Reader:
         return (kept + place, added[place:]) if place < len(added) else None
 
 
-class _Given:
+class GivenTokens:
     """The first tokens of a completion; what follows is free."""
 
     def __init__(self, token_ids: Sequence[int], vocabulary_size: int) -> None:
@@ -209,7 +209,7 @@ def rewrite(
         on_token=on_token,
         # As for every completion whose hidden states become part of the state.
         reuse_completion=config.latents == "independent",
-        constraint=_Given(aim.token_ids, backbone.decoder.vocabulary_size),
+        constraint=GivenTokens(aim.token_ids, backbone.decoder.vocabulary_size),
     )
     (completion,) = decode(backbone, [request])
     latents, count, shot = b"", 0, {"steps": 0, "reached": False}

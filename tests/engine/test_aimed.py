@@ -15,7 +15,7 @@ from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.latents import Latents
 from latentseek_agents.engine.search import Step, draft, prompt_token_ids, refine
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.testing import tiny_backbone
+from latentseek_agents.testing import tiny_backbone, tiny_model
 from latentseek_agents.verdict import Attempt, Correction
 
 QUESTION = "How many?"
@@ -94,7 +94,7 @@ def _merging_backbone() -> Backbone:
     core.add_special_tokens(tokens[:3])
     build: Any = PreTrainedTokenizerFast
     tokenizer = build(tokenizer_object=core, pad_token=tokens[0], bos_token=tokens[1], eos_token=tokens[2])
-    return Backbone.from_model(tiny_backbone(vocab_size=len(tokens)).model, tokenizer)
+    return Backbone.from_model(tiny_model(vocab_size=len(tokens)), tokenizer)
 
 
 def test_a_value_may_begin_and_end_within_a_token():
@@ -118,7 +118,7 @@ def test_a_tokenizer_that_puts_a_blank_before_a_text():
     core.add_special_tokens(tokens[:2])
     build: Any = PreTrainedTokenizerFast
     tokenizer = build(tokenizer_object=core, bos_token=tokens[0], eos_token=tokens[1], pad_token=tokens[0])
-    backbone = Backbone.from_model(tiny_backbone(vocab_size=len(tokens)).model, tokenizer)
+    backbone = Backbone.from_model(tiny_model(vocab_size=len(tokens)), tokenizer)
     aim = aim_of(backbone, TEXT, "73", "72")
     ids = written(backbone).token_ids
     assert backbone.decode([*ids[: aim.kept], *aim.token_ids]) == "In all 48 + 24 = 72 "
