@@ -74,7 +74,7 @@ class VLLMPolicy(Policy):
         """As in :class:`Policy`; another than that of the same model without vLLM."""
         return f"vllm {super().fingerprint}"
 
-    def layers(self, token_ids: torch.Tensor, cache: Any) -> torch.Tensor:
+    def layers(self, token_ids: torch.Tensor, cache: Any = None) -> torch.Tensor:
         """Not here.
 
         Raises:
@@ -145,6 +145,6 @@ def _generation_config(folder: str, revision: str | None) -> Any:
     from transformers import GenerationConfig
 
     try:
-        return GenerationConfig.from_pretrained(folder, revision=revision)
+        return GenerationConfig.from_pretrained(folder, revision=revision or "main")
     except OSError:
         return None

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -17,7 +18,7 @@ def test_the_same_seed_makes_the_same_problems():
 
 def test_answers_worked_out_by_hand_from_the_numbers_of_the_question():
     made = problems(24, 3)
-    rules = {
+    rules: dict[str, Callable[..., int]] = {
         "finds": lambda a, b: a + b,
         "gives": lambda a, b: a - b,
         "There are": lambda a, b: a * b,
@@ -31,7 +32,7 @@ def test_answers_worked_out_by_hand_from_the_numbers_of_the_question():
         "reads": lambda a, b, c: c - a * b,
         "equally": lambda a, b, c: b // a + c,
     }
-    seen = set()
+    seen: set[str] = set()
     for problem in made:
         word, rule = next((word, rule) for word, rule in rules.items() if word in problem.question)
         seen.add(word)

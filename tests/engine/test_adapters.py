@@ -248,12 +248,13 @@ def test_adapters_of_other_places(changes: dict[str, Any]):
 @pytest.mark.parametrize("method", ["LoHaConfig", "IA3Config", "OFTConfig", "VeraConfig", "LNTuningConfig"])
 def test_other_methods_than_lora(method: str):
     options: dict[str, Any] = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj", "down_proj"]}
-    options |= {
+    more: dict[str, dict[str, Any]] = {
         "IA3Config": {"feedforward_modules": ["down_proj"]},
         "OFTConfig": {"oft_block_size": 4},
         "VeraConfig": {"target_modules": ["o_proj"], "r": 4},
         "LNTuningConfig": {"target_modules": ["input_layernorm"]},
-    }.get(method, {})
+    }
+    options |= more.get(method, {})
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model: Any = peft.get_peft_model(tiny_model(), getattr(peft, method)(**options)).eval()
@@ -390,7 +391,7 @@ def test_the_second_turn_of_a_chat():
     """The first turn's prompt is a beginning of the second one's, but for the base model it is unread."""
     model = adapted("one")
     chat = ChatLatentSeek(backbone=wrapped(model), max_tokens=16)
-    talk = [HumanMessage("Count to a hundred, please: one, two, three, four, five, six, seven.")]
+    talk: list[Any] = [HumanMessage("Count to a hundred, please: one, two, three, four, five, six, seven.")]
     first = chat.invoke(talk)
     talk += [AIMessage(first.content), HumanMessage("Go on, please.")]
     with model.disable_adapter():

@@ -173,7 +173,7 @@ def test_the_rest_is_what_the_model_writes_behind_the_value(tiny: Backbone, kind
     kept = len("In all 48 + 24 = 7")
     # The obvious way: the whole sequence through the model for each token.
     ids = [*prompt_token_ids(tiny, QUESTION, config), *attempt.token_ids[: kept + 2]]
-    naive = []
+    naive: list[int] = []
     while len(naive) + kept + 2 < 60 and (not naive or naive[-1] not in tiny.eos_token_ids):
         naive.append(int(tiny.model(torch.tensor([ids + naive])).logits[0, -1].argmax()))
     assert attempt.token_ids[kept + 2 :] == naive

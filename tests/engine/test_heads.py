@@ -30,7 +30,7 @@ class PackedHead(torch.nn.Module):
         self.register_buffer("scales", scales)
 
     def numbers(self) -> torch.Tensor:
-        numbers: torch.Tensor = self._buffers["qweight"].float() * self._buffers["scales"]  # type: ignore[union-attr]
+        numbers: torch.Tensor = self._buffers["qweight"].float() * self._buffers["scales"]  # type: ignore[union-attr, operator]
         return numbers
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -51,7 +51,7 @@ class KernelHead(PackedHead):
     """With a kernel that has no backward pass."""
 
     def forward(self, rows: torch.Tensor) -> Any:
-        return _Kernel.apply(rows, self.numbers())  # type: ignore[no-untyped-call]
+        return _Kernel.apply(rows, self.numbers())
 
 
 class DetachedHead(PackedHead):
@@ -220,7 +220,7 @@ class StandIn(torch.Tensor):
         made: Any = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=numbers.dtype)
         made.scales = numbers.abs().amax(dim=1, keepdim=True) / 127
         made.codes = (numbers / made.scales).round().to(torch.int8)
-        return made  # type: ignore[no-any-return]
+        return made
 
     def __tensor_flatten__(self) -> Any:
         return ["codes", "scales"], None
@@ -233,7 +233,7 @@ class StandIn(torch.Tensor):
         return super().__torch_function__(function, types, args, kwargs or {})
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         if function is torch.ops.aten.detach.default:
             return StandIn(args[0].codes.float() * args[0].scales)
         raise NotImplementedError(f"{function} is not implemented for a stand-in")

@@ -128,7 +128,7 @@ def test_latents_lie_over_the_part_that_is_asked_for(over: Any, part: str) -> No
 
 def test_a_draft_without_a_thought_is_one_part() -> None:
     for over in ("thinking", "answer"):
-        config = LatentSeekConfig(latents_over=over, fraction=1.0)  # type: ignore[arg-type]
+        config = LatentSeekConfig(latents_over=over, fraction=1.0)
         attempt = draft(scripted_backbone(["It is 4."]), QUESTION, config).attempts[0]
         assert len(attempt.latent_token_ids) == len(attempt.token_ids)
 

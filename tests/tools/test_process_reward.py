@@ -25,7 +25,7 @@ def token_classifier(*, seed: int = 0, **changes: Any) -> Any:
     """A random Qwen2 that says something of each token."""
     from transformers import Qwen2Config, Qwen2ForTokenClassification
 
-    config = Qwen2Config(
+    config = Qwen2Config(  # type: ignore[call-arg]
         vocab_size=259,
         hidden_size=32,
         intermediate_size=64,
@@ -167,7 +167,8 @@ def test_control_tokens_in_a_text_are_text():
     class Recorder(torch.nn.Module):
         def __init__(self, inner: Any) -> None:
             super().__init__()
-            self.inner, self.config, self.seen = inner, inner.config, []
+            self.inner, self.config = inner, inner.config
+            self.seen: list[list[int]] = []
 
         def forward(self, **inputs: Any) -> Any:
             self.seen.append(inputs["input_ids"][0].tolist())

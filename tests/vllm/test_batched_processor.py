@@ -77,10 +77,10 @@ def test_requests_in_changing_slots_write_what_our_decoder_writes(rows: RowLogit
         for slot, token in zip(order, chosen, strict=True):
             ids[slots[slot]].append(token)
     for number, one in enumerate(requests):
-        written = ids[number][len(one.prompt_ids) :]
+        written: Any = ids[number][len(one.prompt_ids) :]
         assert written == expected[number].token_ids
         if number != 2:
-            found = states[number].hidden(rows.loaded_head, 12)
+            found: Any = states[number].hidden(rows.loaded_head, 12)
             torch.testing.assert_close(found, expected[number].hidden, rtol=1e-3, atol=1e-3)
 
 

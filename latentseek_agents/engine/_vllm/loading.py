@@ -162,7 +162,7 @@ def _global_state_kept() -> Iterator[None]:
     import numpy
 
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     set_threads, dtype = torch.set_num_threads, torch.get_default_dtype()
     try:
         yield

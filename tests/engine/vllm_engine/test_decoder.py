@@ -282,7 +282,7 @@ def test_plain_requests_are_left_to_vllm(ours: Backbone):
     double = double_of(ours)
     seen: list[int] = []
     apply = engine(double).rows.apply
-    engine(double).rows.apply = lambda logits, rows: (seen.append(len(rows)), apply(logits, rows))
+    engine(double).rows.apply = lambda logits, rows: (seen.append(len(rows)), apply(logits, rows))  # type: ignore[func-returns-value]
     decode(double, [replace(request(), states=0)])
     assert not any(seen)
 
