@@ -67,7 +67,7 @@ def test_requests_in_changing_slots_write_what_our_decoder_writes(rows: RowLogit
         order = list(slots)[:: -1 if step % 2 else 1]
         lengths = [len(ids[slots[slot]]) for slot in order]
         with torch.no_grad():
-            found = [
+            found: Any = [
                 backbone.model(torch.tensor([ids[slots[slot]]])).logits[0, -2:].float() for slot in order
             ]
         if step % 5 == 4:  # dropped from the cache, and computed again
@@ -80,7 +80,7 @@ def test_requests_in_changing_slots_write_what_our_decoder_writes(rows: RowLogit
         written: Any = ids[number][len(one.prompt_ids) :]
         assert written == expected[number].token_ids
         if number != 2:
-            found: Any = states[number].hidden(rows.loaded_head, 12)
+            found = states[number].hidden(rows.loaded_head, 12)
             torch.testing.assert_close(found, expected[number].hidden, rtol=1e-3, atol=1e-3)
 
 
