@@ -1,6 +1,6 @@
 """Which causal LMs of transformers run a search, and does each write what it writes alone?
 
-    python benchmarks/architectures.py                            # all, and write benchmarks/ARCHITECTURES.md
+    python benchmarks/architectures.py                            # all, and write docs/architectures.md
     python benchmarks/architectures.py qwen3_5_text llama4_text   # these, and write nothing
 
 Every model type that transformers maps to a causal LM is made tiny and random from its own configuration
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the oracl
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-TABLE = Path(__file__).with_name("ARCHITECTURES.md")
+TABLE = Path(__file__).resolve().parent.parent / "docs" / "architectures.md"
 QUESTIONS = ("What is 2 + 2?", "Count to ten.", "Why?", "Name a tree.")  # the first with a draft to refine
 TOKENS = 8
 LEARNING_RATES = (0.3, 3.0)  # the second where the first changes nothing

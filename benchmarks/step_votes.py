@@ -156,7 +156,8 @@ def votes(questions: Sequence[Question], sizes: Sequence[int] = SIZES) -> list[F
     figures = []
     tallies = [Tally(question) for question in questions]
     gains = []
-    for size in sizes:
+    fewest = min(len(question.samples) for question in questions)
+    for size in [size for size in sizes if size <= fewest]:
         shares = {
             weighted: mean([tally.share_right(size, weighted=weighted) for tally in tallies])
             for weighted in (False, True)

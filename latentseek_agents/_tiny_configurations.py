@@ -68,7 +68,6 @@ _DOTS3: dict[str, Any] = {
     "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"],
     **{"swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_q_lora_rank": 16},
     **{"swa_kv_lora_rank": 32, "swa_head_dim": 16, "swa_qk_nope_head_dim": 8, "swa_v_head_dim": 8},
-    "rope_parameters": {"indexed_attention": _ROPE, "sliding_attention": _ROPE},
 }
 # What the sizes above do not say; "*" is for the whole of a kind that has a text part.
 _SPECIAL: dict[str, dict[str, Any]] = {
@@ -109,8 +108,21 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "nemotron": {"num_key_value_heads": 2},
     "qwen4_exp": _QWEN4,
     "qwen4_exp_text": _QWEN4,
-    "reformer": {"is_decoder": True, "axial_pos_shape": [32, 32], "axial_pos_embds_dim": [16, 16]},
+    "phi4_multimodal": {
+        "vision_config": _VISION | {"crop_size": 28},
+        "audio_config": {
+            **{"hidden_size": 32, "intermediate_size": 64, "num_blocks": 1, "num_attention_heads": 4},
+            **{"ext_pw_out_channel": 32, "nemo_conv_channels": 32},
+        },
+    },
+    "reformer": {
+        "hash_seed": 0,
+        "is_decoder": True,
+        "axial_pos_shape": [32, 32],
+        "axial_pos_embds_dim": [16, 16],
+    },
     "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "xlm": {"causal": True},
     "xmod": {"default_language": "en_XX"},
     "zamba": {
         "layers_block_type": ["linear_attention", "hybrid"] * 2,
@@ -142,7 +154,7 @@ def tiny_configuration(model_type: str, **changes: Any) -> Any:
         raise ValueError(f"model_type={model_type!r} is none that transformers knows")
     kind = CONFIG_MAPPING[model_type]
     special = _SPECIAL.get(model_type, {})
-    whole = kind(**special.get("*", {}))
+    whole = kind()
     part = whole.get_text_config(decoder=True)
     text = whole if type(part) is kind else part
     settings = _small(text) | {key: value for key, value in special.items() if key != "*"} | changes

@@ -171,12 +171,14 @@ class Policy:
     def _read_in_parts(self, form: CacheForm, ids: list[int]) -> torch.Tensor:
         """Hidden states of a text that is read in one pass, then another, then token by token."""
         cache = new_cache(form, self.config)
+        parts: list[torch.Tensor] = []
         bounds = [0, 5, 9, *range(10, len(ids) + 1)] if form.in_parts else [0, 5, *range(6, len(ids) + 1)]
         with finer_activations():
-            parts = [
-                self.layers(torch.tensor([ids[start:end]]), cache)
-                for start, end in itertools.pairwise(bounds)
-            ]
+            for start, end in itertools.pairwise(bounds):
+                if start == bounds[1]:
+                    # Another text goes on from a snapshot: what a model keeps in itself would be mixed up.
+                    self.layers(torch.tensor([[ids[0]]]), cache.fork())
+                parts.append(self.layers(torch.tensor([ids[start:end]]), cache))
         return torch.cat(parts).float()
 
     @property

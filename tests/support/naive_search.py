@@ -29,7 +29,7 @@ def _replaced(model: Any, start: int, hidden: torch.Tensor | None) -> Iterator[l
         seen.append(states[0])
         if hidden is None:
             return output
-        changed = states.clone()
+        changed = states.detach().clone()  # the gradient passes through the head alone
         changed[0, start : start + len(hidden)] = hidden
         if isinstance(output, tuple):
             return (changed, *output[1:])
@@ -111,12 +111,11 @@ def search(
     for score in scores:
         tokens = answer[:count]
         reached = len(tokens)
-        optimizer.zero_grad()
         latents = variable[:reached] + (hidden[:reached] if consistent else 0)
         logits, _ = whole_pass(model, [*prompt, *tokens], first, latents)
         chosen = torch.log_softmax(logits[first:-1], -1)[range(reached), tokens]
         before = variable.detach().clone()
-        (-score * chosen.sum()).backward()
+        (variable.grad,) = torch.autograd.grad(-score * chosen.sum(), variable)
         optimizer.step()
         with torch.no_grad():
             variable[reached:] = before[reached:]

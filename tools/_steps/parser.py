@@ -152,9 +152,11 @@ def is_application(tokens: list[Token], index: int, functions: frozenset[str]) -
 
 def is_differential(tokens: list[Token], index: int) -> bool:
     r"""Whether "dx" stands at a token, as the bottom of ``\frac{d}{dx}``."""
-    texts = [token_at(tokens, place).text for place in range(index - 4, index + 2)]
-    below = [*texts[:4], texts[5]] == ["{", "d", "}", "{", "}"]
-    return below and len(texts[4]) == 2 and texts[4][0] == "d"
+    text = token_at(tokens, index).text
+    if len(text) != 2 or text[0] != "d":
+        return False
+    around = [*range(index - 4, index), index + 1]
+    return [token_at(tokens, place).text for place in around] == ["{", "d", "}", "{", "}"]
 
 
 def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:

@@ -10,8 +10,8 @@ Example:
     ([['1/2', '2', '50'], ['48']], ['9', '30'])
 """
 
-import random
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -40,6 +40,8 @@ _MAX_GIVEN = 100
 _MAX_NEAR = 20
 _MOST_GROUPS = 4
 _MAX_PROBES = 4000
+_LEAST_SCALE = 1000
+_SCALES_BETWEEN = 999_000
 
 Shifts = dict[int, Number]
 """For each number of the question that a value depends on: the value if that number were another one."""
@@ -248,7 +250,7 @@ class Ledger:
             for value in values:
                 self._owners.setdefault(value, []).append(number)
         self._given_fractions = [value for value in self._owners if value.denominator != 1][:_MAX_NEAR]
-        self._scale = random.Random(seed).randrange(10**3, 10**6)  # noqa: S311
+        self._scale = _LEAST_SCALE + zlib.crc32(seed.encode(errors="replace")) % _SCALES_BETWEEN
         self._probes = 0
         # The algebra of a solution: the letters that grounded equations are about, and what those depend on.
         self._letters: set[str] = set()

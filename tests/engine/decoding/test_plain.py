@@ -154,8 +154,11 @@ def test_a_cancelled_caller_is_heard_between_tokens():
     assert len(told) == 2
 
 
-def test_a_model_that_keeps_nothing_is_told(caplog: pytest.LogCaptureFixture):
-    backbone = tiny_backbone("openai-gpt")
+@pytest.mark.parametrize("kind", ["openai-gpt", "recurrent_gemma"])
+def test_a_model_that_keeps_nothing_or_keeps_it_in_itself_is_told(
+    kind: str, caplog: pytest.LogCaptureFixture
+):
+    backbone = tiny_backbone(kind)
     assert model_decoder(backbone).packed is None
     assert backbone.policy.cache_form.name is None
     assert "reads its whole text again for every token" in caplog.text
