@@ -263,21 +263,22 @@ class LatentSeekConfig(BaseModel):
         """A search that ends when the attempts agree, and returns the winner of their vote.
 
         This is the default of :class:`~latentseek_agents.LatentSeek`, the node, the graphs and the command
-        line: a draft and at most five attempts from context-consistent latents. The vote's numbers were
-        chosen on stored samples of GSM8K questions 0 to 99 by ``benchmarks/votes.py``; the latents' are those
-        of :meth:`consistent`.
+        line: a draft and at most five independent samples. The numbers were chosen on stored samples of GSM8K
+        questions 0 to 99 by ``benchmarks/votes.py``. With ``proposals="latents"`` attempts come from latents as
+        in :meth:`consistent`; they take fewer forward passes, and are not shown to vote better or worse.
 
         Args:
-            **overrides: Any field; ``proposals="samples"`` draws independent samples instead.
+            **overrides: Any field.
 
         Example:
-            >>> config = LatentSeekConfig.agreement(proposals="samples")
+            >>> config = LatentSeekConfig.agreement()
             >>> config.acceptance, config.keep, config.max_iterations, config.confidence
             ('agreement', 'vote', 5, 0.8)
         """
         chosen: dict[str, Any] = {
             "acceptance": "agreement",
             "keep": "vote",
+            "proposals": "samples",
             "max_iterations": 5,
             "vote_sharpness": 3.0,
             "program_vote": 0.5,

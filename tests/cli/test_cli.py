@@ -16,7 +16,7 @@ from latentseek_agents.evaluation.text import one_line, plain
 from latentseek_agents.testing import ScriptedVerifier, tiny_model, tiny_tokenizer
 from latentseek_agents.verdict import Verdict
 
-SHORT = ["--max-new-tokens", "8", "--fraction", "0.5", "--max-iterations", "2"]
+SHORT = ["--max-new-tokens", "8", "--fraction", "0.5", "--max-iterations", "2", "--set", "proposals=latents"]
 HOSTILE = "[bold]What[/] is 2 + 2? [/nonsense] :smile: \x1b[31mred\x1b[0m \x1b]0;title\x07 \u202e"
 
 
@@ -299,6 +299,8 @@ def test_options_reach_the_model_and_the_preset_reaches_the_search(run):
         "device": "cpu",
         "trust_remote_code": False,
         "fastest": True,
+        "engine": None,
+        "vllm_args": None,
     }
 
 

@@ -25,7 +25,7 @@ QUESTION = "How many legs have three cats?"
 ASKED: Any = {"question": QUESTION}
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 SAMPLES = LatentSeekConfig.agreement(proposals="samples", max_new_tokens=64, max_iterations=3)
-LATENTS = LatentSeekConfig.agreement(max_new_tokens=64, max_iterations=3, fraction=0.2)
+LATENTS = LatentSeekConfig.agreement(proposals="latents", max_new_tokens=64, max_iterations=3, fraction=0.2)
 
 
 def says(answer: object) -> str:
@@ -210,7 +210,7 @@ def test_a_text_that_the_latents_come_back_to_votes_once(tiny: Backbone) -> None
         judged.append(solution)
         return Verdict(-0.3, False, computed_answer="7")
 
-    config = LatentSeekConfig.agreement(max_new_tokens=8, max_iterations=3, fraction=0.5, learning_rate=1e-9)
+    config = LATENTS.replace(max_new_tokens=8, fraction=0.5, learning_rate=1e-9)
     graph: Any = create_refine_graph(tiny, verifier=verifier, config=config).compile()
     result = graph.invoke(ASKED)
     assert len({entry["text"] for entry in result["iterations"]}) == 1
@@ -223,7 +223,12 @@ def test_an_attempt_that_passed_moves_the_latents_on(tiny: Backbone, monkeypatch
     answers = iter("123" * 2)  # without an answer a pass would end it
     monkeypatch.setattr("latentseek_agents.loop.extract_answer", lambda text: next(answers))
     config = LatentSeekConfig.agreement(
-        max_new_tokens=12, fraction=1.0, learning_rate=1.0, confidence=0.999, max_iterations=2
+        proposals="latents",
+        max_new_tokens=12,
+        fraction=1.0,
+        learning_rate=1.0,
+        confidence=0.999,
+        max_iterations=2,
     )
 
     def verifier(question: str, solution: str, *, reference: str | None = None) -> Verdict:
@@ -265,7 +270,9 @@ def by_text(question: str, solution: str, *, reference: str | None = None) -> Ve
 
 
 TINY = {
-    "latents": LatentSeekConfig.agreement(max_new_tokens=16, max_iterations=4, learning_rate=0.5),
+    "latents": LatentSeekConfig.agreement(
+        proposals="latents", max_new_tokens=16, max_iterations=4, learning_rate=0.5
+    ),
     "samples": LatentSeekConfig.agreement(
         max_new_tokens=16, max_iterations=3, proposals="samples", num_samples=2
     ),

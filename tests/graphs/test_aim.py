@@ -133,7 +133,9 @@ RESUMED = {
     "consistent": LatentSeekConfig.consistent(
         aim="first_error", max_new_tokens=24, max_iterations=5, learning_rate=0.5
     ),
-    "agreement": LatentSeekConfig.agreement(aim="first_error", max_new_tokens=24, max_iterations=5),
+    "agreement": LatentSeekConfig.agreement(
+        proposals="latents", aim="first_error", max_new_tokens=24, max_iterations=5
+    ),
     "samples": LatentSeekConfig.agreement(
         aim="first_error", max_new_tokens=24, max_iterations=4, proposals="samples", num_samples=2
     ),

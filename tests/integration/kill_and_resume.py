@@ -33,7 +33,9 @@ VARIANTS = {
     "independent": BASE,
     "consistent": BASE.replace(latents="consistent", fraction=1.0),
     "sampled": BASE.replace(num_samples=2, temperature=1.0, continuation_temperature=0.7, max_iterations=3),
-    "agreement": LatentSeekConfig.agreement(max_new_tokens=24, learning_rate=0.3, max_iterations=4),
+    "agreement": LatentSeekConfig.agreement(
+        proposals="latents", max_new_tokens=24, learning_rate=0.3, max_iterations=4
+    ),
     "samples": LatentSeekConfig.agreement(
         max_new_tokens=24, proposals="samples", num_samples=2, max_iterations=3
     ),

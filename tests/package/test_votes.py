@@ -161,7 +161,7 @@ def test_latents_that_come_back_to_a_text_do_not_vote_again():
     repeated = replace(draft, iteration=1)
     other = made_attempt(2, Made("5", None, -0.1, True))
     made = [draft, repeated, other]
-    (vote,) = count_votes(made, LatentSeekConfig.agreement())
+    (vote,) = count_votes(made, LatentSeekConfig.agreement(proposals="latents"))
     assert vote.voters == [0, 2]
     (vote,) = count_votes(made, LatentSeekConfig.agreement(proposals="samples"))
     assert vote.voters == [0, 1, 2], "samples are independent, also where they come out equal"

@@ -6,8 +6,8 @@
 | ``bon:N`` | N samples (3 by default), the one with the best verdict; ``bon:3:steps``: of another verifier |
 | ``sc:N`` | N samples, the answer that most give |
 | ``vote:N`` | N samples, the answer that wins the verified vote; ``vote:N:steps``: by another verifier |
-| ``agreement`` | the search for agreement, as ``LatentSeekConfig.agreement()``: a draft and latents |
-| ``agreement:samples`` | the same with independent samples; ``agreement:latents:steps``: another verifier |
+| ``agreement`` | the search for agreement, as ``LatentSeekConfig.agreement()``: a draft and samples |
+| ``agreement:latents`` | the same with latents; ``agreement:samples:steps``: another verifier |
 | ``program`` | what a program for the question prints, without a solution |
 | ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
 | ``self_logprob``, ``combined_logprob`` | the same, with the model's probabilities in place of its words |
@@ -95,7 +95,7 @@ class MethodName:
         """What the attempts of a search for agreement are, ``"latents"`` or ``"samples"``; None elsewhere."""
         if self.kind != "agreement":
             return None
-        return "samples" if "samples" in self.text.split(":") else "latents"
+        return "latents" if "latents" in self.text.split(":") else "samples"
 
     @property
     def oracle(self) -> bool:
@@ -148,8 +148,8 @@ def _full_name(name: str) -> str:
     if kind in _SAMPLED:
         parts.append(str(_count(name, arguments.pop(0) if arguments else "")))
     if kind == "agreement":
-        proposals = arguments.pop(0) if arguments and arguments[0] in _PROPOSALS else "latents"
-        parts += [proposals] if proposals != "latents" else []
+        proposals = arguments.pop(0) if arguments and arguments[0] in _PROPOSALS else "samples"
+        parts += [proposals] if proposals != "samples" else []
     for reward in arguments:
         if reward not in _REWARDS:
             raise ConfigError(

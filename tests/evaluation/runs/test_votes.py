@@ -36,23 +36,23 @@ def sums(*results: int) -> list[AttemptRecord]:
     [
         (["vote"], ("vote:3",)),
         (["vote:5:combined_program", "vote:5:steps"], ("vote:5", "vote:5:steps")),
-        (["agreement:latents", "agreement"], ("agreement",)),
-        (["agreement:latents:steps", "agreement:samples"], ("agreement:steps", "agreement:samples")),
-        (["agreement:samples:steps"], ("agreement:samples:steps",)),
+        (["agreement:samples", "agreement"], ("agreement",)),
+        (["agreement:samples:steps", "agreement:latents"], ("agreement:steps", "agreement:latents")),
+        (["agreement:latents:steps"], ("agreement:latents:steps",)),
     ],
 )
 def test_names(names: list[str], expected: tuple[str, ...]):
     assert method_names(names) == expected
 
 
-@pytest.mark.parametrize("name", ["vote:0", "agreement:3", "agreement:steps:samples", "program:steps"])
+@pytest.mark.parametrize("name", ["vote:0", "agreement:3", "agreement:steps:latents", "program:steps"])
 def test_names_that_are_refused(name: str):
     with pytest.raises(ConfigError):
         method_names([name])
 
 
 def test_what_the_names_say():
-    samples, latents = MethodName("agreement:samples"), MethodName("agreement:steps")
+    samples, latents = MethodName("agreement"), MethodName("agreement:latents:steps")
     assert (samples.proposals, samples.reward, samples.searches) == ("samples", "combined_program", True)
     assert (latents.proposals, latents.reward) == ("latents", "steps")
     vote, program = MethodName("vote:5"), MethodName("program")
@@ -101,7 +101,7 @@ def told(outcome: Outcome) -> list[Any]:
 
 def test_known_samples_give_the_search_that_draws_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     backbone = tiny_backbone()
-    name = "agreement:samples"
+    name = "agreement"
     evaluate(backbone, PROBLEMS, methods=[name], out=tmp_path / "live", config=CONFIG)
     evaluate(backbone, PROBLEMS, methods=["cot", "sc:5"], out=tmp_path / "known", config=CONFIG)
     monkeypatch.setattr(methods_module, "draft", None)  # a search would fail
@@ -116,7 +116,7 @@ def test_known_samples_give_the_search_that_draws_them(tmp_path: Path, monkeypat
 
 def test_in_one_run_samples_and_drafts_are_drawn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(methods_module, "draft", None)
-    wanted = ["agreement:samples", "vote:2", "cot", "sc:3"]
+    wanted = ["agreement", "vote:2", "cot", "sc:3"]
     evaluate(tiny_backbone(), PROBLEMS, methods=wanted, out=tmp_path, config=CONFIG, batch=3)
     assert len(read_outcomes(tmp_path)) == len(wanted) * len(PROBLEMS)
 
