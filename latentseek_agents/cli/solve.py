@@ -107,7 +107,8 @@ def _print_settings(
     settings = (
         f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device}) · "
         f"verifier {' + '.join(names)} · "
-        f"{proposals} · at most {config.max_iterations} attempts after the draft, {config.max_new_tokens} tokens each"
+        f"{proposals} · at most {config.max_iterations} attempts after the draft, "
+        f"{config.max_new_tokens} tokens each"
     )
     if config.acceptance == "agreement":
         settings += f", until they agree (confidence {config.confidence})"

@@ -38,6 +38,7 @@ _UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
 _OWN_OPTIONS = (
     "gguf_file",
     "dtype",
+    "torch_dtype",
     "device",
     "trust_remote_code",
     "revision",

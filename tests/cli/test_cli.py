@@ -110,7 +110,7 @@ def test_solve_says_that_a_correction_is_ours(run):
     )
     result = run("solve", "What is 9 * 8?", *VOTING)
     assert "[Checked: the program above prints 72.] The answer is \\boxed{72}." in result.stdout
-    assert "is returned: 72 won the vote, and we state it at its end; all refinements are spent" in (
+    assert "is returned: 72 won the vote, and we state it at its end; all samples are spent" in (
         result.stdout
     )
     assert result.exit_code == 1, "nobody has verified it"

@@ -209,7 +209,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"torch_dtyp": "float32"}, "'torch_dtyp' is no option .* did you mean 'dtype'|'torch_dtype'"),
+        ({"torch_dtyp": "float32"}, "'torch_dtyp' is no option .* did you mean 'torch_dtype'"),
         ({"devices": "cpu"}, "'devices' is no option .* did you mean 'device'"),
         ({"atn_implementation": "eager"}, "'atn_implementation' is no option .*'attn_implementation'"),
         ({"quantisation_config": None}, "'quantisation_config' is no option .*'quantization_config'"),
