@@ -369,7 +369,6 @@ class Backbone:
         control_tokens = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
         return any(opening.startswith(token) and text.startswith(token) for token in control_tokens)
 
-<<<<<<< latentseek_agents/engine/backbone.py
     def _apply_template(
         self,
         messages: list[Message],
@@ -379,10 +378,6 @@ class Backbone:
         options: dict[str, Any] = dict(template_options)
         if other is not None:
             options["chat_template"] = other
-=======
-    def _apply_template(self, messages: list[Message], other: str | None = None) -> str:
-        options: dict[str, Any] = {} if other is None else {"chat_template": other}
->>>>>>> /tmp/m3.theirs
         return render_messages(self.tokenizer, messages, name=self.name, **options)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
