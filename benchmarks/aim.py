@@ -161,9 +161,9 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
         drafts = sum(row["draft_tokens"] for row in part)
         print(f"{name}: {len(part)} questions, drafts of {drafts} tokens")
         for aim in AIMS:
-            right = _count(part, lambda row, aim=aim: row[aim]["right"])
-            passed = _count(part, lambda row, aim=aim: row[aim]["passed"] is True)
-            lost = _count(part, lambda row, aim=aim: row["draft_right"] and not row[aim]["right"])
+            right = sum(bool(row[aim]["right"]) for row in part)
+            passed = sum(row[aim]["passed"] is True for row in part)
+            lost = sum(row["draft_right"] and not row[aim]["right"] for row in part)
             tokens = sum(row[aim]["tokens"] for row in part)
             found = f"{right} right ({lost} right drafts lost), {passed} passed"
             print(f"  aim={aim}: {found}, {tokens} tokens behind the drafts")

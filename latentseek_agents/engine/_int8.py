@@ -130,14 +130,18 @@ class Int8Weight:
         values, scales = quantised_rows(rows)
         product = self.product(values)
         if getattr(_finer, "wanted", False):
-            rest = rows.div(scales).sub_(values).mul_(_LARGEST).round_()
-            product += self.product(rest.to(torch.int8)).div_(_LARGEST)
+            rest = rows.div(scales).sub_(values)
+            for power in (1, 2):
+                rest = rest.mul_(_LARGEST)
+                digits = rest.round()
+                product += self.product(digits.to(torch.int8)).div_(_LARGEST**power)
+                rest = rest.sub_(digits)
         return product, scales
 
 
 @contextlib.contextmanager
 def finer_activations() -> Iterator[None]:
-    """Quantise what comes in to 16 bits instead of 8, in this thread, for twice the work.
+    """Quantise what comes in to some 22 bits instead of 8, in this thread, for three times the work.
 
     Rounding moves the hidden states of int8 layers by some hundredths, and those of a wrong computation
     differ by little more. To compare two ways to compute the same, rounding has to be finer.

@@ -123,7 +123,8 @@ class Policy:
     def cache_form(self) -> CacheForm:
         """In which form the model keeps what it has read so that reading on is right; found by trying."""
         ids = [(5 + 7 * i) % self.vocabulary_size for i in range(12)]
-        expected = self.layers(torch.tensor([ids])).float()
+        with finer_activations():
+            expected = self.layers(torch.tensor([ids])).float()
         for form in forms_to_try(cache_form(self.core, self._layers), self._layers):
             if form.name is None:
                 break

@@ -55,3 +55,11 @@ def test_a_row_has_the_same_bits_in_any_company(smollm2: Backbone):
         together = [completion for part in parts for completion in part]
         assert [c.token_ids for c in together] == [c.token_ids for c in alone]
         assert all(torch.equal(c.hidden, one.hidden) for c, one in zip(together, alone, strict=True))
+
+
+@pytest.mark.model
+def test_its_rows_share_passes(smollm2: Backbone):
+    """Rounding moves this model's states far; it must not be taken for a batch that changes results."""
+    quantised: Any = Backbone.from_model(smollm2.model, smollm2.tokenizer, dtype="int8")
+    assert quantised.decoder.packed is not None
+    assert quantised.policy.cache_form.in_parts
