@@ -135,7 +135,10 @@ def _flags(module: Any) -> list[Any]:
 
 
 _OFF = ("off",)
-_NO_SETTINGS = frozenset({"training", "_non_persistent_buffers_set", "_active_adapter", "merged_adapters"})
+# The layers tell which adapters are active; PEFT's wrappers repeat it, now as a name and now as a list.
+_NO_SETTINGS = frozenset(
+    {"training", "_non_persistent_buffers_set", "active_adapter", "_active_adapter", "merged_adapters"}
+)
 
 
 def _in_use(adapter: Any) -> tuple[Any, ...]:

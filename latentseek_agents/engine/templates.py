@@ -122,7 +122,9 @@ def _forms(messages: Sequence[Mapping[str, Any]]) -> Iterator[list[TemplateMessa
     """The messages as they are, and other ways to say the same, those that change least first."""
     given = [dict(message) for message in messages]
     plain = [given]
-    if any(message["role"] == "system" for message in given) and len(given) > 1:
+    systems = sum(message["role"] == "system" for message in given)
+    # One that comes later is no rule for what was said before it.
+    if 0 < systems < len(given) and all(message["role"] == "system" for message in given[:systems]):
         plain.append(_merged(given))
     plain += [apart for form in list(plain) if (apart := _calls_apart(form)) != form]
     yield from plain

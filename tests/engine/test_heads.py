@@ -30,7 +30,8 @@ class PackedHead(torch.nn.Module):
         self.register_buffer("scales", scales)
 
     def numbers(self) -> torch.Tensor:
-        numbers: torch.Tensor = self._buffers["qweight"].float() * self._buffers["scales"]  # type: ignore[union-attr, operator]
+        packed: Any = self._buffers
+        numbers: torch.Tensor = packed["qweight"].float() * packed["scales"]
         return numbers
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
