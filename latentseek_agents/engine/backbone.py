@@ -76,8 +76,7 @@ class Backbone:
             getattr(core, "generation_config", None), core.config, core.config.get_text_config(), tokenizer
         )
         self.decoder: Decoder = model_decoder(self.policy, self.decoding)
-        self.thoughts = ThoughtFormat.of(tokenizer)
-        self._special_ids, self._thought_ids = special_token_ids(tokenizer, self.thoughts)
+        self._look_for_thoughts()
 
     @classmethod
     def from_pretrained(
@@ -244,7 +243,12 @@ class Backbone:
         backbone.policy, backbone.decoder = parts.policy, parts.decoder
         backbone.name, backbone.eos_token_ids = parts.policy.name, parts.eos_token_ids
         backbone.decoding = DecodingOptions()
+        backbone._look_for_thoughts()
         return backbone
+
+    def _look_for_thoughts(self) -> None:
+        self.thoughts = ThoughtFormat.of(self.tokenizer)
+        self._special_ids, self._thought_ids = special_token_ids(self.tokenizer, self.thoughts)
 
     @property
     def device(self) -> "torch.device":

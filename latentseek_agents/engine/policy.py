@@ -66,6 +66,7 @@ class Policy:
         self._watch = WeightsWatch(model, self.core)
         self._used = self._watch.look()
         self._changing = threading.Lock()
+        self._cache_form: CacheForm | None = None
         self._fingerprints: dict[bytes, str] = {}
         self._find_layers()
         self._head = _without_layers(self.core, fast_linear=fast_linear)
@@ -119,9 +120,15 @@ class Policy:
         """
         return self._bytes_per_token
 
-    @functools.cached_property
+    @property
     def cache_form(self) -> CacheForm:
         """In which form the model keeps what it has read so that reading on is right; found by trying."""
+        # No cached property: its lock could be held by another thread when the process forks.
+        if self._cache_form is None:
+            self._cache_form = self._found_cache_form()
+        return self._cache_form
+
+    def _found_cache_form(self) -> CacheForm:
         ids = [(5 + 7 * i) % self.vocabulary_size for i in range(12)]
         with finer_activations():
             expected = self.layers(torch.tensor([ids])).float()

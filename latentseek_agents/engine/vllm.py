@@ -11,7 +11,7 @@ from latentseek_agents.engine._decoding import Decoder
 from latentseek_agents.engine._fair_lock import FairLock
 from latentseek_agents.engine._vllm import load_model
 from latentseek_agents.engine.loading import load_tokenizer, number_format, plain_weights
-from latentseek_agents.engine.policy import Policy, end_token_ids
+from latentseek_agents.engine.policy import Policy, end_token_ids, weights_fingerprint
 from latentseek_agents.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class VLLMPolicy(Policy):
     @functools.cached_property
     def fingerprint(self) -> str:
         """As in :class:`Policy`; another than that of the same model without vLLM."""
-        return f"vllm {super().fingerprint}"
+        return f"vllm {weights_fingerprint(self.model)}"
 
     def layers(self, token_ids: torch.Tensor, cache: Any = None) -> torch.Tensor:
         """Not here.

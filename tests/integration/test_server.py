@@ -30,7 +30,7 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS = ["How many legs have three cats?", "And two spiders?"]
-CONFIG = LatentSeekConfig(max_new_tokens=24, max_iterations=3)
+CONFIG = LatentSeekConfig.agreement(max_new_tokens=24, max_iterations=3)
 STATE = set(Outcome.__annotations__)
 
 
