@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from latentseek_agents.evaluation.reports import statistics
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "percentile",
     "pooled_auc",
     "share",
+    "show",
 ]
 
 Scored = tuple[float, bool]
@@ -162,3 +166,14 @@ def percentile(values: Sequence[float], part: float) -> float:
 def mean(values: Sequence[float]) -> float:
     """The arithmetic mean."""
     return sum(values) / len(values) if values else math.nan
+
+
+def show(name: str, figures: Sequence[Figure]) -> None:
+    """Print figures as a table."""
+    table = Table(title=name, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("measured")
+    for title in ("value", "95 % interval", "of"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for figure in figures:
+        table.add_row(*figure.cells())
+    Console().print(table)

@@ -24,10 +24,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from _figures import Figure, bootstrap, clustered_share, grouped_auc, mean, percentile
+from _figures import Figure, bootstrap, clustered_share, grouped_auc, mean, percentile, show
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.tools import StepVerifier, answers_match, check_steps
@@ -210,17 +209,6 @@ class Tally:
         config = LatentSeekConfig(proposals="samples")
         candidates = count_votes(attempts, config)
         return bool(candidates) and candidates[0].answer == "0"
-
-
-def show(name: str, figures: Sequence[Figure]) -> None:
-    """Print a table."""
-    table = Table(title=name, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("measured")
-    for title in ("value", "95 % interval", "of"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for figure in figures:
-        table.add_row(*figure.cells())
-    console.print(table)
 
 
 def show_refuted(questions: Sequence[Question]) -> None:

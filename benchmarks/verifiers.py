@@ -22,10 +22,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _figures import Figure, bootstrap, clustered_share, grouped_auc, mean, percentile, pooled_auc, share
+from _figures import (
+    Figure,
+    bootstrap,
+    clustered_share,
+    grouped_auc,
+    mean,
+    percentile,
+    pooled_auc,
+    share,
+    show,
+)
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from latentseek_agents.tools import StepVerifier, answers_match, check_steps
 from latentseek_agents.tools._steps import calculate
@@ -368,17 +377,6 @@ def cost(name: str, seconds: Sequence[float], resamples: int) -> list[Figure]:
         bootstrap(f"{name}: 99th percentile", cells, lambda v: percentile(v, 0.99), resamples, unit="ms"),
         bootstrap(f"{name}: mean", cells, mean, resamples, unit="ms"),
     ]
-
-
-def show(name: str, figures: Sequence[Figure]) -> None:
-    """Print a table."""
-    table = Table(title=name, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("measured")
-    for title in ("value", "95 % interval", "of"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for figure in figures:
-        table.add_row(*figure.cells())
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -127,9 +127,10 @@ def _introduce(console: Console, config: "LatentSeekConfig") -> None:
     marked = "in colour" if console.is_terminal else "in [brackets]"
     lines = (
         f"{EMBEDDED} solves {len(_QUESTIONS)} questions. The verifier checks the sums and how they hang",
-        "together; it uses no model and does not know the answers. What it refuses, or cannot judge, is",
-        f"refined: at most {config.max_iterations} times, {config.latents} latents at the first "
-        f"{config.fraction:.0%} of the draft, learning",
+        "together, and the model writes a program for each question, whose output has half a vote; neither",
+        "knows the answers. From a refuted sum on the solution is written anew with what was computed, others",
+        f"are refined, until an answer has won: at most {config.max_iterations} times,",
+        f"{config.latents} latents at the first {config.fraction:.0%} of the draft, learning",
         f"rate {config.learning_rate}, {config.max_new_tokens} tokens, and a prompt with one solved example. "
         f"Latent tokens that changed are {marked}.",
     )

@@ -66,7 +66,9 @@ class Policy:
         self._watch = WeightsWatch(model, self.core)
         self._used = self._watch.look()
         self._changing = threading.Lock()
+        # No cached properties: their locks could be held by another thread when the process forks.
         self._cache_form: CacheForm | None = None
+        self._reads_rows_together: bool | None = None
         self._fingerprints: dict[bytes, str] = {}
         self._find_layers()
         self._head = _without_layers(self.core, fast_linear=fast_linear)
@@ -123,7 +125,6 @@ class Policy:
     @property
     def cache_form(self) -> CacheForm:
         """In which form the model keeps what it has read so that reading on is right; found by trying."""
-        # No cached property: its lock could be held by another thread when the process forks.
         if self._cache_form is None:
             self._cache_form = self._found_cache_form()
         return self._cache_form
@@ -147,9 +148,14 @@ class Policy:
         """A cache for :meth:`layers` that holds nothing yet."""
         return new_cache(self.cache_form, self.config)
 
-    @functools.cached_property
+    @property
     def reads_rows_together(self) -> bool:
         """Whether texts of one length can be read in one pass behind a common beginning; found by trying."""
+        if self._reads_rows_together is None:
+            self._reads_rows_together = self._tried_rows_together()
+        return self._reads_rows_together
+
+    def _tried_rows_together(self) -> bool:
         if self.number_format == "int8":  # which promises each row the same bits in any company
             return False
         ids = [[(3 + 5 * i + 11 * row) % self.vocabulary_size for i in range(3)] for row in range(2)]

@@ -20,6 +20,7 @@ from latentseek_agents.graphs import create_math_agent, create_refine_graph, cre
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from latentseek_agents.tools import Combined, StepVerifier
 from latentseek_agents.tools.answers import extract_answer
+from tests.support.failing import Power, failing_at
 
 QUESTION = "How many legs have three cats?"
 ASKED: Any = {"question": QUESTION}
@@ -283,9 +284,6 @@ TINY = {
 def test_killed_after_any_verdict_it_ends_the_same(tiny: Backbone, tmp_path: Path, proposals: str) -> None:
     config = TINY[proposals]
 
-    class Power(BaseException):
-        """It goes off."""
-
     def graph(verifier: Any, name: str) -> Any:
         saver = SqliteSaver(sqlite3.connect(tmp_path / name, check_same_thread=False))
         return create_refine_graph(tiny, verifier=verifier, config=config).compile(checkpointer=saver)
@@ -297,23 +295,8 @@ def test_killed_after_any_verdict_it_ends_the_same(tiny: Backbone, tmp_path: Pat
     total = len(whole["iterations"])
     assert len(whole["votes"]) > 1
     for stop in range(1, total + 1):
-        judged: list[str] = []
-
-        def failing(
-            question: str,
-            solution: str,
-            *,
-            reference: str | None = None,
-            seen: list[str] = judged,
-            at: int = stop,
-        ) -> Verdict:
-            seen.append(solution)
-            if len(seen) == at:
-                raise Power
-            return by_text(question, solution)
-
         with pytest.raises(Power):
-            graph(failing, f"{stop}").invoke(ASKED, THREAD, durability="sync")
+            graph(failing_at(stop, by_text), f"{stop}").invoke(ASKED, THREAD, durability="sync")
         again = graph(by_text, f"{stop}").invoke(None, THREAD, durability="sync")
         assert without_costs(again) == without_costs(whole)
 

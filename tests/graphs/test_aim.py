@@ -13,6 +13,7 @@ from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from latentseek_agents.tools import StepVerifier
 from latentseek_agents.verdict import Check, Correction
+from tests.support.failing import Power, failing_at
 
 QUESTION = "Tom has 3 boxes of 12 pencils. He gives 9 pencils away. How many pencils does he have now?"
 WRONG = "3 * 12 = 35 pencils. 35 - 9 = 26 pencils are left. The answer is 26."
@@ -154,9 +155,6 @@ RESUMED = {
 def test_killed_after_any_verdict_it_ends_the_same(tmp_path: Path, name: str) -> None:
     config = RESUMED[name]
 
-    class Power(BaseException):
-        """It goes off."""
-
     def graph(verifier: Any, file: str) -> Any:
         saver = SqliteSaver(sqlite3.connect(tmp_path / file, check_same_thread=False))
         # A model of its own each time: nothing is kept from before.
@@ -171,23 +169,8 @@ def test_killed_after_any_verdict_it_ends_the_same(tmp_path: Path, name: str) ->
     result = whole.invoke(ASKED, THREAD, durability="sync")
     assert any(entry["aimed_at"] for entry in result["iterations"])
     for stop in (2, len(result["iterations"])):
-        judged: list[str] = []
-
-        def failing(
-            question: str,
-            solution: str,
-            *,
-            reference: str | None = None,
-            seen: list[str] = judged,
-            at: int = stop,
-        ) -> Verdict:
-            seen.append(solution)
-            if len(seen) == at:
-                raise Power
-            return refuting(question, solution)
-
         with pytest.raises(Power):
-            graph(failing, f"{stop}").invoke(ASKED, THREAD, durability="sync")
+            graph(failing_at(stop, refuting), f"{stop}").invoke(ASKED, THREAD, durability="sync")
         again = graph(refuting, f"{stop}")
         resumed = again.invoke(None, THREAD, durability="sync")
         assert resumed["iterations"] == result["iterations"]

@@ -7,6 +7,7 @@ reward or iteration. Nothing outside this package imports its inner modules. Imp
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from latentseek_agents.engine._decoding.calls import PendingCall
 from latentseek_agents.engine._decoding.requests import (
     Completion,
     Decoder,
@@ -27,6 +28,7 @@ __all__ = [
     "DecodeRequest",
     "Decoder",
     "DecodingOptions",
+    "PendingCall",
     "TokenConstraint",
     "allowed_token",
     "decode",

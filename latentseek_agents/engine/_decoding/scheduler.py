@@ -10,7 +10,6 @@ import itertools
 import logging
 import math
 import os
-import queue
 import threading
 import weakref
 from collections.abc import Collection, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 
+from latentseek_agents.engine._decoding.calls import PendingCall
 from latentseek_agents.engine._decoding.kv_cache import (
     KeptCompletion,
     KeyValueStore,
@@ -34,13 +34,11 @@ from latentseek_agents.engine._decoding.requests import Completion, DecodeReques
 from latentseek_agents.engine._decoding.row import Row, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
 from latentseek_agents.engine._weights import Weights
-from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.engine.policy import Policy
 
 _log = logging.getLogger(__name__)
 # Without work the thread ends after so many seconds, and its memory is given back.
 _IDLE_SECONDS = 2.0
-_LISTEN_SECONDS = 0.1  # between two looks whether a caller that hears nothing was cancelled
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
 _THREAD_NAME = "latentseek-decoder"
@@ -466,8 +464,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Call:
-    """One call of ``decode``. The decoder's thread puts in, the caller's takes out."""
+class _Call(PendingCall):
+    """One call of ``decode``, and its rows that have no place yet."""
 
     def __init__(
         self,
@@ -477,6 +475,7 @@ class _Call:
         *,
         speculate: bool,
     ) -> None:
+        super().__init__(requests)
         weights = weights or policy.weights()
         self.unstarted = [
             (index, Row(policy, request, speculate=speculate, weights=weights))
@@ -484,42 +483,6 @@ class _Call:
         ]
         self.running = 0
         self.turn = 0
-        self.cancelled = False
-        self._requests = requests
-        self._events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-
-    def wait(self) -> list[Completion]:
-        """Sleep until all is done, and run the callbacks."""
-        done: dict[int, Completion] = {}
-        while len(done) < len(self._requests):
-            try:
-                index, event = self._events.get(timeout=_LISTEN_SECONDS if cancellable() else None)
-            except queue.Empty:  # it may be waiting for a place, or for a long prompt to be read
-                raise_if_cancelled()
-                continue
-            if isinstance(event, Completion):
-                done[index] = event
-            elif isinstance(event, BaseException):
-                raise event
-            else:
-                on_token = self._requests[index].on_token
-                for token in event if on_token is not None else ():
-                    on_token(token)  # type: ignore[misc]
-        return [done[index] for index in range(len(self._requests))]
-
-    def report(self, index: int, tokens: list[int]) -> None:
-        """New tokens of one request."""
-        if self._requests[index].on_token is not None:
-            self._events.put((index, tokens))
-
-    def finish(self, index: int, completion: Completion) -> None:
-        """One request is done."""
-        self._events.put((index, completion))
-
-    def fail(self, error: BaseException) -> None:
-        """One request failed, and with it the call."""
-        self.cancelled = True
-        self._events.put((-1, error))
 
 
 class _Slot:

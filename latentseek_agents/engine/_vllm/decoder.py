@@ -19,16 +19,14 @@ from typing import Any
 
 import torch
 
-from latentseek_agents.engine._decoding import Completion, DecodeRequest
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, PendingCall
 from latentseek_agents.engine._vllm.lifetime import engines_turn, shut_down, started
 from latentseek_agents.engine._vllm.row_logits import RequestRow, RowLogits
-from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
 from latentseek_agents.errors import NonFiniteError
 
 __all__ = ["VLLMDecoder"]
 
 _log = logging.getLogger(__name__)
-_LISTEN_SECONDS = 0.1  # between two looks whether a caller that hears nothing was cancelled
 _THREAD_NAME = "latentseek-vllm"
 
 _decoders: "weakref.WeakSet[VLLMDecoder]" = weakref.WeakSet()
@@ -59,7 +57,7 @@ class VLLMDecoder:
         self._rows = rows
         self._name = name
         self._condition = threading.Condition()
-        self._waiting: list[_Call] = []
+        self._waiting: list[PendingCall] = []
         self._active: dict[str, _Active] = {}
         self._numbers = itertools.count()
         self._closing = False
@@ -94,7 +92,7 @@ class VLLMDecoder:
         """
         if not requests:
             return []
-        call = _Call(requests)
+        call = PendingCall(requests)
         try:
             with self._condition:
                 if self._closing or self._failure is not None:
@@ -152,7 +150,7 @@ class VLLMDecoder:
             self._abandon(failure, calls)
         return True
 
-    def _enter(self, call: "_Call") -> None:
+    def _enter(self, call: PendingCall) -> None:
         for index, request in enumerate(call.requests):
             row = RequestRow(request)
             if call.cancelled:
@@ -230,7 +228,7 @@ class VLLMDecoder:
             added=added,
         )
 
-    def _abandon(self, error: BaseException, calls: Sequence["_Call"]) -> None:
+    def _abandon(self, error: BaseException, calls: Sequence[PendingCall]) -> None:
         """Wake all callers with an error."""
         for call in {*calls, *(active.call for active in self._active.values())}:
             call.fail(error)
@@ -296,7 +294,7 @@ def _sampling_params(request: DecodeRequest, extra: dict[str, int]) -> Any:
 class _Active:
     """One request in the engine."""
 
-    call: "_Call"
+    call: PendingCall
     index: int  # in its call
     row: RequestRow
     extra: dict[str, int]
@@ -308,45 +306,3 @@ class _Active:
         """Whether its deadline has passed; each has one step before that counts."""
         deadline = self.row.request.deadline
         return self.waited and deadline is not None and time.monotonic() >= deadline
-
-
-class _Call:
-    """One call of ``decode``. The decoder's thread puts in, the caller's takes out."""
-
-    def __init__(self, requests: Sequence[DecodeRequest]) -> None:
-        self.requests = requests
-        self.cancelled = False
-        self._events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
-
-    def wait(self) -> list[Completion]:
-        """Sleep until all is done, and run the callbacks."""
-        done: dict[int, Completion] = {}
-        while len(done) < len(self.requests):
-            try:
-                index, event = self._events.get(timeout=_LISTEN_SECONDS if cancellable() else None)
-            except queue.Empty:
-                raise_if_cancelled()
-                continue
-            if isinstance(event, Completion):
-                done[index] = event
-            elif isinstance(event, BaseException):
-                raise event
-            else:
-                on_token = self.requests[index].on_token
-                for token in event if on_token is not None else ():
-                    on_token(token)  # type: ignore[misc]
-        return [done[index] for index in range(len(self.requests))]
-
-    def report(self, index: int, tokens: list[int]) -> None:
-        """New tokens of one request."""
-        if tokens and self.requests[index].on_token is not None:
-            self._events.put((index, tokens))
-
-    def finish(self, index: int, completion: Completion) -> None:
-        """One request is done."""
-        self._events.put((index, completion))
-
-    def fail(self, error: BaseException) -> None:
-        """One request failed, and with it the call."""
-        self.cancelled = True
-        self._events.put((-1, error))

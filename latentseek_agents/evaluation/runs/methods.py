@@ -131,7 +131,7 @@ class Method:
         if self._proposals is not None:
             config = _for_agreement(config, self._proposals, self._temperature)
             known = [*drafted, *drawn]
-            if drafted and config.proposals == "samples" and len(known) > config.max_iterations:
+            if drafted and self._takes_samples_over(config) and len(known) > config.max_iterations:
                 search = Search(self._backbone, self._verifier, config)
                 return _judged_among(search, known[: config.max_iterations + 1], problem, draft_first=True)
         elif config.acceptance == "agreement":
@@ -139,6 +139,11 @@ class Method:
         if self._kind == "walk":
             config = config.replace(direction="random")
         return _searched(Search(self._backbone, self._verifier, config), problem, unfinished)
+
+    def _takes_samples_over(self, config: LatentSeekConfig) -> bool:
+        """Whether the search would draw the samples of the run, one an iteration, and nothing else."""
+        same_samples = config.proposals == "samples" and config.sample_temperature == self._temperature
+        return same_samples and config.num_samples == 1 and config.aim == "none"
 
 
 def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | None) -> Work:

@@ -150,3 +150,14 @@ def test_only_the_samples_that_are_missing_are_drawn(tmp_path: Path, monkeypatch
         for place in ("whole", "grown")
     )
     assert whole == grown
+
+
+@pytest.mark.parametrize("change", [{"num_samples": 2}, {"aim": "first_error"}, {"sample_temperature": 0.5}])
+def test_other_searches_than_those_of_the_runs_samples_draw_their_own(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(methods_module, "draft", lambda *_: (_ for _ in ()).throw(LookupError("a search")))
+    temperature = 0.0 if "sample_temperature" in change else 0.8
+    method = Method("agreement:samples:steps", scripted_backbone([""]), temperature=temperature)
+    with pytest.raises(LookupError, match="a search"):
+        method.solve(QUESTION, CONFIG.replace(**change), drawn=sums(72, 72, 71), drafted=sums(71))
