@@ -128,7 +128,7 @@ def _introduce(console: Console, config: "LatentSeekConfig") -> None:
     lines = (
         f"{EMBEDDED} solves {len(_QUESTIONS)} questions. The verifier checks the sums and how they hang",
         "together, and the model writes a program for each question, whose output has half a vote; neither",
-        "knows the answers. From a refuted sum on the solution is written anew with what was computed, others",
+        "knows the answers. From a refuted sum on a solution is written anew with what was computed; others",
         f"are refined, until an answer has won: at most {config.max_iterations} times,",
         f"{config.latents} latents at the first {config.fraction:.0%} of the draft, learning",
         f"rate {config.learning_rate}, {config.max_new_tokens} tokens, and a prompt with one solved example. "

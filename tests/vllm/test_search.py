@@ -127,9 +127,9 @@ def test_a_deadline_holds(served: Backbone):
     (got,) = decode(served, [request(max_new_tokens=1900, deadline=began + 0.5)])
     assert got.finish_reason == "seconds"
     assert 1 <= got.new_tokens < 1900
-    result = LatentSeek(served, ScriptedVerifier([-1.0]), CONFIG.replace(max_seconds=0.2)).invoke(
-        QUESTIONS[0]
-    )
+    # Longer than any machine takes for it.
+    long = CONFIG.replace(max_seconds=0.2, max_new_tokens=1500, max_iterations=1000)
+    result = LatentSeek(served, ScriptedVerifier([-1.0]), long).invoke(QUESTIONS[0])
     assert result.stop_reason == "seconds"
 
 
