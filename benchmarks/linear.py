@@ -58,6 +58,14 @@ def main() -> int:
     return 0
 
 
+class _Unsigned(_int8.Int8Weight):
+    """Weights whose rows are moved up, as on a CPU without AMX."""
+
+    def __init__(self, weight: _int8.QuantisedWeight) -> None:
+        super().__init__(weight)
+        self._prepared = self._prepared and _int8.unsigned_product
+
+
 def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
     """The products of int8 rows with int8 weights, without what quantising the rows takes."""
     quantised = [_int8.quantised_weight(torch.randn(outputs, inputs)) for _ in range(layers)]
@@ -69,6 +77,7 @@ def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
         "torch._int_mm": (lambda rows, weight: torch._int_mm(rows, weight.t()), plain),
         "prepared": (lambda rows, weight: weight.product(rows), small),
         "prepared, large pages": (lambda rows, weight: weight.product(rows), large),
+        "unsigned rows": (lambda rows, weight: weight.product(rows), [_Unsigned(one) for one in quantised]),
     }
     with contextlib.suppress(ImportError):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_

@@ -85,6 +85,7 @@ def main() -> int:
         "self_reward": lambda: measure_self_reward(backbone, questions, config.max_new_tokens),
         "graph": measure_graph,
         "decoding": lambda: measure_decoding(backbone, questions, arguments),
+        "profile": lambda: measure_profile(backbone, questions, config.max_new_tokens, arguments.batches),
     }
     for name, measure in parts.items():
         if name in arguments.only:
@@ -310,6 +311,42 @@ def measure_graph() -> Figures:
     return figures
 
 
+# -- where the time of a pass goes
+
+
+def measure_profile(
+    backbone: Backbone, questions: list[str], max_new_tokens: int, batches: Sequence[int]
+) -> Figures:
+    """The operations that take most of the time of greedy drafts, of all threads."""
+    from torch._C._profiler import _ExperimentalConfig
+    from torch.profiler import ProfilerActivity, profile
+
+    figures: Figures = {}
+    for size in batches:
+        requests = [
+            DecodeRequest(
+                prompt_ids=backbone.encode_prompt(prompt_for(questions[i % len(questions)], "boxed")),
+                max_new_tokens=max_new_tokens,
+                end_token_ids=frozenset(),
+                states=0,
+            )
+            for i in range(size)
+        ]
+        decode(backbone, requests)
+        settings = _ExperimentalConfig(profile_all_threads=True)
+        with profile(activities=[ProfilerActivity.CPU], experimental_config=settings) as profiled:
+            decode(backbone, requests)
+        events = sorted(profiled.key_averages(), key=lambda event: -event.self_cpu_time_total)
+        total = sum(event.self_cpu_time_total for event in events)
+        rows = [
+            (event.key, f"{100 * event.self_cpu_time_total / total:.1f} %, {event.count} calls")
+            for event in events[:15]
+        ]
+        show(f"profile, batch of {size}", rows)
+        figures[str(size)] = {event.key: event.self_cpu_time_total / total for event in events[:15]}
+    return figures
+
+
 # -- number formats, llama.cpp and vLLM
 
 
@@ -378,7 +415,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = ["loop", "generate", "throughput", "self_reward", "graph", "decoding"]
+    names = ["loop", "generate", "throughput", "self_reward", "graph", "decoding", "profile"]
     columns = ["float32", "bfloat16", "int8", "llama.cpp", "vllm"]
     parser.add_argument("--model", help="a Hugging Face name or a folder; default: SmolLM2")
     parser.add_argument("--gguf", help="a GGUF file in that folder")

@@ -5,8 +5,9 @@ by row, as it comes: q = round(127 x / max |x|), so that no row depends on its c
 integers are exact sums; floats are only multiplied afterwards. Embeddings stay in bfloat16 and are widened.
 The head has both forms: int8 to choose tokens with, bfloat16 for the gradient.
 
-oneDNN multiplies weights that were put into its own order once; where it has no such kernel,
-``torch._int_mm`` gives the same integers (``benchmarks/linear.py`` compares them).
+oneDNN multiplies weights that were put into its own order once, with signed rows where the CPU has AMX and
+with unsigned ones elsewhere; where it has no such kernel, ``torch._int_mm`` gives the same integers
+(``benchmarks/linear.py`` compares them).
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import ctypes
 import functools
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -27,6 +29,8 @@ from latentseek_agents.errors import BackboneError
 _FEWEST_PREPARED = 512
 # Share of the weights between embedding and head that must be in linear layers, or int8 saves too little.
 _LEAST_LINEAR = 0.9
+# A plain loop takes hundreds of times as long as torch's own product; what is timed is small and noisy.
+_MOST_PLAIN_TIMES = 20
 _LARGEST = 127
 _LARGE_PAGE = 2 * 2**20
 _SMALL_PAGES = 8192  # between neighbours: what the allocator keeps for itself
@@ -87,11 +91,13 @@ class Int8Weight:
         self.scales = torch.cat([scales for _, scales in parts]) if len(parts) > 1 else parts[0][1]
         self.sizes = [len(values) for values, _ in parts]
         self.bytes = values.numel()
-        self._zeros: torch.Tensor | None = None
+        self._prepared: PreparedProduct | None = None
         self._values = values
-        if len(values) >= _FEWEST_PREPARED and _has_prepared_products():
-            self._zeros = torch.zeros(len(values), dtype=torch.int32)
+        if len(values) >= _FEWEST_PREPARED:
+            self._prepared = prepared_product()
+        if self._prepared is not None:
             self._values = torch.ops.onednn.qlinear_prepack(values, None)
+        self._zeros = torch.zeros(len(values), dtype=torch.int32)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Int8Weight":
         """Itself: it never changes, and prepared weights cannot be copied."""
@@ -99,7 +105,7 @@ class Int8Weight:
 
     def addresses(self) -> tuple[int, int]:
         """Where the weights lie in memory: the first byte, and the one behind the last."""
-        if self._zeros is None:
+        if self._prepared is None:
             return self._values.data_ptr(), self._values.data_ptr() + self._values.nbytes
         start = torch.ops.mkldnn.data_ptr(self._values)
         return start, start + torch.ops.mkldnn._nbytes(self._values)
@@ -113,9 +119,9 @@ class Int8Weight:
         Returns:
             (N, out) float32.
         """
-        if self._zeros is None:
+        if self._prepared is None:
             return torch._int_mm(rows, self._values.t()).float().mul_(self.scales)
-        return _prepared_product(rows, self._values, self.scales, self._zeros)
+        return self._prepared(rows, self._values, self.scales, self._zeros)
 
     def multiplied(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``rows @ weights.T`` with the rows quantised as they come.
@@ -153,11 +159,27 @@ def finer_activations() -> Iterator[None]:
         _finer.wanted = False
 
 
-def _prepared_product(
+PreparedProduct = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""From int8 rows, weights in oneDNN's order, their scales and zeros to the product with the scales in it."""
+
+
+def signed_product(
     rows: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor
 ) -> torch.Tensor:
+    """The product of rows as they are: what AMX computes."""
     product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
         rows, 1.0, 0, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return product
+
+
+def unsigned_product(
+    rows: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor
+) -> torch.Tensor:
+    """The same integers from rows moved up by 128: instructions without AMX take unsigned rows alone."""
+    moved = torch.bitwise_xor(rows, -128).view(torch.uint8)
+    product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+        moved, 1.0, 128, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )
     return product
 
@@ -200,23 +222,41 @@ def _neighbours(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 @functools.cache
-def _has_prepared_products() -> bool:
-    """Whether oneDNN's kernel is there and right: tried on a few numbers."""
+def prepared_product() -> PreparedProduct | None:
+    """How to multiply prepared weights here: with signed or unsigned rows; None where neither will do.
+
+    oneDNN has both forms on every CPU, but without AMX the signed one is a plain loop that takes
+    hundreds of times as long.
+    """
     generator = torch.Generator().manual_seed(0)
     rows, weight = (
         torch.randint(-127, 128, (size, 256), dtype=torch.int8, generator=generator)
         for size in (40, _FEWEST_PREPARED)
     )
     rows[:2], weight[:2] = 127, 127  # the largest sums, which narrow arithmetic would cut off
+    rows[2] = -127
     scales = torch.linspace(0.5, 1.5, len(weight))
     zeros = torch.zeros(len(weight), dtype=torch.int32)
-    try:
-        expected = torch._int_mm(rows, weight.t()).float() * scales
-        packed = torch.ops.onednn.qlinear_prepack(weight, None)
-        got = {count: _prepared_product(rows[:count], packed, scales, zeros) for count in (1, 3, 40)}
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return False
-    return all(torch.equal(product, expected[:count]) for count, product in got.items())
+    limit = _MOST_PLAIN_TIMES * _seconds(lambda: torch._int_mm(rows, weight.t()))
+    expected = torch._int_mm(rows, weight.t()).float() * scales
+    for way in (signed_product, unsigned_product):
+        with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
+            packed = torch.ops.onednn.qlinear_prepack(weight, None)
+            got = {count: way(rows[:count], packed, scales, zeros) for count in (1, 3, 40)}
+            right = all(torch.equal(product, expected[:count]) for count, product in got.items())
+            if right and _seconds(functools.partial(way, rows, packed, scales, zeros)) < limit:
+                return way
+    return None
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """The shortest of several calls."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 @functools.cache

@@ -1,5 +1,8 @@
 """Int8 weights: exact products, a row that is the same in any company, an exact head for the gradient."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -148,8 +151,35 @@ def test_oneDNN_can_be_missing(monkeypatch: pytest.MonkeyPatch):
     weight = quantised_weight(random(_int8._FEWEST_PREPARED, 64))
     inputs, _ = quantised_rows(random(5, 64, seed=1))
     prepared = Int8Weight(weight).product(inputs)
-    monkeypatch.setattr(_int8, "_has_prepared_products", lambda: False)
+    monkeypatch.setattr(_int8, "prepared_product", lambda: None)
     assert torch.equal(Int8Weight(weight).product(inputs), prepared)
+
+
+@pytest.mark.parametrize("way", [_int8.signed_product, _int8.unsigned_product])
+def test_signed_and_unsigned_rows_give_the_same_bits(way: Any, monkeypatch: pytest.MonkeyPatch):
+    values, scales = quantised_weight(random(_int8._FEWEST_PREPARED, 64))
+    inputs, _ = quantised_rows(random(5, 64, seed=1))
+    inputs[0], inputs[1] = 127, -127
+    monkeypatch.setattr(_int8, "prepared_product", lambda: way)
+    expected = torch._int_mm(inputs, values.t()).float() * scales
+    assert torch.equal(Int8Weight((values, scales)).product(inputs), expected)
+
+
+@pytest.mark.parametrize("instructions", ["AVX512_CORE_VNNI", "AVX2_VNNI"])
+def test_a_cpu_without_AMX_gets_a_kernel_and_no_plain_loop(instructions: str):
+    program = (
+        "import time, torch; from latentseek_agents.engine import _int8\n"
+        "weight = _int8.Int8Weight(_int8.quantised_weight(torch.ones(2048, 512)))\n"
+        "rows = torch.ones(16, 512, dtype=torch.int8)\n"
+        "weight.product(rows); began = time.perf_counter(); weight.product(rows)\n"
+        "print(time.perf_counter() - began)"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    # Less than a millisecond with unsigned rows, some hundred with the loop for signed ones.
+    assert float(done.stdout) < 0.05
 
 
 @pytest.mark.parametrize("architecture", ["GPT2"])
