@@ -1,14 +1,20 @@
 """How often a model gives a verdict on solutions, and how often the verdict is right.
 
     python benchmarks/self_reward.py --model FOLDER --gguf FILE --solutions labelled.jsonl --limit 40
+    python benchmarks/self_reward.py --model FOLDER --gguf FILE --run RUN --data gsm8k.jsonl --problems 0-99
 
 A line of the file has ``question``, ``solution`` and ``correct``; ``--limit`` takes lines at equal distances.
-Without arguments the embedded model judges two solutions. A check is held against whether the solution's
-answer is right, which is what ``answer`` asks and the other three only hint at: they may hold of a wrong one.
+``RUN`` is a folder of ``latentseek eval`` with samples: of each question that has right and wrong ones, the
+first two of both. Without arguments the embedded model judges two solutions. The last column is the
+*discrimination within a question*: the chance that a right solution scores above a wrong one of the same
+question, where a check that gives no verdict counts as undecided. A check is held against whether the
+solution's answer is right, which is what ``answer`` asks and the other three only hint at: they may hold of
+a wrong one.
 """
 
 import argparse
 import json
+import statistics
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,11 +25,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from latentseek_agents import Backbone, Verdict
+from latentseek_agents import Backbone
 from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.evaluation.reports.statistics import wilson
+from latentseek_agents.evaluation.runs.folder import read_outcomes
+from latentseek_agents.evaluation.runs.method_names import MethodName
+from latentseek_agents.evaluation.runs.problems import load_problems
 from latentseek_agents.tools import SelfReward
-from latentseek_agents.tools._self_reward import STATEMENTS
+from latentseek_agents.tools._self_reward import STATEMENTS, prompts
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,12 @@ _BUILT_IN = [
 ]
 
 
+Truths = dict[str, float | None]
+"""From the name of a check to how true its statement is, in [0, 1]; None without a verdict."""
+
+ALL = "all four"
+
+
 def main() -> None:
     """Judge the solutions, then print a table."""
     arguments = _arguments()
@@ -54,34 +69,86 @@ def main() -> None:
         backbone = Backbone.from_pretrained(
             arguments.model, gguf_file=arguments.gguf, dtype=arguments.dtype, decoding=options
         )
-    solutions = _load(arguments.solutions, arguments.limit) if arguments.solutions else _BUILT_IN
-    verifier = SelfReward(backbone, mode=arguments.mode, max_new_tokens=arguments.max_new_tokens)
-    # Each call is four rows; several at once fill the passes.
-    with ThreadPoolExecutor(max(1, arguments.rows // 4)) as pool:
-        judged = pool.map(lambda one: verifier(one.question, one.text), solutions)
-        verdicts = list(track(judged, total=len(solutions), description="solutions"))
-    _print(solutions, verdicts)
+    solutions = _BUILT_IN
+    if arguments.solutions:
+        solutions = _load(arguments.solutions, arguments.limit)
+    elif arguments.run:
+        solutions = _stored(arguments)
+    statements = {**prompts.STATEMENTS, **dict(one.split("=", 1) for one in arguments.statement)}
+    vars(prompts)["STATEMENTS"] = statements
+    verifiers = {
+        name: SelfReward(
+            backbone,
+            mode=arguments.mode,
+            max_new_tokens=arguments.max_new_tokens,
+            weights={other: float(other == name) for other in STATEMENTS},
+        )
+        for name in STATEMENTS
+    }
+    weights = SelfReward(backbone).weights
+
+    def judge(solution: _Solution) -> tuple[Truths, int]:
+        verdicts = {name: verifier(solution.question, solution.text) for name, verifier in verifiers.items()}
+        truths: Truths = {
+            name: None if verdict.passed is None else 1 + verdict.score for name, verdict in verdicts.items()
+        }
+        given = {name: truth for name, truth in truths.items() if truth is not None}
+        weight = sum(weights[name] for name in given)
+        truths[ALL] = sum(weights[name] * truth for name, truth in given.items()) / weight if given else None
+        return truths, sum(verdict.usage.verifier_tokens for verdict in verdicts.values())
+
+    with ThreadPoolExecutor(arguments.rows) as pool:
+        judged = list(track(pool.map(judge, solutions), total=len(solutions), description="solutions"))
+    table = Table("", "verdicts given", "right ones passed", "wrong ones passed", "discrimination")
+    for name in (*STATEMENTS, ALL):
+        truths = [found[name] for found, _ in judged]
+        table.add_row(name, *_row(solutions, truths))
+    Console(width=120).print(table)
+    tokens = sum(count for _, count in judged)
+    print(
+        f"{len(solutions)} solutions, {tokens / len(judged):.0f} tokens each; in brackets Wilson's 95 % "
+        "interval, per cent; a check passes from 0.5 on"
+    )
 
 
-def _print(solutions: list[_Solution], verdicts: list[Verdict]) -> None:
-    table = Table("", "verdicts given", "right ones passed", "wrong ones passed")
-    for name in STATEMENTS:
-        opinions = [{check.name: check.passed for check in verdict.checks} for verdict in verdicts]
-        table.add_row(name, *_row(solutions, [opinion.get(name) for opinion in opinions]))
-    table.add_section()
-    table.add_row("all four", *_row(solutions, [verdict.passed for verdict in verdicts]))
-    Console(width=110).print(table)
-    tokens = sum(verdict.usage.verifier_tokens for verdict in verdicts)
-    print(f"{tokens / len(verdicts):.0f} tokens per solution; in brackets Wilson's 95 % interval, per cent")
-
-
-def _row(solutions: list[_Solution], passed: list[bool | None]) -> list[str]:
-    given = [(one.right, said) for one, said in zip(solutions, passed, strict=True) if said is not None]
+def _row(solutions: list[_Solution], truths: list[float | None]) -> list[str]:
+    judged = zip(solutions, truths, strict=True)
+    given = [(one.right, truth >= 0.5) for one, truth in judged if truth is not None]
     return [
-        _share(said is not None for said in passed),
+        _share(truth is not None for truth in truths),
         _share(said for right, said in given if right),
         _share(said for right, said in given if not right),
+        _discrimination(solutions, truths),
     ]
+
+
+def _discrimination(solutions: list[_Solution], truths: list[float | None]) -> str:
+    by_question: dict[str, tuple[list[float], list[float]]] = {}
+    for one, truth in zip(solutions, truths, strict=True):
+        wrong, right = by_question.setdefault(one.question, ([], []))
+        (right if one.right else wrong).append(0.5 if truth is None else truth)
+    chances = [
+        statistics.fmean((a > b) + (a == b) / 2 for a in right for b in wrong)
+        for wrong, right in by_question.values()
+        if wrong and right
+    ]
+    return f"{statistics.fmean(chances):.2f} ({len(chances)} questions)" if chances else "-"
+
+
+def _stored(arguments: argparse.Namespace) -> list[_Solution]:
+    """Of each question with right and wrong samples, the first two of both."""
+    first, last = map(int, arguments.problems.split("-"))
+    problems = {one.number: one.question for one in load_problems(str(arguments.data))}
+    found: dict[int, list[_Solution]] = {}
+    for outcome in read_outcomes(arguments.run):
+        number = outcome.key.problem
+        if MethodName(outcome.key.method).kind != "sc" or not first <= number <= last:
+            continue
+        drawn = [_Solution(problems[number], one.text, one.right is True) for one in outcome.attempts]
+        chosen = [one for right in (True, False) for one in [d for d in drawn if d.right is right][:2]]
+        if outcome.key.prompt == "boxed" and len({one.right for one in chosen}) == 2:
+            found.setdefault(number, chosen)
+    return [one for number in sorted(found) for one in found[number]]
 
 
 def _share(found: Iterable[bool]) -> str:
@@ -109,12 +176,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gguf")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--solutions", type=Path)
+    parser.add_argument("--run", type=Path, help="a run with sc:N")
+    parser.add_argument("--data", type=Path, help="the run's problems, JSON Lines")
+    parser.add_argument("--problems", default="0-99", help="first and last number")
+    parser.add_argument(
+        "--statement", action="append", default=[], metavar="NAME=TEXT", help="other words for a check"
+    )
     parser.add_argument("--limit", type=int, default=40, help="most solutions")
     parser.add_argument("--mode", choices=("generate", "logprob"), default="generate")
     parser.add_argument("--max-new-tokens", type=int, default=256)
     parser.add_argument("--rows", type=int, default=32, help="replies that are written at once")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
+    if (arguments.run is None) is not (arguments.data is None):
+        parser.error("--run and --data go together")
     if arguments.limit < 1:
         parser.error(f"--limit {arguments.limit}: it must be at least 1")
     return arguments

@@ -1,6 +1,7 @@
 """What a search needs besides its state: the model, the judge and the settings."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from latentseek_agents.config import LatentSeekConfig
@@ -26,6 +27,7 @@ from latentseek_agents.verdict import (
 _NO_ANSWER = (
     "it ends within its thought, without an answer; raise max_new_tokens, or set max_thinking_tokens below it"
 )
+_CUT_OFF = "it was cut off before it stated an answer, and only a model's opinion speaks for it"
 _NO_ANSWER_CHECK = Check("answer", passed=False, reason="the thought is all that was written")
 
 
@@ -106,7 +108,8 @@ class Search:
             earlier: Attempts that a :class:`VerdictError` carries, besides this one.
             prepared: The value of :meth:`prepare` for this question.
 
-        An attempt that ends within its thought is refused, and no verifier is asked.
+        An attempt that ends within its thought is refused, and no verifier is asked. One that was cut off
+        before it stated an answer does not pass on a model's opinion alone, unless the score alone decides.
 
         Raises:
             VerdictError: The verdict is outside its contract.
@@ -127,13 +130,24 @@ class Search:
         except VerdictError as error:
             error.attempts = [*(entry.to_dict() for entry in earlier), attempt.to_dict()]
             raise
-        return attempt.judged(verdict, passed=accepts(verdict, self.config)), verdict.usage
+        passed = accepts(verdict, self.config)
+        if passed and self.config.acceptance != "score" and _says_nothing(attempt, verdict):
+            verdict = replace(verdict, passed=False, reason=_CUT_OFF)
+            passed = False
+        return attempt.judged(verdict, passed=passed), verdict.usage
 
     def configured(self, config: LatentSeekConfig) -> "Search":
         """The same search with other settings."""
         return type(self)(
             self.backbone, self.verifier, config, on_token=self.on_token, control_flow=self.control_flow
         )
+
+
+def _says_nothing(attempt: Attempt, verdict: Verdict) -> bool:
+    """Whether an attempt was cut off without an answer, and only a model's opinion speaks for it."""
+    reasons = [check for check in verdict.checks if check.passed and check.weight > 0]
+    opinions = bool(reasons) and all(check.opinion for check in reasons)
+    return opinions and attempt.finish_reason == "length" and attempt.answer is None
 
 
 def checked_backbone(backbone: object) -> Backbone:

@@ -163,6 +163,8 @@ class Check(_Plain):
         blocks: It is no proof, but no score is good enough to pass in spite of it.
         exact: It is part of a pass that was computed, such as the step checker's, and is no model's opinion.
             Two attempts with such a check and the same answer end a search for agreement.
+        opinion: It is what a model thinks. An attempt that was cut off before it stated an answer does not
+            pass on opinions alone.
         correction: Of a refuted check: where in the solution the wrong value stands, and what is right there,
             if both are known. ``LatentSeekConfig.aim`` makes use of it.
     """
@@ -174,6 +176,7 @@ class Check(_Plain):
     refuted: bool = False
     blocks: bool = False
     exact: bool = False
+    opinion: bool = False
     correction: Correction | None = None
 
     @classmethod

@@ -222,7 +222,13 @@ class ProcessReward:
         worst = scores[-1] if self.reduce == "last" else min(scores)
         place = len(scores) - 1 if self.reduce == "last" else scores.index(worst)
         checks = [
-            Check(f"step {number}", step_score >= self.threshold, 1.0, f"{step_score:.2f}: {_short(step)}")
+            Check(
+                f"step {number}",
+                step_score >= self.threshold,
+                1.0,
+                f"{step_score:.2f}: {_short(step)}",
+                opinion=True,
+            )
             for number, (step, step_score) in enumerate(zip(steps, scores, strict=True), start=1)
         ]
         mean = f", mean {reduced:.2f}" if self.reduce == "mean" else ""

@@ -207,7 +207,7 @@ class SelfReward:
             reason = "the model accepts all that it judged"
         else:
             reason = f"the model is not sure enough: score {score:.2f}, accepted above {threshold:g}"
-        checks = [Check(o.name, o.passed, self.weights[o.name], o.reason) for o in opinions]
+        checks = [Check(o.name, o.passed, self.weights[o.name], o.reason, opinion=True) for o in opinions]
         return Verdict(score, passed, reason, checks, usage)
 
     def _weight(self, opinions: Sequence[Opinion]) -> float:

@@ -20,6 +20,7 @@ from latentseek_agents.engine._decoding import DecodeRequest, decode
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.graphs import create_best_of_n_graph, create_math_agent, create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone
+from latentseek_agents.verdict import Check
 
 CONFIG = LatentSeekConfig(max_new_tokens=24, fraction=0.4, max_iterations=4, learning_rate=0.3)
 QUESTION: Any = {"question": "How many legs have three cats?"}
@@ -211,3 +212,39 @@ def test_out_of_seconds_returns_the_draft(tiny: Backbone, made: Callable[..., An
     result = made(tiny, by_length, config=CONFIG.replace(max_seconds=1e-9)).invoke(QUESTION)
     found = result.to_dict() if made is runnable else result.get("result", result)
     assert (found["stop_reason"], len(found["iterations"])) == ("seconds", 1)
+
+
+class _Opinion:
+    """A verifier that likes everything: in a model's opinion, or by a computation."""
+
+    def __init__(self, *, opinion: bool) -> None:
+        self.check = Check("judged", passed=True, opinion=opinion)
+
+    def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        return Verdict(0.0, passed=True, reason="fine", checks=[self.check])
+
+
+@pytest.mark.parametrize(
+    ("reply", "most_tokens", "opinion", "passed"),
+    [
+        (r"We add 2 and 2, which gives \boxed{4}.", 64, True, True),
+        (r"We add 2 and 2, which gives \boxed{4}.", 4, True, False),
+        (r"We add 2 and 2, which gives \boxed{4}.", 4, False, True),
+        ("I would say yes, as a matter of course.", 64, True, True),
+    ],
+)
+def test_what_was_cut_off_without_an_answer_does_not_pass_on_an_opinion(
+    reply: str, most_tokens: int, opinion: bool, passed: bool
+):
+    verifier = _Opinion(opinion=opinion)
+    config = LatentSeekConfig(max_new_tokens=most_tokens, max_iterations=0)
+    result = LatentSeek(scripted_backbone([reply]), verifier=verifier, config=config).invoke("2 + 2?")
+    assert result.passed is passed
+    assert ("cut off" in result.reason) is not passed
+
+
+def test_the_release_accepts_what_was_cut_off():
+    config = LatentSeekConfig.paper(max_draft_tokens=4, max_iterations=0)
+    backbone = scripted_backbone(["We add 2 and 2, which gives 4."])
+    result = LatentSeek(backbone, verifier=_Opinion(opinion=True), config=config).invoke("2 + 2?")
+    assert result.passed
