@@ -45,20 +45,22 @@ _INVOKE_PARAMETER = re.compile(
     r"</(?:｜DSML｜)?parameter>",
     re.DOTALL,
 )
+# A call without arguments, as GLM writes it.
+_LONE_NAME = re.compile(rf"\s*(?P<name>{_NAME})\s*(?=</tool_call>)")
 _ARG_NAME = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?=<arg_key>)")
 _ARG_PARAMETER = re.compile(
     r"\s*<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)</arg_value>", re.DOTALL
 )
-_CALL_COLON = re.compile(r"\s*call:(?P<name>[\w.-]+)\s*(?=\{)")
+_CALL_COLON = re.compile(r"\s*call:(?P<name>[\w.-]+)\s*(?=[{(])")
 _LAX = re.compile(
     r'(?P<delimiter><\|"\|>|<escape>)(?P<string>.*?)(?P=delimiter)(?=\s*[,}\]:])|"(?:[^"\\]|\\.)*"'
-    r"|(?P<before>[{,]\s*)(?P<key>[A-Za-z_]\w*)(?=\s*:)|(?P<brace>[{}])",
+    r"|(?P<before>[{(,]\s*)(?P<key>[A-Za-z_]\w*)\s*[:=]|(?P<brace>[{}()])",
     re.DOTALL,
 )
 _PYTHON_NAME = re.compile(r"\s*(?P<name>[A-Za-z_][\w.]*)\s*\(")
 _PYTHON_KEY = re.compile(r"\s*(?P<key>[A-Za-z_]\w*)\s*=(?!=)")
 _PYTHON_STRING = re.compile(
-    r'(?P<raw>[rR]?)(?P<string>"""(?P<long>.*?)"""|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\')', re.DOTALL
+    r'(?P<raw>[rR]?)(?P<string>"""(?P<long>.*?)"""|"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')', re.DOTALL
 )
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
 _CONSTANTS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
@@ -97,9 +99,12 @@ def read_calls(text: str, start: int, schemas: Schemas) -> tuple[list[Any], int]
         )
     if begins_python(text, start):
         return read_python_calls(text, start)
+    if (alone := _LONE_NAME.match(text, start)) and alone["name"] in schemas:
+        return [{"name": alone["name"], "arguments": {}}], alone.end("name")
     begin = _end_of(_BLANKS, text, start)
     if fence := _FENCE.match(text, begin):
-        values, end = read_json_calls(text, fence.end())
+        read = read_python_calls if begins_python(text, fence.end()) else read_json_calls
+        values, end = read(text, fence.end())
         return values, _end_of(_FENCE_END, text, end)
     return read_json_calls(text, start)
 
@@ -321,8 +326,8 @@ def _typed(written: str, schema: Any) -> Any:
     value: Any = _CONSTANTS.get(stripped)
     if stripped not in _CONSTANTS:
         try:
-            value, end = read_json(stripped, 0)
-        except JSONTextError:
+            value, end = _literal(stripped)
+        except (JSONTextError, CallError):
             return written
         if end != len(stripped) or isinstance(value, str):
             return written
@@ -330,6 +335,16 @@ def _typed(written: str, schema: Any) -> Any:
     if kind == "number" and "integer" in types and "number" not in types and value.is_integer():
         return int(value)
     return value if not types or kind in types or (kind == "integer" and "number" in types) else written
+
+
+def _literal(text: str) -> tuple[Any, int]:
+    """A value of JSON; a list or object may be one of Python."""
+    try:
+        return read_json(text, 0)
+    except JSONTextError:
+        if text[:1] not in ("[", "{", "("):
+            raise
+        return _python_value(text, 0, 0)
 
 
 def _types_of(schema: Any) -> set[str]:
@@ -352,7 +367,8 @@ def _lax_call(text: str, named: re.Match[str]) -> tuple[list[Any], int]:
         pieces.append(text[position : token.start()])
         position = token.end()
         pieces.append(_strict(token))
-        depth += (token["brace"] == "{" or (token["before"] or "").startswith("{")) - (token["brace"] == "}")
+        opened = (token["brace"] or token["before"] or ",")[0]
+        depth += (opened in "{(") - (opened in "})")
         if depth == 0:
             break
     if depth:
@@ -366,7 +382,11 @@ def _strict(token: re.Match[str]) -> str:
     if token["delimiter"]:
         # Within a string the mark is a quotation mark of the string.
         return json.dumps(token["string"].replace(token["delimiter"], '"'), ensure_ascii=False)
-    return f'{token["before"]}"{token["key"]}"' if token["key"] else token[0]
+    if token["brace"] or token["key"]:
+        # Some write brackets and signs as in Python.
+        sign = (token["brace"] or token["before"]).replace("(", "{").replace(")", "}")
+        return f'{sign}"{token["key"]}":' if token["key"] else sign
+    return token[0]
 
 
 def _json(text: str, start: int) -> tuple[Any, int]:

@@ -13,7 +13,8 @@ from latentseek_agents.chat._text_stream import overlap
 # Kind, how it opens, how it closes. Where a mark stands around several calls that have marks of their own,
 # both are one.
 _MARKERS: tuple[tuple[str, str, str], ...] = (
-    ("hermes", r"<tool_call>", r"</tool_call>"),
+    ("hermes", r"(?:<tool_calls>\s*)?<tool_call>", r"</tool_call>(?:\s*</tool_calls>)?"),
+    ("longcat", r"<longcat_tool_call>", r"</longcat_tool_call>"),
     ("llama", r"<\|python_tag\|>", r""),
     ("llama4", r"<\|python_start\|>", r"<\|python_end\|>"),
     ("mistral", r"\[TOOL_CALLS\]", r""),
@@ -65,6 +66,8 @@ CALL_TOKENS = frozenset(
     [
         "<tool_call>",
         "</tool_call>",
+        "<longcat_tool_call>",
+        "</longcat_tool_call>",
         "<|python_tag|>",
         "<|python_start|>",
         "<|python_end|>",
@@ -131,6 +134,7 @@ _HARMONY_BEGIN = re.compile(r"(?:\bto=[^\s<]*\s*)?<\|channel\|>|<\|start\|>|\bto
 _FIRST_WORDS = (
     *[
         "<tool_call>",
+        "<longcat_tool_call>",
         "<|python_tag|>",
         "<|python_start|>",
         "[TOOL_CALLS]",
@@ -176,10 +180,10 @@ UNMARKED = re.compile(
 """Where a call without a mark may begin: JSON with a usual key, or a list of calls on a new line."""
 
 _UNFINISHED_UNMARKED = re.compile(r'[\[{][\[{\s]*(?:"[a-z_]{0,10}"?\s*)?\Z|(?:\A|(?<=\n))[ \t]*\[\s*[\w.]*\Z')
-LONE_CALL = re.compile(r"\s*[A-Za-z_][\w.]*\([^()]*\)\s*\Z")
-"""A reply that is one call as in Python and nothing else."""
+LONE_CALL = re.compile(r"\s*(?:[A-Za-z_][\w.]*\([^()]*\)\s*)+\Z")
+"""A reply that is calls as in Python and nothing else."""
 
-_UNFINISHED_LONE_CALL = re.compile(r"\s*(?:[A-Za-z_][\w.]*(?:\([^()]*(?:\)\s*)?)?)?\Z")
+_UNFINISHED_LONE_CALL = re.compile(r"\s*(?:[A-Za-z_][\w.]*\([^()]*\)\s*)*(?:[A-Za-z_][\w.]*(?:\([^()]*)?)?\Z")
 
 
 def next_opener(text: str, start: int) -> re.Match[str] | None:
@@ -257,5 +261,9 @@ def after_thinking(text: str) -> int | None:
 
 
 def _holds(after: str) -> bool:
-    """Whether what follows a fence may be JSON, so that the fence may hold calls."""
-    return after.lstrip()[:1] in ("", "{", "[")
+    """Whether what follows a fence may be JSON or a marked call, so that the fence may hold calls."""
+    inside = after.lstrip()
+    if inside[:1] in ("", "{", "[") or any(word.startswith(inside) for word in _FIRST_WORDS):
+        return True
+    opener = _OPENER.match(inside)
+    return opener is not None and kind_of(opener) not in WEAK

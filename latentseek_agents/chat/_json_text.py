@@ -3,10 +3,11 @@ r"""JSON as models write it: line breaks in strings, and LaTeX whose backslashes
 ``"\frac{1}{2}"`` is valid JSON for a form feed and ``rac{1}{2}``, and ``"\sqrt{4}"`` is no JSON at all. Both
 mean LaTeX. What a backslash and a letter mean in a string:
 
-* no escape of JSON (``\sqrt``), or a backspace or form feed before a letter (``\frac``): a command;
-* a command whose rest is no word behind a line break or tab (``\times``, ``\neq``): a command;
+* no escape of JSON (``\sqrt``), or a backspace, form feed or carriage return before a letter (``\frac``,
+  ``\rho``): a command;
+* a command whose rest is no word behind a line break or tab (``\times``, ``\neq``), and ``\tag{``: a command;
 * ``\ne``, ``\nu``, ``\to`` and their like: a command if other commands of the string are not escaped
-  either, or if it stands between blanks as a sign does;
+  either, or if it stands between blanks as a sign does, or behind ``$``, ``^`` or ``_``;
 * everything else: what JSON says, so ``\nThen`` begins a line.
 
 Example:
@@ -27,68 +28,28 @@ _WORD = re.compile(r"\\([A-Za-z]+)")
 _AS_SIGN = re.compile(r"[ \t]+(?![ \t=:])")
 # Names that begin with the letter of an escape, and whose rest is no word.
 _COMMANDS = frozenset(
-    [
-        "nabla",
-        "natural",
-        "nearrow",
-        "neg",
-        "neq",
-        "newcommand",
-        "newline",
-        "nexists",
-        "ngeq",
-        "nleq",
-        "nolimits",
-        "nonumber",
-        "not",
-        "notag",
-        "notin",
-        "nsubseteq",
-        "nwarrow",
-        "rangle",
-        "rbrace",
-        "rbrack",
-        "rceil",
-        "rfloor",
-        "rho",
-        "right",
-        "rightarrow",
-        "rightharpoonup",
-        "rightleftharpoons",
-        "rm",
-        "root",
-        "rvert",
-        "tan",
-        "tanh",
-        "tau",
-        "tbinom",
-        "text",
-        "textbf",
-        "textcolor",
-        "textit",
-        "textnormal",
-        "textrm",
-        "textsf",
-        "textstyle",
-        "texttt",
-        "textwidth",
-        "tfrac",
-        "therefore",
-        "theta",
-        "thickspace",
-        "thinspace",
-        "tilde",
-        "times",
-        "triangle",
-        "triangleq",
-    ]
+    """
+    nLeftarrow nLeftrightarrow nRightarrow nVDash nVdash nabla natural nearrow neg neq newcommand newenvironment
+    newline newpage newtheorem nexists ngeq ngeqq ngeqslant ngtr nicefrac nleftarrow nleftrightarrow nleq nleqq
+    nleqslant nobreak noindent nolimits nolinebreak nonumber normalsize not notag notin npreceq nrightarrow
+    nshortmid nshortparallel nsubseteq nsubseteqq nsucc nsucceq nsupset nsupseteq nsupseteqq ntriangleleft
+    ntrianglelefteq ntriangleright ntrianglerighteq numberwithin nvDash nvdash nwarrow
+    tabularnewline tan tanh tau tbinom text textasciicircum textasciitilde textbackslash textbar textbf
+    textbullet textcircled textcolor textdegree textdollar textellipsis texteuro textgreater textit textless
+    textmd textmu textnormal textquotesingle textrm textsc textsf textsl textstyle textsubscript
+    textsuperscript texttimes texttt textunderscore textup textwidth tfrac therefore theta thickapprox thicksim
+    thickspace thinspace tikz tilde times tiny toprule triangle triangledown triangleleft trianglelefteq
+    triangleq triangleright trianglerighteq ttfamily twoheadleftarrow twoheadrightarrow
+    """.split()
 )
 # Names whose rest may be a name or a word of its own: "\nu = 3" may be u = 3 on a new line.
-_UNSURE = frozenset(
-    ["ncong", "ne", "ni", "nless", "nmid", "nparallel", "nprec", "nsim", "nsubset", "nu", "tag", "to", "top"]
-)
+_UNSURE = frozenset("ncong ne ni nless nmid nparallel nprec nsim nsubset nu tag to top tt".split())
+# Of these some are commands where braces follow.
+_BRACED = frozenset("nameref newfont newlabel num tag title".split())
+# Signs that stand in front of a command and end no line.
+_IN_FRONT = frozenset("$^_")
 _CONTROL = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
-_DECODED = re.compile(r"[\b\f\n\r\t]([A-Za-z]+)")
+_DECODED = re.compile(r"[\b\f\n\r\t]([A-Za-z]+)(?=(\{?))")
 
 
 class JSONTextError(ValueError):
@@ -206,21 +167,25 @@ def _is_command(match: re.Match[str], string: str, *, surely: bool, raw: bool = 
         return not _CODE.fullmatch(word)
     if first not in "bfnrt":
         return True
-    if first in "bf":
+    if first in "bfr":
         return len(word) > 1
-    if word in _COMMANDS:
+    if word in _COMMANDS or (word in _BRACED and string[match.end()] == "{"):
         return True
     if surely or word not in _UNSURE:
         return False
     before = string[match.start() - 1]
     return not re.match(r"\s*[=:]", string[match.end() :]) and (
-        raw or (before == " " and _AS_SIGN.match(string, match.end()) is not None)
+        raw
+        or before in _IN_FRONT
+        or string[match.start() - 2 : match.start()] in ("^{", "_{")
+        or (before == " " and _AS_SIGN.match(string, match.end()) is not None)
     )
 
 
 def _as_command(match: re.Match[str]) -> str:
     name = _CONTROL[match[0][0]] + match[1]
-    return f"\\{name}" if name in _COMMANDS or name[0] in "bf" else match[0]
+    known = name in _COMMANDS or name[0] in "bfr" or (name in _BRACED and match[2])
+    return f"\\{name}" if known else match[0]
 
 
 def _no_constant(name: str) -> Any:

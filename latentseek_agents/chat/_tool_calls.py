@@ -63,9 +63,11 @@ _NAME_KEYS = ("name", "function", "tool_name", "tool", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "action_input", "input")
 _BARE_NAME = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"\s*:\s*"(?P<name>[^"\\]*)"')
 _NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"|(?:<function=|<invoke name=")(?P<other>[\w.-]+)')
+_NEXT_LIST = re.compile(r"\s*\[\s*[A-Za-z_][\w.]*\(")
 _PYTHON_NAME = re.compile(r"\s*\[?\s*(?P<name>[\w.]+)\(")
 _PROSE = re.compile(r"[\s`'\".,:;)]*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
 _AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
+_FENCE_AT_END = re.compile(r"\s*(?:```\s*)?\Z")
 _ONE_WORD = re.compile(r"\s*[\w<>｜▁]*\s*")
 _HARMONY = re.compile(
     r"(?:<\|start\|>)?(?:(?<=<\|start\|>)assistant)?\s*(?P<before>\bto=[^\s<]+\s*)?<\|channel\|>(?P<head>[^<]*)"
@@ -259,10 +261,10 @@ class _Reader:
     def _python(self, start: int) -> bool:
         """Read the rest of the reply as calls in Python's form, if it is that and names a tool first."""
         named = _PYTHON_NAME.match(self.text, start)
-        if named is None or named["name"] not in self.schemas:
+        if named is None or self._plain_name(named["name"]) not in self.schemas:
             return False
         try:
-            values, end = read_python_calls(self.text, start)
+            values, end = self._python_calls(start)
             reason = ""
         except CallError as error:
             # A list that is not closed or whose arguments lack names; words behind it make it an example.
@@ -272,11 +274,21 @@ class _Reader:
         if self.text[end:].strip():
             return False
         if reason:
-            self._refuse(self.text[start:], reason, name=named["name"])
+            self._refuse(self.text[start:], reason, name=self._plain_name(named["name"]))
             return True
+        if LONE_CALL.match(self.text, start) and not {value["name"] for value in values} <= set(self.schemas):
+            return False  # a few lines of a program
         self.unmarked = True
-        self.calls += [_new_call(*_as_call(value)) for value in values]
+        self.calls += [_new_call(*self._named(value)) for value in values]
         return True
+
+    def _python_calls(self, start: int) -> tuple[list[Any], int]:
+        """Calls in Python's form from here on; lists of them may follow each other."""
+        values, end = read_python_calls(self.text, start)
+        while _NEXT_LIST.match(self.text, end):
+            more, end = read_python_calls(self.text, end)
+            values += more
+        return values, end
 
     def _implicit(self, start: int, closer: re.Pattern[str] | None = None) -> int | None:
         """Read calls without a marker, which is JSON that names a tool; None if there are none."""
@@ -307,19 +319,36 @@ class _Reader:
         self.calls += [_new_call(*_as_call(value)) for value in values]
         return end
 
+    def _marked_in_fence(self, start: int) -> int | None:
+        """Read a fenced block that holds marked calls of tools and ends the reply; its end, or None."""
+        calls, invalid = [*self.calls], [*self.invalid]
+        position: int | None = start
+        while position is not None and (opener := next_opener(self.text, position)):
+            if self.text[position : opener.start()].strip() or kind_of(opener) in WEAK:
+                break
+            position = self._call(opener)
+        new = self.calls[len(calls) :]
+        closed = position is not None and _FENCE_AT_END.match(self.text, position)
+        known = all(call["name"] in self.schemas for call in new)
+        if closed and new and known and len(self.invalid) == len(invalid):
+            return len(self.text)
+        self.calls, self.invalid = calls, invalid
+        return None
+
     def _call(self, opener: re.Match[str]) -> int | None:
         """Read what follows an opener; its end, or None if it is no call after all."""
         kind, start = kind_of(opener), opener.end()
         closer = closer_of(kind)
         if kind in WEAK:
-            return self._code(start, closer) if kind == "code" else self._implicit(start, closer)
+            end = self._code(start, closer) if kind == "code" else self._implicit(start, closer)
+            return self._marked_in_fence(start) if end is None and kind == "fence" else end
         try:
             if kind == "function":
                 values, end = read_function(self.text, start, opener["name"], self.schemas)
             else:
                 values, end = read_calls(self.text, start, self.schemas)
             end = self._closed(end, closer)
-            if kind == "function":
+            if kind in ("function", "hermes"):
                 end = _end_of(_AFTER_CALLS, self.text, end)
             if kind == "llama":
                 end = _end_of(_AFTER_CALLS, self.text, end)
@@ -346,9 +375,12 @@ class _Reader:
         if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in self.schemas:
             return name, _arguments(value[name])
         name, arguments = _as_call(value)
-        # Ids and name spaces that belong to the format: "functions.add:0".
+        return self._plain_name(name), arguments
+
+    def _plain_name(self, name: str) -> str:
+        """A name without the id and the name space that belong to a format: "functions.add:0"."""
         plain = re.sub(r":\d+\Z", "", name).removeprefix("functions.")
-        return (plain if name not in self.schemas and plain in self.schemas else name), arguments
+        return plain if name not in self.schemas and plain in self.schemas else name
 
     def _is_prose(self, opener: re.Match[str], end: int) -> bool:
         """Whether words follow a marker that only names it: "<tool_call> tags are used to call tools"."""
@@ -439,6 +471,8 @@ def _arguments(value: Any) -> dict[str, Any]:
         return {}
     if isinstance(value, str):
         # Some write the arguments as OpenAI's API does, as JSON in a string.
+        if not value.strip():
+            return {}
         try:
             value, end = read_json(written := value.strip(), 0)
         except JSONTextError:

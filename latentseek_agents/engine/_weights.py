@@ -5,9 +5,13 @@ are the copies of modules that decode batches. Both ask here whether the model i
 """
 
 import hashlib
+import itertools
+import operator
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -19,6 +23,13 @@ __all__ = ["Weights", "WeightsWatch", "is_adapter", "is_plain", "plain_parts", "
 _COMPARED_VALUES = 4
 # Modules of these packages keep nothing in plain attributes that is switched while the model is in use.
 _LIBRARIES = frozenset({"torch", "transformers", "accelerate", "latentseek_agents"})
+# Code that comes with a model. It may keep tables there that grow with the text.
+_REMOTE = "transformers_modules"
+_KNOWN = _LIBRARIES | {"peft", _REMOTE}
+_DEEPEST = 3
+_OF_MODULES = frozenset({"_parameters", "_buffers", "_modules"})
+_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+_version = operator.attrgetter("_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,58 +60,78 @@ class WeightsWatch:
         self._model = model if isinstance(model, torch.nn.Module) else core
         self._core = core
         self._lock = threading.Lock()
-        self._tensors: list[tuple[dict[str, Any], frozenset[str]]] = []
+        self._looks = itertools.count()
+        self._whole: list[dict[str, Any]] = []
+        self._partly: list[tuple[dict[str, Any], frozenset[str]]] = []
         self._adapters: list[Any] = []
+        self._own: list[Any] = []
         self.look()
 
     def look(self) -> Weights:
         """The weights as they are now; takes some milliseconds for a model of hundreds of modules."""
         with self._lock:
             every = list(_below(self._model))
-            self._tensors = [
-                (entries, frozenset(skipped))
-                for module in every
-                for entries, skipped in (
-                    (module._parameters, ()),
-                    (module._buffers, module._non_persistent_buffers_set),
-                )
-                if entries
+            self._whole = [m._parameters for m in every if m._parameters]
+            self._whole += [m._buffers for m in every if m._buffers and not m._non_persistent_buffers_set]
+            self._partly = [
+                (m._buffers, frozenset(m._non_persistent_buffers_set))
+                for m in every
+                if m._buffers and m._non_persistent_buffers_set
             ]
             self._adapters = [module for module in every if is_adapter(module)]
-            copied = tuple(_below(self._core, into_adapters=False))
-        flags = [_flags(module) for module in copied if not is_adapter(module)]
-        modules = (*copied, *map(type, copied), flags)
+            self._own = [m for m in every if not is_adapter(m) and _package(type(m)) not in _KNOWN]
+            copied = every
+            if self._adapters or self._model is not self._core:
+                copied = list(_below(self._core, into_adapters=False))
+        flags = [_flags(vars(module)) for module in copied if _package(type(module)) == _REMOTE]
+        held = [_held(module) for module in copied if _package(type(module)) not in _KNOWN]
+        forwards = [module.__dict__["forward"] for module in copied if "forward" in module.__dict__]
+        tensors = [*_parts(self._tensors())]
+        tensors += [part for module in self._own for part in _parts(_kept_tensors(vars(module)))]
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr([*map(id, every), *map(_address, self._plain_tensors())]).encode())
+        digest.update(repr([*map(id, every), *map(_address, tensors)]).encode())
         digest.update(repr(_switches(every)).encode())
-        digest.update(_values(list(self._plain_tensors())))
-        return Weights(digest.digest(), self.running(), modules)
+        digest.update(_values(tensors))
+        if any(map(_is_patched, every)):
+            # What a caller's function does may depend on anything: nothing is found again.
+            digest.update(next(self._looks).to_bytes(8, "big"))
+        return Weights(digest.digest(), self.running(), (*copied, *map(type, copied), flags, held, forwards))
 
     def running(self) -> int:
         """A hash of the tensors' addresses and versions and of the adapters in use; fast."""
         used = tuple([_in_use(adapter) for adapter in self._adapters])
-        return hash((used, tuple([_address(tensor) for tensor in self._plain_tensors()])))
+        own = repr([(_flags(vars(m)), [*map(_address, _parts(_kept_tensors(vars(m))))]) for m in self._own])
+        tensors = self._tensors()
+        if _PLAIN.issuperset(map(type, tensors)):
+            # The same as below, without a step of Python for each tensor.
+            with suppress(RuntimeError):
+                places = tuple(map(torch.Tensor.data_ptr, tensors))
+                return hash((used, own, places, tuple(map(_version, tensors))))
+        return hash((used, own, tuple(map(_address, _parts(tensors)))))
 
     def after_fork(self) -> None:
         """A new lock in a child process."""
         self._lock = threading.Lock()
 
-    def _plain_tensors(self) -> Iterator[torch.Tensor]:
+    def _tensors(self) -> list[torch.Tensor]:
         """Parameters and stored buffers; others, such as rotations, are computed as a text grows."""
-        for entries, skipped in self._tensors:
-            for name, tensor in list(entries.items()):
-                if tensor is not None and name not in skipped:
-                    yield from plain_parts(tensor)
+        # Copies, since another thread may change a module meanwhile.
+        whole = [list(entries.values()) for entries in self._whole]
+        partly = [
+            [tensor for name, tensor in list(entries.items()) if name not in skipped]
+            for entries, skipped in self._partly
+        ]
+        return [tensor for part in (*whole, *partly) for tensor in part if tensor is not None]
 
 
 def is_adapter(module: Any) -> bool:
     """Whether a module is PEFT's: it can be switched at any time."""
-    return type(module).__module__.partition(".")[0] == "peft"
+    return _package(type(module)) == "peft"
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
     """Whether a tensor is numbers in memory, and no quantised or distributed one that stands for them."""
-    return type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
+    return type(tensor) in _PLAIN and tensor.layout == torch.strided
 
 
 def switches(model: Any) -> list[tuple[int, list[Any]]]:
@@ -117,21 +148,91 @@ def switches(model: Any) -> list[tuple[int, list[Any]]]:
 def _switches(modules: Iterable[Any]) -> list[tuple[int, list[Any]]]:
     found = []
     for number, module in enumerate(modules):
-        values = _settings(module) if is_adapter(module) else _flags(module)
+        package = _package(type(module))
+        if package in _LIBRARIES:
+            continue
+        values = _settings(module) if package == "peft" else _flags(vars(module))
+        if package not in _KNOWN:
+            values += [[*tensor.shape, _few(tensor.detach()).tolist()] for tensor in _kept_tensors(vars(module))]
         if values:
             found.append((number, values))
     return found
 
 
-def _flags(module: Any) -> list[Any]:
-    """The flags and factors of a module that is none of a library's."""
-    if type(module).__module__.partition(".")[0] in _LIBRARIES:
-        return []
-    return [
-        (name, value)
-        for name, value in sorted(vars(module).items())
-        if isinstance(value, bool | float) and name != "training"
-    ]
+def _flags(attributes: Mapping[str, Any], depth: int = _DEEPEST) -> list[Any]:
+    """The flags and factors of a module that is none of a library's, those in its dataclasses included."""
+    found: list[Any] = []
+    for name, value in sorted(attributes.items()):
+        if isinstance(value, bool | float) and name != "training":
+            found.append((name, value))
+        elif depth and is_dataclass(value) and (inner := _flags(_fields(value), depth - 1)):
+            found.append((name, inner))
+    return found
+
+
+def _kept_tensors(value: Any, depth: int = _DEEPEST) -> Iterator[torch.Tensor]:
+    """Tensors in the attributes of a caller's own module that are neither parameters nor buffers."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() and not isinstance(value, torch.nn.Parameter):
+            yield value
+    elif depth:
+        parts: Iterable[Any] = list(value) if isinstance(value, list | tuple) else ()
+        if isinstance(value, Mapping):
+            parts = [part for name, part in list(value.items()) if name not in _OF_MODULES]
+        elif is_dataclass(value):
+            parts = _fields(value).values()
+        for part in parts:
+            yield from _kept_tensors(part, depth - 1)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """What a dataclass holds."""
+    return {field.name: getattr(value, field.name, None) for field in fields(value)}
+
+
+class _Held:
+    """A value that equals itself alone, or another that is as plain."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Held):
+            return False
+        plain = isinstance(self.value, bool | int | float | str)
+        return self.value is other.value or (plain and bool(self.value == other.value))
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _held(module: Any) -> dict[str, _Held]:
+    """What a copy of a caller's own module would hold as it was."""
+    return {
+        name: _Held(value) for name, value in vars(module).items() if name not in _OF_MODULES | {"training"}
+    }
+
+
+def _is_patched(module: Any) -> bool:
+    """Whether a function of a caller's runs with a module: a hook, or another ``forward``."""
+    if not (module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__):
+        return False
+    functions = [*list(module._forward_hooks.values()), *list(module._forward_pre_hooks.values())]
+    functions += [module.__dict__["forward"]] if "forward" in module.__dict__ else []
+    return any(_maker(function) not in _KNOWN for function in functions)
+
+
+def _maker(function: Any) -> str:
+    """The package that a function comes from."""
+    while isinstance(function, partial):
+        function = function.func
+    module = getattr(function, "__module__", None) or type(function).__module__
+    return str(module).partition(".")[0]
+
+
+@lru_cache(maxsize=4096)
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 _OFF = ("off",)
@@ -171,6 +272,8 @@ def _plain(value: Any) -> Any:
     """The plain part of a value; None if there is none."""
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, torch.Tensor):
+        return value.tolist() if value.numel() == 1 and not value.is_meta else None
     if isinstance(value, dict):
         kept = {str(key): _plain(part) for key, part in value.items()}
         return {key: kept[key] for key in sorted(kept) if kept[key] is not None}
@@ -202,6 +305,10 @@ def plain_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     else:
         for name in flatten()[0]:
             yield from plain_parts(getattr(tensor, name))
+
+
+def _parts(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    return itertools.chain.from_iterable(map(plain_parts, tensors))
 
 
 def _address(tensor: torch.Tensor) -> tuple[int, int]:

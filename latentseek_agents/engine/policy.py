@@ -4,7 +4,6 @@ A policy knows tokens and tensors, but no text: the tokenizer and the decoder jo
 """
 
 import copy
-import functools
 import hashlib
 import inspect
 import itertools
@@ -62,6 +61,7 @@ class Policy:
         )
         self.lock = FairLock()
         self._fast_linear = fast_linear
+        self._is_int8 = is_int8(self.core)
         self._check_architecture()
         self._watch = WeightsWatch(model, self.core)
         self._used = self._watch.look()
@@ -89,10 +89,10 @@ class Policy:
         """The number format of hidden states."""
         return number_of(self._embedding, self.core.dtype)
 
-    @functools.cached_property
+    @property
     def number_format(self) -> str:
         """The number format of the weights: the name of a torch dtype, or ``"int8"``."""
-        return "int8" if is_int8(self.core) else str(self.dtype).removeprefix("torch.")
+        return "int8" if self._is_int8 else str(self.dtype).removeprefix("torch.")
 
     @property
     def vocabulary_size(self) -> int:

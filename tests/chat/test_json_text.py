@@ -11,7 +11,8 @@ from latentseek_agents.chat._json_text import JSONTextError, read_json, unescape
 
 COMMANDS = (
     r"\frac{1}{2} \beta \binom52 \neq \nabla \right) \rho \times "
-    r"\theta \text{cm} \sqrt2 \cdot \underline{x} \%"
+    r"\theta \text{cm} \sqrt2 \cdot \underline{x} \% \nicefrac{1}{2} \num{3} \tag{1} \ref{a} \rule{1}{2} "
+    r"\rtimes \rVert \textdegree \textsuperscript{2} \triangleleft \nRightarrow $\nu$ x^\nu x_{\nu}"
 )
 
 
@@ -28,6 +29,11 @@ def test_a_command_keeps_its_backslash(command: str) -> None:
         (r"one\nnot two", "one\nnot two"),
         (r"for x in a:\n\ttotal += x", "for x in a:\n\ttotal += x"),
         (r"x = 1\ne = 2", "x = 1\ne = 2"),
+        (r"one\r\ntwo", "one\r\ntwo"),
+        (r"1.\textra\n2.\tag\nnum = 3", "1.\textra\n2.\tag\nnum = 3"),
+        (r"$$\nu = 3$$", "$$\nu = 3$$"),
+        (r"f(\nu, x)", "f(\nu, x)"),
+        (r"C:\reports\files", r"C:\reports\files"),
         (r"\\frac{1}{2}\nu = 3", "\\frac{1}{2}\nu = 3"),
         (r"\\times", r"\times"),
         (r"C:\\new\\table", r"C:\new\table"),
@@ -71,6 +77,7 @@ def test_single_quotes_are_as_good(string: str, value: str) -> None:
 
 
 def test_commands_come_back_from_control_characters() -> None:
-    for command in (r"\frac{1}{2}", r"\beta", r"\times 3", r"\right)", r"\neq"):
+    for command in (r"\frac{1}{2}", r"\beta", r"\times 3", r"\right)", r"\neq", r"\rule{1}", r"\tag{1}"):
         assert with_commands({"a": [json.loads(f'"{command}"')]}) == {"a": [command]}
-    assert with_commands("one\nTwo\tThree") == "one\nTwo\tThree"
+    for text in ("one\nTwo\tThree", "one\r\ntwo", "1.\tag 2"):
+        assert with_commands(text) == text

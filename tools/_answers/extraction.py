@@ -13,7 +13,9 @@ _TRIALS = 10
 _MOST_STATED = 40
 # A reply ends with its model's own markers, and they are no part of an answer.
 _SPECIAL_TOKEN = re.compile(r"<[|｜][^<>]{1,40}[|｜]>|</?s>|<eos>|<pad>|<unk>|<(?:end|start)_of_turn>")
-_BRACES = re.compile(r"\\(?:boxed|fbox)[ \t]*\{|\\.|[{}]", re.DOTALL)
+# Some escape the backslash as in JSON.
+_BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)[ \t]*\n?[ \t]*\{|\\.|[{}]", re.DOTALL)
+_LONE_BACKSLASH = re.compile(r"(?<!\\)\\(?!\\)")
 # Without braces, behind a blank or tight: "\\boxed 4", "\\boxed4", "\\boxed\\frac{1}{2}".
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)(?:[ \t]++(?![{$])|(?=[-+.(\[\\\d]))")
 _BARE_PIECE = re.compile(r"\\(?P<command>[A-Za-z]+|.)(?:[ \t]+(?=\{))?|[^\\]", re.DOTALL)
@@ -175,7 +177,7 @@ def _bare_boxes(text: str) -> Iterator[tuple[int, str]]:
     for match in _BARE_BOX.finditer(text):
         end = _end_of_bare(text, match.end())
         if any(character.isalnum() for character in text[match.end() : end]):
-            yield match.end(), _tidy(text[match.end() : end])
+            yield match.end(), _tidy(text[match.end() : end].rstrip(","))
 
 
 def _end_of_bare(text: str, position: int) -> int:
@@ -195,6 +197,7 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
     """Positions and contents of the balanced boxes from the last to the first, the empty ones left out."""
     opened: list[int] = []
     closed: list[tuple[int, int]] = []
+    escaped: set[int] = set()
     for match in _BRACES.finditer(text):
         brace = match[0]
         if brace == "}" and opened:
@@ -202,8 +205,12 @@ def _boxes(text: str) -> Iterator[tuple[int, str]]:
         elif brace.endswith("{") and brace != "\\{":
             # Braces that are no box are marked by a place before the text.
             opened.append(-1 if brace == "{" else match.end())
+            escaped |= {match.end()} if brace.startswith(r"\\") else set()
     for start, end in sorted(closed, reverse=True):
-        if start >= 0 and (content := _tidy(text[start:end])):
+        inside = text[start:end]
+        if start in escaped and not _LONE_BACKSLASH.search(inside):
+            inside = inside.replace(r"\\", "\\")
+        if start >= 0 and (content := _tidy(inside)):
             yield start, content
 
 

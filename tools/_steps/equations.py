@@ -237,7 +237,8 @@ class _Clause:
     def is_aside(self, closer: int, first: int, *, tight: bool) -> bool:
         """Whether what a bracket closes is no group of arithmetic.
 
-        It is none if it was opened before a break or a comma, as in '{"reward": 0}', or holds words alone.
+        It is none if it was opened before a break or a comma, as in '{"reward": 0}', or holds words, ticks or
+        a label such as "Step 1" alone.
         """
         depth = 0
         for index in range(closer, first - 1, -1):
@@ -246,8 +247,12 @@ class _Clause:
             if depth == 0:
                 inside = self.tokens[index + 1 : closer]
                 behind_name = self.tokens[index].tight and token_at(self.tokens, index - 1).kind != "end"
+                labelled = bool(inside) and inside[0].word in LABELS
                 words = all(
-                    token.kind == "word" or (token.kind == "letter" and token.text not in self.letters)
+                    token.kind == "word"
+                    or (token.kind == "letter" and token.text not in self.letters)
+                    or (token.kind == "number" and labelled)
+                    or (token.kind == "opaque" and _is_picture(token.text))
                     for token in inside
                 )
                 return words and not tight and not behind_name
@@ -396,6 +401,10 @@ def _unit_above(token: Token, tokens: list[Token], index: int) -> str:
     if not tight or token.text not in SHORT_UNITS or number.kind != "number":
         return ""
     unit = above.kind == "word" or (above.text in SHORT_UNITS and not above.tight)
+    # Nobody adds a bare number to a speed: "2 m/h + 3" is algebra.
+    sign, summand, behind = (token_at(tokens, index + ahead) for ahead in (1, 2, 3))
+    if sign.text in ("+", "-") and summand.kind == "number" and behind.kind not in ("word", "letter", "command"):
+        return ""
     return above.text if unit and above.word not in BREAK_WORDS else ""
 
 

@@ -324,6 +324,7 @@ class _Parser:
         if thousands := self.spaced_thousands(token):
             literal = self.parse.literals[-1] = thousands
             return literal
+        self.doubt_hyphen(token)
         top, slash, bottom = self.peek(), self.peek(1), self.peek(2)
         if isinstance(token.value, int) and top.text == "\\frac":
             return Binary("+", literal, self.command(self.take()))
@@ -340,6 +341,19 @@ class _Parser:
             literal = Literal(token.value + Fraction(top.value) / bottom.value, -1)
             self.parse.literals[-1] = literal
         return literal
+
+    def doubt_hyphen(self, whole: Token) -> None:
+        """Note that "2-1/2 cups" may be two and a half."""
+        hyphen, top, slash, bottom, unit = map(self.peek, range(5))
+        texts, numbers = (hyphen.text, slash.text), (whole, top, bottom)
+        if (
+            texts == ("-", "/")
+            and all(token.tight for token in (hyphen, top, slash, bottom))
+            and all(token.kind == "number" and isinstance(token.value, int) for token in numbers)
+            and 0 < top.value < bottom.value
+            and unit.kind == "word"
+        ):
+            self.parse.doubt = self.parse.doubt or "a mixed number, or a difference"
 
     def spaced_thousands(self, token: Token) -> Literal | None:
         """A number with its thousands set apart, as in "12 345"; in doubt, since it may be two numbers."""

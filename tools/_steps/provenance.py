@@ -140,18 +140,20 @@ def _is_group(tokens: Sequence[Token], index: int) -> bool:
 def _mixed_number(
     tokens: Sequence[Token], index: int, whole: Number
 ) -> tuple[frozenset[Fraction], int] | None:
-    """The values of "2 1/2", "2½" or "2 and a half", and how many tokens follow the whole number.
+    """The values of "2 1/2", "2-1/2", "2½" or "2 and a half", and how many tokens follow the whole number.
 
     None if only the whole number stands there.
     """
-    joined = token_at(tokens, index + 1).word == "and"
+    between = token_at(tokens, index + 1)
+    hyphen = between.text == "-" and between.tight and token_at(tokens, index + 2).tight
+    joined = between.word == "and" or hyphen
     after = token_at(tokens, index + 1 + joined)
     fraction = _fraction_at(tokens, index + 1 + joined)
-    if fraction is None and joined:
+    if fraction is None and joined and not hyphen:
         share = SHARE_WORDS.get(token_at(tokens, index + 3).word)
         count = 1 if after.text in ("a", "an") else CARDINALS.get(after.word)
         fraction = (count, share, 2) if count is not None and share is not None else None
-    if fraction is None or (after.tight and after.kind == "number" and after.places != -1):
+    if fraction is None or (after.tight and after.kind == "number" and after.places != -1 and not hyphen):
         return None
     top, bottom, width = fraction
     if not 0 < Fraction(top) < bottom:

@@ -15,6 +15,7 @@ from latentseek_agents.engine._decoding.requests import Completion, DecodeReques
 from latentseek_agents.engine._decoding.row import Row, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
 from latentseek_agents.engine._model_cache import ModelCache
+from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
 
@@ -35,6 +36,7 @@ def decode_in_turn(
     policy: Policy,
     kept: PrefixCache | None,
     requests: Sequence[DecodeRequest],
+    weights: Weights,
     *,
     most_rows: int,
     most_tokens: int,
@@ -45,12 +47,13 @@ def decode_in_turn(
         policy: The frozen model.
         kept: Where prompts are kept for later requests, if they are.
         requests: What to continue.
+        weights: What the policy computes with.
         most_rows: Most completions of one prompt that share passes.
         most_tokens: Tokens of all of these together, as the policy counts their memory.
     """
-    rows = [Row(policy, request, speculate=False) for request in requests]
-    if kept is not None and rows:
-        kept = kept.of(rows[0].weights)
+    rows = [Row(policy, request, speculate=False, weights=weights) for request in requests]
+    if kept is not None:
+        kept = kept.of(weights)
     groups: dict[tuple[tuple[int, ...], int], list[Row]] = {}
     for row in rows:
         if row.finish_reason is None:

@@ -112,7 +112,7 @@ class ModelDecoder:
             kept = self.prefix_cache if self._options.reuse else None
             most_rows = self._options.max_rows if self._options.batch else 1
             return decode_in_turn(
-                self._policy, kept, requests, most_rows=most_rows, most_tokens=self._most_tokens
+                self._policy, kept, requests, weights, most_rows=most_rows, most_tokens=self._most_tokens
             )
         if not requests:
             return []
