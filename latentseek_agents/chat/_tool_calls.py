@@ -65,7 +65,7 @@ _BARE_NAME = re.compile(r'[\[{\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"name"
 _NAME = re.compile(r'"name"\s*:\s*"(?P<name>[^"\\]*)"|(?:<function=|<invoke name=")(?P<other>[\w.-]+)')
 _NEXT_LIST = re.compile(r"\s*\[\s*[A-Za-z_][\w.]*\(")
 _PYTHON_NAME = re.compile(r"\s*\[?\s*(?P<name>[\w.]+)\(")
-_PROSE = re.compile(r"[\s`'\".,:;)]*([A-Za-z']+),?\s+[A-Za-z']+,?\s[^{}<>\[\]]*\Z")
+_PROSE = re.compile(r"[\s`'\".,:;)]*([A-Za-z']+),?\s+[A-Za-z']+(?:,?\s[^{}<>\[\]]*|[.!?]\s*)\Z")
 _AFTER_CALLS = re.compile(r"\s*(?:</tool_call>|</tools>|</function>|<\|eom_id\|>|<\|eot_id\|>)?")
 _FENCE_AT_END = re.compile(r"\s*(?:```\s*)?\Z")
 _ONE_WORD = re.compile(r"\s*[\w<>｜▁]*\s*")
@@ -358,7 +358,7 @@ class _Reader:
                 return None
         except CallError as error:
             end = self._end_of_region(start, closer)
-            if kind in MENTIONED or (kind not in ("mistral", "function") and self._is_prose(opener, end)):
+            if kind in MENTIONED or (kind != "mistral" and self._is_prose(opener, end)):
                 return None
             self._refuse(self.text[opener.start() : end], str(error), name=opener["name"])
             return end
@@ -383,7 +383,12 @@ class _Reader:
         return plain if name not in self.schemas and plain in self.schemas else name
 
     def _is_prose(self, opener: re.Match[str], end: int) -> bool:
-        """Whether words follow a marker that only names it: "<tool_call> tags are used to call tools"."""
+        """Whether words follow a marker that only names it: "<tool_call> tags are used to call tools".
+
+        Or whether it stands in backticks, as "`<tool_call>{...}</tool_call>`" does in an explanation.
+        """
+        if self.text[max(0, opener.start() - 1) : opener.start()] == "`" and self.text[end : end + 1] == "`":
+            return True
         words = _PROSE.match(self.text[opener.end() : end])
         return words is not None and words[1] not in self.schemas
 

@@ -26,10 +26,11 @@ _LIBRARIES = frozenset({"torch", "transformers", "accelerate", "latentseek_agent
 # Code that comes with a model. It may keep tables there that grow with the text.
 _REMOTE = "transformers_modules"
 _KNOWN = _LIBRARIES | {"peft", _REMOTE}
-_DEEPEST = 3
+_DEEPEST = 4
 _OF_MODULES = frozenset({"_parameters", "_buffers", "_modules"})
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 _version = operator.attrgetter("_version")
+_number_and_place = operator.attrgetter("dtype", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class WeightsWatch:
         if any(map(_is_patched, every)):
             # What a caller's function does may depend on anything: nothing is found again.
             digest.update(next(self._looks).to_bytes(8, "big"))
-        return Weights(digest.digest(), self.running(), (*copied, *map(type, copied), flags, held, forwards))
+        modules = (*copied, *map(type, copied), flags, held, forwards, set(map(_number_and_place, tensors)))
+        return Weights(digest.digest(), self.running(), modules)
 
     def running(self) -> int:
         """A hash of the tensors' addresses and versions and of the adapters in use; fast."""

@@ -82,6 +82,12 @@ FAMILIES += (
     "<|message|>",
     "add(a=1)",
     "[add(",
+    "```xml\n",
+    "</tool_call>\n```",
+    "<tool_calls>",
+    "</tool_calls>",
+    "now()\n",
+    "\n[now()]",
 )
 TAGS: tuple[str, ...] = (
     "<tool_call>",

@@ -13,7 +13,7 @@ from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodingOptions, decode
 from latentseek_agents.testing import ScriptedVerifier, tiny_model, tiny_tokenizer
 from tests.engine.test_adapters import IN_EACH_MODE, assert_own, generated, wrapped, written
-from tests.support.batch_decoding import decoder_of, request
+from tests.support.batch_decoding import request
 
 VECTOR = torch.linspace(-3, 3, 32)
 
@@ -247,4 +247,3 @@ def test_training_between_two_questions(options: dict[str, Any]):
         optimizer.step()
         optimizer.zero_grad()
     assert len(set(seen)) > 1
-    assert decoder_of(backbone) is not None

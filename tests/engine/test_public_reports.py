@@ -147,17 +147,16 @@ def test_peft_3649_trained_tokens_of_a_head_with_a_bias():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_peft_2123_a_learned_prompt_that_is_put_in_later():
+def test_peft_2123_a_learned_prompt_is_refused_and_leaves_the_model_within_alone():
     """https://github.com/huggingface/peft/issues/2123, 1501 and 1391: ignored, or right only without a cache."""
-    model = adapted("one")
+    model = tiny_model()
     backbone = wrapped(model)
     before = assert_own(backbone, ASKED)
-    model.add_adapter("prompt", peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
+    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    outside: Any = peft.get_peft_model(model, config).eval()
     with pytest.raises(BackboneError, match="whose learned prompt stands before every text"):
-        model.set_adapter("prompt")
-        written(backbone, ASKED)
-    model.set_adapter("one")
-    assert written(backbone, ASKED) == before
+        wrapped(outside)
+    assert assert_own(backbone, ASKED) == before
 
 
 # -- chat templates

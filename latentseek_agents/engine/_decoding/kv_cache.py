@@ -125,14 +125,23 @@ class KeyValueStore:
     def _layer(
         self, layer: int, key: torch.Tensor | None = None, value: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A layer in the size of the store; if it is new, made for what is like ``key`` and ``value``."""
-        if layer not in self._layers and key is not None and value is not None:
+        """A layer in the size of the store; if it is new, made for what is like ``key`` and ``value``.
+
+        Also if the model was converted since: rows from before that do not go on.
+        """
+        if key is not None and value is not None and not self._is_like(layer, key, value):
             self._layers[layer] = (self._empty(key), self._empty(value))
         keys, values = self._layers[layer]
         # Seen here and not in `reserve` alone: that may have run out of memory between two layers.
         if tuple(keys.shape[:2]) != (self.slots, self.positions):
             keys, values = self._layers[layer] = (self._resized(keys), self._resized(values))
         return keys, values
+
+    def _is_like(self, layer: int, *wanted: torch.Tensor) -> bool:
+        return layer in self._layers and all(
+            (old.dtype, old.device, old.shape[2:]) == (new.dtype, new.device, new.shape[1:])
+            for old, new in zip(self._layers[layer], wanted, strict=True)
+        )
 
     def _empty(self, like: torch.Tensor) -> torch.Tensor:
         # A tensor made in inference mode could not be written to outside of it.
