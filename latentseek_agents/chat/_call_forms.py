@@ -101,12 +101,16 @@ def read_calls(text: str, start: int, schemas: Schemas) -> tuple[list[Any], int]
         return read_python_calls(text, start)
     if (alone := _LONE_NAME.match(text, start)) and alone["name"] in schemas:
         return [{"name": alone["name"], "arguments": {}}], alone.end("name")
-    begin = _end_of(_BLANKS, text, start)
-    if fence := _FENCE.match(text, begin):
-        read = read_python_calls if begins_python(text, fence.end()) else read_json_calls
-        values, end = read(text, fence.end())
-        return values, _end_of(_FENCE_END, text, end)
-    return read_json_calls(text, start)
+    return _json_or_fence(text, start)
+
+
+def _json_or_fence(text: str, start: int) -> tuple[list[Any], int]:
+    fence = _FENCE.match(text, _end_of(_BLANKS, text, start))
+    if fence is None:
+        return read_json_calls(text, start)
+    read = read_python_calls if begins_python(text, fence.end()) else read_json_calls
+    values, end = read(text, fence.end())
+    return values, _end_of(_FENCE_END, text, end)
 
 
 def read_json_calls(text: str, start: int) -> tuple[list[Any], int]:

@@ -26,26 +26,32 @@ _BACKSLASH = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[A-Za-z]+|.)", re.DOTALL)
 _CODE = re.compile(r"u[0-9a-fA-F]{4}")
 _WORD = re.compile(r"\\([A-Za-z]+)")
 _AS_SIGN = re.compile(r"[ \t]+(?![ \t=:])")
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Names that begin with the letter of an escape, and whose rest is no word.
-_COMMANDS = frozenset(
+_COMMANDS = _names(
     """
-    nLeftarrow nLeftrightarrow nRightarrow nVDash nVdash nabla natural nearrow neg neq newcommand newenvironment
-    newline newpage newtheorem nexists ngeq ngeqq ngeqslant ngtr nicefrac nleftarrow nleftrightarrow nleq nleqq
-    nleqslant nobreak noindent nolimits nolinebreak nonumber normalsize not notag notin npreceq nrightarrow
+    nLeftarrow nLeftrightarrow nRightarrow nVDash nVdash nabla natural nearrow neg neq newcommand
+    newenvironment newline newpage newtheorem nexists ngeq ngeqq ngeqslant ngtr nicefrac nleftarrow nleftrightarrow nleq
+    nleqq nleqslant nobreak noindent nolimits nolinebreak nonumber normalsize not notag notin npreceq nrightarrow
     nshortmid nshortparallel nsubseteq nsubseteqq nsucc nsucceq nsupset nsupseteq nsupseteqq ntriangleleft
     ntrianglelefteq ntriangleright ntrianglerighteq numberwithin nvDash nvdash nwarrow
     tabularnewline tan tanh tau tbinom text textasciicircum textasciitilde textbackslash textbar textbf
     textbullet textcircled textcolor textdegree textdollar textellipsis texteuro textgreater textit textless
     textmd textmu textnormal textquotesingle textrm textsc textsf textsl textstyle textsubscript
-    textsuperscript texttimes texttt textunderscore textup textwidth tfrac therefore theta thickapprox thicksim
-    thickspace thinspace tikz tilde times tiny toprule triangle triangledown triangleleft trianglelefteq
+    textsuperscript texttimes texttt textunderscore textup textwidth tfrac therefore theta thickapprox
+    thicksim thickspace thinspace tikz tilde times tiny toprule triangle triangledown triangleleft trianglelefteq
     triangleq triangleright trianglerighteq ttfamily twoheadleftarrow twoheadrightarrow
-    """.split()
+    """
 )
 # Names whose rest may be a name or a word of its own: "\nu = 3" may be u = 3 on a new line.
-_UNSURE = frozenset("ncong ne ni nless nmid nparallel nprec nsim nsubset nu tag to top tt".split())
+_UNSURE = _names("ncong ne ni nless nmid nparallel nprec nsim nsubset nu tag to top tt")
 # Of these some are commands where braces follow.
-_BRACED = frozenset("nameref newfont newlabel num tag title".split())
+_BRACED = _names("nameref newfont newlabel num tag title")
 # Signs that stand in front of a command and end no line.
 _IN_FRONT = frozenset("$^_")
 _CONTROL = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}

@@ -155,7 +155,9 @@ def _switches(modules: Iterable[Any]) -> list[tuple[int, list[Any]]]:
             continue
         values = _settings(module) if package == "peft" else _flags(vars(module))
         if package not in _KNOWN:
-            values += [[*tensor.shape, _few(tensor.detach()).tolist()] for tensor in _kept_tensors(vars(module))]
+            values += [
+                [*tensor.shape, _few(tensor.detach()).tolist()] for tensor in _kept_tensors(vars(module))
+            ]
         if values:
             found.append((number, values))
     return found

@@ -1,4 +1,4 @@
-"""What a caller does to a model in use beside switching adapters: hooks, other forwards, vectors, other types."""
+"""What a caller does to a model in use beside switching adapters: hooks, forwards, vectors, other types."""
 
 import functools
 from collections.abc import Callable, Iterator

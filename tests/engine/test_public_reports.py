@@ -134,9 +134,7 @@ def test_peft_3649_trained_tokens_of_a_head_with_a_bias():
     """https://github.com/huggingface/peft/pull/3651: with the adapter in use the bias is lost; not by us."""
     model = tiny_model(tie_word_embeddings=True)
     model.lm_head.bias = torch.nn.Parameter(torch.linspace(-2, 2, 259))
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM", target_modules=["q_proj"], trainable_token_indices=[40, 41], init_lora_weights=False
-    )  # fmt: skip
+    config = lora("q_proj", trainable_token_indices=[40, 41])
     with torch.random.fork_rng():
         torch.manual_seed(3)
         outside: Any = peft.get_peft_model(model, config).eval()
@@ -148,7 +146,7 @@ def test_peft_3649_trained_tokens_of_a_head_with_a_bias():
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_peft_2123_a_learned_prompt_is_refused_and_leaves_the_model_within_alone():
-    """https://github.com/huggingface/peft/issues/2123, 1501 and 1391: ignored, or right only without a cache."""
+    """https://github.com/huggingface/peft/issues/2123, 1501 and 1391: right only without a cache."""
     model = tiny_model()
     backbone = wrapped(model)
     before = assert_own(backbone, ASKED)
@@ -170,8 +168,8 @@ LATER_SYSTEM = [
 ]
 # As the published template of gpt-oss: the first message is read, and later ones of other roles are not.
 FIRST_SYSTEM_ONLY = (
-    "{% if messages[0].role == 'system' %}<developer>{{ messages[0].content }}{% endif %}{% for m in messages %}"
-    "{% if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}"
+    "{% if messages[0].role == 'system' %}<developer>{{ messages[0].content }}{% endif %}"
+    "{% for m in messages %}{% if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}"
 )
 
 

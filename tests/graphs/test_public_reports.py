@@ -30,7 +30,7 @@ def graph_with_node(backbone: Backbone) -> Any:
 def test_a_resumed_search_is_not_begun_again(
     tiny: Backbone, monkeypatch: pytest.MonkeyPatch, explicit: bool
 ) -> None:
-    """https://github.com/langchain-ai/langgraph/issues/4796 and 6792, and with the checkpoint named, pull 7561."""
+    """https://github.com/langchain-ai/langgraph/issues/4796 and 6792, pull 7561 (named checkpoint)."""
     calls: list[Any] = []
     decoder = type(model_decoder(tiny))
     own = decoder.decode

@@ -46,7 +46,10 @@ _LABEL = re.compile(
 # Where the sentence that states an answer goes on to something else.
 _SENTENCE_END = re.compile(
     r"\n|[.!?;](?=\s|\Z|\*\*|\"|<)|,?\s(?:because|since|as\s+we|which|so\s+that|after|where)\b|<\||</s>"
+    r"|,\s+(?:so|therefore|thus|hence|meaning|altogether|in\s+(?:total|all)|and\s+(?:that|this|so|he|she|it|we|they))\b"
 )
+# What is computed there, and not what it is computed from.
+_COMPUTED = re.compile(r"[$€£\d\s.,+*/×÷·()%−-]{1,200}=\s{0,20}([^=]{1,200})\Z")
 # "The answer is within the given limits" says something of an answer, and not which one it is.
 _REMARK = re.compile(
     r"(?:(?:indeed|also|now|then|clearly)\s+)?(?:correct|reasonable|consistent\s+with|within|obtained|found|shown"
@@ -268,6 +271,9 @@ def _sentences(text: str, marker: re.Pattern[str], most: int) -> Iterator[tuple[
             answer = _tidy(rest[: end.start()] if end else rest)
         if marker is _PHRASE and _REMARK.match(answer):
             continue
+        if computed := _COMPUTED.match(answer):
+            value = computed[1].strip()
+            answer = value.rstrip("$") if value.count("$") % 2 and value.endswith("$") else value
         if any(character.isalnum() for character in answer) and "boxed" not in answer:
             yield match.end(), answer
 

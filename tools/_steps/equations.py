@@ -403,7 +403,8 @@ def _unit_above(token: Token, tokens: list[Token], index: int) -> str:
     unit = above.kind == "word" or (above.text in SHORT_UNITS and not above.tight)
     # Nobody adds a bare number to a speed: "2 m/h + 3" is algebra.
     sign, summand, behind = (token_at(tokens, index + ahead) for ahead in (1, 2, 3))
-    if sign.text in ("+", "-") and summand.kind == "number" and behind.kind not in ("word", "letter", "command"):
+    bare = summand.kind == "number" and behind.kind not in ("word", "letter", "command")
+    if bare and sign.text in ("+", "-"):
         return ""
     return above.text if unit and above.word not in BREAK_WORDS else ""
 
