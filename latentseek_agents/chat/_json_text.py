@@ -36,16 +36,17 @@ def _names(text: str) -> frozenset[str]:
 _COMMANDS = _names(
     """
     nLeftarrow nLeftrightarrow nRightarrow nVDash nVdash nabla natural nearrow neg neq newcommand
-    newenvironment newline newpage newtheorem nexists ngeq ngeqq ngeqslant ngtr nicefrac nleftarrow nleftrightarrow nleq
-    nleqq nleqslant nobreak noindent nolimits nolinebreak nonumber normalsize not notag notin npreceq nrightarrow
-    nshortmid nshortparallel nsubseteq nsubseteqq nsucc nsucceq nsupset nsupseteq nsupseteqq ntriangleleft
-    ntrianglelefteq ntriangleright ntrianglerighteq numberwithin nvDash nvdash nwarrow
-    tabularnewline tan tanh tau tbinom text textasciicircum textasciitilde textbackslash textbar textbf
-    textbullet textcircled textcolor textdegree textdollar textellipsis texteuro textgreater textit textless
-    textmd textmu textnormal textquotesingle textrm textsc textsf textsl textstyle textsubscript
-    textsuperscript texttimes texttt textunderscore textup textwidth tfrac therefore theta thickapprox
-    thicksim thickspace thinspace tikz tilde times tiny toprule triangle triangledown triangleleft trianglelefteq
-    triangleq triangleright trianglerighteq ttfamily twoheadleftarrow twoheadrightarrow
+    newenvironment newline newpage newtheorem nexists ngeq ngeqq ngeqslant ngtr nicefrac nleftarrow
+    nleftrightarrow nleq nleqq nleqslant nobreak noindent nolimits nolinebreak nonumber normalsize not
+    notag notin npreceq nrightarrow nshortmid nshortparallel nsubseteq nsubseteqq nsucc nsucceq nsupset
+    nsupseteq nsupseteqq ntriangleleft ntrianglelefteq ntriangleright ntrianglerighteq numberwithin
+    nvDash nvdash nwarrow tabularnewline tan tanh tau tbinom text textasciicircum textasciitilde
+    textbackslash textbar textbf textbullet textcircled textcolor textdegree textdollar textellipsis
+    texteuro textgreater textit textless textmd textmu textnormal textquotesingle textrm textsc textsf
+    textsl textstyle textsubscript textsuperscript texttimes texttt textunderscore textup textwidth
+    tfrac therefore theta thickapprox thicksim thickspace thinspace tikz tilde times tiny toprule
+    triangle triangledown triangleleft trianglelefteq triangleq triangleright trianglerighteq ttfamily
+    twoheadleftarrow twoheadrightarrow
     """
 )
 # Names whose rest may be a name or a word of its own: "\nu = 3" may be u = 3 on a new line.

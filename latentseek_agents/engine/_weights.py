@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,12 +80,12 @@ class WeightsWatch:
                 if m._buffers and m._non_persistent_buffers_set
             ]
             self._adapters = [module for module in every if is_adapter(module)]
-            self._own = [m for m in every if not is_adapter(m) and _package(type(m)) not in _KNOWN]
+            self._own = [m for m in every if not is_adapter(m) and _package(m) not in _KNOWN]
             copied = every
             if self._adapters or self._model is not self._core:
                 copied = list(_below(self._core, into_adapters=False))
-        flags = [_flags(vars(module)) for module in copied if _package(type(module)) == _REMOTE]
-        held = [_held(module) for module in copied if _package(type(module)) not in _KNOWN]
+        flags = [_flags(vars(module)) for module in copied if _package(module) == _REMOTE]
+        held = [_held(module) for module in copied if _package(module) not in _KNOWN]
         forwards = [module.__dict__["forward"] for module in copied if "forward" in module.__dict__]
         tensors = [*_parts(self._tensors())]
         tensors += [part for module in self._own for part in _parts(_kept_tensors(vars(module)))]
@@ -128,7 +128,7 @@ class WeightsWatch:
 
 def is_adapter(module: Any) -> bool:
     """Whether a module is PEFT's: it can be switched at any time."""
-    return _package(type(module)) == "peft"
+    return _package(module) == "peft"
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
@@ -150,7 +150,7 @@ def switches(model: Any) -> list[tuple[int, list[Any]]]:
 def _switches(modules: Iterable[Any]) -> list[tuple[int, list[Any]]]:
     found = []
     for number, module in enumerate(modules):
-        package = _package(type(module))
+        package = _package(module)
         if package in _LIBRARIES:
             continue
         values = _settings(module) if package == "peft" else _flags(vars(module))
@@ -234,9 +234,9 @@ def _maker(function: Any) -> str:
     return str(module).partition(".")[0]
 
 
-@lru_cache(maxsize=4096)
-def _package(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+def _package(module: Any) -> str:
+    """The package that the class of a module comes from."""
+    return type(module).__module__.partition(".")[0]
 
 
 _OFF = ("off",)

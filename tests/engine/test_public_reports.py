@@ -169,7 +169,8 @@ LATER_SYSTEM = [
 # As the published template of gpt-oss: the first message is read, and later ones of other roles are not.
 FIRST_SYSTEM_ONLY = (
     "{% if messages[0].role == 'system' %}<developer>{{ messages[0].content }}{% endif %}"
-    "{% for m in messages %}{% if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}"
+    "{% for m in messages %}{% if m.role in ('user', 'assistant') %}<{{ m.role }}>{{ m.content }}{% endif %}"
+    "{% endfor %}"
 )
 
 

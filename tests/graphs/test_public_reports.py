@@ -34,7 +34,12 @@ def test_a_resumed_search_is_not_begun_again(
     calls: list[Any] = []
     decoder = type(model_decoder(tiny))
     own = decoder.decode
-    monkeypatch.setattr(decoder, "decode", lambda self, asked: calls.append(asked) or own(self, asked))
+
+    def decode(self: Any, asked: Any) -> Any:
+        calls.append(asked)
+        return own(self, asked)
+
+    monkeypatch.setattr(decoder, "decode", decode)
     graph = graph_with_node(tiny)
     first = graph.invoke(QUESTION, THREAD)["__interrupt__"][0].value
     drafted = len(calls)
