@@ -25,7 +25,7 @@ _COMPARED_VALUES = 4
 _LIBRARIES = frozenset({"torch", "transformers", "accelerate", "latentseek_agents"})
 # Code that comes with a model. It may keep tables there that grow with the text.
 _REMOTE = "transformers_modules"
-_KNOWN = _LIBRARIES | {"peft", _REMOTE}
+_KNOWN = _LIBRARIES | {"peft", "kernels", _REMOTE}
 _DEEPEST = 4
 _OF_MODULES = frozenset({"_parameters", "_buffers", "_modules"})
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
@@ -93,7 +93,7 @@ class WeightsWatch:
         digest.update(repr([*map(id, every), *map(_address, tensors)]).encode())
         digest.update(repr(_switches(every)).encode())
         digest.update(_values(tensors))
-        if any(map(_is_patched, every)):
+        if any(map(_patches, every)):
             # What a caller's function does may depend on anything: nothing is found again.
             digest.update(next(self._looks).to_bytes(8, "big"))
         modules = (*copied, *map(type, copied), flags, held, forwards, set(map(_number_and_place, tensors)))
@@ -150,10 +150,9 @@ def switches(model: Any) -> list[tuple[int, list[Any]]]:
 def _switches(modules: Iterable[Any]) -> list[tuple[int, list[Any]]]:
     found = []
     for number, module in enumerate(modules):
-        package = _package(module)
-        if package in _LIBRARIES:
-            continue
-        values = _settings(module) if package == "peft" else _flags(vars(module))
+        package, values = _package(module), [*_patches(module)]
+        if package not in _LIBRARIES:
+            values += _settings(module) if package == "peft" else _flags(vars(module))
         if package not in _KNOWN:
             values += [
                 [*tensor.shape, _few(tensor.detach()).tolist()] for tensor in _kept_tensors(vars(module))
@@ -217,13 +216,17 @@ def _held(module: Any) -> dict[str, _Held]:
     }
 
 
-def _is_patched(module: Any) -> bool:
-    """Whether a function of a caller's runs with a module: a hook, or another ``forward``."""
+def _patches(module: Any) -> list[str]:
+    """The names of a caller's functions that run with a module: hooks, or another ``forward``."""
     if not (module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__):
-        return False
+        return []
     functions = [*list(module._forward_hooks.values()), *list(module._forward_pre_hooks.values())]
     functions += [module.__dict__["forward"]] if "forward" in module.__dict__ else []
-    return any(_maker(function) not in _KNOWN for function in functions)
+    return [_name(function) for function in functions if _maker(function) not in _KNOWN]
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _maker(function: Any) -> str:

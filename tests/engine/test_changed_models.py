@@ -88,12 +88,14 @@ def test_a_function_that_runs_for_a_while(
     model = tiny_model()
     backbone = wrapped(model, **options)
     asked = request(reuse_completion=True)
-    before = assert_own(backbone, asked)
+    before, mark = assert_own(backbone, asked), backbone.fingerprint
     for _ in range(2):
         with patch(model):
             assert assert_own(backbone, asked) != before
             assert_own(backbone, asked)
+            assert backbone.fingerprint != mark
         assert assert_own(backbone, asked) == before
+        assert backbone.fingerprint == mark
 
 
 @IN_EACH_MODE
