@@ -123,7 +123,7 @@ def question_from_messages(messages: Any) -> str:
         line for message in conversation[:-1] if _speaker(message) != "System" for line in _lines(message)
     ]
     if earlier:
-        question = "\n".join([*earlier, f"User: {question}"])
+        question = "\n".join([*earlier, f"{_label(conversation[-1])}: {question}"])
     return "\n\n".join([*filter(None, rules), question])
 
 
@@ -151,10 +151,12 @@ def text_of(message: BaseMessage) -> str:
     for block in message.content:
         if isinstance(block, str):
             parts.append(block)
-        elif block.get("type") == "text" or (set(block) & {"text"} and "type" not in block):
-            parts.append(str(block["text"]))
+        elif block.get("type", "text") == "text" and isinstance(block.get("text"), str):
+            parts.append(block["text"])
         elif block.get("type") == "json":
             parts.append(json.dumps(block.get("json", block), ensure_ascii=False))
+        elif block.get("type") == "text":
+            raise InputError(f"a {message.type} message holds a text block without a text: {block!r}")
         elif block.get("type") not in _NO_TEXT:
             raise InputError(
                 f"a {message.type} message holds {block.get('type', 'something unknown')!r}, "
@@ -184,14 +186,27 @@ def _speaker(message: BaseMessage) -> str:
     )
 
 
+def _label(message: BaseMessage) -> str:
+    """The speaker of a turn, with a name if there is one, and whether a tool failed."""
+    speaker = _speaker(message)
+    if isinstance(message, ToolMessage) and message.status == "error":
+        return f"{speaker} (error)"
+    named = message.name if isinstance(message, HumanMessage | AIMessage) else None
+    return f"{speaker} {named}" if named else speaker
+
+
 def _lines(message: BaseMessage) -> list[str]:
-    """An earlier turn in a transcript: what was said, then what was called."""
-    speaker, text = _speaker(message), text_of(message)
+    """An earlier turn in a transcript: what was said and by whom, then what was called."""
+    speaker, text = _label(message), text_of(message)
     lines = [f"{speaker}: {text}"] if text.strip() else []
     if isinstance(message, AIMessage):
         lines += [
             f"{speaker} calls {call['name']}({json.dumps(call['args'], ensure_ascii=False)})"
             for call in message.tool_calls
         ]
+        # As OpenAI's API had it before tools.
+        older = message.additional_kwargs.get("function_call")
+        if isinstance(older, dict) and not message.tool_calls:
+            lines.append(f"{speaker} calls {older.get('name')}({older.get('arguments')})")
         lines += [f"{speaker}: {call['args']}" for call in message.invalid_tool_calls if call["args"]]
     return lines

@@ -201,6 +201,23 @@ TRANSCRIPT = 'User: Look up what a lamp costs.\nAssistant calls lookup({"item": 
             [AIMessage("I look.", tool_calls=LOOKUP.tool_calls)],
             'Assistant: I look.\nAssistant calls lookup({"item": "lamp"})\n',
         ),
+        (
+            [ToolMessage("no lamp", name="lookup", tool_call_id="1", status="error")],
+            "Tool lookup (error): no lamp\n",
+        ),
+        (
+            [HumanMessage("Hi.", name="Ann"), AIMessage("37.", name="clerk")],
+            "User Ann: Hi.\nAssistant clerk: 37.\n",
+        ),
+        (
+            [
+                AIMessage(
+                    "", additional_kwargs={"function_call": {"name": "lookup", "arguments": '{"item": 1}'}}
+                )
+            ],
+            'Assistant calls lookup({"item": 1})\n',
+        ),
+        ([AIMessage([{"text": "37."}])], "Assistant: 37.\n"),
     ],
 )
 def test_nothing_of_a_conversation_is_dropped(
@@ -231,6 +248,11 @@ def test_what_is_no_text_is_refused(tiny: Backbone, kind: str, message: type[Bas
     ):
         with pytest.raises(InputError, match=f"holds '{kind}', but this model reads text only"):
             seek.invoke(conversation)
+
+
+def test_a_text_block_without_a_text_is_refused(tiny: Backbone) -> None:
+    with pytest.raises(InputError, match="a human message holds a text block without a text"):
+        LatentSeek(tiny, by_length, CONFIG).invoke([HumanMessage([{"type": "text"}])])
 
 
 def test_a_message_that_is_no_turn_is_refused(tiny: Backbone) -> None:
