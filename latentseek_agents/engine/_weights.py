@@ -150,7 +150,8 @@ def switches(model: Any) -> list[tuple[int, list[Any]]]:
 def _switches(modules: Iterable[Any]) -> list[tuple[int, list[Any]]]:
     found = []
     for number, module in enumerate(modules):
-        package, values = _package(module), [*_patches(module)]
+        package = _package(module)
+        values: list[Any] = [*_patches(module)]
         if package not in _LIBRARIES:
             values += _settings(module) if package == "peft" else _flags(vars(module))
         if package not in _KNOWN:
@@ -323,12 +324,13 @@ def _address(tensor: torch.Tensor) -> tuple[int, int]:
     return 0 if tensor.is_meta else tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
+@torch.no_grad()
 def _values(tensors: list[torch.Tensor]) -> bytes:
     """A few numbers of each tensor."""
     groups: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
     for tensor in tensors:
         if tensor.numel() and not (tensor.is_meta or tensor.is_quantized) and tensor.layout == torch.strided:
-            few = _few(tensor.detach())
+            few = _few(tensor)
             # Not every operation knows the numbers of 8 bits and less.
             few = few.view(torch.uint8) if few.itemsize == 1 else few
             groups.setdefault((few.device, few.dtype), []).append(few)
@@ -339,7 +341,8 @@ def _values(tensors: list[torch.Tensor]) -> bytes:
 def _few(tensor: torch.Tensor) -> torch.Tensor:
     """Some numbers of a tensor, spread over it, without a copy of the rest."""
     if tensor.is_contiguous():
-        flat = tensor.view(-1)
-        return flat[:: max(1, flat.numel() // _COMPARED_VALUES)]
+        step = max(1, tensor.numel() // _COMPARED_VALUES)
+        # In one step, since there are hundreds of tensors.
+        return tensor.as_strided((-(-tensor.numel() // step),), (step,))
     index = [size // 2 for size in tensor.shape]
     return tensor[tuple(index)].reshape(1)
