@@ -30,6 +30,7 @@ _DEEPEST = 4
 _OF_MODULES = frozenset({"_parameters", "_buffers", "_modules"})
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 _version = operator.attrgetter("_version")
+_packages: dict[type, str] = {}
 _number_and_place = operator.attrgetter("dtype", "device")
 
 
@@ -240,7 +241,10 @@ def _maker(function: Any) -> str:
 
 def _package(module: Any) -> str:
     """The package that the class of a module comes from."""
-    return type(module).__module__.partition(".")[0]
+    kind = type(module)
+    if kind not in _packages:
+        _packages[kind] = kind.__module__.partition(".")[0]
+    return _packages[kind]
 
 
 _OFF = ("off",)
