@@ -4,8 +4,8 @@
     python benchmarks/weights.py Qwen/Qwen2.5-1.5B-Instruct --lora
 
 A decode call looks at all weights once, and each pass twice at their addresses and versions. Prints the
-milliseconds of the processor for both, the median of several runs, and beside them those of a pass that writes
-one token. Other work on the machine hardly changes these figures.
+milliseconds of the processor for both, the median of several runs, and beside them those of a pass that
+writes one token. Other work on the machine changes these figures less than those of a clock.
 """
 
 import argparse
