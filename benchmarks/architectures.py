@@ -1,7 +1,13 @@
 """Which causal LMs of transformers run a search, and does each write what it writes alone?
 
     python benchmarks/architectures.py                            # all, and write docs/architectures.md
-    python benchmarks/architectures.py qwen3_5_text llama4_text   # these, and write nothing
+    python benchmarks/architectures.py qwen3_5_text llama4_text   # these, and write no page
+    python benchmarks/architectures.py --resume outcomes.jsonl    # all that are not in the file yet
+
+With ``--resume`` every outcome goes to the file as it comes, so that a run that was ended goes on, and all
+may be tried part by part: first some by their names, then the rest without names, which writes the page.
+Outcomes of other versions of transformers or torch are tried again, and with ``--retry`` all that neither
+work nor are refused.
 
 Every model type that transformers maps to a causal LM is made tiny and random from its own configuration
 class, in a process of its own with a time limit. Its draft is compared with the model's own ``generate``, the
@@ -19,8 +25,9 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib import metadata
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,7 +40,7 @@ TABLE = Path(__file__).resolve().parent.parent / "docs" / "architectures.md"
 QUESTIONS = ("What is 2 + 2?", "Count to ten.", "Why?", "Name a tree.")  # the first with a draft to refine
 TOKENS = 8
 LEARNING_RATES = (0.3, 3.0)  # the second where the first changes nothing
-TINY = 5_000_000  # more parameters than this are not made
+_LONGEST_NOTE = 160
 COMMAND = "python benchmarks/architectures.py"
 
 # What the mapping of transformers holds besides decoder-only language models.
@@ -58,6 +65,7 @@ class Outcome:
             cannot generate with it themselves.
         note: Why; or how it is decoded.
         changed: Whether a refinement changed the text.
+        versions: Of transformers and torch.
     """
 
     model_type: str
@@ -65,12 +73,22 @@ class Outcome:
     result: str = "works"
     note: str = ""
     changed: bool = False
+    versions: str = ""
+
+
+def versions() -> str:
+    """Those of transformers and torch."""
+    return (
+        f"transformers {metadata.version('transformers')} and torch "
+        + (metadata.version("torch").partition("+")[0])
+    )
 
 
 def first_line(error: BaseException) -> str:
     """An error in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])[:160]}"
+    text = f"{type(error).__name__}: {' '.join(lines[:2])}"
+    return text if len(text) <= _LONGEST_NOTE else f"{text[: _LONGEST_NOTE - 2].rstrip()} …"
 
 
 def try_architecture(model_type: str, model_class: str) -> Outcome:
@@ -116,11 +134,13 @@ def _compare(outcome: Outcome, model: Any, tokenizer: Any, ids: list[int], own: 
     from tests.support import naive_search
 
     backbone = Backbone.from_model(model, tokenizer)
-    shared = backbone.decoder.packed is not None  # type: ignore[attr-defined]
-    form = None if shared else backbone.policy.cache_form
-    outcome.note = "rows together" if shared else "one prompt after another"
-    if form is not None and form.name is None:
-        outcome.note += ", without a cache"
+    packed = backbone.decoder.packed is not None  # type: ignore[attr-defined]
+    outcome.note = "rows together"
+    if not packed:
+        joins = backbone.policy.joins_prompts
+        outcome.note = "prompts alone, then rows together" if joins else "one prompt after another"
+        if backbone.policy.cache_form.name is None:
+            outcome.note += ", without a cache"
     requests = [
         DecodeRequest(
             prompt_ids=ids[: len(ids) - 3 * (i % 4)], max_new_tokens=TOKENS, end_token_ids=frozenset()
@@ -197,7 +217,11 @@ def _child(model_type: str, model_class: str, answers: Any) -> None:
 
 
 def tried(model_type: str, model_class: str, seconds: float) -> Outcome:
-    """Try one model type in a process of its own."""
+    """Try one model type in a process of its own, which has so many seconds."""
+    return replace(_tried(model_type, model_class, seconds), versions=versions())
+
+
+def _tried(model_type: str, model_class: str, seconds: float) -> Outcome:
     context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(model_type, model_class, theirs))
@@ -229,9 +253,6 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
     """The table."""
-    import torch
-    import transformers
-
     rows = [
         f"| `{one.model_type}` | `{one.model_class}` | {one.result} | {_told(one)} |"
         for one in sorted(outcomes, key=lambda one: (one.result == "works", one.model_type))
@@ -240,12 +261,12 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         [
             "# Architectures",
             "",
-            f"Made by `{COMMAND}` with transformers {transformers.__version__} and torch "
-            f"{torch.__version__.partition('+')[0]} from tiny random models. {summary(outcomes)}",
+            f"Made by `{COMMAND}` with {versions()} from tiny random models. {summary(outcomes)}",
             "",
             "*Works*: draft and one refinement with either kind of latents are, token for token, those of a "
             "plain computation without a cache, and a batch of eight is eight alone. *Rows together*: "
-            "requests share forward passes; *one prompt after another*: only completions of one prompt may. "
+            "requests share forward passes; *prompts alone, then rows together*: but for those that read "
+            "their prompts; *one prompt after another*: only completions of one prompt may. "
             "Encoders that can be decoders (`is_decoder=True`) were made such.",
             "",
             "| model type | class | result | how, or why not |",
@@ -261,8 +282,12 @@ def _told(one: Outcome) -> str:
     return f"no language model: it {OTHER_KINDS[one.model_type]}" if one.model_type in OTHER_KINDS else note
 
 
-def main() -> None:
-    """Try all, or those named."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Try all, or those named.
+
+    Args:
+        arguments: Of the command line.
+    """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
 
     parser = argparse.ArgumentParser(
@@ -272,13 +297,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="time limit of each")
     parser.add_argument("--workers", type=int, default=1, help="how many at a time")
     parser.add_argument("--resume", type=Path, help="JSON Lines: outcomes go there, and those there are kept")
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--retry", action="store_true", help="try again what was wrong, failed or took too long"
+    )
+    asked = parser.parse_args(arguments)
     unknown = [name for name in asked.model_type if name not in NAMES]
     if unknown:
         parser.error(f"transformers map {', '.join(unknown)} to no causal LM")
     names = asked.model_type or list(NAMES)
     classes = {name: kind if isinstance(kind, str) else kind[0] for name, kind in NAMES.items()}
-    outcomes = _known(asked.resume)
+    outcomes = known(asked.resume, retry=asked.retry)
     left = [name for name in names if name not in outcomes]
     with ThreadPoolExecutor(asked.workers) as pool:
         for one in pool.map(partial(tried, seconds=asked.seconds), left, [classes[name] for name in left]):
@@ -295,10 +323,25 @@ def main() -> None:
         print(f"written: {TABLE}")
 
 
-def _known(file: Path | None) -> dict[str, Outcome]:
-    """What an earlier run wrote down."""
-    lines = file.read_text().splitlines() if file is not None and file.exists() else []
-    return {one.model_type: one for one in (Outcome(**json.loads(line)) for line in lines)}
+def known(file: Path | None, *, retry: bool = False) -> dict[str, Outcome]:
+    """What earlier runs with these versions wrote down, the last outcome of each model type.
+
+    Args:
+        file: JSON Lines; a line that was torn off is left out.
+        retry: Leave out what was wrong or failed.
+    """
+    found: dict[str, Outcome] = {}
+    for line in file.read_text().splitlines() if file is not None and file.exists() else []:
+        try:
+            one = Outcome(**json.loads(line))
+        except (TypeError, ValueError):
+            continue
+        found[one.model_type] = one
+    return {
+        name: one
+        for name, one in found.items()
+        if one.versions == versions() and not (retry and one.result in ("wrong", "fails"))
+    }
 
 
 if __name__ == "__main__":

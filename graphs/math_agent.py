@@ -236,8 +236,12 @@ class MathAgentNodes:
         model = _with_tools(chat, self.tools if may_call else ())
         began = time.monotonic()
         message = model.invoke(messages)
-        written = (getattr(message, "usage_metadata", None) or {}).get("output_tokens", 0)
-        usage += Usage(policy_tokens=written, policy_seconds=time.monotonic() - began)
+        told = getattr(message, "usage_metadata", None) or {}
+        usage += Usage(
+            policy_tokens=told.get("output_tokens", 0),
+            policy_thinking_tokens=told.get("output_token_details", {}).get("reasoning", 0),
+            policy_seconds=time.monotonic() - began,
+        )
         return {"messages": [message], "usage": usage.to_dict()}
 
     def check(self, state: MathAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
@@ -250,7 +254,7 @@ class MathAgentNodes:
             latent_token_ids=[],
             changed=[],
             text=split.text,
-            thinking=split.thinking,
+            thinking=split.thinking or _thought(state["messages"][-1]),
             finish_reason="stop",
             answer=extract_answer(split.text),
         )
@@ -404,6 +408,12 @@ def _waiting(messages: Sequence[AnyMessage]) -> list[str]:
 
 def _text(message: AnyMessage) -> str:
     return str(message.text)
+
+
+def _thought(message: AnyMessage) -> str:
+    """What was thought before a message, as LangChain's content blocks have it."""
+    blocks = (block for block in message.content_blocks if block["type"] == "reasoning")
+    return "\n\n".join(str(block.get("reasoning", "")) for block in blocks)
 
 
 def _with_results(question: str, messages: Sequence[AnyMessage]) -> str:

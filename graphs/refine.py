@@ -60,9 +60,9 @@ def create_refine_graph(
     Each iteration is announced in ``stream_mode="custom"`` as a dict of plain values::
 
         {"type": "latentseek_iteration", "iteration": 1, "max_iterations": 10, "score": -0.5,
-         "passed": False, "reason": "...", "answer": "5", "text": "...", "finish_reason": "stop",
-         "changed": [0, 3], "aimed_at": None, "latents": ["To", " solve", ...], "votes": [],
-         "stop_reason": None, "seconds": 1.5}
+         "passed": False, "reason": "...", "answer": "5", "thinking": "", "text": "...",
+         "finish_reason": "stop", "changed": [0, 3], "aimed_at": None, "latents": ["To", " solve", ...],
+         "votes": [], "stop_reason": None, "seconds": 1.5}
 
     With ``aim="first_error"`` an attempt that was written from a refuted step on says so in ``aimed_at``, see
     :class:`~latentseek_agents.verdict.Attempt`.

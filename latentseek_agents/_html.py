@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment
 
 from latentseek_agents._shown import attempt_names, returned_position, voter_names
-from latentseek_agents.tools.steps import StepReport, check_steps
+from latentseek_agents.tools.steps import Claim, Equation, check_equations, check_steps
 
 Decode = Callable[[list[int]], str]
 Values = Mapping[str, Any]
@@ -64,6 +64,7 @@ STYLE = f"""
 .latentseek mark.wrong {{ background: var(--wrong); text-decoration: underline wavy var(--bad); }}
 .latentseek mark.wrong::after {{ content: " ✗ " attr(title); font-weight: 600;
   display: inline-block; padding-left: .35em; }}
+.latentseek mark.doubt {{ background: none; text-decoration: underline dotted var(--soft); }}
 .latentseek table {{ border-collapse: collapse; color: inherit; font-size: 13px; margin: .2rem 0;
   width: auto; }}
 .latentseek tr {{ background: none; }}
@@ -145,6 +146,17 @@ _TEMPLATE = """
 {% if attempt.aimed_at %}
 <p class="label">aimed at the first error of the attempt before; all before it stays</p>
 <p>{{ attempt.aimed_at.stated }} → <strong>{{ attempt.aimed_at.value }}</strong></p>
+{% endif %}
+{% if attempt.thinking %}
+<details class="thought"><summary><span class="soft">what was thought before the solution
+  {%- set wrong = attempt.thought | selectattr("1") | list | length %}
+  {%- if wrong %}; {{ wrong }} {{ "equation" if wrong == 1 else "equations" }} in it
+    {{ "is" if wrong == 1 else "are" }} wrong, which counts for nothing{% endif %}</span></summary>
+<pre class="text">
+{%- for piece, refutation in attempt.thought %}
+  {%- if not refutation %}{{ piece }}{% else %}<mark class="doubt" title="{{ refutation }}">{{ piece }}</mark>
+  {%- endif %}
+{%- endfor %}</pre></details>
 {% endif %}
 <p class="label">the solution</p><pre class="text">
 {%- for piece, refutation in attempt.pieces %}
@@ -283,7 +295,8 @@ def _search(result: Values, decode: Decode | None) -> Values:
             "latents": [
                 decode([token]).replace("\n", "⏎") for token in attempt["latent_token_ids"] if decode
             ],
-            "pieces": _marked(attempt["text"], report),
+            "pieces": _marked(attempt["text"], report.refutations),
+            "thought": _marked(thought := attempt.get("thinking", ""), _wrong(thought)),
             "programs": report.programs,
         }
         for name, attempt, report in zip(names, result["iterations"], reports, strict=True)
@@ -323,10 +336,14 @@ def _why(returned: Values, attempts: Sequence[Values]) -> str:
     return f"{others}; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
 
 
-def _marked(text: str, report: StepReport) -> list[tuple[str, str]]:
-    """The solution in pieces, each with the reason why it is refuted; the reason is empty if it is not."""
+def _wrong(thought: str) -> list[Equation]:
+    return [equation for equation in check_equations(thought) if equation.status == "wrong"]
+
+
+def _marked(text: str, refutations: Sequence[Equation | Claim]) -> list[tuple[str, str]]:
+    """A text in pieces, each with the reason why it is refuted; the reason is empty if it is not."""
     pieces, end = [], 0
-    for wrong in report.refutations:
+    for wrong in refutations:
         start, stop = wrong.span
         if start >= end:
             pieces += [(text[end:start], ""), (text[start:stop], wrong.reason)]

@@ -131,6 +131,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "zamba2": {
         "layers_block_type": ["linear_attention", "hybrid"] * 2,
         **{"n_mamba_heads": 8, "num_key_value_heads": 4},
+        **{"attention_hidden_size": None, "attention_head_dim": None},  # they follow from the others
     },
     "zaya": {"num_experts_per_tok": 1},
     "minicpm3": {"dim_model_base": 16},

@@ -147,8 +147,8 @@ class LatentSeekConfig(BaseModel):
 
     max_thinking_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of a completion before its thought is closed, in the model's own way, so that an answer
-    comes; None: the thought may take all of ``max_new_tokens``. Latents end before a thought that was
-    closed so."""
+    comes; nor does a completion end within its thought then. None: the thought may take all of
+    ``max_new_tokens``. Latents end before a thought that was closed so."""
 
     latents_over: Literal["both", "thinking", "answer"] = "both"
     """Which part of a draft has latents, of which ``fraction`` and ``start_fraction`` are shares: all that

@@ -319,7 +319,10 @@ def _so_far(choice: Choice, reason: StopReason | None) -> SearchState:
 def _event(
     search: Search, attempt: Attempt, choice: Choice, reason: StopReason | None, usage: Usage
 ) -> Event:
-    shown = ("iteration", "score", "passed", "reason", "answer", "text", "finish_reason", "changed")
+    shown = (
+        *("iteration", "score", "passed", "reason", "answer", "thinking", "text"),
+        *("finish_reason", "changed"),
+    )
     return {
         "type": "latentseek_iteration",
         "max_iterations": search.config.max_iterations,

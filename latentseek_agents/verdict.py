@@ -80,6 +80,7 @@ class Usage(_Plain):
         policy_computed_tokens: Tokens that went through the model's layers for the policy: what was
             generated, guesses that were refused, and the prompt.
         verifier_computed_tokens: The same for the verifier.
+        policy_thinking_tokens: Those of ``policy_tokens`` that lie within thoughts, their marks left out.
 
     Example:
         >>> (Usage(policy_tokens=3) + Usage(policy_tokens=4, verifier_tokens=5)).tokens
@@ -94,6 +95,7 @@ class Usage(_Plain):
     verifier_seconds: float = 0.0
     policy_computed_tokens: int = 0
     verifier_computed_tokens: int = 0
+    policy_thinking_tokens: int = 0
 
     @property
     def tokens(self) -> int:

@@ -65,6 +65,8 @@ from latentseek_agents.tools._steps import (
     MAX_CHARACTERS,
     Block,
     Claim,
+    Comparison,
+    Outcome,
     Program,
     Signal,
     Status,
@@ -94,6 +96,7 @@ __all__ = [
     "Signal",
     "StepReport",
     "StepVerifier",
+    "check_equations",
     "check_steps",
 ]
 
@@ -157,6 +160,8 @@ class StepReport:
         programs: All programs in the order of the text.
         computed_answer: What the last program prints as its result, where the text states another answer or
             none; else None.
+        thought: The equations of what was thought before the answer, programs left out. They count for
+            nothing: a thought tries out what is then given up.
     """
 
     verdict: Literal["ok", "wrong", "unverifiable"]
@@ -166,6 +171,7 @@ class StepReport:
     truncated: bool = False
     programs: Sequence[Program] = ()
     computed_answer: str | None = None
+    thought: Sequence[Equation] = ()
 
     @property
     def refuted(self) -> list[Equation]:
@@ -183,17 +189,8 @@ class StepReport:
         return {
             "verdict": self.verdict,
             "truncated": self.truncated,
-            "equations": [
-                {
-                    "text": equation.text,
-                    "status": equation.status,
-                    "span": list(equation.span),
-                    "value": None if equation.value is None else str(equation.value),
-                    "reason": equation.reason,
-                    "correction": None if equation.correction is None else equation.correction.to_dict(),
-                }
-                for equation in self.equations
-            ],
+            "equations": [_plain(equation) for equation in self.equations],
+            "thought": [_plain(equation) for equation in self.thought],
             "programs": [
                 {
                     "status": program.status,
@@ -214,12 +211,24 @@ class StepReport:
         return next((signal.value for signal in self.signals if signal.name == name), None)
 
 
+def _plain(equation: Equation) -> dict[str, Any]:
+    return {
+        "text": equation.text,
+        "status": equation.status,
+        "span": list(equation.span),
+        "value": None if equation.value is None else str(equation.value),
+        "reason": equation.reason,
+        "correction": None if equation.correction is None else equation.correction.to_dict(),
+    }
+
+
 def check_steps(text: str, question: str | None = None) -> StepReport:
     r"""Check every equation and every program of a solution.
 
     Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What cannot be read for
-    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read, nor what a model
-    thought before it answered (:mod:`latentseek_agents.thoughts`). Fenced blocks of
+    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read. What a model
+    thought before it answered (:mod:`latentseek_agents.thoughts`) is reported in ``thought``, and decides
+    nothing. Fenced blocks of
     Python run in an interpreter of their own, eight of them at most, for 1.5 s at most in all.
 
     Args:
@@ -238,16 +247,50 @@ def check_steps(text: str, question: str | None = None) -> StepReport:
         >>> report = check_steps("```python\nprint(48 / 2 + 48)\n```\nThis prints 73.")
         >>> [(claim.text, claim.status, claim.reason) for claim in report.programs[0].claims]
         [('73', 'wrong', 'it prints 72.0, not 73')]
+        >>> report = check_steps("<think>2 + 2 = 5.</think>2 + 2 = 4.")
+        >>> report.verdict, [(equation.text, equation.status) for equation in report.thought]
+        ('ok', [('2 + 2 = 5', 'wrong')])
     """
     answer = AnswerView(text)
+    thought = [
+        replace(equation, span=(start + equation.span[0], start + equation.span[1]))
+        for start, end in answer.thoughts
+        for equation in check_equations(text[start : min(end, answer.thoughts[0][0] + MAX_CHARACTERS)])
+    ]
+    return replace(_report(answer, question), thought=thought)
+
+
+def check_equations(text: str) -> list[Equation]:
+    """Check the equations of a text and nothing else; marks of thoughts in it are words.
+
+    Args:
+        text: What a model thought; beyond 20,000 characters it is not read.
+    """
+    read = text[:MAX_CHARACTERS]
+    comparisons, outcomes = _judged(without_code(visible_text(read), find_blocks(read)))
+    return [
+        Equation(read[c.start : c.end], o.status, (c.start, c.end), o.value, o.reason)
+        for c, o in zip(comparisons, outcomes, strict=True)
+    ]
+
+
+def _judged(
+    seen: str, asked: Sequence[Comparison] = (), functions: frozenset[str] = frozenset()
+) -> tuple[list[Comparison], list[Outcome]]:
+    """The equations of a text, and what was found about each."""
+    comparisons = with_values(find_comparisons(seen, functions), asked)
+    outcomes = judge_algebra(comparisons, judge(comparisons), asked)
+    return comparisons, without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
+
+
+def _report(answer: AnswerView, question: str | None) -> StepReport:
+    """What the answer's steps show; the thought before it is not looked at."""
     read = answer.text[:MAX_CHARACTERS]
     seen = visible_text(read)
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
     asked, functions = equations_of(question) if question else ((), frozenset())
-    comparisons = with_values(find_comparisons(seen, functions), asked)
-    outcomes = judge_algebra(comparisons, judge(comparisons), asked)
-    outcomes = without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
+    comparisons, outcomes = _judged(seen, asked, functions)
     equations = [
         Equation(
             read[c.start : c.end],
@@ -329,7 +372,7 @@ class StepVerifier:
 
     def __call__(self, question: str, solution: str, *, reference: str | None = None) -> Verdict:
         """Judge ``solution`` to ``question``; ``reference`` is not looked at."""
-        report = check_steps(solution, question)
+        report = _report(AnswerView(solution), question)
         return replace(self._judge(report), computed_answer=report.computed_answer)
 
     def _judge(self, report: StepReport) -> Verdict:

@@ -21,14 +21,16 @@ class Reply:
         parsed: Content and calls.
         reasoning: What it thought before it answered. LangChain's standard content blocks have it as a
             block of the type "reasoning", before the text.
+        reasoning_tokens: Those of ``output_tokens`` that were thoughts, of all attempts of a search.
         input_tokens: Tokens of the prompt.
         output_tokens: Tokens generated in all, those of the verifier included.
-        details: Parts of ``output_tokens``.
+        details: Other parts of ``output_tokens``.
         metadata: Plain values for ``response_metadata``.
     """
 
     parsed: ParsedReply
     reasoning: str = ""
+    reasoning_tokens: int = 0
     input_tokens: int
     output_tokens: int
     details: dict[str, int] = field(default_factory=dict)
@@ -89,9 +91,10 @@ class Reply:
             output_tokens=self.output_tokens,
             total_tokens=self.input_tokens + self.output_tokens,
         )
-        if self.details:
+        details = self.details | ({"reasoning": self.reasoning_tokens} if self.reasoning_tokens else {})
+        if details:
             # LangChain adds up whatever numbers stand there, under names of the provider's choice.
-            usage["output_token_details"] = cast("OutputTokenDetails", self.details)
+            usage["output_token_details"] = cast("OutputTokenDetails", details)
         return usage
 
 
@@ -133,4 +136,4 @@ def iteration_metadata(attempt: Attempt, text: str) -> dict[str, Any]:
         text: Its text, up to the first stop sequence.
     """
     names = ("iteration", "answer", "score", "passed", "reason", "checks", "finish_reason", "changed")
-    return {"text": text, **{name: attempt[name] for name in names}}
+    return {"thinking": attempt.thinking, "text": text, **{name: attempt[name] for name in names}}

@@ -152,8 +152,9 @@ class Turn:
         return Reply(
             parsed=parsed,
             reasoning=reasoning,
+            reasoning_tokens=text.reasoning_tokens if reasoning else 0,
             input_tokens=len(prompt.token_ids),
-            output_tokens=text.tokens,
+            output_tokens=len(text.token_ids),
             metadata=self._metadata(parsed, "stop" if text.stopped else finish_reason),
         )
 
@@ -205,6 +206,7 @@ class Turn:
         return Reply(
             parsed=parsed,
             reasoning=reasoning,
+            reasoning_tokens=usage.policy_thinking_tokens,
             input_tokens=len(prompt.token_ids),
             output_tokens=usage.tokens,
             details={"policy": usage.policy_tokens, "verifier": usage.verifier_tokens},
@@ -296,7 +298,12 @@ class _TextSoFar:
         self._text = ""
         self._shown = 0
         self._shown_thoughts = 0
-        self.tokens = 0
+        self.token_ids: list[int] = []
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many tokens so far are thoughts."""
+        return self._turn.backbone.thought_tokens(self.token_ids, self._prompt.token_ids)
 
     @property
     def stopped(self) -> bool:
@@ -305,14 +312,14 @@ class _TextSoFar:
 
     def add(self, token_id: int) -> None:
         """Go on with this token."""
-        self.tokens += 1
+        self.token_ids.append(token_id)
         self._go_on(self._detokenizer.add(token_id))
         self._show()
 
     def force(self, token_ids: Sequence[int]) -> None:
         """Tokens that the model did not choose: what they spell is no stop sequence."""
         for token_id in token_ids:
-            self.tokens += 1
+            self.token_ids.append(token_id)
             self._go_on(self._detokenizer.add(token_id), forced=True)
         self._show()
 

@@ -76,7 +76,9 @@ def _show(report: "StepReport") -> None:
     console = make_console()
     steps = [(equation.status, equation.text, equation.reason) for equation in report.equations]
     programs = [(program.status, program.printed, program.reason) for program in report.programs]
-    for title, rows in (("equation", steps), ("a program prints", programs)):
+    thought = [(equation.status, equation.text, equation.reason) for equation in report.thought]
+    told = "in the thought, where it counts for nothing"
+    for title, rows in (("equation", steps), ("a program prints", programs), (told, thought)):
         if not rows:
             continue
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -1,11 +1,18 @@
 """Models and tokenizers that a search cannot work with, each refused in a sentence that is true of it."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from latentseek_agents.errors import BackboneError
 
-__all__ = ["refuse_adapter", "refuse_model", "refuse_tokenizer"]
+__all__ = [
+    "refuse_adapter",
+    "refuse_configuration",
+    "refuse_model",
+    "refuse_tokenizer",
+    "refuse_without_head",
+]
 
 _REMEDY = "use a model with a language-modelling head, such as one named ...ForCausalLM"
 # By the ends of class names: what such a model does in place of writing on.
@@ -20,7 +27,10 @@ _OTHER_TASKS = {
     "RewardModel": "a reward model",
     "ForImageClassification": "a classifier of images",
     "ForCTC": "a speech recogniser",
+    "ForSequenceRegression": "a model that rates texts",
 }
+# Diffusion language models whose names do not say it; their code comes with the checkpoint.
+_DIFFUSING = frozenset({"dream", "llada", "llada_moe", "mdlm"})
 
 
 def refuse_model(model: Any, what: str) -> None:
@@ -37,7 +47,20 @@ def refuse_model(model: Any, what: str) -> None:
     if config is None or not callable(getattr(model, "get_output_embeddings", None)):
         raise BackboneError(f"{what}, not a Hugging Face model; pass a causal LM and its tokenizer")
     kind = type(model).__name__
-    if "diffusion" in kind.lower() or "diffusion" in str(getattr(config, "model_type", "")):
+    _refuse_kind(kind, config, what, writes=hasattr(model, "prepare_inputs_for_generation"))
+
+
+def _refuse_kind(kind: str, config: Any, what: str, *, writes: bool = False) -> None:
+    """Refuse a class of models by its name and configuration.
+
+    Args:
+        kind: The name of the class; "" if it is not known.
+        config: Of the model.
+        what: The model in words.
+        writes: Whether the class can generate.
+    """
+    model_type = str(getattr(config, "model_type", "")).lower()
+    if "diffusion" in kind.lower() or "diffusion" in model_type or model_type in _DIFFUSING:
         raise BackboneError(
             f"{what}, a diffusion language model, which writes many tokens at once and no token after the "
             "other; use a causal LM"
@@ -45,8 +68,51 @@ def refuse_model(model: Any, what: str) -> None:
     if getattr(config, "is_encoder_decoder", False):
         raise BackboneError(f"{what}, an encoder-decoder and no causal LM; {_REMEDY}")
     for end, task in _OTHER_TASKS.items():
-        if kind.endswith(end) and not hasattr(model, "prepare_inputs_for_generation"):
+        if kind.endswith(end) and not writes:
             raise BackboneError(f"{what}, {task}, and no causal LM; {_REMEDY}")
+
+
+def refuse_configuration(config: Any, name: str, *, known: bool) -> None:
+    """Refuse a checkpoint that is no causal LM as far as its configuration tells, before it is loaded.
+
+    Transformers would load the half of it that fits, and fill the rest with random numbers.
+
+    Args:
+        config: Of the checkpoint.
+        name: Its name or folder.
+        known: Whether there is a class for its kind that generates text.
+
+    Raises:
+        BackboneError: It is something else.
+    """
+    kind = str(next(iter(getattr(config, "architectures", None) or ()), ""))
+    model_type = getattr(config, "model_type", "") or "unknown"
+    what = f"{name} holds a {kind or f'model of the type {model_type!r}'}"
+    _refuse_kind(kind, config, what)
+    if not known and not getattr(config, "auto_map", None):
+        raise BackboneError(
+            f"{what}, and transformers have no causal LM of the type {model_type!r}; {_REMEDY}"
+        )
+
+
+def refuse_without_head(model: Any, missing: Iterable[str], name: str) -> None:
+    """Refuse a checkpoint that has no weights for the head, so that transformers made them up.
+
+    Args:
+        model: What was loaded.
+        missing: Names of the weights that the checkpoint does not have.
+        name: Its name or folder.
+
+    Raises:
+        BackboneError: It is one.
+    """
+    layers = f"{getattr(model, 'base_model_prefix', '')}."
+    head = sorted(weight for weight in missing if not weight.startswith(layers))
+    if head:
+        raise BackboneError(
+            f"{name} has no weights for the language-modelling head ({', '.join(head[:3])}), which would be "
+            f"random numbers: it is an embedding model, a classifier or a part of a model; {_REMEDY}"
+        )
 
 
 def refuse_adapter(model: Any, what: str) -> None:

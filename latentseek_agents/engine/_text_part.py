@@ -7,6 +7,8 @@ part, that class reads its weights out of the whole checkpoint, and the rest sta
 import logging
 from typing import Any
 
+from latentseek_agents.engine._kinds import refuse_configuration, refuse_without_head
+
 __all__ = ["load_language_model"]
 
 _log = logging.getLogger(__name__)
@@ -25,21 +27,30 @@ def load_language_model(name: str, hub_options: dict[str, Any], **options: Any) 
         name: A name on the hub or a folder.
         hub_options: Where and how to find its configuration.
         **options: Of ``from_pretrained``.
+
+    Raises:
+        BackboneError: It is no causal LM, or has no weights for its head.
     """
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     auto: Any = AutoModelForCausalLM
     config = None if "config" in options else _configuration(name, hub_options)
     text = None if config is None else config.get_text_config(decoder=True)
-    if text is None or type(text) is type(config):
-        return auto.from_pretrained(name, **options)
-    model = _text_part(name, config, text, options)
-    if model is not None:
-        return model
-    _log.info("%s is loaded with all its parts, since its text part cannot be loaded alone", name)
-    if type(config) not in _causal() and type(config) in _seeing():
-        auto = AutoModelForImageTextToText
-    return auto.from_pretrained(name, **options)
+    if config is not None:
+        kinds = (type(config), type(text))
+        refuse_configuration(
+            config, name, known=any(kind in _causal() or kind in _seeing() for kind in kinds)
+        )
+    if text is not None and type(text) is not type(config):
+        model = _text_part(name, config, text, options)
+        if model is not None:
+            return model
+        _log.info("%s is loaded with all its parts, since its text part cannot be loaded alone", name)
+        if type(config) not in _causal() and type(config) in _seeing():
+            auto = AutoModelForImageTextToText
+    model, found = auto.from_pretrained(name, output_loading_info=True, **options)
+    refuse_without_head(model, found["missing_keys"], name)
+    return model
 
 
 def _configuration(name: str, hub_options: dict[str, Any]) -> Any:

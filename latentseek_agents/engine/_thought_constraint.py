@@ -18,6 +18,8 @@ _TAIL = 40  # tokens in which the mark at an end is looked for
 class AfterThought:
     """Lets a model think, for at most so many tokens, and holds what follows to something.
 
+    With a budget a completion does not end within its thought, so that an answer comes.
+
     Args:
         backbone: The model.
         prompt_ids: Its prompt: some open the thought.
@@ -61,6 +63,8 @@ class AfterThought:
             self._state = "beginning" if self._opening else "answering"
             if self._state == "answering":
                 self._pending = self._then
+        # Whether the thought is open now: looked for only where it matters.
+        self._open = budget is not None and (self._split_is_open() if self._ids else opened)
         self._check_budget()
 
     @property
@@ -84,7 +88,7 @@ class AfterThought:
             return allowed
         if self._state != "beginning":
             allowed = torch.ones(size, dtype=torch.bool)
-            if self._held and self._state == "thinking":
+            if self._open or (self._held and self._state == "thinking"):
                 # What has to come comes behind the thought, so that the reply does not end in it.
                 allowed[list(self._backbone.eos_token_ids)] = False
             return allowed
@@ -101,6 +105,8 @@ class AfterThought:
 
     def nearest(self, token_id: int) -> int:
         """A token if it may come next, else one that may: for a script, which knows no probabilities."""
+        if self._open and not self._pending and token_id in self._backbone.eos_token_ids:
+            self._close()
         if self._pending:
             return self._pending[0]
         if self._state != "beginning" or not self._then or token_id in self._next_of_beginnings():
@@ -119,6 +125,8 @@ class AfterThought:
     def take(self, token_id: int) -> None:
         """Record the next token of the completion."""
         self._ids.append(token_id)
+        if self._budget is not None:
+            self._follow()
         if self._pending:
             del self._pending[:1]
             return
@@ -155,6 +163,13 @@ class AfterThought:
         tail = self._backbone.written(self._ids[-_TAIL:]).rstrip()
         return self._backbone.thoughts.is_closed_by(tail) and not self._split_is_open()
 
+    def _follow(self) -> None:
+        """See whether the last token has opened a thought, or closed it."""
+        thoughts = self._backbone.thoughts
+        tail = self._backbone.written(self._ids[-_TAIL:]).rstrip()
+        if thoughts.is_closed_by(tail) if self._open else thoughts.is_opened_by(tail):
+            self._open = self._split_is_open()
+
     def _split_is_open(self) -> bool:
         return self._backbone.split(self._ids, self._prompt_ids).cut_off
 
@@ -163,11 +178,15 @@ class AfterThought:
         if over < 0 or over % _STEP or self._pending:
             return
         if self._split_is_open():
-            if self.closed_at is None:
-                self.closed_at = len(self._ids)
-            self._pending = self._encoded(self._closing())
-            if self._held and self._state == "thinking":
-                self._answer()
+            self._close()
+
+    def _close(self) -> None:
+        """Let the mark that closes the thought come next."""
+        if self.closed_at is None:
+            self.closed_at = len(self._ids)
+        self._pending = self._encoded(self._closing())
+        if self._held and self._state == "thinking":
+            self._answer()
 
     def _closing(self) -> str:
         """What closes the thought that is open."""

@@ -23,6 +23,7 @@ from latentseek_agents.engine.search import (
     derive_seed,
     prompt_token_ids,
     room_for,
+    thinking_tokens,
 )
 from latentseek_agents.verdict import Attempt, Correction
 
@@ -233,8 +234,11 @@ def rewrite(
         **shot,
     }
     changed = list(range(min(count, len(aim.token_ids))))
-    usage = completion.usage("policy", prompt_tokens=0)
-    usage = replace(usage, policy_seconds=time.monotonic() - began)
+    usage = replace(
+        completion.usage("policy", prompt_tokens=0),
+        policy_seconds=time.monotonic() - began,
+        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, start=len(kept)),
+    )
     return Step(attempts=[replace(attempt, changed=changed, aimed_at=aimed_at)], latents=latents, usage=usage)
 
 

@@ -1,6 +1,7 @@
 """A policy with its tokenizer and its decoder: what a search works with."""
 
 import os
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -412,6 +413,29 @@ class Backbone:
         return split_thoughts(
             self.written(token_ids), self.thoughts, opened=bool(prompt_ids and self.opened_by(prompt_ids))
         )
+
+    def token_at(self, token_ids: Sequence[int], character: int) -> int:
+        """How many first tokens spell the first ``character`` characters of :meth:`written`."""
+        counts = range(len(token_ids))
+        return bisect_left(counts, character, key=lambda count: len(self.written(token_ids[:count])))
+
+    def thought_tokens(
+        self, token_ids: Sequence[int], prompt_ids: Sequence[int] = (), *, start: int = 0
+    ) -> int:
+        """How many tokens lie within thoughts; their marks are not counted.
+
+        Args:
+            token_ids: What the model wrote.
+            prompt_ids: The prompt: some open the thought.
+            start: The first token that counts.
+        """
+        parts = self.split(token_ids, prompt_ids).parts
+        bounds = [
+            (self.token_at(token_ids, part.start), self.token_at(token_ids, part.end))
+            for part in parts
+            if part.kind == "thinking"
+        ]
+        return sum(max(0, end - max(begin, start)) for begin, end in bounds)
 
     def opened_by(self, prompt_ids: Sequence[int]) -> str:
         """The family of marks of which one opens a thought at the end of a prompt; "" if none does."""

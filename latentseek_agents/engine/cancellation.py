@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Cancelled", "cancellable", "checked_listener", "raise_if_cancelled", "stopped_by"]
+__all__ = [
+    "Cancelled",
+    "cancellable",
+    "cancellation",
+    "checked_listener",
+    "raise_if_cancelled",
+    "stopped_by",
+]
 
 _stops: ContextVar[tuple[threading.Event, ...]] = ContextVar("latentseek_stops", default=())
 
@@ -41,6 +48,12 @@ def stopped_by(stop: threading.Event) -> Iterator[None]:
 def cancellable() -> bool:
     """Whether what is decoded in this context can be cancelled."""
     return bool(_stops.get())
+
+
+def cancellation() -> Callable[[], bool]:
+    """Whether this context is cancelled, to be asked in another thread."""
+    stops = _stops.get()
+    return lambda: any(stop.is_set() for stop in stops)
 
 
 def raise_if_cancelled() -> None:

@@ -356,6 +356,11 @@ def _one_dtype(
 
 
 def _without_such_option(option: str) -> str:
+    if option in ("load_in_4bit", "load_in_8bit"):
+        return (
+            f"{option!r} is no option of Backbone.from_pretrained; give "
+            f"quantization_config=transformers.BitsAndBytesConfig({option}=True)"
+        )
     near = difflib.get_close_matches(option, [*_OWN_OPTIONS, *_MODEL_OPTIONS], n=1)
     return (
         f"{option!r} is no option of Backbone.from_pretrained or of this model"
@@ -365,6 +370,13 @@ def _without_such_option(option: str) -> str:
 
 
 def _not_loaded(name: str, error: Exception) -> str:
+    if "prompt learning" in str(error):
+        return (
+            f"{name!r} is an adapter with a learned prompt, which stands before every text and is made of no "
+            "tokens, so that no search can read it; use an adapter inside the layers, such as LoRA"
+        )
+    if "backend tokenizer" in str(error):
+        return f"there is no tokenizer in {name!r}; load model and tokenizer, and use Backbone.from_model"
     # What transformers does not find is an OSError; of anything else the message tells enough.
     remedy = " Check the name, or pass the path of a folder or GGUF file that is on this machine."
     return f"could not load {name!r} as a causal LM: {_first_line(error)}" + (

@@ -24,6 +24,8 @@ from latentseek_agents.engine._model_cache import (
     ModelCache,
     cache_form,
     forms_to_try,
+    joined,
+    may_be_joined,
     new_cache,
 )
 from latentseek_agents.engine._weights import Weights, WeightsWatch, plain_parts, switches
@@ -69,6 +71,7 @@ class Policy:
         # No cached properties: their locks could be held by another thread when the process forks.
         self._cache_form: CacheForm | None = None
         self._reads_rows_together: bool | None = None
+        self._joins_prompts: bool | None = None
         self._fingerprints: dict[bytes, str] = {}
         self._find_layers()
         self._head = _without_layers(self.core, fast_linear=fast_linear)
@@ -175,6 +178,46 @@ class Policy:
         except Exception as error:  # any model's own code runs here
             _log.debug("%s reads one row at a time: %s", self.name, error)
             return False
+        return nearly_equal(got, expected, expected, self.tolerance)
+
+    @property
+    def joins_prompts(self) -> bool:
+        """Whether texts of any lengths can be read on in one pass, a token of each; found by trying."""
+        if self._joins_prompts is None:
+            self._joins_prompts = self.reads_rows_together and self._tried_joining()
+        return self._joins_prompts
+
+    def _tried_joining(self) -> bool:
+        if depends_on_longest(self.config):
+            return False
+        texts = [
+            [(3 + 5 * i + 11 * row) % self.vocabulary_size for i in range(13 - 4 * row)] for row in range(3)
+        ]
+        openings = [self.new_cache() for _ in texts]
+        try:
+            with finer_activations():
+                for text, cache in zip(texts, openings, strict=True):
+                    self.layers(torch.tensor([text[:-4]]), cache)
+                if not all(may_be_joined(cache) for cache in openings):
+                    return False
+                ends = [text[-4:] for text in texts]
+                # One joins the others later, and one leaves.
+                first, second, third = (cache.fork() for cache in openings)
+                pair = joined([first, second])
+                early = self._token_by_token([end[:2] for end in ends[:2]], pair)
+                rows = joined([pair, third])
+                late = self._token_by_token([ends[0][2:3], ends[1][2:3], ends[2][:1]], rows)
+                rows.select([1, 2])
+                last = self._token_by_token([ends[1][3:], ends[2][1:2]], rows)
+                alone = [
+                    self._token_by_token([end], cache)[0] for end, cache in zip(ends, openings, strict=True)
+                ]
+        except Exception as error:  # any model's own code runs here
+            _log.debug("%s reads texts of one length alone: %s", self.name, error)
+            return False
+        got = torch.cat([early[0], early[1], late[0], late[1], late[2], last[0], last[1]]).float()
+        wanted = [alone[0][:2], alone[1][:2], alone[0][2:3], alone[1][2:3], alone[2][:1], alone[1][3:]]
+        expected = torch.cat([*wanted, alone[2][1:2]]).float()
         return nearly_equal(got, expected, expected, self.tolerance)
 
     def _token_by_token(self, rows: list[list[int]], cache: ModelCache) -> torch.Tensor:
@@ -423,6 +466,11 @@ class Policy:
         except RuntimeError:
             return False
         return bool(gradient.any())
+
+
+def depends_on_longest(config: Any) -> bool:
+    """Whether rotary positions are scaled by the longest text of a pass."""
+    return any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'"))
 
 
 def weights_fingerprint(model: Any) -> str:

@@ -7,7 +7,6 @@ resumed between any two calls. Where this package and the authors' release diffe
 
 import hashlib
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -38,6 +37,7 @@ __all__ = [
     "resample",
     "room_for",
     "sample",
+    "thinking_tokens",
     "token_differences",
 ]
 
@@ -118,8 +118,11 @@ def draft(
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
     attempt = attempt_of(backbone, rules, prompt_ids, completion, start=start, count=count)
-    usage = completion.usage("policy", prompt_tokens=len(prompt_ids))
-    usage = replace(usage, policy_seconds=time.monotonic() - began)
+    usage = replace(
+        completion.usage("policy", prompt_tokens=len(prompt_ids)),
+        policy_seconds=time.monotonic() - began,
+        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt),
+    )
     return Step(attempts=[attempt], latents=latents, usage=usage)
 
 
@@ -237,8 +240,9 @@ def sample(
         replace(
             completion.usage("policy", prompt_tokens=0 if number else len(prompt_ids)),
             policy_seconds=seconds * completion.new_tokens / tokens,
+            policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt),
         )
-        for number, completion in enumerate(completions, start)
+        for number, (completion, attempt) in enumerate(zip(completions, attempts, strict=True), start)
     )
     return Step(attempts=attempts, latents=b"", usage=sum(costs, Usage()), costs=costs)
 
@@ -274,11 +278,13 @@ def resample(
     first = (iteration - 1) * config.num_samples
     completions = sampling.completions(range(first, first + config.num_samples))
     usage = sum((completion.usage("policy", prompt_tokens=0) for completion in completions), Usage())
-    return Step(
-        attempts=[sampling.attempt(completion, iteration=iteration) for completion in completions],
-        latents=b"",
-        usage=replace(usage, policy_seconds=time.monotonic() - began),
+    attempts = [sampling.attempt(completion, iteration=iteration) for completion in completions]
+    usage = replace(
+        usage,
+        policy_seconds=time.monotonic() - began,
+        policy_thinking_tokens=sum(thinking_tokens(backbone, prompt_ids, attempt) for attempt in attempts),
     )
+    return Step(attempts=attempts, latents=b"", usage=usage)
 
 
 @dataclass(frozen=True)
@@ -365,14 +371,10 @@ def _latent_region(
     if not thoughts:
         return 0, len(ids)
     first, last = thoughts[0], thoughts[-1]
-
-    def token_at(character: int) -> int:
-        return bisect_left(range(len(ids)), character, key=lambda count: len(backbone.written(ids[:count])))
-
     if config.latents_over == "thinking":
-        return token_at(parts[first].start), token_at(parts[last].end)
+        return backbone.token_at(ids, parts[first].start), backbone.token_at(ids, parts[last].end)
     answers = [part.start for part in parts[first:] if part.kind == "text"]
-    return (token_at(answers[0]) if answers else len(ids)), len(ids)
+    return (backbone.token_at(ids, answers[0]) if answers else len(ids)), len(ids)
 
 
 def token_differences(before: Sequence[int], after: Sequence[int]) -> list[int]:
@@ -440,6 +442,13 @@ def attempt_of(
         latent_start=start,
         thinking=thinking,
     )
+
+
+def thinking_tokens(
+    backbone: Backbone, prompt_ids: Sequence[int], attempt: Attempt, *, start: int = 0
+) -> int:
+    """How many tokens of an attempt, from ``start`` on, are thoughts."""
+    return backbone.thought_tokens(attempt.token_ids, prompt_ids, start=start) if attempt.thinking else 0
 
 
 def _require_fitting(backbone: Backbone, latents: "Latents", samples: Sequence[Attempt]) -> None:
@@ -651,7 +660,9 @@ class _Refinement:
         )
         # What stands before the latents was not written again, but the tokens at the latents were.
         usage = replace(
-            completion.usage("policy", prompt_tokens=0), policy_tokens=len(completion.token_ids) - start
+            completion.usage("policy", prompt_tokens=0),
+            policy_tokens=len(completion.token_ids) - start,
+            policy_thinking_tokens=thinking_tokens(self.backbone, self.prompt_ids, attempt, start=start),
         )
         hidden = latents.hidden[:1].clone()
         if latents.consistent:

@@ -98,15 +98,19 @@ class AnswerView:
 
     Attributes:
         text: Its answer, an empty line between two passages; the text itself if nothing in it was thought.
+        thoughts: Begin and end of each of its thoughts.
 
     Example:
         >>> view = AnswerView("<think>5?</think>It is 4.")
         >>> view.text, view.place(0), view.place(9)
         ('It is 4.', 17, 26)
+        >>> view.thoughts
+        [(7, 9)]
     """
 
     def __init__(self, whole: str) -> None:
         self.text = whole
+        self.thoughts: list[tuple[int, int]] = []
         self._starts = [0]
         self._shifts = [0]
         if not _MAY_MARK.search(whole):
@@ -115,6 +119,7 @@ class AnswerView:
         if all(part.kind == "text" for part in parts):
             return
         self.text = ""
+        self.thoughts = [(part.start, part.end) for part in parts if part.kind == "thinking"]
         for part in parts:
             if part.kind != "text" or not whole[part.start : part.end].strip():
                 continue

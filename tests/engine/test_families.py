@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+from transformers import GenerationConfig
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, decode
@@ -32,7 +34,7 @@ FAMILIES = {
     "nemotron_h": False,
     "deepseek_v3": True,
     "glm4_moe": True,
-    "phi3": True,  # Phi-4 as well
+    "phi3": True,  # Phi-4 and Phi-4-mini as well
     "smollm3": True,
     "olmo3": True,
     "ministral3": True,
@@ -41,11 +43,30 @@ FAMILIES = {
     "mixtral": True,
     "jamba": False,
     "minimax": False,
+    "minicpm3": True,
+    "mllama": True,
+    "olmo_hybrid": False,
+    "deepseek_v4": False,
+    "kimi_linear": False,
+    "falcon_h1": False,
+    "bamba": False,
+    "zamba2": False,
+    **dict.fromkeys(("Llama", "Qwen2", "Qwen3", "Mistral", "Gemma2", "Gemma3", "Granite", "GPT2"), True),
+}
+# What scales or caps logits, where the tiny configuration has a factor of one.
+SCALES: dict[str, dict[str, Any]] = {
+    "granitemoehybrid": {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
+    "cohere2": {"logit_scale": 0.25},
+    "gemma4_text": {"final_logit_softcapping": 5.0},
+    "gemma3n_text": {"final_logit_softcapping": 5.0},
 }
 PROMPT = [3 + (41 * i) % 250 for i in range(22)]
 LIMIT = 6
 
-_backbone = functools.cache(tiny_backbone)
+
+@functools.cache
+def _backbone(name: str) -> Backbone:
+    return tiny_backbone(name, **SCALES.get(name, {}))
 
 
 @pytest.fixture(params=list(FAMILIES))
@@ -80,6 +101,19 @@ def test_a_draft_and_its_refinement_are_those_of_a_plain_computation(family: tup
     assert expected[0] != expected[1], "nothing changed: the test shows nothing"
 
 
+def generated(model: Any, prompt: list[int], count: int) -> list[int]:
+    """What the model's own ``generate`` writes, and nothing that a family forces or forbids by default."""
+    config = GenerationConfig(pad_token_id=0, max_new_tokens=count, do_sample=False)
+    ids = torch.tensor([prompt])
+    given: dict[str, Any] = {"attention_mask": torch.ones_like(ids), "generation_config": config}
+    written: list[int] = model.generate(ids, **given)[0, len(prompt) :].tolist()
+    return written
+
+
+def test_there_are_enough_families():
+    assert len(FAMILIES) >= 25
+
+
 def test_eight_together_are_eight_alone(family: tuple[str, Backbone]):
     name, backbone = family
     requests = [
@@ -97,5 +131,5 @@ def test_eight_together_are_eight_alone(family: tuple[str, Backbone]):
     alone = [decode(lonely, [one])[0] for one in requests]
     assert [one.token_ids for one in together] == [one.token_ids for one in alone]
     greedy, _ = naive_search.greedy(backbone.model, PROMPT, [], 3)
-    assert together[0].token_ids == greedy
+    assert together[0].token_ids == greedy == generated(backbone.model, PROMPT, 3)
     assert (model_decoder(backbone).packed is not None) is FAMILIES[name]

@@ -1,6 +1,7 @@
 """What cannot serve is refused in one sentence that is true of it, and so is a state that cannot go on."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import peft
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentseek_agents import Backbone, LatentSeekConfig
+from latentseek_agents.engine._kinds import refuse_configuration
 from latentseek_agents.engine.latents import Latents
 from latentseek_agents.engine.search import draft, refine
 from latentseek_agents.errors import BackboneError, InputError
@@ -109,6 +111,85 @@ def test_other_kinds_of_models(make: Any, message: str):
     assert "\n" not in str(raised.value)
 
 
+SEQ2SEQ = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+IN_FOLDERS: list[tuple[str, str, dict[str, Any], str]] = [
+    (
+        "T5ForConditionalGeneration",
+        "T5Config",
+        T5,
+        "holds a T5ForConditionalGeneration, an encoder-decoder and no",
+    ),
+    ("T5EncoderModel", "T5Config", T5, "holds a T5EncoderModel, .*no causal LM"),
+    # transformers would load these as decoders, without the encoder.
+    ("BartForConditionalGeneration", "BartConfig", BART, "an encoder-decoder and no causal LM"),
+    (
+        "WhisperForConditionalGeneration",
+        "WhisperConfig",
+        BART | SEQ2SEQ,
+        "an encoder-decoder and no causal LM",
+    ),
+    # And these with random heads, or as what they are not.
+    (
+        "BertForMaskedLM",
+        "BertConfig",
+        SMALL,
+        "holds a BertForMaskedLM, a masked language model, which fills gaps",
+    ),
+    ("BertModel", "BertConfig", SMALL, "no weights for the language-modelling head .* random numbers"),
+    ("LlamaForSequenceClassification", "LlamaConfig", SMALL, "a classifier of texts, and no causal LM"),
+    ("LlamaModel", "LlamaConfig", SMALL, r"no weights for the language-modelling head \(lm_head.weight\)"),
+    (
+        "GPT2Model",
+        "GPT2Config",
+        {"n_embd": 16, "n_layer": 1, "n_head": 2, "tie_word_embeddings": False},
+        "no weights",
+    ),
+    ("ModernBertForMaskedLM", "ModernBertConfig", SMALL | {"pad_token_id": 0}, "a masked language model"),
+    (
+        "CLIPTextModel",
+        "CLIPTextConfig",
+        SMALL,
+        "a CLIPTextModel, and transformers have no causal LM of the type 'clip",
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("kind", "config", "given", "message"), IN_FOLDERS, ids=[row[0] for row in IN_FOLDERS]
+)
+def test_other_kinds_of_checkpoints(
+    kind: str, config: str, given: dict[str, Any], message: str, tmp_path: Path
+):
+    model = made(kind, config, **given)
+    model.config.pad_token_id = 0
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=message) as raised:
+        Backbone.from_pretrained(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model_type": "diffusion_gemma"}, {"model_type": "llada", "remote": True}]
+)
+def test_diffusion_models_are_told_by_their_configuration(changes: dict[str, Any]):
+    config: Any = transformers.LlamaConfig(**SMALL)
+    config.model_type = changes["model_type"]
+    if changes.get("remote"):
+        config.auto_map = {"AutoModel": "modeling.Model"}
+    with pytest.raises(
+        BackboneError, match=r"holds a .*, a diffusion language model, which writes many tokens"
+    ):
+        refuse_configuration(config, "some/name", known=False)
+
+
+def test_a_model_whose_head_is_its_embedding_needs_no_weights_for_it(tmp_path: Path):
+    made("LlamaModel", "LlamaConfig", **SMALL, tie_word_embeddings=True).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    Backbone.from_pretrained(tmp_path, dtype="float32")
+
+
 PROMPTED = [
     ("PromptTuningConfig", {"num_virtual_tokens": 4}),
     ("PrefixTuningConfig", {"num_virtual_tokens": 4}),
@@ -127,6 +208,20 @@ def test_learned_prompts_are_refused(kind: str, options: dict[str, Any]):
         BackboneError, match=r"adapter of the kind [A-Z_]+, whose learned prompt stands before ever"
     ):
         Backbone.from_model(model, tiny_tokenizer())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["PromptTuningConfig", "PrefixTuningConfig"])
+def test_a_folder_with_a_learned_prompt_is_refused(kind: str, tmp_path: Path):
+    tiny_model().save_pretrained(tmp_path / "base")
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    config = getattr(peft, kind)(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    peft.get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    tiny_tokenizer().save_pretrained(tmp_path / "adapter")
+    with pytest.raises(
+        BackboneError, match="an adapter with a learned prompt, which stands before every text"
+    ):
+        Backbone.from_pretrained(tmp_path / "adapter")
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -215,12 +310,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
         ({"quantisation_config": None}, "'quantisation_config' is no option .*'quantization_config'"),
         ({"banana": 3}, "'banana' is no option of Backbone.from_pretrained or of this model; leave it out"),
         ({"load_in_5bit": True}, "'load_in_5bit' is no option"),
+        ({"load_in_4bit": True}, r"quantization_config=transformers.BitsAndBytesConfig\(load_in_4bit=True\)"),
     ],
 )
 def test_unknown_options_are_named(folder: str, options: dict[str, Any], message: str):
     with pytest.raises(BackboneError, match=message) as raised:
         Backbone.from_pretrained(folder, **options)
     assert "Check the name" not in str(raised.value)
+
+
+def test_a_folder_without_a_tokenizer(tmp_path: Path):
+    tiny_model().save_pretrained(tmp_path)
+    with pytest.raises(BackboneError, match=r"there is no tokenizer in .*use Backbone.from_model"):
+        Backbone.from_pretrained(tmp_path)
 
 
 def test_what_is_missing_is_not_blamed_on_the_name(folder: str):

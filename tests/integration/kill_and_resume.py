@@ -32,6 +32,8 @@ BASE = LatentSeekConfig(max_new_tokens=24, fraction=0.4, max_iterations=5, learn
 VARIANTS = {
     "independent": BASE,
     "consistent": BASE.replace(latents="consistent", fraction=1.0),
+    "recurrent": BASE.replace(max_iterations=3),
+    "recurrent, consistent": BASE.replace(latents="consistent", fraction=1.0, max_iterations=3),
     "sampled": BASE.replace(num_samples=2, temperature=1.0, continuation_temperature=0.7, max_iterations=3),
     "agreement": LatentSeekConfig.agreement(
         proposals="latents", max_new_tokens=24, learning_rate=0.3, max_iterations=4
@@ -62,9 +64,10 @@ class UserState(TypedDict):
 
 def build(variant: str, *, as_node: bool) -> Any:
     """The refine graph itself, or a user's graph that holds it as a node."""
+    backbone = BACKBONES[variant.startswith("recurrent")]
     if not as_node:
-        return create_refine_graph(BACKBONE, verifier=score_by_text, config=VARIANTS[variant])
-    node = LatentSeekNode(BACKBONE, verifier=score_by_text, config=VARIANTS[variant], result_key="result")
+        return create_refine_graph(backbone, verifier=score_by_text, config=VARIANTS[variant])
+    node = LatentSeekNode(backbone, verifier=score_by_text, config=VARIANTS[variant], result_key="result")
     return StateGraph(UserState).add_node("seek", node).add_edge(START, "seek")
 
 
@@ -157,5 +160,5 @@ def main(trials: int) -> None:
 if __name__ == "__main__":
     # One thread: a forked child of a process with a thread pool may wait for threads it does not have.
     torch.set_num_threads(1)
-    BACKBONE = tiny_backbone()
+    BACKBONES = tiny_backbone(), tiny_backbone("qwen3_5_text")
     main(int(sys.argv[1]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("kill_and_resume.py")
-TRIALS = 24
+TRIALS = 30
 
 
 @pytest.mark.parametrize("strict", ["false", "true"])

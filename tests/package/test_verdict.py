@@ -99,13 +99,13 @@ def test_costs_add_up(left: Usage, right: Usage):
 
 
 def test_policy_and_verifier_are_both_counted():
-    usage = Usage(1, 20, 300, 4000, 0.5, 0.25, 5, 60)
+    usage = Usage(1, 20, 300, 4000, 0.5, 0.25, 5, 60, 1)
     assert (usage.tokens, usage.forward_passes, usage.seconds) == (21, 4300, 0.75)
     assert usage.computed_tokens == 65
     assert usage.to_dict() == {
         "policy_tokens": 1, "verifier_tokens": 20, "policy_forward_passes": 300,
         "verifier_forward_passes": 4000, "policy_seconds": 0.5, "verifier_seconds": 0.25,
-        "policy_computed_tokens": 5, "verifier_computed_tokens": 60,
+        "policy_computed_tokens": 5, "verifier_computed_tokens": 60, "policy_thinking_tokens": 1,
     }  # fmt: skip
 
 

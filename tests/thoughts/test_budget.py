@@ -31,6 +31,8 @@ def naive(backbone: Backbone, prompt_ids: list[int], budget: int, limit: int) ->
             written.append(closing[len(written) - budget])
             continue
         logits = backbone.model(torch.tensor([[*prompt_ids, *written]])).logits[0, -1]
+        if len(written) < budget:  # no end within the thought
+            logits[list(backbone.eos_token_ids)] = -torch.inf
         written.append(int(logits.argmax()))
         if written[-1] in backbone.eos_token_ids:
             break
@@ -70,8 +72,60 @@ def test_samples_have_budgets_of_their_own() -> None:
     backbone = thinking_backbone()
     config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=24)
     for attempt in sample(backbone, QUESTION, config, count=3, temperature=1.0).attempts:
-        ended = attempt.finish_reason == "stop" and len(attempt.token_ids) <= 7
-        assert ended or backbone.decode(attempt.token_ids[7:]).startswith(CLOSING)
+        assert backbone.decode(attempt.token_ids[7:]).startswith(CLOSING)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_with_a_budget_a_thought_does_not_end_the_completion(opened: bool) -> None:
+    """A model that would end at once, with or without a prompt that opens the thought."""
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    ends = [tokenizer.eos_token_id]
+    with torch.no_grad():  # the end token is the most probable one, wherever it may stand
+        model.lm_head.weight[ends] = 0
+        model.lm_head.bias = torch.nn.Parameter(torch.zeros(259))
+        model.lm_head.bias[ends] = 1000.0
+    tokenizer.chat_template += OPENS if opened else "{# <think></think> #}"
+    backbone = Backbone.from_model(model, tokenizer)
+    free = LatentSeekConfig(max_new_tokens=24)
+    bounded = free.replace(max_thinking_tokens=7)
+    assert draft(backbone, QUESTION, free).attempts[0].token_ids == ends
+    written = draft(backbone, QUESTION, bounded).attempts[0].token_ids
+    if opened:
+        assert backbone.decode(written[7:]).startswith(CLOSING)
+        assert written[-1] == ends[0]
+        assert not set(ends) & set(written[:-1])
+    else:
+        assert written == ends, "without a thought the budget changes nothing"
+
+
+def test_a_scripted_thought_that_ends_early_is_closed() -> None:
+    backbone = scripted_backbone(["<think>Hm."])
+    config = LatentSeekConfig(max_thinking_tokens=40, max_iterations=0)
+    attempt = LatentSeek(backbone, ScriptedVerifier([0.0]), config).invoke(QUESTION).iterations[0]
+    assert (attempt.thinking, attempt.text) == ("Hm.", "")
+    assert backbone.decode(attempt.token_ids).endswith("</think>\n\n")
+
+
+@pytest.mark.parametrize("latents", ["independent", "consistent"])
+def test_latents_over_the_answer_leave_the_thought_as_it_is(latents: Any) -> None:
+    backbone = thinking_backbone()
+    config = LatentSeekConfig(
+        max_thinking_tokens=7,
+        max_new_tokens=32,
+        fraction=1.0,
+        latents=latents,
+        latents_over="answer",
+        learning_rate=1.0,
+    )
+    step = draft(backbone, QUESTION, config)
+    first = step.attempts[0]
+    start = 7 + len(CLOSING.rstrip())
+    assert first.latent_start == start
+    assert first.latent_token_ids == first.token_ids[start:]
+    judged = [attempt.judged(ScriptedVerifier()(QUESTION, ""), passed=False) for attempt in step.attempts]
+    second = refine(backbone, QUESTION, config, latents=step.latents, samples=judged).attempts[0]
+    assert second.token_ids[:start] == first.token_ids[:start]
+    assert (second.thinking, second.changed != []) == (first.thinking, True)
 
 
 MARKS = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>")

@@ -81,6 +81,31 @@ def test_thoughts_are_a_reasoning_block(script: str, made: Any) -> None:
     assert kinds.count("reasoning") > 1
 
 
+@pytest.mark.parametrize(("script", "made"), REPLIES)
+def test_tokens_of_thoughts_are_told_apart(script: str, made: Any) -> None:
+    chat = ChatLatentSeek(backbone=scripted_backbone([script], made))
+    for message in (chat.invoke("?"), total(list(chat.stream("?")))):
+        usage: Any = message.usage_metadata
+        # A byte is a token.
+        thought = len("Hm, 2.\n" if script.startswith("Hm") else "Hm, 2.")
+        assert usage["output_token_details"] == {"reasoning": thought}
+        assert usage["output_tokens"] > len("Hm, 2.") + len("It is 4.")
+    plain = ChatLatentSeek(backbone=scripted_backbone(["It is 4."])).invoke("?")
+    assert "output_token_details" not in (plain.usage_metadata or {})
+
+
+def test_a_search_counts_the_thoughts_of_all_its_attempts() -> None:
+    chat = ChatLatentSeek(
+        backbone=scripted_backbone(["<think>Hm.</think>It is 5.", "<think>Oh!!</think>It is 4."]),
+        verifier=ScriptedVerifier([-1.0, 0.0]),
+        config=LatentSeekConfig(proposals="samples", max_iterations=1),
+    )
+    message = chat.invoke("What is 2 + 2?")
+    usage: Any = message.usage_metadata
+    assert usage["output_token_details"]["reasoning"] == len("Hm." + "Oh!!")
+    assert [entry["thinking"] for entry in message.response_metadata["iterations"]] == ["Hm.", "Oh!!"]
+
+
 def test_version_1_of_the_output_has_the_blocks_in_its_content() -> None:
     script = f"<think>Hm.</think>I add. {CALL}"
     chat = ChatLatentSeek(backbone=scripted_backbone([script]), output_version="v1").bind_tools([add])
@@ -148,6 +173,35 @@ def test_structured_output_comes_behind_a_thought(method: Any, opened: bool) -> 
     model = chat.with_structured_output(Sum, method=method)
     assert model.invoke("?") == Sum(a=1, b=2)
     assert list(model.stream("?"))[-1] == Sum(a=1, b=2)
+
+
+async def test_agents_and_structured_output_stream_asynchronously() -> None:
+    scripts = [f"<think>I add.</think>\n{CALL}", "<think>3, then.</think>\nIt is 3."]
+    agent: Any = create_agent(ChatLatentSeek(backbone=scripted_backbone(scripts)), [add])
+    asked = {"messages": [HumanMessage("What is 1 + 2?")]}
+    parts = [part async for part, _ in agent.astream(asked, stream_mode="messages")]
+    chunks = [part for part in parts if isinstance(part, AIMessageChunk)]
+    assert "".join(chunk.text for chunk in chunks).strip() == "It is 3."
+    thoughts = [chunk.additional_kwargs.get("reasoning_content", "") for chunk in chunks]
+    assert "".join(thoughts) == "I add.3, then."
+    chat = ChatLatentSeek(backbone=scripted_backbone(['<think>{"a": 5, "b": 5}?</think>\n{"a": 1, "b": 2}']))
+    model = chat.with_structured_output(Sum, method="json_mode")
+    assert [part async for part in model.astream("?")][-1] == await model.ainvoke("?") == Sum(a=1, b=2)
+
+
+def test_an_agent_sees_no_earlier_thoughts_unless_its_template_reads_them() -> None:
+    prompts: list[str] = []
+
+    def reply(prompt: str) -> str:
+        prompts.append(prompt)
+        called = "<tool_response>\n3" in prompt
+        return "<think>Second.</think>It is 3." if called else f"<think>First.</think>\n{CALL}"
+
+    agent: Any = create_agent(ChatLatentSeek(backbone=scripted_backbone(reply)), [add])
+    agent.invoke({"messages": [HumanMessage("What is 1 + 2?")]})
+    assert len(prompts) == 2
+    assert "First." not in prompts[1]
+    assert "<tool_response>\n3" in prompts[1]
 
 
 def test_calls_in_channels_stand_behind_thoughts() -> None:

@@ -1,6 +1,7 @@
 r"""Everybody who reads a solution reads the answer and not the thought."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from latentseek_agents import LatentSeek, LatentSeekConfig, StopReason
 from latentseek_agents.evaluation.runs.methods import Method
 from latentseek_agents.evaluation.runs.problems import Problem
+from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_tokenizer
+from latentseek_agents.thoughts import split_thoughts
 from latentseek_agents.tools import GroundTruth, SelfReward, StepVerifier, check_steps, extract_answer
 from latentseek_agents.verdict import Attempt
 from latentseek_agents.votes import count_votes
@@ -121,6 +124,86 @@ def test_steps_of_a_thought_neither_refute_nor_pass(solution: str, verdict: str)
         equation.text for equation in report.equations
     ]
     assert not report.programs
+
+
+@pytest.mark.parametrize(
+    ("solution", "thought"),
+    [
+        ("<think>2 + 2 = 5. Also 3 + 1 = 4.</think>It is 4.", [("2 + 2 = 5", "wrong"), ("3 + 1 = 4", "ok")]),
+        ("<think>2 + 2 = 5? No.</think>It is 4.", [("2 + 2 = 5", "unverifiable")]),
+        ("3 * 3 = 8.\n</think>\n3 * 3 = 9.", [("3 * 3 = 8", "wrong")]),
+        (
+            "<think>1 + 1 = 2</think>So <think>2 + 1 = 4</think>3.",
+            [("1 + 1 = 2", "ok"), ("2 + 1 = 4", "wrong")],
+        ),
+        ("<think>2x + 3 = 13, so x = 4", [("2x + 3 = 13", "ok"), ("x = 4", "wrong")]),
+        ("<think>```python\nprint(1)\n```\nprints 5, 1 + 1 = 3</think>1.", [("1 + 1 = 3", "wrong")]),
+        ("[THINK]7 - 2 = 4[/THINK]7 - 2 = 5", [("7 - 2 = 4", "wrong")]),
+        ("2 + 2 = 4. The <think> tag, 1 + 1 = 3, is a word.", []),
+        ("2 + 2 = 4", []),
+    ],
+)
+def test_steps_of_a_thought_are_reported(solution: str, thought: list[tuple[str, str]]) -> None:
+    report = check_steps(solution)
+    assert [(equation.text, equation.status) for equation in report.thought] == thought
+    assert [solution[slice(*equation.span)] for equation in report.thought] == [text for text, _ in thought]
+    assert [entry["text"] for entry in report.to_dict()["thought"]] == [text for text, _ in thought]
+    assert not report.refuted or not thought
+    assert StepVerifier()("?", solution) == StepVerifier()("?", split_thoughts(solution).text)
+
+
+def test_thoughts_are_read_up_to_a_length() -> None:
+    began = time.process_time()
+    report = check_steps("".join(f"<think>{'2 + 2 = 5. ' * 500}</think>a " for _ in range(40)))
+    assert 0 < len(report.thought) <= 4 * 400
+    assert time.process_time() - began < 4
+
+
+def test_a_search_tells_what_was_thought() -> None:
+    scripts = ["<think>2 + 2 = 5.</think>It is 5.", "<think>No, 4.</think>It is 4."]
+    config = LatentSeekConfig(proposals="samples", max_iterations=1)
+    graph = create_refine_graph(
+        scripted_backbone(scripts), verifier=ScriptedVerifier([-1.0, 0.0]), config=config
+    ).compile()
+    events: Any = list(graph.stream({"question": "What is 2 + 2?"}, stream_mode="custom"))
+    assert [(event["thinking"], event["text"]) for event in events] == [
+        ("2 + 2 = 5.", "It is 5."),
+        ("No, 4.", "It is 4."),
+    ]
+    result = LatentSeek(scripted_backbone(scripts), ScriptedVerifier([-1.0, 0.0]), config).invoke(
+        "What is 2?"
+    )
+    assert result.usage.policy_thinking_tokens == len("2 + 2 = 5.") + len("No, 4.")
+    page = result.to_html()
+    assert '<mark class="doubt" title="4 is not 5">2 + 2 = 5</mark>.' in page
+    assert "1 equation in it" in page
+    assert page.count("what was thought before the solution") == 2
+    assert 'class="wrong"' not in page
+
+
+def test_the_page_shows_no_markup_of_a_thought() -> None:
+    script = "<think></pre><script>alert(1)</script> 1 + 1 = 3</think>It is 4."
+    config = LatentSeekConfig(max_iterations=0)
+    page = LatentSeek(scripted_backbone([script]), ScriptedVerifier([0.0]), config).invoke("?").to_html()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("script", "tokenizer"),
+    [
+        ("<think>Hm, 5.</think>It is 4.", None),
+        ("<think>Hm</think><think>, 5.</think>It is 4.", None),
+        ("Hm, 5.</think>It is 4.", thinking_tokenizer(OPENS)),
+        ("Hm, 5.", thinking_tokenizer(OPENS)),
+        ("[THINK]Hm, 5.[/THINK]4.", thinking_tokenizer(MISTRAL, special=("[THINK]", "[/THINK]"))),
+    ],
+)
+def test_tokens_of_thoughts_are_counted(script: str, tokenizer: Any) -> None:
+    seek = LatentSeek(
+        scripted_backbone([script], tokenizer), ScriptedVerifier([0.0]), LatentSeekConfig(max_iterations=0)
+    )
+    assert seek.invoke("What is 2 + 2?").usage.policy_thinking_tokens == len("Hm, 5.")  # a byte is a token
 
 
 def test_a_thought_is_no_part_of_what_can_be_read() -> None:

@@ -27,10 +27,10 @@ from latentseek_agents.tools._steps.algebra import judge_algebra
 from latentseek_agents.tools._steps.claims import Claim
 from latentseek_agents.tools._steps.congruences import judge_congruences
 from latentseek_agents.tools._steps.corrections import corrected_equation
-from latentseek_agents.tools._steps.equations import find_comparisons
+from latentseek_agents.tools._steps.equations import Comparison, find_comparisons
 from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.functions import with_values
-from latentseek_agents.tools._steps.judgement import HOLDS, Status, judge, without_credit
+from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, Status, judge, without_credit
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
 from latentseek_agents.tools._steps.question import equations_of
@@ -43,6 +43,8 @@ __all__ = [
     "MAX_CHARACTERS",
     "Block",
     "Claim",
+    "Comparison",
+    "Outcome",
     "Program",
     "Signal",
     "Status",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
-from latentseek_agents.engine.cancellation import cancellable, raise_if_cancelled
+from latentseek_agents.engine.cancellation import cancellable, cancellation, raise_if_cancelled
 
 __all__ = ["PendingCall"]
 
@@ -25,7 +25,13 @@ class PendingCall:
     def __init__(self, requests: Sequence[DecodeRequest]) -> None:
         self.requests = requests
         self.cancelled = False
+        self._is_stopped = cancellation()
         self._events: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody waits for it any more, or its caller was told to stop and has not heard it yet."""
+        return self.cancelled or self._is_stopped()
 
     def wait(self) -> list[Completion]:
         """Sleep until all is done, and run the callbacks."""

@@ -22,7 +22,7 @@ from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
 from latentseek_agents.engine._int8 import finer_activations
 from latentseek_agents.engine._weights import is_adapter
-from latentseek_agents.engine.policy import Policy, layers_of, nearly_equal
+from latentseek_agents.engine.policy import Policy, depends_on_longest, layers_of, nearly_equal
 
 _log = logging.getLogger(__name__)
 _NAME = "latentseek_packed"
@@ -339,7 +339,7 @@ def packed_model_for(policy: Policy, options: DecodingOptions) -> PackedModel | 
         reason = str(error) or type(error).__name__
     # On a GPU that is many times slower than it could be, and the reason would not be looked for.
     level = logging.WARNING if policy.device.type == "cuda" else logging.INFO
-    _log.log(level, "%s is decoded one prompt after another: %s", policy.name, reason)
+    _log.log(level, "%s reads one prompt after another: %s", policy.name, reason)
     return None
 
 
@@ -375,8 +375,7 @@ def _rows_meet(policy: Policy) -> str:
     if getattr(policy.core, "_is_stateful", False):
         return "it has a recurrent state"
     config = policy.config
-    # Such rotary positions are scaled by the longest sequence of a pass.
-    if any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'")):
+    if depends_on_longest(config):
         return "its rotary positions depend on the longest text"
     others = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     return f"it has layers of the kind {', '.join(sorted(others))}" if others else ""

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from latentseek_agents.engine._decoding.calls import PendingCall
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine._decoding.speculation import Speculator
 from latentseek_agents.engine._decoding.token_choice import Draws, choose_token, not_finite, tokens_at
@@ -208,6 +209,39 @@ class Row:
             prompt_passes=self.prompt_passes,
             prompt_tokens=self.prompt_tokens,
         )
+
+
+class RowCall(PendingCall):
+    """One call of ``decode``, and its rows that have no place yet.
+
+    Args:
+        policy: The frozen model.
+        requests: What to continue.
+        weights: What the model computes with; by default looked up.
+        speculate: Whether to guess at all.
+
+    Attributes:
+        unstarted: Numbers of requests and their rows, for those that wait.
+        running: How many of its rows are being decoded.
+        turn: When it was served last, as a number that grows.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        requests: Sequence[DecodeRequest],
+        weights: Weights | None = None,
+        *,
+        speculate: bool,
+    ) -> None:
+        super().__init__(requests)
+        weights = weights or policy.weights()
+        self.unstarted = [
+            (index, Row(policy, request, speculate=speculate, weights=weights))
+            for index, request in enumerate(requests)
+        ]
+        self.running = 0
+        self.turn = 0
 
 
 def predict(

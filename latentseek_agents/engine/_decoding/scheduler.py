@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 
-from latentseek_agents.engine._decoding.calls import PendingCall
 from latentseek_agents.engine._decoding.kv_cache import (
     KeptCompletion,
     KeyValueStore,
@@ -31,8 +30,9 @@ from latentseek_agents.engine._decoding.kv_cache import (
 from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice, packed_model_for
 from latentseek_agents.engine._decoding.plain import decode_in_turn
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
-from latentseek_agents.engine._decoding.row import Row, predict
+from latentseek_agents.engine._decoding.row import Row, RowCall, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
+from latentseek_agents.engine._decoding.turns import THREAD_NAME, TurnDecoder
 from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
@@ -41,7 +41,6 @@ _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 2.0
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
-_THREAD_NAME = "latentseek-decoder"
 # Longer texts are read in parts, so that other rows need not wait for all of it.
 _MOST_READ_AT_ONCE = 512
 # Known tokens that all rows together read in one pass: what the layers make of them is in memory at once.
@@ -77,14 +76,24 @@ class ModelDecoder:
         self._examined: tuple[Any, ...] = ()  # the modules that the copies in it are of
         self._packed: PackedModel | None = None
         self._condition = threading.Condition()
-        self._waiting: list[_Call] = []
+        self._waiting: list[RowCall] = []
         self._active: list[_Slot] = []  # the place in the list is the slot in the store
         self._turns = itertools.count()
         self._store = KeyValueStore(whole_steps=self._policy.number_format == "int8")
         self._token_limit: int | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._in_turn = self._turn_decoder()
         _decoders.add(self)
+
+    def _turn_decoder(self) -> TurnDecoder:
+        """What decodes a model whose layers cannot be packed."""
+        return TurnDecoder(
+            self._policy,
+            self.prefix_cache if self._options.reuse else None,
+            most_rows=self._options.max_rows,
+            most_tokens=lambda: self._most_tokens,
+        )
 
     @property
     def vocabulary_size(self) -> int:
@@ -109,14 +118,13 @@ class ModelDecoder:
             raise RuntimeError("this thread holds the lock of the backbone; release it before decoding")
         weights = self._policy.weights()
         if self._packed_for(weights) is None:
+            if self._options.batch:
+                return self._in_turn.decode(requests, weights)
             kept = self.prefix_cache if self._options.reuse else None
-            most_rows = self._options.max_rows if self._options.batch else 1
-            return decode_in_turn(
-                self._policy, kept, requests, weights, most_rows=most_rows, most_tokens=self._most_tokens
-            )
+            return decode_in_turn(self._policy, kept, requests, weights)
         if not requests:
             return []
-        call = _Call(self._policy, requests, weights, speculate=self._options.speculate)
+        call = RowCall(self._policy, requests, weights, speculate=self._options.speculate)
         try:
             self._enter(call)
             return call.wait()
@@ -127,6 +135,7 @@ class ModelDecoder:
 
     def close(self) -> None:
         """Tell the thread to end after the pass it is in; waiting callers get an error."""
+        self._in_turn.close()
         with self._condition:
             self._closing = True
             self._condition.notify()
@@ -137,16 +146,17 @@ class ModelDecoder:
         self._examining = threading.Lock()
         self._condition = threading.Condition()
         self.prefix_cache = PrefixCache(self.prefix_cache.max_tokens)
+        self._in_turn = self._turn_decoder()
         self._forget()
 
-    def _enter(self, call: "_Call") -> None:
+    def _enter(self, call: RowCall) -> None:
         with self._condition:
             if self._closing:
                 raise RuntimeError("the interpreter is shutting down; decode before it does")
             call.turn = next(self._turns)
             self._waiting.append(call)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
             self._condition.notify()
 
@@ -262,7 +272,7 @@ class ModelDecoder:
 
     def _next(
         self, unread: Collection[tuple[int, ...]], kept: Collection[tuple[Any, ...]]
-    ) -> "tuple[_Call, int] | None":
+    ) -> tuple[RowCall, int] | None:
         """The call whose turn it is, and the place of its next request among those that wait."""
         being_read = openings(unread) - set(kept)
         for call in sorted(self._waiting, key=lambda call: (call.running, call.turn)):
@@ -451,7 +461,7 @@ def _close_all() -> None:
         decoder.close()
     # Also those that are about to end by themselves, whose decoder knows them no longer.
     for thread in threading.enumerate():
-        if thread.name == _THREAD_NAME:
+        if thread.name == THREAD_NAME:
             thread.join()
 
 
@@ -464,31 +474,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Call(PendingCall):
-    """One call of ``decode``, and its rows that have no place yet."""
-
-    def __init__(
-        self,
-        policy: Policy,
-        requests: Sequence[DecodeRequest],
-        weights: Weights | None = None,
-        *,
-        speculate: bool,
-    ) -> None:
-        super().__init__(requests)
-        weights = weights or policy.weights()
-        self.unstarted = [
-            (index, Row(policy, request, speculate=speculate, weights=weights))
-            for index, request in enumerate(requests)
-        ]
-        self.running = 0
-        self.turn = 0
-
-
 class _Slot:
     """One row of a call, while it is decoded."""
 
-    def __init__(self, call: _Call, index: int, row: Row) -> None:
+    def __init__(self, call: RowCall, index: int, row: Row) -> None:
         self.call = call
         self.index = index  # of the request in its call
         self.row = row

@@ -104,13 +104,26 @@ def test_kept_prompts_are_bounded_by_the_memory_that_their_states_take():
     assert len(cache) == 3
 
 
-def test_that_requests_take_turns_is_said_once(caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize(
+    ("kind", "name", "why", "how"),
+    [
+        ("mamba2", "Mamba2ForCausalLM", "it has a recurrent state", "share passes"),
+        ("rwkv", "RwkvForCausalLM", "it has a recurrent state", "are written in turns, a token of each"),
+    ],
+)
+def test_how_several_requests_are_decoded_is_said_once(
+    kind: str, name: str, why: str, how: str, caplog: pytest.LogCaptureFixture
+):
     caplog.set_level(logging.INFO)
-    backbone = tiny_backbone("mamba2")
-    decode(backbone, [request(max_new_tokens=1), request(max_new_tokens=1, prompt_ids=text(5))])
+    backbone = tiny_backbone(kind)
+    for _ in range(3):
+        decode(backbone, [request(max_new_tokens=2), request(max_new_tokens=2, prompt_ids=text(5))])
     run(backbone, max_new_tokens=1)
-    said = [record.message for record in caplog.records if "one prompt after another" in record.message]
-    assert said == ["Mamba2ForCausalLM is decoded one prompt after another: it has a recurrent state"]
+    said = [record.message for record in caplog.records if record.message.startswith(name)]
+    assert said == [
+        f"{name} reads one prompt after another: {why}",
+        f"{name}: texts of several prompts {how}",
+    ]
 
 
 def test_a_model_that_reads_one_token_at_a_time(monkeypatch: pytest.MonkeyPatch):

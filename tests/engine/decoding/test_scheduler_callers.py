@@ -20,7 +20,8 @@ import torch
 from latentseek_agents import LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode
 from latentseek_agents.engine._decoding import scheduler as batch_decoding
-from latentseek_agents.engine._decoding.scheduler import ModelDecoder, _Call
+from latentseek_agents.engine._decoding.row import RowCall
+from latentseek_agents.engine._decoding.scheduler import ModelDecoder
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.errors import NonFiniteError
@@ -120,7 +121,7 @@ def test_a_row_that_leaves_while_another_joins(tiny: Backbone):
     backbone = fresh(tiny)
     decoder = decoder_of(backbone)
     requests = [request(prompt_ids=text(9, i), max_new_tokens=6) for i in range(3)]
-    stays, leaves, joins = (_Call(backbone.policy, [asked], speculate=True) for asked in requests)
+    stays, leaves, joins = (RowCall(backbone.policy, [asked], speculate=True) for asked in requests)
     decoder._waiting = [stays, leaves]
     assert decoder._round()
     decoder._waiting = [joins]
