@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
-from latentseek_agents.cli.display import busy, make_console
+from latentseek_agents.cli.display import busy, make_console, print_labelled
 from latentseek_agents.cli.files import Page, Trace
 from latentseek_agents.cli.models import ModelOptions, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.options import option_groups
@@ -21,6 +20,15 @@ from latentseek_agents.cli.search import Watcher, make_search, search_all
 from latentseek_agents.cli.settings import SolveOptions
 from latentseek_agents.errors import InputError
 from latentseek_agents.evaluation.text import one_line
+
+_CHECKS = {
+    "steps": "sums and programs of the text, computed again",
+    "program": "a program that the model writes for the question",
+    "self": "the model's own opinion, in words",
+    "self_logprob": "the model's own opinion, as probabilities",
+    "truth": "the known answer",
+}
+"""What each verifier looks at."""
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
@@ -101,15 +109,20 @@ def _solve_all(
 def _print_settings(
     console: Console, backbone: "Backbone", names: Sequence[str], config: "LatentSeekConfig"
 ) -> None:
-    proposals = f"{config.latents} latents, rate {config.learning_rate}, fraction {config.fraction}"
+    """What will happen, before it does."""
+    proposals = (
+        f"attempts from {config.latents} latents (rate {config.learning_rate}, fraction {config.fraction})"
+    )
     if config.proposals == "samples":
         proposals = f"samples at temperature {config.sample_temperature}"
-    settings = (
-        f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device}) · "
-        f"verifier {' + '.join(names)} · "
-        f"{proposals} · at most {config.max_iterations} attempts after the draft, "
-        f"{config.max_new_tokens} tokens each"
-    )
+    until = "one passes"
     if config.acceptance == "agreement":
-        settings += f", until they agree (confidence {config.confidence})"
-    console.print(Text(settings, style="dim"), soft_wrap=True)
+        until = f"they agree (confidence {config.confidence})"
+    plan = (
+        f"a greedy draft, then at most {config.max_iterations} {proposals} until {until}; "
+        f"at most {config.max_new_tokens} tokens each"
+    )
+    about = f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device})"
+    checks = ", ".join(f"{name} ({_CHECKS[name]})" for name in names)
+    for label, line in (("Model", about), ("Search", plan), ("Checks", checks)):
+        print_labelled(console, label, (line, "dim"))
