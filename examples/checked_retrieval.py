@@ -1,7 +1,6 @@
 """Retrieval with a calculation that is checked: what was found stands in the question, so its numbers count.
 
-python examples/checked_retrieval.py
-python examples/checked_retrieval.py "How much do 3 nights at the Harbour Hotel cost?"
+    python examples/checked_retrieval.py "How much do 3 nights at the Harbour Hotel cost?"
 """
 
 import sys
@@ -26,7 +25,7 @@ class Trip(TypedDict):
 
 
 def retrieve(state: Trip) -> dict[str, str]:
-    """Your retriever goes here; this one takes the passage with the most words of the query."""
+    # Your retriever goes here; this one takes the passage with the most words of the query.
     words = set(state["query"].lower().split())
     found = max(PASSAGES, key=lambda passage: len(words & set(passage.lower().split())))
     return {"question": f"{found} {state['query']}"}
@@ -36,6 +35,6 @@ if __name__ == "__main__":
     query = " ".join(sys.argv[1:]) or "How much do 2 nights at the Harbour Hotel cost?"
     steps = [retrieve, ("seek", LatentSeekNode(Backbone.embedded()))]
     graph = StateGraph(Trip).add_sequence(steps).add_edge(START, "retrieve").compile()
-    found = graph.invoke({"query": query})
-    print(found["question"])
-    print(found["answer"] if found["passed"] else f"not verified: {found['answer']}")
+    state = graph.invoke({"query": query})
+    print(state["question"])
+    print(state["answer"] if state["passed"] else f"not verified: {state['answer']}")

@@ -1,7 +1,7 @@
 """Answers to the questions of a CSV file, with pandas: rows share forward passes, and come as they are done.
 
-pip install pandas
-python examples/csv_batch.py examples/questions.csv answers.csv
+    pip install pandas
+    python examples/csv_batch.py examples/questions.csv answers.csv
 """
 
 import sys
@@ -16,22 +16,17 @@ except ImportError:
 
 
 def answered(table: "pd.DataFrame", seek: LatentSeek) -> "pd.DataFrame":
-    """The table with columns for the answer, whether it passed, and why the search ended."""
-    results: dict[Any, Any] = {}
-    questions = list(table["question"])
+    questions, results = list(table["question"]), {}
     # With return_exceptions a row that cannot be worked on does not cost the others their answers.
     for row, result in seek.batch_as_completed(questions, {"max_concurrency": 16}, return_exceptions=True):
         results[row] = result
-        print(
-            f"{len(results)} of {len(table)}: {questions[row]} → {getattr(result, 'answer', result)}",
-            flush=True,
-        )
-    ordered = [results[row] for row in range(len(table))]
-    return table.assign(
-        answer=[getattr(result, "answer", None) for result in ordered],
-        passed=[getattr(result, "passed", None) for result in ordered],
-        ended=[getattr(result, "stop_reason", None) or str(result) for result in ordered],
-    )
+        print(f"{len(results)} of {len(table)}: {questions[row]} → {getattr(result, 'answer', result)}")
+
+    def column(name: str) -> list[Any]:
+        return [getattr(results[row], name, None) for row in range(len(table))]
+
+    errors = [str(results[row]) if isinstance(results[row], Exception) else "" for row in range(len(table))]
+    return table.assign(answer=column("answer"), passed=column("passed"), error=errors)
 
 
 if __name__ == "__main__":

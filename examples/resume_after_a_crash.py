@@ -16,8 +16,8 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from latentseek_agents import Backbone
 from latentseek_agents.graphs import create_refine_graph
 
-QUESTION = "Sam has 4 boxes with 6 pens each and gives 5 pens away. How many pens are left?"
-THREAD: Any = {"configurable": {"thread_id": "pens"}}
+QUESTION = "A bus ride takes 35 minutes. How many minutes does Nina ride if she takes 8 rides?"
+THREAD: Any = {"configurable": {"thread_id": "rides"}}
 
 
 def search(database: str, dies_at: int | None = None) -> None:
@@ -32,10 +32,10 @@ def search(database: str, dies_at: int | None = None) -> None:
         print(f"  answer: {graph.get_state(THREAD).values['answer']}")
 
 
-if __name__ == "__main__" and len(sys.argv) > 1:
+if len(sys.argv) > 1:
     search(sys.argv[1], dies_at=1)
-elif __name__ == "__main__":
+else:
     database = f"{tempfile.mkdtemp()}/searches.sqlite"
-    killed = subprocess.run([sys.executable, __file__, database], check=False)  # noqa: S603
-    print(f"that process ended with status {killed.returncode}; this one goes on:", flush=True)
+    subprocess.run([sys.executable, __file__, database], check=False)  # noqa: S603
+    print("that process was killed; this one goes on:", flush=True)
     search(database)

@@ -1,6 +1,6 @@
 """A workflow that routes on the verdict: verified answers are handed in, the others go to a person.
 
-python examples/workflow.py
+    python examples/workflow.py
 """
 
 from langgraph.graph import START, StateGraph
@@ -8,10 +8,7 @@ from typing_extensions import TypedDict
 
 from latentseek_agents import Backbone, LatentSeekNode
 
-QUESTIONS = (
-    "There are 5 red cups and 4 blue cups. How many cups are there?",
-    "A bus ride takes 35 minutes. How many minutes does Nina ride if she takes 8 rides?",
-)
+QUESTIONS = ("What is 17 + 25?", "How many minutes are 8 rides of 35 minutes?")
 
 
 class Homework(TypedDict):
@@ -19,6 +16,10 @@ class Homework(TypedDict):
     answer: str
     passed: bool | None
     note: str
+
+
+def route(state: Homework) -> str:
+    return "hand_in" if state["passed"] else "ask_a_person"
 
 
 def hand_in(state: Homework) -> dict[str, str]:
@@ -29,16 +30,10 @@ def ask_a_person(state: Homework) -> dict[str, str]:
     return {"note": f"not verified, please look: {state['answer']}"}
 
 
-def build(seek: LatentSeekNode) -> StateGraph[Homework]:
-    builder = StateGraph(Homework).add_node("seek", seek).add_node(hand_in).add_node(ask_a_person)
-    builder.add_edge(START, "seek")
-    return builder.add_conditional_edges(
-        "seek", lambda state: "hand_in" if state["passed"] else "ask_a_person"
-    )
-
-
 if __name__ == "__main__":
-    for note in (
-        build(LatentSeekNode(Backbone.embedded())).compile().batch([{"question": q} for q in QUESTIONS])
-    ):
-        print(f"{note['question']} → {note['note']}")
+    builder = StateGraph(Homework).add_node("seek", LatentSeekNode(Backbone.embedded()))
+    builder.add_node(hand_in).add_node(ask_a_person)
+    builder.add_edge(START, "seek").add_conditional_edges("seek", route, ["hand_in", "ask_a_person"])
+    graph = builder.compile()
+    for state in graph.batch([{"question": question} for question in QUESTIONS]):
+        print(f"{state['question']} → {state['note']}")

@@ -12,7 +12,7 @@ from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier,
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import make_search
-from latentseek_agents.cli.wording import shown_answer, votes_text
+from latentseek_agents.cli.wording import shown_answer
 
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult
@@ -70,11 +70,9 @@ _SETTINGS: dict[str, Any] = {
 
 
 _INTRODUCTION = (
-    f"{EMBEDDED} answers questions. Every sum of its draft is computed again, and a program "
-    "that it writes for the question is run; neither knows the answer. From a refuted sum on the text is "
-    "written anew with what was computed, until an answer has won the vote. Scores: 0 is flawless, "
-    "-1 refuted. "
-    "The first question was chosen because it shows this; the others were written before they were tried."
+    f"{EMBEDDED} answers questions. Its sums are computed again, and a program that it writes for the "
+    "question is run; neither knows the answer. From a wrong sum on a text is written anew with the right "
+    "value, until an answer has won the vote. Scores: 0 is flawless, -1 refuted. Votes: 1 is a full one."
 )
 
 
@@ -102,8 +100,6 @@ def demo() -> None:
         with SearchDisplay(console, backbone.decode, config.max_iterations, show_text=True) as display:
             # Without its reference: neither the model nor the verifier is to see the answer.
             result = make_search(backbone, verifier, config, [display])(Question(question.text))
-        for place, line in enumerate(votes_text(result)):
-            print_labelled(console, "" if place else "vote", line)
         draft_is_right, is_right = _compare(console, result, str(question.reference))
         passed = result.passed is True
         counts.update(drafts=draft_is_right, finals=is_right, verified=passed, rightly=passed and is_right)
@@ -135,8 +131,9 @@ def _conclude(console: Console, counts: "Counter[str]", seconds: float) -> None:
         soft_wrap=wrap,
     )
     console.print(
-        "This shows how a search runs and is no benchmark: a model of 135M parameters seldom finds the "
-        "answer, and a verifier that checks sums can accept right sums for a wrong plan.",
+        "This shows how a search runs and is no benchmark. The first question was chosen because it shows a "
+        "correction; the others were written before they were tried. A model of 135M parameters seldom finds "
+        "the answer, and a verifier that checks sums can accept right sums for a wrong plan.",
         soft_wrap=wrap,
     )
     console.print('Next: latentseek solve "a question of yours", and latentseek doctor.', soft_wrap=wrap)

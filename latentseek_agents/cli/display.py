@@ -17,6 +17,7 @@ from latentseek_agents.cli.wording import (
     latents_text,
     program_text,
     programs_in,
+    reason_text,
     shown_answer,
     solution_text,
     standing_text,
@@ -99,7 +100,7 @@ class SearchDisplay(Watcher):
         self.max_iterations = max_iterations
         self._spinner = Spinner("dots")
         self._decoded_at = 0.0
-        self._spent = 0.0
+        self._spent = self._preparing = 0.0
         self._start_attempt(0)
         self._live = Live(get_renderable=self._status, console=console, transient=True, refresh_per_second=10)
 
@@ -122,11 +123,15 @@ class SearchDisplay(Watcher):
     @override
     def on_prepare(self) -> None:
         self._activity = "writing a program for the question"
+        self._preparing = time.monotonic()
 
     @override
     def on_prepared(self, value: Any) -> None:
+        seconds = time.monotonic() - self._preparing
+        self._spent += seconds
         for program in programs_in(value):
-            print_labelled(self.console, "program", program_text(program))
+            took = (f"  {seconds:.1f} s", "dim")
+            print_labelled(self.console, "program", program_text(program), took, style="bold")
 
     @override
     def on_verify(self) -> None:
@@ -147,7 +152,7 @@ class SearchDisplay(Watcher):
         )
         for line in self._details(event):
             print_labelled(self.console, "", line)
-        if event["votes"] and event["stop_reason"] is None:
+        if event["votes"] and (self.show_text or event["stop_reason"] is None):
             print_labelled(self.console, "votes", standing_text(event["votes"]))
         self._spent = event["seconds"]
         self._start_attempt(number + 1)
@@ -165,7 +170,7 @@ class SearchDisplay(Watcher):
             said = one_line(program.reason, 160)
             lines.append(Text(f"its program prints {one_line(program.printed, 60) or 'nothing'}: {said}"))
         if event["reason"]:
-            lines.append(Text(one_line(event["reason"], 300)))
+            lines.append(Text(reason_text(event["reason"])))
         if event["finish_reason"] == "length":
             lines.append(Text("cut off at the token limit", style="dim"))
         if aimed := event.get("aimed_at"):

@@ -14,7 +14,14 @@ from latentseek_agents.cli.display import SearchDisplay, make_console, print_lab
 from latentseek_agents.cli.process import say
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import Watcher
-from latentseek_agents.cli.wording import costs, shown_answer, verdict_text, votes_text, why_returned
+from latentseek_agents.cli.wording import (
+    costs,
+    shown_answer,
+    verdict_text,
+    votes_text,
+    why_returned,
+    without_repeats,
+)
 from latentseek_agents.evaluation.text import one_line, plain
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ class _OneQuestion(SearchDisplay):
     def on_result(self, index: int, question: Question, result: "LatentSeekResult") -> None:
         self.console.print()
         self.console.print(Text("Solution", style="dim"))
-        self.console.print(Text(plain(result.text).strip() or "(empty)"), soft_wrap=True)
+        self.console.print(Text(without_repeats(plain(result.text).strip()) or "(empty)"), soft_wrap=True)
         self.console.print()
         answer = (shown_answer(result.answer), "bold")
         print_labelled(self.console, "Answer", answer, "  ", verdict_text(result.passed))

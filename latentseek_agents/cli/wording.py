@@ -19,6 +19,15 @@ Marks = tuple[str, str]
 
 _SHOWN_LATENTS = 40
 _BEFORE_AN_ERROR = 120
+_SHOWN_CODE = 100
+_MOST_REPEATS = 3
+_NAMES = {
+    "StepVerifier": "steps",
+    "ProgramVerifier": "program",
+    "SelfReward": "self",
+    "GroundTruth": "truth",
+}
+_CLASSES = re.compile(rf"\b({'|'.join(_NAMES)}):")
 _WRONG = "bold red underline"
 
 
@@ -74,6 +83,41 @@ def solution_text(text: str, report: "StepReport | None", longest: int, marks: M
     return shown if shown.plain.strip() else Text("(empty)", style="italic")
 
 
+def without_repeats(text: str) -> str:
+    r"""A text in which a line that stands there many times in a row is shown once, with their number.
+
+    Example:
+        >>> without_repeats("So it is 5.\n\n" + "The answer is 5.\n\n" * 9)
+        'So it is 5.\n\nThe answer is 5.\n[the same line 8 more times]'
+    """
+    lines = text.rstrip().split("\n")
+    shown: list[str] = []
+    place = 0
+    while place < len(lines):
+        end, count = place + 1, 1
+        while lines[place].strip():
+            following = next((i for i in range(end, len(lines)) if lines[i].strip()), None)
+            if following is None or lines[following] != lines[place]:
+                break
+            end, count = following + 1, count + 1
+        if count > _MOST_REPEATS:
+            shown += [lines[place], f"[the same line {count - 1} more times]"]
+        else:
+            shown += lines[place:end]
+        place = end
+    return "\n".join(shown)
+
+
+def reason_text(reason: str) -> str:
+    """A verdict's reason on one line, with verifiers called as on the command line.
+
+    Example:
+        >>> reason_text("StepVerifier: uses 1 of the question's 2 numbers")
+        "steps: uses 1 of the question's 2 numbers"
+    """
+    return _CLASSES.sub(lambda found: f"{_NAMES[found[1]]}:", one_line(reason, 300))
+
+
 def _on_one_line(piece: str) -> str:
     return re.sub(r"\s+", " ", plain(piece))
 
@@ -95,10 +139,12 @@ def latents_text(latents: Sequence[str], changed: Sequence[int], marks: Marks = 
         return text.append(
             f"no token of the {len(latents)} latents changed: the same text again", style="dim"
         )
-    text.append(f"{len(changed)} of {len(latents)} latent tokens changed: ", style="dim")
-    moved = set(changed)
+    moved = {position for position in changed if position < len(latents)}
+    gone = len(changed) - len(moved)  # an attempt that ends early has fewer latents than the one before
+    shorter = f", {gone} are gone" if gone else ""
+    text.append(f"{len(moved)} of {len(latents)} latent tokens changed{shorter}: ", style="dim")
     # Start near the first change, or it may lie beyond what is shown.
-    start = max(0, min(changed) - 8) if min(changed) >= _SHOWN_LATENTS else 0
+    start = max(0, min(moved) - 8) if min(moved, default=0) >= _SHOWN_LATENTS else 0
     text.append("… " if start else "")
     shown = range(start, min(len(latents), start + _SHOWN_LATENTS))
     for is_changed, run in groupby(shown, key=moved.__contains__):
@@ -139,18 +185,21 @@ def programs_in(prepared: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def program_text(value: Mapping[str, Any]) -> Text:
-    r"""A program that the model wrote for the question, and what it prints.
+    r"""What a program prints that the model wrote for the question, and how it begins.
 
     Example:
         >>> program_text({"program": "cups = 5 + 4\nprint(cups)", "answer": "9", "reason": ""}).plain
-        'cups = 5 + 4 ⏎ print(cups)  prints 9'
+        'prints 9:  cups = 5 + 4 ⏎ print(cups)'
+        >>> program_text({"program": "print(", "answer": None, "reason": "the program fails: ..."}).plain
+        'gives no answer: the program fails: ...'
     """
-    lines = [line.strip() for line in plain(value["program"] or "").splitlines() if line.strip()]
-    code = Text(" ⏎ ".join(lines) or "none", style="italic")
-    code.truncate(200, overflow="ellipsis")
     if value["answer"] is None:
-        return Text.assemble(code, ("  " + one_line(value["reason"] or "it gives no answer", 120), "yellow"))
-    return Text.assemble(code, "  prints ", (shown_answer(value["answer"]), "bold"))
+        why = one_line(value["reason"] or "nobody knows why", 120)
+        return Text.assemble("gives no answer: ", (why, "yellow"))
+    lines = [line.strip() for line in plain(value["program"] or "").splitlines() if line.strip()]
+    code = Text(" ⏎ ".join(lines), style="italic")
+    code.truncate(_SHOWN_CODE, overflow="ellipsis")
+    return Text.assemble("prints ", (shown_answer(value["answer"]), "bold"), ":  ", code)
 
 
 def standing_text(votes: Sequence[Mapping[str, Any]]) -> Text:

@@ -17,7 +17,7 @@ from latentseek_agents import Backbone
 from latentseek_agents.cli import app, demo, solve
 from latentseek_agents.cli.display import print_labelled
 from latentseek_agents.cli.questions import Question, read_questions
-from latentseek_agents.cli.wording import latents_text, solution_text
+from latentseek_agents.cli.wording import latents_text, solution_text, without_repeats
 from latentseek_agents.errors import BackboneError, InputError
 from latentseek_agents.evaluation.text import one_line, plain
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_model, tiny_tokenizer
@@ -417,6 +417,25 @@ def test_a_change_beyond_what_is_shown_is_shown():
     assert text.startswith("1 of 100 latent tokens changed: …  72")
 
 
+def test_an_attempt_that_ends_early_has_fewer_latents():
+    text = latents_text(["4", "2"], [0, 2, 3], ("[", "]")).plain
+    assert text == "1 of 2 latent tokens changed, 2 are gone: [4]2"
+    assert latents_text(["4", "2"], [2], ("[", "]")).plain == "0 of 2 latent tokens changed, 1 are gone: 42"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\n\na\na", "a\n\na\na"),
+        ("a\na\na\na\nb\n\nb\n", "a\n[the same line 3 more times]\nb\n\nb"),
+        ("\n\n\n\n\na", "\n\n\n\n\na"),
+        ("", ""),
+    ],
+)
+def test_a_line_in_a_loop_is_shown_once(text, shown):
+    assert without_repeats(text) == shown
+
+
 def test_a_pretty_printed_json_object_is_one_question(monkeypatch):
     text = json.dumps({"question": "What is 2 + 2?", "answer": 4}, indent=2)
     monkeypatch.setattr("latentseek_agents.cli.questions.read_input", lambda name: text)
@@ -463,10 +482,10 @@ class Preparing(ScriptedVerifier):
 def test_the_program_for_the_question_is_shown_with_what_it_prints(run):
     run.verifier = Preparing([0.0])
     shown = run("solve", "What is 2 + 2?", *SHORT).stdout
-    assert "program    a = 2 ⏎ print(a + 2)  prints 4\n" in shown
+    assert "program    prints 4:  a = 2 ⏎ print(a + 2)  0.0 s\n" in shown
     run.verifier.prepared = [{"program": None, "answer": None, "reason": "\x1b[31mit is too long"}]
     shown = run("solve", "What is 2 + 2?", *SHORT).stdout
-    assert "program    none  it is too long\n" in shown
+    assert "program    gives no answer: it is too long  0.0 s\n" in shown
     assert "\x1b" not in shown
 
 
