@@ -1,6 +1,6 @@
 """Retrieval with a calculation that is checked: what was found stands in the question, so its numbers count.
 
-    python examples/checked_retrieval.py "How much do 3 nights at the Harbour Hotel cost?"
+python examples/checked_retrieval.py "How much do 3 nights at the Harbour Hotel cost?"
 """
 
 import sys

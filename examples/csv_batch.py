@@ -1,7 +1,7 @@
 """Answers to the questions of a CSV file, with pandas: rows share forward passes, and come as they are done.
 
-    pip install pandas
-    python examples/csv_batch.py examples/questions.csv answers.csv
+pip install pandas
+python examples/csv_batch.py examples/questions.csv answers.csv
 """
 
 import sys

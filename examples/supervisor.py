@@ -1,7 +1,7 @@
 """A supervisor: calculations go to the math agent, which checks what it says; a writer answers the rest.
 
-    pip install llguidance
-    python examples/supervisor.py "What is 17 + 25?"
+pip install llguidance
+python examples/supervisor.py "What is 17 + 25?"
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A workflow that routes on the verdict: verified answers are handed in, the others go to a person.
 
-    python examples/workflow.py
+python examples/workflow.py
 """
 
 from langgraph.graph import START, StateGraph

@@ -72,11 +72,15 @@ def test_checked_retrieval(run):
         "A night at the Harbour Hotel costs 80 euros. How much do 2 nights at the Harbour Hotel cost?"
     )
     assert answer == "160"
-    _, answer = run("checked_retrieval.py", lambda prompt: "2 * 15 = 31. The answer is 31.", "boat?").splitlines()
+    _, answer = run(
+        "checked_retrieval.py", lambda prompt: "2 * 15 = 31. The answer is 31.", "boat?"
+    ).splitlines()
     assert answer == "not verified: 31"
 
 
-@pytest.mark.parametrize(("chosen", "last"), [("math", "17 + 25 = 42. The answer is 42."), ("writer", "Hello.")])
+@pytest.mark.parametrize(
+    ("chosen", "last"), [("math", "17 + 25 = 42. The answer is 42."), ("writer", "Hello.")]
+)
 def test_supervisor(run, chosen: str, last: str):
     def script(prompt: str) -> str:
         if "Who answers?" in prompt:
@@ -101,11 +105,11 @@ def test_csv_batch(run, tmp_path: Path):
 
 def test_csv_batch_keeps_the_others_where_a_row_cannot_be_worked_on(run, tmp_path: Path):
     source, target = tmp_path / "questions.csv", tmp_path / "answers.csv"
-    pd.DataFrame({"question": ["What is 17 + 25?", "   "]}).to_csv(source, index=False)
+    pd.DataFrame({"id": [1, 2], "question": ["What is 17 + 25?", None]}).to_csv(source, index=False)
     run("csv_batch.py", pupil, str(source), str(target))
     table: Any = pd.read_csv(target)
     assert table["answer"][0] == 42
-    assert "empty" in table["error"][1]
+    assert "nan" in table["error"][1]
 
 
 def test_csv_batch_says_what_is_missing(run, monkeypatch: pytest.MonkeyPatch):
