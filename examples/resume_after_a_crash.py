@@ -32,10 +32,9 @@ def search(database: str, dies_at: int | None = None) -> None:
         print(f"  answer: {graph.get_state(THREAD).values['answer']}")
 
 
+database = sys.argv[1] if len(sys.argv) > 1 else f"{tempfile.mkdtemp()}/searches.sqlite"
 if len(sys.argv) > 1:
-    search(sys.argv[1], dies_at=1)
-else:
-    database = f"{tempfile.mkdtemp()}/searches.sqlite"
-    subprocess.run([sys.executable, __file__, database], check=False)  # noqa: S603
-    print("that process was killed; this one goes on:", flush=True)
-    search(database)
+    search(database, dies_at=1)
+subprocess.run([sys.executable, __file__, database], check=False)  # noqa: S603
+print("that process was killed; this one goes on:", flush=True)
+search(database)
