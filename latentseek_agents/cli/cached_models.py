@@ -57,6 +57,12 @@ def cached_models(folder: Path) -> list[CachedModel]:
     return sorted(found, key=lambda model: -model.size)
 
 
+def downloaded_bytes(name: str) -> int:
+    """How much of a model of the Hub is on the disk, whole or not; 0 where there is no such model."""
+    repository = hub_folder() / f"models--{name.replace('/', '--')}"
+    return sum(size for _, size in _files(repository / "blobs"))
+
+
 def models_finding() -> Finding:
     """Language models that ``--model`` takes without a download."""
     folder = hub_folder()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from latentseek_agents.cli.display import SearchDisplay, busy, make_console, print_labelled
+from latentseek_agents.cli.display import SearchDisplay, make_console, print_labelled
+from latentseek_agents.cli.loading_status import loading
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
@@ -84,7 +85,7 @@ def demo() -> None:
     """
     began = time.monotonic()
     console = make_console()
-    with busy(console, f"loading {EMBEDDED}"):
+    with loading(console, EMBEDDED):
         with fast_imports():
             from latentseek_agents.config import LatentSeekConfig
             from latentseek_agents.tools.named import DEFAULT_VERIFIERS

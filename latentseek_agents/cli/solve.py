@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from latentseek_agents.cli.display import busy, make_console, print_labelled
+from latentseek_agents.cli.display import make_console, print_labelled
 from latentseek_agents.cli.files import Page, Trace
+from latentseek_agents.cli.loading_status import loading
 from latentseek_agents.cli.models import ModelOptions, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.output import OutputOptions, make_output
@@ -93,7 +94,7 @@ def _solve_all(
         if output.trace is not None:
             watchers.append(stack.enter_context(Trace(output.trace)))
         console = make_console(quiet=not output.is_live)
-        with busy(console, f"loading {one_line(model.name)}"):
+        with loading(console, model.name):
             backbone = load_backbone(**asdict(model), fastest=True)
             verifier = make_verifier(names, backbone, config)
         _print_settings(console, backbone, names, config)

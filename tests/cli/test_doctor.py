@@ -2,17 +2,20 @@
 
 import json
 import os
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from rich.console import Console
 from typer.testing import CliRunner
 
-from latentseek_agents.cli import app, cached_models, doctor, findings, installed
+from latentseek_agents.cli import app, cached_models, doctor, findings, installed, loading_status
 from latentseek_agents.cli.findings import GIGABYTE
 from latentseek_agents.engine.machine import machine_facts
 
@@ -362,3 +365,34 @@ def test_converted_weights_and_what_a_killed_process_left(home: Path):
     finding = cached_models.converted_finding()
     assert finding.state == "note"
     assert finding.remedy == f"if none is being made: rm -r '{folder}/.making-x'"
+
+
+def test_of_a_download_is_told_how_much_has_come(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loading_status, "_LOOK_SECONDS", 0)
+    download = loading_status.Download("org/large")
+    assert download.progress() == ""
+    downloaded(home, "org/large", 3_400_000, ending=".incomplete")
+    assert download.progress() == ": 3 MB downloaded"
+    assert loading_status.Download("org/large").progress() == "", "what was there before has not come now"
+    assert loading_status.Download("/a/folder").progress() == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_loading_is_one_line_on_a_terminal_and_nothing_elsewhere(terminal: bool):
+    console = Console(file=StringIO(), force_terminal=terminal, width=80, legacy_windows=False)
+    with loading_status.loading(console, "org/model\x1b[31m"):
+        pass
+    written = console.file.getvalue()
+    assert ("loading org/model" in written) is terminal
+    assert "[31m" not in written
+
+
+def test_bars_and_advice_of_libraries_are_off():
+    code = (
+        "from latentseek_agents.cli.process import fast_imports\n"
+        "with fast_imports():\n    import huggingface_hub.utils as hub, transformers.utils.logging as logs\n"
+        "assert hub.are_progress_bars_disabled()\n"
+        "assert hub.logging.get_verbosity() == hub.logging.ERROR == logs.get_verbosity()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
