@@ -37,28 +37,8 @@ _QUESTIONS = (
 )
 
 
-def _prompt(question: str) -> list[dict[str, str]]:
-    # So small a model writes no equations unless it sees some, and without equations nothing can be checked.
-    return [
-        {
-            "role": "system",
-            "content": "Solve the problem step by step. Write every calculation as an equation, such as "
-            "3 * 4 = 12. End with the sentence: The answer is [number].",
-        },
-        {
-            "role": "user",
-            "content": "Ben has 2 bags with 9 nuts each and eats 4 nuts. How many nuts are left?",
-        },
-        {
-            "role": "assistant",
-            "content": "2 * 9 = 18 nuts in all. 18 - 4 = 14 nuts are left. The answer is 14.",
-        },
-        {"role": "user", "content": question},
-    ]
-
-
 _SETTINGS: dict[str, Any] = {
-    "prompt": _prompt,
+    "prompt": "example",
     "latents": "consistent",
     "learning_rate": 0.03,
     "fraction": 0.5,

@@ -76,6 +76,8 @@ def solve(
     if "truth" in names and missing:
         raise InputError(f'the verifier "truth" compares with a reference, but {missing[0]} has none')
     config = search.config(model=model.model, reward="psrm" if names == ("truth",) else "self")
+    if model.is_embedded and not search.sets_prompt:
+        config = config.replace(prompt="example")
     verified, failed = _solve_all(questions, names, config, model, output)
     if failed or verified < len(questions):
         raise typer.Exit(BAD_INPUT if failed else NOT_VERIFIED)
@@ -125,5 +127,7 @@ def _print_settings(
     )
     about = f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device})"
     checks = ", ".join(f"{name} ({_CHECKS[name]})" for name in names)
+    if config.prompt == "example":
+        plan += "; a solved question first"
     for label, line in (("Model", about), ("Search", plan), ("Checks", checks)):
         print_labelled(console, label, (line, "dim"))

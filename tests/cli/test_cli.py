@@ -539,3 +539,21 @@ def test_on_a_terminal_lines_go_on_below_their_beginning(width, colour, monkeypa
     assert len(lines) > 2
     assert lines[0].startswith("label      red word")
     assert all(line.startswith(" " * 11 + "word") and len(line) <= width for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ([], True),
+        (["--prompt", "boxed"], False),
+        (["--set", "prompt=json"], False),
+        (["--preset", "plain"], True),
+        (["--preset", "Qwen2.5-1.5B-Instruct:gsm8k"], False),
+        (["--model", "org/model"], False),
+        (["--model", "org/model", "--prompt", "example"], True),
+    ],
+)
+def test_the_embedded_model_is_shown_a_solved_question(run, arguments, shown):
+    run.verifier = ScriptedVerifier([0.0])
+    result = run("solve", "What is 2 + 2?", "--max-new-tokens", "8", "--max-iterations", "0", *arguments)
+    assert ("a solved question first" in result.stdout) is shown, result.output
