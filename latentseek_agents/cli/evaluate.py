@@ -60,9 +60,7 @@ class DataOptions:
 
         names = self.names
         with fast_imports():  # the library datasets has bars of its own
-            return [
-                one for name in names for one in load_problems(name, limit=self.limit, start=self.start)
-            ]
+            return [one for name in names for one in load_problems(name, limit=self.limit, start=self.start)]
 
     def prompts(self) -> list[Any]:
         """The prompts, which are known ones."""

@@ -123,8 +123,10 @@ class SolveOptions(SearchOptions):
     ] = None
     prompt: Annotated[
         str | None,
-        typer.Option(help="How to ask for the answer: boxed (\\boxed{}), json, or example (a solved question first, for "
-            "small models). [default: boxed; for the embedded model example]"),
+        typer.Option(
+            help="How to ask for the answer: boxed (\\boxed{}), json, or example (a solved question "
+            "first, for small models). [default: boxed; for the embedded model example]"
+        ),
     ] = None
     max_seconds: Annotated[float | None, typer.Option(help="Wall-clock budget of one question.")] = None
 

@@ -107,5 +107,7 @@ def test_a_message_without_role_or_text_is_refused(message: Any):
 
 
 def test_an_unknown_prompt_is_refused():
-    with pytest.raises(ConfigError, match="prompt='xml' is unknown; use 'boxed', 'json', 'example' or a function"):
+    with pytest.raises(
+        ConfigError, match="prompt='xml' is unknown; use 'boxed', 'json', 'example' or a function"
+    ):
         prompt_for("?", "xml")  # type: ignore[arg-type]
