@@ -2,9 +2,9 @@ r"""From a question to what the model reads.
 
 ``boxed`` asks in the words that the Qwen2.5 model cards recommend for mathematics and that the paper
 uses as its prompt 1. ``json`` asks for the two fields of the paper's prompt 2 in words of our own; pass a
-function as ``LatentSeekConfig(prompt=...)`` to use other words. ``example`` shows one solved question: a model
-as small as the embedded one writes no equations unless it sees some, and without equations nothing can be
-checked.
+function as ``LatentSeekConfig(prompt=...)`` to use other words. ``example`` shows one solved question: a
+model as small as the embedded one writes no equations unless it sees some, and without equations nothing can
+be checked.
 """
 
 from collections.abc import Mapping, Sequence
