@@ -1,4 +1,4 @@
-"""Step checks first, then a process reward model; a wrong sum is corrected where it stands.
+"""Step checks first, then a process reward model; both say what they think of each step.
 
     python examples/process_reward.py HuggingFaceH4/Qwen2.5-Math-1.5B-Instruct-PRM-0.2
 
@@ -6,8 +6,6 @@ The separator is that of the model's training, which its card names.
 """
 
 import argparse
-
-from small_model import settings
 
 from latentseek_agents import Backbone, LatentSeek
 from latentseek_agents.tools import Combined, ProcessReward, StepVerifier
@@ -25,8 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     prm = ProcessReward.from_pretrained(options.prm, separator=options.separator)
     verifier = Combined(StepVerifier(), prm)  # the model is asked only where no sum is wrong
-    seek = LatentSeek(Backbone.embedded(), verifier, settings(aim="first_error"))
-    result = seek.invoke(QUESTION)
+    result = LatentSeek(Backbone.embedded(), verifier).invoke(QUESTION)
     for attempt in result.iterations:
         name = f"attempt {attempt.iteration}" if attempt.iteration else "draft"
         print(f"{name}: {'passed' if attempt.passed else 'refused'}, {attempt.reason}")

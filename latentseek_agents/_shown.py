@@ -12,13 +12,13 @@ def attempt_names(iterations: Sequence[Mapping[str, Any] | Attempt]) -> list[str
 
     Example:
         >>> attempt_names([{"iteration": 0}, {"iteration": 1}, {"iteration": 2}, {"iteration": 2}])
-        ['draft', 'iteration 1', 'iteration 2 (1)', 'iteration 2 (2)']
+        ['draft', 'attempt 1', 'attempt 2 (1)', 'attempt 2 (2)']
     """
     numbers = [entry["iteration"] for entry in iterations]
     names = []
     for place, number in enumerate(numbers):
         sample = f" ({numbers[: place + 1].count(number)})" if numbers.count(number) > 1 else ""
-        names.append(f"iteration {number}{sample}" if number else f"draft{sample}")
+        names.append(f"attempt {number}{sample}" if number else f"draft{sample}")
     return names
 
 
@@ -31,7 +31,7 @@ def voter_names(vote: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
     Example:
         >>> vote = {"answer": "5", "weight": 1.5, "voters": [0, "program"], "weights": [1.0, 0.5]}
-        >>> voter_names(vote, ["draft", "iteration 1"])
+        >>> voter_names(vote, ["draft", "attempt 1"])
         ['draft 1.00', 'program 0.50']
     """
     return [

@@ -1,4 +1,4 @@
-"""The command line: ``latentseek solve``, ``verify``, ``demo``, ``eval`` and ``report``.
+"""The command line: ``latentseek solve``, ``verify``, ``demo``, ``doctor``, ``eval`` and ``report``.
 
 Nothing here imports torch until a command needs a model, so that ``latentseek --help`` answers at once.
 """
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentseek_agents.cli.demo import demo as demo_command
+from latentseek_agents.cli.doctor import doctor as doctor_command
 from latentseek_agents.cli.evaluate import evaluate as evaluate_command
 from latentseek_agents.cli.report_command import report as report_command
 from latentseek_agents.cli.solve import solve as solve_command
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(solve_command)
 app.command()(verify_command)
 app.command()(demo_command)
+app.command()(doctor_command)
 app.command("eval")(evaluate_command)
 app.command()(report_command)
 

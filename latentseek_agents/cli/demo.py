@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from latentseek_agents.cli.display import SearchDisplay, busy, make_console, votes_text, why_returned
+from latentseek_agents.cli.display import SearchDisplay, make_console, print_labelled
+from latentseek_agents.cli.loading_status import loading
 from latentseek_agents.cli.models import EMBEDDED, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.process import command, fast_imports
 from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import make_search
+from latentseek_agents.cli.wording import shown_answer
 
 if TYPE_CHECKING:
-    from latentseek_agents.config import LatentSeekConfig
     from latentseek_agents.result import LatentSeekResult
 
-# Written before any of them was tried, and kept whatever came out.
+# The first was chosen because its draft has a wrong sum, in float32 and in int8, which the search corrects.
+# The others were written before any of them was tried, and kept whatever came out.
 _QUESTIONS = (
-    Question("What is 6 + 7?", "13"),
+    Question("Anna has 36 red, 47 blue and 58 green beads. How many beads does she have?", "141"),
     Question("There are 5 red cups and 4 blue cups. How many cups are there?", "9"),
     Question("What is 17 + 25?", "42"),
     Question(
@@ -35,28 +37,8 @@ _QUESTIONS = (
 )
 
 
-def _prompt(question: str) -> list[dict[str, str]]:
-    # So small a model writes no equations unless it sees some, and without equations nothing can be checked.
-    return [
-        {
-            "role": "system",
-            "content": "Solve the problem step by step. Write every calculation as an equation, such as "
-            "3 * 4 = 12. End with the sentence: The answer is [number].",
-        },
-        {
-            "role": "user",
-            "content": "Ben has 2 bags with 9 nuts each and eats 4 nuts. How many nuts are left?",
-        },
-        {
-            "role": "assistant",
-            "content": "2 * 9 = 18 nuts in all. 18 - 4 = 14 nuts are left. The answer is 14.",
-        },
-        {"role": "user", "content": question},
-    ]
-
-
 _SETTINGS: dict[str, Any] = {
-    "prompt": _prompt,
+    "prompt": "example",
     "latents": "consistent",
     "learning_rate": 0.03,
     "fraction": 0.5,
@@ -68,6 +50,13 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_INTRODUCTION = (
+    f"{EMBEDDED} answers questions. Its sums are computed again, and a program that it writes for the "
+    "question is run; neither knows the answer. From a wrong sum on a text is written anew with the right "
+    "value, until an answer has won the vote. Scores: 0 is flawless, -1 refuted. Votes: 1 is a full one."
+)
+
+
 @command()
 def demo() -> None:
     """Solve seven questions with the embedded model.
@@ -76,39 +65,26 @@ def demo() -> None:
     """
     began = time.monotonic()
     console = make_console()
-    with busy(console, f"loading {EMBEDDED}"):
+    with loading(console, EMBEDDED):
         with fast_imports():
             from latentseek_agents.config import LatentSeekConfig
             from latentseek_agents.tools.named import DEFAULT_VERIFIERS
         config = LatentSeekConfig(**_SETTINGS)
         backbone = load_backbone(fastest=True)
         verifier = make_verifier(DEFAULT_VERIFIERS, backbone, config)
-    _introduce(console, config)
+    console.print(Text(_INTRODUCTION, style="dim"), soft_wrap=not console.is_terminal)
     print_chosen_format(console, None, backbone)
     counts: Counter[str] = Counter()
     for number, question in enumerate(_QUESTIONS, start=1):
         console.print()
-        console.print(Text(f"{number}. {question.text}", style="bold"), soft_wrap=True)
+        console.print(Text(f"{number}. {question.text}", style="bold"), soft_wrap=not console.is_terminal)
         with SearchDisplay(console, backbone.decode, config.max_iterations, show_text=True) as display:
             # Without its reference: neither the model nor the verifier is to see the answer.
             result = make_search(backbone, verifier, config, [display])(Question(question.text))
-        for line in votes_text(result):
-            console.print(Text.assemble(("   vote    ", "dim"), line), soft_wrap=True)
-        console.print(Text(f"   {why_returned(result)}", style="dim"), soft_wrap=True)
         draft_is_right, is_right = _compare(console, result, str(question.reference))
         passed = result.passed is True
         counts.update(drafts=draft_is_right, finals=is_right, verified=passed, rightly=passed and is_right)
-    total = len(_QUESTIONS)
-    console.print()
-    console.print(
-        f"Right: {counts['drafts']} of {total} drafts, {counts['finals']} of {total} final answers. "
-        f"Verified: {counts['verified']}, of which {counts['rightly']} right. "
-        f"{time.monotonic() - began:.0f} s in all."
-    )
-    console.print(
-        "This shows how a search runs and is no benchmark: a model of 135M parameters seldom finds the "
-        "answer, and a verifier that checks sums can accept right sums for a wrong plan."
-    )
+    _conclude(console, counts, time.monotonic() - began)
 
 
 def _compare(console: Console, result: "LatentSeekResult", known: str) -> tuple[bool, bool]:
@@ -117,21 +93,28 @@ def _compare(console: Console, result: "LatentSeekResult", known: str) -> tuple[
         from latentseek_agents.tools.answers import answers_match
     answers = (result.iterations[0].answer, result.answer)
     draft, final = (answer is not None and answers_match(answer, known) for answer in answers)
-    words = [("right", "green") if is_right else ("wrong", "red") for is_right in (draft, final)]
-    line = Text.assemble(f"The answer is {known}: draft ", words[0], ", final answer ", words[1], ".")
-    console.print(line, soft_wrap=True)
+    words = [("right", "bold green") if is_right else ("wrong", "bold red") for is_right in (draft, final)]
+    said = [(shown_answer(result.answer), "bold"), ", ", words[1]]
+    said += [f" (it is {known})"] if not final else []
+    if len(result.iterations) > 1:
+        said += ["; the draft was ", words[0]]
+    print_labelled(console, "answer", *said, style="bold")
     return draft, final
 
 
-def _introduce(console: Console, config: "LatentSeekConfig") -> None:
-    marked = "in colour" if console.is_terminal else "in [brackets]"
-    lines = (
-        f"{EMBEDDED} solves {len(_QUESTIONS)} questions. The verifier checks the sums and how they hang",
-        "together, and the model writes a program for each question, whose output has half a vote; neither",
-        "knows the answers. From a refuted sum on a solution is written anew with what was computed; others",
-        f"are refined, until an answer has won: at most {config.max_iterations} times,",
-        f"{config.latents} latents at the first {config.fraction:.0%} of the draft, learning",
-        f"rate {config.learning_rate}, {config.max_new_tokens} tokens, and a prompt with one solved example. "
-        f"Latent tokens that changed are {marked}.",
+def _conclude(console: Console, counts: "Counter[str]", seconds: float) -> None:
+    total = len(_QUESTIONS)
+    wrap = not console.is_terminal
+    console.print()
+    console.print(
+        f"Right: {counts['drafts']} of {total} drafts, {counts['finals']} of {total} final answers. "
+        f"Verified: {counts['verified']}, of which {counts['rightly']} right. {seconds:.0f} s in all.",
+        soft_wrap=wrap,
     )
-    console.print(Text(" ".join(lines), style="dim"))
+    console.print(
+        "This shows how a search runs and is no benchmark. The first question was chosen because it shows a "
+        "correction; the others were written before they were tried. A model of 135M parameters seldom finds "
+        "the answer, and a verifier that checks sums can accept right sums for a wrong plan.",
+        soft_wrap=wrap,
+    )
+    console.print('Next: latentseek solve "a question of yours", and latentseek doctor.', soft_wrap=wrap)

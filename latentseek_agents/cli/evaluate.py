@@ -59,7 +59,8 @@ class DataOptions:
         from latentseek_agents.evaluation.runs.problems import load_problems
 
         names = self.names
-        return [one for name in names for one in load_problems(name, limit=self.limit, start=self.start)]
+        with fast_imports():  # the library datasets has bars of its own
+            return [one for name in names for one in load_problems(name, limit=self.limit, start=self.start)]
 
     def prompts(self) -> list[Any]:
         """The prompts, which are known ones."""

@@ -41,6 +41,11 @@ class ModelOptions:
     ] = None
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether no model is named."""
+        return self.model is None and self.gguf_file is None
+
+    @property
     def name(self) -> str:
         """The model's name for messages."""
         return self.model or self.gguf_file or EMBEDDED

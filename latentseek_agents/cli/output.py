@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from latentseek_agents.cli.display import (
-    SearchDisplay,
+from latentseek_agents.cli.display import SearchDisplay, make_console, print_labelled
+from latentseek_agents.cli.process import say
+from latentseek_agents.cli.questions import Question
+from latentseek_agents.cli.search import Watcher
+from latentseek_agents.cli.wording import (
     costs,
-    make_console,
     shown_answer,
     verdict_text,
     votes_text,
     why_returned,
+    without_repeats,
 )
-from latentseek_agents.cli.process import say
-from latentseek_agents.cli.questions import Question
-from latentseek_agents.cli.search import Watcher
 from latentseek_agents.evaluation.text import one_line, plain
 
 if TYPE_CHECKING:
@@ -75,24 +74,24 @@ class _OneQuestion(SearchDisplay):
     """One question, followed iteration by iteration."""
 
     def on_question(self, index: int, question: Question) -> None:
-        self._labelled("Question", plain(question.text))
+        self.console.print()
+        print_labelled(self.console, "Question", plain(question.text))
+        self.console.print()
 
     def on_result(self, index: int, question: Question, result: "LatentSeekResult") -> None:
         self.console.print()
         self.console.print(Text("Solution", style="dim"))
-        self.console.print(Text(plain(result.text).strip() or "(empty)"), soft_wrap=True)
+        self.console.print(Text(without_repeats(plain(result.text).strip()) or "(empty)"), soft_wrap=True)
         self.console.print()
-        self._labelled("Answer", (shown_answer(result.answer), "bold"), "  ", verdict_text(result.passed))
+        answer = (shown_answer(result.answer), "bold")
+        print_labelled(self.console, "Answer", answer, "  ", verdict_text(result.passed))
         for number, line in enumerate(votes_text(result)):
-            self._labelled("" if number else "Votes", line)
-        self._labelled("Returned", why_returned(result))
-        self._labelled("Costs", costs(result))
+            print_labelled(self.console, "" if number else "Votes", line)
+        print_labelled(self.console, "Returned", why_returned(result))
+        print_labelled(self.console, "Costs", costs(result))
 
     def on_error(self, index: int, question: Question, error: Exception) -> None:
         say(f"error: {question.place}: {error}")
-
-    def _labelled(self, label: str, *parts: str | Text | tuple[str, str]) -> None:
-        self.console.print(Text.assemble((f"{label:<10}", "dim"), *parts), soft_wrap=True)
 
 
 class _Many(Watcher):
@@ -105,6 +104,8 @@ class _Many(Watcher):
     """
 
     def __init__(self, console: Console, total: int, *, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         self.console = console
         self.total = total
         self.done = self.passed = self.errors = 0
@@ -186,7 +187,7 @@ class _Table(_Many):
         self.console.print(f"{self.passed} of {self.total} verified{errors}{left}", soft_wrap=True)
 
     def on_iteration(self, event: dict[str, Any]) -> None:
-        self.bar.update(self.task, note=f"refinement {event['iteration'] + 1}")
+        self.bar.update(self.task, note=f"attempt {event['iteration'] + 1}")
 
     def on_result(self, index: int, question: Question, result: "LatentSeekResult") -> None:
         count = len(result.iterations) - 1
@@ -195,7 +196,7 @@ class _Table(_Many):
             verdict_text(result.passed),
             "  ",
             (shown_answer(result.answer), "bold"),
-            (f"  {count} refinement{'s' * (count != 1)}, {result.usage.seconds:.1f} s  ", "dim"),
+            (f"  {count + 1} attempt{'s' * (count > 0)}, {result.usage.seconds:.1f} s  ", "dim"),
             (one_line(question.text, 60), "dim"),
         )
         self.console.print(line, soft_wrap=True)

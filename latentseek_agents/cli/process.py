@@ -64,8 +64,15 @@ def command() -> Iterator[None]:
 
 @contextmanager
 def fast_imports() -> Iterator[None]:
-    """Import and load without garbage collections, which find nothing then, and without warnings."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    """Import and load without garbage collections, which find nothing then, without warnings and bars.
+
+    What libraries say of errors is heard; their advice and progress bars would stand amid our own lines.
+    """
+    # Each is read when its library is first imported.
+    for library in ("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY", "DATASETS_VERBOSITY"):
+        os.environ.setdefault(library, "error")
+    for library in ("HF_HUB", "HF_DATASETS"):
+        os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
     # Torch's threads would otherwise spin while they wait, and on a busy machine that takes several times as
     # long. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -27,8 +27,14 @@ class Watcher(AbstractContextManager["Watcher"]):
     def on_token(self, token: int) -> None:
         """The policy has written a token."""
 
+    def on_prepare(self) -> None:
+        """The verifier begins to prepare itself for the question."""
+
+    def on_prepared(self, value: Any) -> None:
+        """The verifier has prepared itself; ``value`` is what it keeps for its verdicts."""
+
     def on_verify(self) -> None:
-        """The verifier begins."""
+        """The verifier begins to judge."""
 
     def on_iteration(self, event: dict[str, Any]) -> None:
         """An iteration has ended; ``create_refine_graph`` describes its event."""
@@ -47,7 +53,7 @@ def make_search(
     with fast_imports():
         from latentseek_agents.loop import Search, draft, run
         from latentseek_agents.result import LatentSeekResult
-        from latentseek_agents.verdict import VerifierWrapper, ask
+        from latentseek_agents.verdict import Prepared, VerifierWrapper, ask
 
     def on_token(token: int) -> None:
         for watcher in watchers:
@@ -58,7 +64,17 @@ def make_search(
             watcher.on_iteration(event)
 
     class Announced(VerifierWrapper):
-        """The verifier, with a word to the watchers before each of its verdicts."""
+        """The verifier, with a word to the watchers before each thing that it does."""
+
+        def prepare(self, question: str) -> Any:
+            if not hasattr(self.verifier, "prepare"):
+                return None
+            for watcher in watchers:
+                watcher.on_prepare()
+            value = super().prepare(question)
+            for watcher in watchers:
+                watcher.on_prepared(value.value if isinstance(value, Prepared) else value)
+            return value
 
         def __call__(
             self, question: str, solution: str, *, reference: str | None = None, prepared: Any = None

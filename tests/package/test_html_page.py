@@ -69,7 +69,7 @@ def test_every_iteration_its_score_and_its_changed_latents(tiny: Backbone, resul
     changed = sum(len(attempt.changed) for attempt in result.iterations)
     assert changed > 0
     assert elements.count("mark") == changed
-    for shown in ("What is 2 + 2?", "-0.50</span>", "iteration 2", "1 of 1 verified", "✓ passed"):
+    for shown in ("What is 2 + 2?", "-0.50</span>", "attempt 2", "1 of 1 verified", "✓ passed"):
         assert shown in page
 
 
@@ -147,10 +147,10 @@ def test_copies_and_pickles_know_no_model(result: LatentSeekResult):
     ("scores", "said"),
     [
         ([0], "Returned: draft. The verifier accepts it."),
-        ([-1, 0], "Returned: iteration 1. The verifier accepts it."),
+        ([-1, 0], "Returned: attempt 1. The verifier accepts it."),
         (
             [-1, -0.5, -0.5],
-            "Returned: iteration 1. None passed; its score is the highest, the first of 3 equal.",
+            "Returned: attempt 1. None passed; its score is the highest, the first of 3 equal.",
         ),
         ([-0.3, -0.5], "Returned: draft. None passed; its score is the highest."),
     ],
@@ -163,7 +163,7 @@ def test_which_attempt_was_returned_and_why(tiny: Backbone, scores: list[float],
 def test_the_last_attempt_is_returned_where_that_is_asked_for(tiny: Backbone):
     config = CONFIG.replace(keep="last")
     result = LatentSeek(tiny, verifier=ScriptedVerifier([-0.3, -0.5]), config=config).invoke("What is 2 + 2?")
-    assert "Returned: iteration 3. The configuration asks for it." in page_of(tiny, result)
+    assert "Returned: attempt 3. The configuration asks for it." in page_of(tiny, result)
 
 
 def elected(tiny: Backbone, printed: str | None) -> LatentSeekResult:
@@ -188,9 +188,9 @@ def elected(tiny: Backbone, printed: str | None) -> LatentSeekResult:
 def test_the_votes_are_shown_with_who_gave_them(tiny: Backbone):
     page = page_of(tiny, elected(tiny, None))
     parsed(page)
-    assert "Returned: iteration 1. Its answer won the vote, with a weight of 0.95." in page
+    assert "Returned: attempt 1. Its answer won the vote, with a weight of 0.95." in page
     assert "<td>12</td><td>0.95</td>" in page
-    assert "iteration 1 0.22, iteration 2 0.22, program 0.50" in page
+    assert "attempt 1 0.22, attempt 2 0.22, program 0.50" in page
     assert "<td>8</td><td>0.22</td>" in page
     assert page.count('class="tag">returned') == 1
 
@@ -211,7 +211,7 @@ def test_several_attempts_of_one_iteration_have_names_of_their_own(tiny: Backbon
     verifier = ScriptedVerifier([-0.9, -0.5, -0.5])
     page = page_of(tiny, LatentSeek(backbone, verifier, config).invoke("How many?"))
     parsed(page)
-    assert "iteration 1 (1) 0.22, iteration 1 (2) 0.22" in page
+    assert "attempt 1 (1) 0.22, attempt 1 (2) 0.22" in page
 
 
 def test_many_searches_have_an_overview(tiny: Backbone, result: LatentSeekResult):

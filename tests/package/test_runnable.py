@@ -107,7 +107,7 @@ def test_the_example_chain(tiny: Backbone, monkeypatch: pytest.MonkeyPatch) -> N
     build = runpy.run_path(str(EXAMPLES / "chain.py"))["build"]
     backbone = scripted_backbone(["The answer is 12.", "I do not know."])
     chain = build(LatentSeek(backbone, ScriptedVerifier([0]), CONFIG))
-    assert chain.invoke({"price": 3, "count": 4}) == {"price": 12.0, "about": "verified, attempt 1"}
+    assert chain.invoke({"price": 3, "count": 4}) == {"price": 12.0, "passed": True}
     with pytest.raises(OutputParserException, match="no price"):
         chain.invoke({"price": 3, "count": 4})
 
