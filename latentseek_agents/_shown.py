@@ -57,3 +57,27 @@ def returned_position(result: Mapping[str, Any]) -> int:
         if result["text"].startswith(attempts[place]["text"])
     )
     return next(as_it_is, next(corrected, 0))
+
+
+def why_ended(result: Mapping[str, Any]) -> str:
+    """Why a search ended, as the rest of a sentence.
+
+    Args:
+        result: As :meth:`LatentSeekResult.to_dict` gives it.
+
+    Example:
+        >>> why_ended({"stop_reason": "agreement", "iterations": [], "text": ""})
+        'the attempts agree'
+    """
+    attempts = result["iterations"]
+    refinements = len(attempts) - 1
+    returned = attempts[returned_position(result)] if attempts else {}
+    kind = "refinement" if returned.get("latent_token_ids") or returned.get("aimed_at") else "sample"
+    return {
+        "passed": "the verifier accepts it",
+        "agreement": "the attempts agree",
+        "iterations": f"all {kind}s are spent" if refinements else "no refinement was made",
+        "seconds": "the time is up",
+        "tokens": "the token budget is spent",
+        "unjudged": "the verifier cannot judge " + ("the last attempt" if refinements else "it"),
+    }.get(str(result["stop_reason"]), str(result["stop_reason"]))

@@ -1,4 +1,4 @@
-"""The command line: ``latentseek solve``, ``verify``, ``demo``, ``eval`` and ``report``.
+"""The command line: ``latentseek solve``, ``serve``, ``verify``, ``demo``, ``eval`` and ``report``.
 
 Nothing here imports torch until a command needs a model, so that ``latentseek --help`` answers at once.
 """
@@ -10,6 +10,7 @@ import typer
 from latentseek_agents.cli.demo import demo as demo_command
 from latentseek_agents.cli.evaluate import evaluate as evaluate_command
 from latentseek_agents.cli.report_command import report as report_command
+from latentseek_agents.cli.serve import serve as serve_command
 from latentseek_agents.cli.solve import solve as solve_command
 from latentseek_agents.cli.verify import verify as verify_command
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(solve_command)
+app.command()(serve_command)
 app.command()(verify_command)
 app.command()(demo_command)
 app.command("eval")(evaluate_command)

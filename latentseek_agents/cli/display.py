@@ -226,20 +226,14 @@ def votes_text(result: "LatentSeekResult") -> list[Text]:
 
 def why_returned(result: "LatentSeekResult") -> str:
     """Which attempt is returned, and why the search ended, in one sentence."""
-    from latentseek_agents._shown import returned_position
+    from latentseek_agents._shown import returned_position, why_ended
 
-    chosen = result.iterations[returned_position(result.to_dict())]
+    values = result.to_dict()
+    chosen = result.iterations[returned_position(values)]
     kind = "refinement" if chosen.latent_token_ids or chosen.aimed_at else "sample"
     which = "the draft" if chosen.iteration == 0 else f"{kind} {chosen.iteration}"
     refinements = len(result.iterations) - 1
-    ended = {
-        "passed": "the verifier accepts it",
-        "agreement": "the attempts agree",
-        "iterations": f"all {kind}s are spent" if refinements else "no refinement was made",
-        "seconds": "the time is up",
-        "tokens": "the token budget is spent",
-        "unjudged": "the verifier cannot judge " + ("the last attempt" if refinements else "it"),
-    }.get(str(result.stop_reason), str(result.stop_reason))
+    ended = why_ended(values)
     if result.votes:
         return f"{which} is returned: {_elected(result, chosen)}; {ended}"
     if result.passed:

@@ -18,6 +18,7 @@ import torch
 from latentseek_agents.engine._cpu_kernels import native_bfloat16
 from latentseek_agents.engine._int8 import QuantisedWeight, int8_model, quantised_weight
 from latentseek_agents.engine._text_part import load_language_model
+from latentseek_agents.engine.cache_folder import cache_folder
 from latentseek_agents.errors import BackboneError
 
 __all__ = ["embedded_gguf", "load", "load_tokenizer", "number_format", "plain_weights"]
@@ -251,7 +252,7 @@ def _load_stored_int8(source: Path, options: dict[str, Any]) -> tuple[Any, Any]:
 
 def _cache_entry(source: Path, number: str, version: str) -> Path:
     """The folder for what is made of a file, named by the SHA-256 of its content."""
-    return _cache_folder() / "gguf" / f"{_sha256(source)}-{number}-{version}"
+    return cache_folder() / "gguf" / f"{_sha256(source)}-{number}-{version}"
 
 
 def _make_whole(target: Path, write: Callable[[Path], None]) -> None:
@@ -285,11 +286,6 @@ def _write_dequantised(source: Path, folder: Path, dtype: torch.dtype) -> None:
         del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _cache_folder() -> Path:
-    common = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("LATENTSEEK_CACHE") or common / "latentseek-agents")
 
 
 def _sha256(file: Path) -> str:

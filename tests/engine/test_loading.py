@@ -13,6 +13,7 @@ import transformers
 
 from latentseek_agents.engine import loading
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.engine.cache_folder import cache_folder
 from latentseek_agents.errors import BackboneError
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 
@@ -164,12 +165,12 @@ def test_a_full_disk_is_reported_and_leaves_nothing(dequantising: Dequantising, 
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("LATENTSEEK_CACHE", str(tmp_path / "a"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-    assert loading._cache_folder() == tmp_path / "a"
+    assert cache_folder() == tmp_path / "a"
     monkeypatch.delenv("LATENTSEEK_CACHE")
-    assert loading._cache_folder() == tmp_path / "b" / "latentseek-agents"
+    assert cache_folder() == tmp_path / "b" / "latentseek-agents"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "c"))
-    assert loading._cache_folder() == tmp_path / "c" / ".cache" / "latentseek-agents"
+    assert cache_folder() == tmp_path / "c" / ".cache" / "latentseek-agents"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
