@@ -58,12 +58,12 @@ class ServedOptions:
     engine: Annotated[
         str | None, typer.Option(help="What writes the tokens: own or vllm.", show_default="own")
     ] = None
-    vllm_args: Annotated[
-        str | None, typer.Option(help="Arguments of vLLM's engine.", metavar="JSON")
-    ] = None
+    vllm_args: Annotated[str | None, typer.Option(help="Arguments of vLLM's engine.", metavar="JSON")] = None
     verifier: Annotated[
         str | None,
-        typer.Option(help="Comma-separated: steps, program, self, self_logprob.", show_default="steps,program"),
+        typer.Option(
+            help="Comma-separated: steps, program, self, self_logprob.", show_default="steps,program"
+        ),
     ] = None
     max_iterations: Annotated[
         int | None, typer.Option(help="Most attempts after the draft; the page may ask for others.")
@@ -147,7 +147,10 @@ def serve(
             if not no_browser:
                 webbrowser.open(f"{address}/watch")
             process.wait()
-            _fail(f"the server has ended with code {process.returncode}", None if verbose else folder / "server.log")
+            _fail(
+                f"the server has ended with code {process.returncode}",
+                None if verbose else folder / "server.log",
+            )
         except KeyboardInterrupt:
             typer.echo("Stopped.")
         finally:

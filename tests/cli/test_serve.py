@@ -187,7 +187,9 @@ def test_the_real_server_answers_this_machine_and_ends_with_its_command(tmp_path
             assert process.stdout.readline() == f"Ready: {url}/watch\n"
             with urllib.request.urlopen(f"{url}/watch/settings", timeout=30) as answer:
                 assert json.load(answer)["models"] == [{"name": str(model), "label": "model"}]
-            foreign = urllib.request.Request(f"{url}/threads/search", data=b"{}", headers={"Origin": "https://a.b"})
+            foreign = urllib.request.Request(
+                f"{url}/threads/search", data=b"{}", headers={"Origin": "https://a.b"}
+            )
             with pytest.raises(urllib.error.HTTPError, match="403"):
                 urllib.request.urlopen(foreign, timeout=30)
         finally:

@@ -16,7 +16,17 @@ from latentseek_agents.tools.steps import StepVerifier, check_steps
 PROGRAM = "We run it.\n```python\na = 2 + 2  # 4\nprint(a * 3)\n```\nThis prints 13. And 2 + 2 = 5."
 
 PARTS = st.sampled_from(
-    ["2 + 2 = 4", "3 * 4 = 13", "x = y + 1", "```python\nprint(6 * 7)\n```", "It prints 42.", "\n", " 😀 ", "= ", "5"]
+    [
+        "2 + 2 = 4",
+        "3 * 4 = 13",
+        "x = y + 1",
+        "```python\nprint(6 * 7)\n```",
+        "It prints 42.",
+        "\n",
+        " 😀 ",
+        "= ",
+        "5",
+    ]
 )
 
 
@@ -49,11 +59,11 @@ def test_a_search_for_agreement():
     config = LatentSeekConfig.agreement(max_new_tokens=60)
     result = result_of(["3 * 12 = 35. The answer is 35.", "3 * 12 = 36. The answer is 36."], config)
     view = search_view(result, None)
-    assert [attempt["name"] for attempt in view["attempts"]] == ["draft", "iteration 1", "iteration 2"]
-    assert [attempt["returned"] for attempt in view["attempts"]] == [False, True, False]
+    assert [attempt["name"] for attempt in view["attempts"]] == ["draft", "iteration 1"]
+    assert [attempt["returned"] for attempt in view["attempts"]] == [False, True]
     assert view["why"].startswith("Returned: iteration 1. Its answer won the vote")
     assert view["ended"] == "The search ended because the attempts agree."
-    assert view["votes"][0]["voters"] == ["iteration 1 1.00", "iteration 2 1.00"]
+    assert view["votes"][0]["voters"] == ["iteration 1 1.00"]
     assert view["tokens"] == result["usage"]["policy_tokens"] > 0
 
 

@@ -56,7 +56,7 @@ def running(
         subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | QUIET | environment,
+            env={**os.environ, **QUIET, **environment},
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -21,7 +21,7 @@ SECONDS_PER_TOKEN = 0.02
 _PROGRAM = "```python\nboxes = {n}\nprint(boxes * 12)\n```\nThis prints {right}.\n"
 _REPLIES = (
     "Each box holds 12 pens. {n} * 12 = {wrong}. The answer is {wrong}.",
-    "There are 12 pens in a box.\n{n} * 12 = {right}. The answer is {right}.",
+    "There are 12 pens in each box, so that it must be {right}. The answer is {right}.",
     _PROGRAM + "{n} * 12 = {right}, so the answer is {right}.",
 )
 
@@ -49,7 +49,7 @@ def load(name: str, *, dtype: str | None) -> Backbone:
     if name == "slow":
         return scripted_backbone(Author(), delay=lambda: time.sleep(SECONDS_PER_TOKEN))
     if name == "echo":
-        return scripted_backbone(lambda prompt: f"You ask: {prompt[-4000:]}")
+        return scripted_backbone(lambda prompt: "You ask: " + re.sub(r"<\|\w+\|>", "", prompt)[-4000:])
     if name == "tiny":
         return tiny_backbone(max_position_embeddings=8192)
     raise BackboneError(f"the weights of {name!r} cannot be read: <b>no</b> such file")

@@ -16,11 +16,13 @@ from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from latentseek_agents.web.app import create_app
 
 STATIC = Path(web.__file__).parent / "static"
-CONFIG = LatentSeekConfig.agreement(max_new_tokens=60, max_iterations=2)
-EVIL = "</script><script>alert(1)</script>"
+CONFIG = LatentSeekConfig.agreement(max_new_tokens=90, max_iterations=2)
+EVIL = "</script><script>alert()</script>"
 
 
-def client(server: Server | None = None, *, loopback_only: bool = False, host: str = "127.0.0.1") -> TestClient:
+def client(
+    server: Server | None = None, *, loopback_only: bool = False, host: str = "127.0.0.1"
+) -> TestClient:
     app = create_app(server or Server(), loopback_only=loopback_only)
     return TestClient(app, base_url=f"http://{host}:2024", follow_redirects=False)
 
@@ -53,7 +55,9 @@ def test_every_file_of_the_page_is_served():
     assert sorted(served) == [200] * 5 + [404]  # page.html is /watch
 
 
-@pytest.mark.parametrize("name", ["page.html", "nothing", "..%2Fapp.py", "..%2F..%2Fconfig.py", "%2Fetc%2Fpasswd"])
+@pytest.mark.parametrize(
+    "name", ["page.html", "nothing", "..%2Fapp.py", "..%2F..%2Fconfig.py", "%2Fetc%2Fpasswd"]
+)
 def test_no_other_file_is_served(name: str):
     assert client().get(f"/watch/{name}").status_code == 404
 
@@ -66,9 +70,9 @@ def test_an_address_with_a_slash_behind_it_keeps_its_thread():
 def test_the_page_names_no_other_host_and_has_no_code_in_its_markup():
     for path in STATIC.iterdir():
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
-        assert "//" not in re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE).replace("://", "//") or not re.search(
-            r"https?://|['\"(]//", text
-        )
+        assert "//" not in re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE).replace(
+            "://", "//"
+        ) or not re.search(r"https?://|['\"(]//", text)
     page = (STATIC / "page.html").read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]* src=)|<style| on[a-z]+=| style=|javascript:", page)
 
@@ -90,7 +94,7 @@ def test_the_settings_name_models_and_budgets():
         "verifier": ["steps"],
         "proposals": "samples",
         "max_iterations": 2,
-        "max_new_tokens": 60,
+        "max_new_tokens": 90,
         "max_seconds": None,
         "longest_question": 20_000,
     }

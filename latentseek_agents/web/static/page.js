@@ -78,10 +78,8 @@ class Search {
 
   /** Shows the thread as the server has it, and follows its run if one goes on. */
   async load() {
-    const [thread, run] = await Promise.all([
-      server.thread(this.id, this.signal),
-      server.latestRun(this.id, this.signal),
-    ]);
+    const thread = await server.thread(this.id, this.signal);
+    const run = await server.latestRun(this.id, this.signal);
     const values = thread.values ?? {};
     const asked = run?.kwargs?.input?.question ?? values.question ?? thread.metadata?.latentseek_question;
     const context = run?.kwargs?.context ?? {};
@@ -175,7 +173,7 @@ class Search {
 
   show(over, stopped = "") {
     if (!this.view) return;
-    this.view.attempts.forEach((attempt, place) => markReturned(this.cards[place], attempt.returned));
+    this.view.attempts.forEach((attempt, place) => markReturned(this.cards[place], attempt.returned, over));
     showVotes($("votes"), this.view.votes);
     showResult($("result"), this.view, { over, stopped });
     $("legend").hidden = !this.view.attempts.some((one) => one.pieces.some((piece) => piece.status));

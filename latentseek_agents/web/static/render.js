@@ -5,9 +5,11 @@ export function element(tag, { className = "", ...attributes } = {}, ...children
   const made = document.createElement(tag);
   if (className) made.className = className;
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  made.append(...present(children));
   return made;
 }
+
+const present = (children) => children.filter((child) => child !== null && child !== undefined && child !== "");
 
 const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
@@ -22,27 +24,37 @@ function badge(passed) {
   return element("span", { className: `badge ${kind}` }, label);
 }
 
+const signed = (number) => number.toFixed(2).replace("-", "−");
+
 const named = (attempt) => attempt.name[0].toUpperCase() + attempt.name.slice(1);
 
 /** The text of a solution, with what was found about each part; a mark appears after those before it. */
 function solution(pieces) {
   const text = element("div", { className: "text" });
   let marks = 0;
+  let program = null;
   for (const piece of pieces) {
+    if (!piece.code) program = null;
+    else if (!program) text.append((program = element("code")));
+    const place = program ?? text;
     if (!piece.status) {
-      text.append(piece.code ? element("code", {}, piece.text) : piece.text);
+      place.append(...withFences(piece.text));
       continue;
     }
-    const mark = element("mark", { className: piece.status + (piece.code ? " code" : "") }, piece.text);
+    const mark = element("mark", { className: piece.status }, piece.text);
     if (piece.reason) mark.title = piece.reason;
     mark.style.animationDelay = `${Math.min(marks++ * 90, 1500)}ms`;
-    text.append(mark);
+    place.append(mark);
     if (piece.status === "refuted" && piece.reason) {
-      text.append(element("span", { className: "why bad" }, `✗ ${piece.reason}`));
+      place.append(element("span", { className: "why bad" }, `✗ ${piece.reason}`));
     }
   }
   return text;
 }
+
+/** Text whose marks around programs stand back. */
+const withFences = (text) =>
+  text.split(/(```[^\n]*)/).map((part, place) => (place % 2 ? element("span", { className: "fence" }, part) : part));
 
 /** The tokens at the latents; those that the update changed turn over. */
 function latents(attempt) {
@@ -101,8 +113,8 @@ export function attemptCard(attempt, { open }) {
     {},
     element("span", { className: "name" }, named(attempt)),
     badge(attempt.passed),
-    attempt.score === null ? null : element("span", { className: "score soft" }, attempt.score.toFixed(2)),
-    element("span", { className: "tag", hidden: "" }, "returned"),
+    attempt.score === null ? null : element("span", { className: "score soft" }, signed(attempt.score)),
+    element("span", { className: "tag", hidden: "" }),
     element("span", { className: attempt.answer === null ? "answer soft" : "answer" }, answer),
   );
   const thought = attempt.thinking
@@ -135,10 +147,12 @@ export function attemptCard(attempt, { open }) {
   return card;
 }
 
-/** Marks the card of the attempt that is returned, were the search to end here. */
-export function markReturned(card, returned) {
+/** Marks the card of the attempt that is returned, or would be if the search ended here. */
+export function markReturned(card, returned, over) {
   card.classList.toggle("returned", returned);
-  card.querySelector(".tag").hidden = !returned;
+  const tag = card.querySelector(".tag");
+  tag.hidden = !returned;
+  tag.textContent = over ? "returned" : "leads";
 }
 
 /** The card of an attempt that is being written. */
@@ -193,26 +207,25 @@ export function showVotes(box, votes) {
 export function showResult(box, view, { over, stopped }) {
   box.hidden = !view.attempts.length;
   box.classList.toggle("over", over);
-  const verdict = new Map([
-    [true, ["good", "✓ verified"]],
-    [false, ["bad", "✗ not verified"]],
-    [null, ["unsure", "? not judged"]],
-  ]).get(view.passed ?? null);
-  const answer = view.answer === null ? "no answer" : view.answer;
-  const shown = element("p", { className: view.answer === null ? "answer soft" : "answer" }, answer);
-  if (answer.length > 24) shown.classList.add("long");
+  const answer = view.answer ?? "no answer";
+  const long = answer.length > 24 ? " long" : "";
+  const [kind, label] = verdict(view.passed ?? null, over);
+  const spent = [counted(view.attempts.length, "attempt"), counted(view.tokens, "token"), `${view.seconds.toFixed(1)} s`];
+  const reasons = over ? [stopped, view.ended, view.why].filter(Boolean) : [];
   box.replaceChildren(
-    element("h2", {}, over ? "Answer" : "So far"),
-    shown,
-    element("p", {}, element("span", { className: `badge ${verdict[0]}` }, verdict[1])),
-    stopped ? element("p", {}, stopped) : null,
-    view.ended ? element("p", {}, view.ended) : null,
-    element("p", {}, view.why),
-    view.correction ? element("p", { className: "correction" }, view.correction) : null,
-    element(
-      "p",
-      { className: "soft" },
-      `${counted(view.attempts.length, "attempt")} · ${counted(view.tokens, "token")} · ${view.seconds.toFixed(1)} s`,
-    ),
+    ...present([
+      element("h2", {}, over ? "Answer" : "So far"),
+      element("p", { className: `answer${long}${view.answer === null ? " soft" : ""}` }, answer),
+      element("p", {}, element("span", { className: `badge ${kind}` }, label)),
+      ...reasons.map((reason) => element("p", {}, reason)),
+      view.correction ? element("p", { className: "correction" }, view.correction) : null,
+      element("p", { className: "soft" }, spent.join(" · ")),
+    ]),
   );
+}
+
+function verdict(passed, over) {
+  if (passed) return ["good", "✓ verified"];
+  if (!over) return ["unsure", "not verified yet"];
+  return passed === null ? ["unsure", "? not judged"] : ["bad", "✗ not verified"];
 }

@@ -49,7 +49,14 @@ export const view = (values, signal) => json("watch/view", { body: values, signa
 
 export const isThere = () => request("ok").then(() => true, () => false);
 
-export const thread = (id, signal) => json(`threads/${id}`, { signal });
+export async function thread(id, signal) {
+  try {
+    return await json(`threads/${id}`, { signal });
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    throw new Problem("The server has no such thread. It was deleted, or asked on a server with another port.");
+  }
+}
 
 export async function createThread(question) {
   const metadata = { latentseek_question: question.slice(0, 200) };
