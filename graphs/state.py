@@ -42,7 +42,8 @@ class RefineState(SearchState, total=False):
 class RefineContext:
     """Settings that one run may change: ``graph.invoke(..., context=RefineContext(max_iterations=3))``.
 
-    Each but the last is as in :class:`~latentseek_agents.config.LatentSeekConfig`; None leaves the graph's own.
+    Each but the last is as in :class:`~latentseek_agents.config.LatentSeekConfig`; None leaves what the graph
+    has.
     Give a resumed run the same context.
     """
 

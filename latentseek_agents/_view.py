@@ -4,6 +4,7 @@ Texts are cut into pieces where something was checked, so that whoever shows the
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from latentseek_agents._shown import attempt_names, returned_position, voter_names, why_ended
@@ -20,8 +21,8 @@ Values = Mapping[str, Any]
 CheckSteps = Callable[[str], StepReport]
 """Checks the steps of a text."""
 
-_HOLDS = frozenset(("ok", "rounded", "converted", "running"))
-_SHOWN_STATUS = {status: "holds" for status in _HOLDS} | {"wrong": "refuted", "unverifiable": "open"}
+_HOLDS = ("ok", "rounded", "converted", "running")
+_SHOWN_STATUS = dict.fromkeys(_HOLDS, "holds") | {"wrong": "refuted", "unverifiable": "open"}
 _PROGRAM_STATUS = _SHOWN_STATUS | {"trivial": "open"}
 
 
@@ -174,6 +175,6 @@ def _pieces(
 ) -> Iterator[dict[str, Any]]:
     """A part of the text with one finding, cut where a program begins or ends."""
     cuts = sorted({start, end, *(cut for span in code for cut in span if start < cut < end)})
-    for left, right in zip(cuts, cuts[1:], strict=False):
+    for left, right in pairwise(cuts):
         inside = any(first <= left and right <= last for first, last in code)
         yield {"text": text[left:right], "status": status, "reason": reason, "code": inside}
