@@ -1,4 +1,4 @@
-"""``latentseek serve``: start ``langgraph dev`` with sensible settings, and open the page to watch a search."""
+"""``latentseek serve``: start ``langgraph dev`` with sensible settings, and open the page."""
 
 import json
 import os
@@ -9,8 +9,8 @@ import sys
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -134,23 +134,37 @@ def serve(
     _write_configuration(folder)
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     typer.echo(f"Starting {', '.join(models)} ...")
-    # Where a log file is asked for, the terminal stays free for the address.
-    with (folder / "server.log").open("w", encoding="utf-8") as log:
-        output = None if verbose else log
-        process = subprocess.Popen(
-            _command(host, port), cwd=folder, env=environment, stdout=output, stderr=output
+    log = None if verbose else folder / "server.log"
+    with _running(_command(host, port), folder, environment, log) as process:
+        _wait_until_ready(address, process, log)
+        typer.echo(f"Ready: {address}/watch\nLangGraph's API is at {address}. Ctrl-C stops both.")
+        if not no_browser:
+            webbrowser.open(f"{address}/watch")
+        process.wait()
+        _fail(f"the server has ended with code {process.returncode}", log)
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path | None
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """The server's process, which ends with the block; Ctrl-C and SIGTERM end the block.
+
+    Args:
+        command: What to run.
+        folder: Where, and so where it keeps its threads.
+        environment: All of its variables.
+        log: Where its output goes; None is the terminal.
+    """
+    with ExitStack() as stack:
+        # A file rather than the terminal, so that the address stays in sight.
+        output = None if log is None else stack.enter_context(log.open("w", encoding="utf-8"))
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, cwd=folder, env=environment, stdout=output, stderr=output
         )
         _stop_on_termination()
         try:
-            _wait_until_ready(address, process, None if verbose else folder / "server.log")
-            typer.echo(f"Ready: {address}/watch\nLangGraph's API is at {address}. Ctrl-C stops both.")
-            if not no_browser:
-                webbrowser.open(f"{address}/watch")
-            process.wait()
-            _fail(
-                f"the server has ended with code {process.returncode}",
-                None if verbose else folder / "server.log",
-            )
+            yield process
         except KeyboardInterrupt:
             typer.echo("Stopped.")
         finally:
@@ -189,8 +203,8 @@ def _port(host: str, wanted: int | None) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise InputError(
-        f"port {wanted or _PORT} of {host} cannot be used ({reason}); stop what uses it, name another one, or "
-        "leave --port out"
+        f"port {wanted or _PORT} of {host} cannot be used ({reason}); stop what uses it, name another one, "
+        "or leave --port out"
     )
 
 

@@ -111,7 +111,7 @@ def test_variables_count_where_options_are_left_out(monkeypatch, cache):
     assert environment["LANGSMITH_TRACING"] == "true"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org", ""])  # noqa: S104
 def test_it_binds_to_this_machine_only(monkeypatch, cache, host):
     stub = Stub(monkeypatch)
     result = run("--host", host)
@@ -175,8 +175,7 @@ def test_the_real_server_answers_this_machine_and_ends_with_its_command(tmp_path
     tiny_model(max_position_embeddings=8192).save_pretrained(model)
     tiny_tokenizer().save_pretrained(model)
     port = free_port()
-    command = [str(Path(sys.executable).with_name("latentseek")), "serve", "--no-browser"]
-    command = [sys.executable, "-c", "from latentseek_agents.cli import app; app()", *command[1:]]
+    command = [sys.executable, "-c", "from latentseek_agents.cli import app; app()", "serve", "--no-browser"]
     command += ["--model", str(model), "--port", str(port), "--verifier", "steps"]
     environment = os.environ | QUIET | {"LATENTSEEK_CACHE": str(tmp_path), "NO_PROXY": "127.0.0.1"}
     url = f"http://127.0.0.1:{port}"
@@ -185,20 +184,20 @@ def test_the_real_server_answers_this_machine_and_ends_with_its_command(tmp_path
         try:
             assert process.stdout.readline() == f"Starting {model} ...\n"
             assert process.stdout.readline() == f"Ready: {url}/watch\n"
-            with urllib.request.urlopen(f"{url}/watch/settings", timeout=30) as answer:
+            with urllib.request.urlopen(f"{url}/watch/settings", timeout=30) as answer:  # noqa: S310
                 assert json.load(answer)["models"] == [{"name": str(model), "label": "model"}]
-            foreign = urllib.request.Request(
+            foreign = urllib.request.Request(  # noqa: S310
                 f"{url}/threads/search", data=b"{}", headers={"Origin": "https://a.b"}
             )
             with pytest.raises(urllib.error.HTTPError, match="403"):
-                urllib.request.urlopen(foreign, timeout=30)
+                urllib.request.urlopen(foreign, timeout=30)  # noqa: S310
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     give_up = time.monotonic() + 10
     while time.monotonic() < give_up:
         try:
-            urllib.request.urlopen(f"{url}/ok", timeout=1)
+            urllib.request.urlopen(f"{url}/ok", timeout=1)  # noqa: S310
         except OSError:
             break
     else:

@@ -33,7 +33,7 @@ def test_steps_and_text_come_in_their_order():
     assert steps == [("draft", 0), ("prepare", 0), ("judge", 0), ("refine", 1), ("judge", 1)]
     assert [written(announced, number) for number in (0, 1)] == REPLIES
     kinds = [one["type"].removeprefix("latentseek_") for one in announced]
-    assert [kind for kind in dict.fromkeys(kinds)] == ["step", "text", "iteration"]
+    assert list(dict.fromkeys(kinds)) == ["step", "text", "iteration"]
     last_text = max(place for place, kind in enumerate(kinds) if kind == "text")
     assert kinds[last_text + 1 :] == ["step", "iteration"]
 

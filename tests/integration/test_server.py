@@ -156,6 +156,6 @@ def test_a_run_that_wants_it_hears_the_text_as_it_is_written(client: SyncLangGra
 
 
 def test_the_page_is_served_beside_the_api(served: Served) -> None:
-    with urllib.request.urlopen(f"{served.url}/watch") as answer:
+    with urllib.request.urlopen(f"{served.url}/watch") as answer:  # noqa: S310
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
         assert b"What is to be solved?" in answer.read()

@@ -1,4 +1,4 @@
-"""A LangGraph server in a process of its own, as ``langgraph dev`` starts it, for as long as a test needs it."""
+"""A LangGraph server in a process of its own, as ``langgraph dev`` starts it, while a test needs it."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
     give_up = time.monotonic() + 180
     while time.monotonic() < give_up and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/ok", timeout=5) as answer:
+            with urllib.request.urlopen(f"{url}/ok", timeout=5) as answer:  # noqa: S310
                 if json.load(answer)["ok"]:
                     return
         except OSError:

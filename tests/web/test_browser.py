@@ -64,9 +64,7 @@ def new_page(browser: Any, server: str) -> Iterator[Callable[..., Any]]:
         page.set_default_timeout(60_000)  # no test is timed: the machine may be busy
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "console", lambda message: errors.append(message.text) if _tells_of_an_error(message) else None
-        )
+        page.on("console", lambda message: errors.extend(_error_in(message)))
         page.goto(f"/watch{query}")
         page.wait_for_selector("body:not([data-state=loading])")
         return page
@@ -80,9 +78,10 @@ def new_page(browser: Any, server: str) -> Iterator[Callable[..., Any]]:
     assert set(hacked) <= {None}
 
 
-def _tells_of_an_error(message: Any) -> bool:
+def _error_in(message: Any) -> list[str]:
     # The browser itself writes down answers with a status of 400 and more, and a server that is gone.
-    return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+    tells = message.type in ("error", "warning") and "Failed to load resource" not in message.text
+    return [message.text] if tells else []
 
 
 def ask(page: Any, question: str, **choices: str) -> None:
@@ -361,7 +360,7 @@ _LOWEST_CONTRAST = """() => {
   const shown = [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility() &&
     [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
   return shown.map((element) => {
-    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
-    return [(a + 0.05) / (b + 0.05), element.textContent];
+    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.textContent];
   }).sort((one, other) => one[0] - other[0])[0];
 }"""
