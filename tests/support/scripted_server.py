@@ -1,8 +1,8 @@
 """What a LangGraph server serves in the tests of the page: models that write a script, and a random one.
 
 ``scripted`` writes at once and ``slow`` so that one can watch: a draft with a wrong sum, then right
-solutions, all of them about the number in the question. ``echo`` writes the question back. ``tiny`` is a random
-model with latents that move, and ``broken`` cannot be loaded.
+solutions, all of them about the number in the question. ``echo`` writes the question back. ``tiny`` is a
+random model with latents that move, and ``broken`` cannot be loaded.
 """
 
 import re
