@@ -56,6 +56,8 @@ def load(name: str, *, dtype: str | None) -> Backbone:
 
 
 served.fastest_backbone = load  # type: ignore[assignment]
+# Latents of so small a model move in few steps only if these are long.
+served.server.config = served.server.config.replace(learning_rate=1.0)
 refine = served.refine
 
 from latentseek_agents.web.app import app  # noqa: E402

@@ -69,6 +69,7 @@ def new_page(browser: Any, server: str) -> Iterator[Callable[..., Any]]:
         page.wait_for_selector("body:not([data-state=loading])")
         return page
 
+    open_page.errors = errors  # type: ignore[attr-defined]
     yield open_page
     hacked = [page.evaluate("window.hacked") for context in contexts for page in context.pages]
     for context in contexts:
@@ -237,6 +238,9 @@ def test_hostile_text_is_text(new_page):
     # Markup from strings is refused by the browser, whatever the page's code does.
     refused = "try { document.body.innerHTML = '<p>'; false } catch (error) { error instanceof TypeError }"
     assert page.evaluate(refused)
+    page.wait_for_timeout(100)
+    assert new_page.errors == ["This document requires 'TrustedHTML' assignment. The action has been blocked."]
+    new_page.errors.clear()
 
 
 def test_a_question_of_50_kb(new_page, server):

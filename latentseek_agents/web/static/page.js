@@ -33,7 +33,7 @@ class Search {
     this.view = null;
     this.cards = [];
     this.writing = null;
-    this.stopped = false;
+    this.latents = new Map(); // the tokens of each iteration; values in a stream name no model to read them by
     this.began = Date.now();
     this.limit = settings.max_iterations;
     this.proposals = settings.proposals;
@@ -111,7 +111,8 @@ class Search {
     else if (event === "error") this.fail(data?.message ?? data?.error ?? "for a reason that the server does not give");
   }
 
-  announced({ type, step, iteration, text, tokens }) {
+  announced({ type, step, iteration, text, tokens, latents }) {
+    if (type === "latentseek_iteration") this.latents.set(iteration, latents);
     if (type === "latentseek_step") {
       this.doing(this.inWords(step, iteration));
       if (step === "draft" || step === "refine") this.write(iteration);
@@ -146,6 +147,10 @@ class Search {
 
   async update(values) {
     const view = await server.view(values, this.signal);
+    for (const attempt of view.attempts) {
+      const told = this.latents.get(attempt.iteration);
+      if (!attempt.latents.length && told?.length === attempt.latent_count) attempt.latents = told;
+    }
     if (view.attempts.length < this.cards.length) {
       for (const card of this.cards.splice(0)) card.remove();
     }

@@ -59,14 +59,15 @@ const withFences = (text) =>
 /** The tokens at the latents; those that the update changed turn over. */
 function latents(attempt) {
   if (!attempt.latent_count) return null;
-  const changed = new Set(attempt.changed);
+  // Positions behind the last token are of an attempt before that was longer.
+  const changed = new Set(attempt.changed.filter((place) => place < attempt.latent_count));
   const all = attempt.latent_count === 1 ? "the latent" : `the ${attempt.latent_count} latents`;
   const said =
     attempt.iteration === 0
       ? `Tokens at ${all}`
       : changed.size
-        ? `${counted(changed.size, "token")} of ${all} changed`
-        : `No token of ${all} changed: the same text again`;
+        ? `${counted(changed.size, "token")} at ${all} changed`
+        : `No token at ${all} changed`;
   const strip = element("div", { className: "tokens" });
   let flips = 0;
   attempt.latents.forEach((token, place) => {
