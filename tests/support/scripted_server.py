@@ -1,13 +1,15 @@
 """What a LangGraph server serves in the tests of the page: models that write a script, and a random one.
 
-``scripted`` writes at once and ``slow`` so that one can watch: a draft with a wrong sum, then right
-solutions, all of them about the number in the question. ``echo`` writes the question back. ``tiny`` is a
+``scripted`` writes a draft with a wrong sum, then right solutions, all of them about the number in the
+question; ``slow`` does so with a pause before each token, a long one while there is a file ``hold`` in the
+server's folder. ``endless`` comes to no end behind its draft. ``echo`` writes the question back. ``tiny`` is a
 random model with latents that move, and ``broken`` cannot be loaded.
 """
 
 import re
 import time
 from collections import Counter
+from pathlib import Path
 from threading import Lock
 
 from latentseek_agents import Backbone
@@ -15,8 +17,8 @@ from latentseek_agents.errors import BackboneError
 from latentseek_agents.graphs import app as served
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 
-MODELS = ("scripted", "slow", "echo", "tiny", "broken")
-SECONDS_PER_TOKEN = 0.02
+MODELS = ("scripted", "slow", "endless", "echo", "tiny", "broken")
+HOLD = Path("hold")
 
 _PROGRAM = "```python\nboxes = {n}\nprint(boxes * 12)\n```\nThis prints {right}.\n"
 _REPLIES = (
@@ -29,12 +31,15 @@ _REPLIES = (
 class Author:
     """Writes the next reply to a question each time that it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, endless: bool = False) -> None:
+        self._endless = endless
         self._asked: Counter[str] = Counter()
         self._lock = Lock()
 
     def __call__(self, prompt: str) -> str:
         with self._lock:
+            if self._endless and self._asked[prompt]:
+                return "Let me think. " * 1000
             reply = _REPLIES[min(self._asked[prompt], len(_REPLIES) - 1)]
             self._asked[prompt] += 1
         found = re.search(r"(\d+) boxes", prompt)
@@ -42,12 +47,16 @@ class Author:
         return reply.format(n=number, wrong=12 * number - 1, right=12 * number)
 
 
+def _pause() -> None:
+    time.sleep(0.5 if HOLD.exists() else 0.01)
+
+
 def load(name: str, *, dtype: str | None) -> Backbone:
     """Stands in for the loading of models."""
     if name == "scripted":
         return scripted_backbone(Author())
-    if name == "slow":
-        return scripted_backbone(Author(), delay=lambda: time.sleep(SECONDS_PER_TOKEN))
+    if name in ("slow", "endless"):
+        return scripted_backbone(Author(endless=name == "endless"), delay=_pause)
     if name == "echo":
         return scripted_backbone(lambda prompt: "You ask: " + re.sub(r"<\|\w+\|>", "", prompt)[-4000:])
     if name == "tiny":
