@@ -2,8 +2,8 @@
 
 ``scripted`` writes a draft with a wrong sum, then right solutions, all of them about the number in the
 question; ``slow`` does so with a pause before each token, a long one while there is a file ``hold`` in the
-server's folder. ``endless`` comes to no end behind its draft. ``echo`` writes the question back. ``tiny`` is a
-random model with latents that move, and ``broken`` cannot be loaded.
+server's folder. ``endless`` comes to no end behind its draft. ``echo`` writes the question back. ``tiny`` is
+a random model with latents that move, and ``broken`` cannot be loaded.
 """
 
 import re
