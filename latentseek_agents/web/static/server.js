@@ -82,15 +82,13 @@ export async function failure(id, signal) {
   return errors.length ? String(errors[0]) : "";
 }
 
-const MODES = ["custom", "values"];
-
 /** Starts a run and yields its events; it goes on without this page. */
 export async function* start(id, question, context, signal) {
   const body = {
     assistant_id: "refine",
     input: { question },
     context: { ...context, stream_text: true },
-    stream_mode: MODES,
+    stream_mode: ["custom", "values"],
     stream_resumable: true,
     on_disconnect: "continue",
   };
@@ -99,9 +97,9 @@ export async function* start(id, question, context, signal) {
 
 /** The events of a run that goes on, from behind the one with this id; "0" is all of them. */
 export async function* join(id, run, last, signal) {
-  const query = MODES.map((mode) => `stream_mode=${mode}`).join("&");
+  // Without a stream_mode: that would filter out its errors.
   const headers = { "last-event-id": last };
-  yield* events(await request(`threads/${id}/runs/${run}/stream?${query}`, { headers, signal }));
+  yield* events(await request(`threads/${id}/runs/${run}/stream`, { headers, signal }));
 }
 
 /** Stops a run, and returns when it has stopped. */
