@@ -30,7 +30,7 @@ class Stub:
         self.started: tuple[list[str], dict[str, Any]] | None = None
         self.signals: list[int] = []
         self.opened: list[str] = []
-        monkeypatch.setattr(serve.subprocess, "Popen", self)
+        monkeypatch.setattr(subprocess, "Popen", self)
         monkeypatch.setattr(serve, "_stop_on_termination", lambda: None)
         monkeypatch.setattr(webbrowser, "open", self.opened.append)
         if ends_with is None:

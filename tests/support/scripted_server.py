@@ -64,7 +64,7 @@ def load(name: str, *, dtype: str | None) -> Backbone:
     raise BackboneError(f"the weights of {name!r} cannot be read: <b>no</b> such file")
 
 
-served.fastest_backbone = load  # type: ignore[assignment]
+vars(served)["fastest_backbone"] = load
 # Latents of so small a model move in few steps only if these are long.
 served.server.config = served.server.config.replace(learning_rate=1.0)
 refine = served.refine

@@ -188,7 +188,7 @@ def test_a_search_is_stopped(new_page, server):
     with get_sync_client(url=server, api_key=None) as client:
         (run,) = client.runs.list(thread_of(page))
         assert run["status"] in ("interrupted", "error")
-        shown = client.threads.get_state(thread_of(page))["values"]
+        shown: Any = client.threads.get_state(thread_of(page))["values"]
     assert len(shown["iterations"]) == 1
     page.reload()
     over(page)
