@@ -14,7 +14,7 @@ def expected() -> set[str]:
         Path(folder, file).relative_to(ROOT).as_posix()
         for folder, _, files in os.walk(ROOT / "latentseek_agents", followlinks=True)
         for file in files
-        if file.endswith(".py") or file == "py.typed"
+        if file.endswith(".py") or file == "py.typed" or Path(folder).name == "static"
     }
 
 

@@ -24,8 +24,9 @@ The other settings are those of ``LatentSeekConfig.agreement()``. A run's contex
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from langgraph.errors import GraphBubbleUp
@@ -42,7 +43,7 @@ from latentseek_agents.graphs.state import RefineContext
 from latentseek_agents.loop import Search
 from latentseek_agents.tools.named import DEFAULT_VERIFIERS, named_verifier, verifier_names
 
-__all__ = ["Server", "ServerContext", "math_agent", "refine"]
+__all__ = ["Server", "ServerContext", "math_agent", "refine", "server"]
 
 _EMBEDDED = "SmolLM2-135M-Instruct"
 _NUMBER_FORMATS = ("float32", "bfloat16", "float16", "int8")
@@ -118,6 +119,18 @@ class Server:
         """The agent with the model of this run."""
         return self._nodes(runtime).math_agent
 
+    def decoder(self, fingerprint: str) -> Callable[[list[int]], str] | None:
+        """Token ids to text, special tokens included, by a model that is loaded; None if it is not.
+
+        Args:
+            fingerprint: ``Backbone.fingerprint``, the ``model`` of a search's state.
+        """
+        for loaded in list(self._loaded.values()):
+            backbone = loaded.search.backbone
+            if backbone.fingerprint == fingerprint:
+                return partial(backbone.decode, skip_special_tokens=False)
+        return None
+
     def _nodes(self, runtime: Runtime[Any]) -> _Loaded:
         context = runtime.context
         chosen = context.model if isinstance(context, ServerContext) else None
@@ -161,10 +174,11 @@ def _whole_number(variable: str, value: str) -> int:
         raise ConfigError(f"{variable}={value!r} is no whole number") from None
 
 
-_server = Server.from_environment(os.environ)
+server = Server.from_environment(os.environ)
+"""What this process serves."""
 
-refine = refine_graph(_server.search, ServerContext).compile(name="refine")
+refine = refine_graph(server.search, ServerContext).compile(name="refine")
 """Draft, verify, refine: see :func:`~latentseek_agents.graphs.refine.create_refine_graph`."""
 
-math_agent = math_agent_graph(_server.math_agent_nodes, ServerContext).compile(name="math_agent")
+math_agent = math_agent_graph(server.math_agent_nodes, ServerContext).compile(name="math_agent")
 """The agent with tools: see :func:`~latentseek_agents.graphs.math_agent.create_math_agent`."""

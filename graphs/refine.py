@@ -15,6 +15,7 @@ from latentseek_agents._inputs import checked_reference, question_in
 from latentseek_agents._tracing import HIDDEN_CHANNELS, WITHOUT_LATENTS, trace_iteration
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.graphs.announcements import announce_step, announced
 from latentseek_agents.graphs.state import (
     RefineContext,
     RefineInput,
@@ -67,6 +68,8 @@ def create_refine_graph(
     With ``aim="first_error"`` an attempt that was written from a refuted step on says so in ``aimed_at``, see
     :class:`~latentseek_agents.verdict.Attempt`.
     The last one has a ``stop_reason``, unless the clock cuts an iteration short: that one is dropped.
+    A run with ``RefineContext(stream_text=True)`` is also told the text as it is written, see
+    :mod:`~latentseek_agents.graphs.announcements`.
 
     LangGraph counts two steps per iteration against the recursion limit, which inside a chain is 25 unless
     you set it. If it is too low for ``max_iterations``, the search ends early, with its best attempt and a
@@ -119,13 +122,16 @@ def refine_graph(
     def draft(state: RefineInput, runtime: Runtime[Any], _: RunnableConfig) -> loop.SearchState:
         question, _from_messages = question_in(state)
         search = configured(runtime)
-        drafted = loop.draft(search, question, checked_reference(state.get("reference")))
+        with announced(search, runtime, "draft", 0) as heard:
+            drafted = loop.draft(heard, question, checked_reference(state.get("reference")))
+        announce_step(runtime, "prepare", 0)
         # In this node, so that a verifier that interrupts or is resumed has not to prepare again.
         return {**drafted, **loop.prepare(search, drafted)}
 
     def verify(state: VerifyInput, runtime: Runtime[Any], trace: RunnableConfig) -> loop.SearchState:
         search = configured(runtime)
         limit = "" if state["remaining_steps"] >= STEPS_NEEDED else _limit_advice(search.config)
+        announce_step(runtime, "judge", state["samples"][0]["iteration"])
         update, event = loop.judge(search, state, last=limit)
         if event is not None:
             runtime.stream_writer(event)
@@ -133,7 +139,9 @@ def refine_graph(
         return update
 
     def refine(state: RefineState, runtime: Runtime[Any], _: RunnableConfig) -> loop.SearchState:
-        return loop.refine(configured(runtime), state)
+        iteration = state["samples"][0]["iteration"] + 1
+        with announced(configured(runtime), runtime, "refine", iteration) as search:
+            return loop.refine(search, state)
 
     builder = _RefineGraph(
         RefineState, context_schema=context_schema, input_schema=RefineInput, output_schema=RefineOutput

@@ -1,7 +1,7 @@
 """What the graphs read and write, and what one run may change of the settings."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from langgraph.managed import RemainingSteps
 from langgraph.runtime import Runtime
@@ -42,7 +42,8 @@ class RefineState(SearchState, total=False):
 class RefineContext:
     """Settings that one run may change: ``graph.invoke(..., context=RefineContext(max_iterations=3))``.
 
-    Each is as in :class:`~latentseek_agents.config.LatentSeekConfig`; None leaves the graph's own.
+    Each but the last is as in :class:`~latentseek_agents.config.LatentSeekConfig`; None leaves what the graph
+    has.
     Give a resumed run the same context.
     """
 
@@ -51,12 +52,17 @@ class RefineContext:
     max_new_tokens: int | None = None
     max_seconds: float | None = None
     max_total_tokens: int | None = None
+    proposals: Literal["latents", "samples"] | None = None
     reward_threshold: float | None = None
     seed: int | None = None
+    stream_text: bool = False
+    """No setting of the search: ``stream_mode="custom"`` also tells what is being done and the text as it is
+    written, see :mod:`latentseek_agents.graphs.announcements`."""
 
     def apply(self, config: LatentSeekConfig) -> LatentSeekConfig:
         """The configuration with these changes, validated."""
-        changes = {f.name: getattr(self, f.name) for f in fields(RefineContext)}
+        names = [f.name for f in fields(RefineContext) if f.name in LatentSeekConfig.model_fields]
+        changes = {name: getattr(self, name) for name in names}
         return config.replace(**{name: value for name, value in changes.items() if value is not None})
 
 

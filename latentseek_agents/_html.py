@@ -1,16 +1,13 @@
 """One self-contained HTML page that shows searches: scores, verdicts, latents, refuted steps, programs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment
 
 from latentseek_agents._shown import attempt_names, returned_position, voter_names
-from latentseek_agents.tools.steps import Claim, Equation, check_equations, check_steps
-
-Decode = Callable[[list[int]], str]
-Values = Mapping[str, Any]
-"""A ``LatentSeekResult``, or one of its attempts, in plain values."""
+from latentseek_agents._view import Decode, Values, marked_text, why_returned
+from latentseek_agents.tools.steps import Equation, check_equations, check_steps
 
 _LIGHT = """--ink: #1b1f24; --paper: #ffffff; --soft: #57606a; --line: #d5d9e0; --card: #f6f8fa;
   --good: #1a7f37; --bad: #c01c28; --unsure: #8a5a00; --changed: #ffe58a; --wrong: #ffd7d5;"""
@@ -159,9 +156,9 @@ _TEMPLATE = """
 {%- endfor %}</pre></details>
 {% endif %}
 <p class="label">the solution</p><pre class="text">
-{%- for piece, refutation in attempt.pieces %}
-  {%- if not refutation %}{{ piece }}{% else %}<mark class="wrong" title="{{ refutation }}">{{ piece }}</mark>
-  {%- endif %}
+{%- for piece in attempt.pieces %}
+  {%- if piece.status != "refuted" %}{{ piece.text -}}
+  {% else %}<mark class="wrong" title="{{ piece.reason }}">{{ piece.text }}</mark>{% endif %}
 {%- endfor %}</pre>
 {% if attempt.programs %}
 <p class="label">what its programs print</p>
@@ -295,52 +292,28 @@ def _search(result: Values, decode: Decode | None) -> Values:
             "latents": [
                 decode([token]).replace("\n", "⏎") for token in attempt["latent_token_ids"] if decode
             ],
-            "pieces": _marked(attempt["text"], report.refutations),
+            "pieces": marked_text(attempt["text"], report),
             "thought": _marked(thought := attempt.get("thinking", ""), _wrong(thought)),
             "programs": report.programs,
         }
         for name, attempt, report in zip(names, result["iterations"], reports, strict=True)
     ]
-    returned = attempts[returned_position(result)]
-    returned["returned"] = True
-    votes = [{**vote, "names": voter_names(vote, names)} for vote in result.get("votes", [])]
-    correction = result["text"].removeprefix(returned["text"]).strip()
-    why = _why(returned, attempts) if not votes else _why_elected(votes[0], corrected=bool(correction))
+    place = returned_position(result)
+    attempts[place]["returned"] = True
     return {
         **result,
         "iterations": attempts,
-        "votes": votes,
-        "correction": correction,
-        "why": f"Returned: {returned['name']}. {why}.",
+        "votes": [{**vote, "names": voter_names(vote, names)} for vote in result.get("votes", [])],
+        "correction": result["text"].removeprefix(attempts[place]["text"]).strip(),
+        "why": why_returned(result, place, name=names[place]),
     }
-
-
-def _why_elected(winner: Values, *, corrected: bool) -> str:
-    if corrected:
-        return f"{winner['answer']} won the vote, which no solution states; it is added at the end"
-    return f"Its answer won the vote, with a weight of {winner['weight']:.2f}"
-
-
-def _why(returned: Values, attempts: Sequence[Values]) -> str:
-    """For what reason the search returned this attempt."""
-    scores = [a["score"] for a in attempts if a["passed"] == returned["passed"]]
-    highest = max(scores, key=lambda score: -1.0 if score is None else score)
-    if returned["passed"]:
-        return "The verifier accepts it"
-    if len(attempts) == 1:
-        return "It is the only attempt"
-    if returned["score"] is None or returned["score"] != highest or any(a["passed"] for a in attempts):
-        return "The configuration asks for it"
-    equal = scores.count(highest)
-    others = "None was judged" if returned["passed"] is None else "None passed"
-    return f"{others}; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
 
 
 def _wrong(thought: str) -> list[Equation]:
     return [equation for equation in check_equations(thought) if equation.status == "wrong"]
 
 
-def _marked(text: str, refutations: Sequence[Equation | Claim]) -> list[tuple[str, str]]:
+def _marked(text: str, refutations: Sequence[Equation]) -> list[tuple[str, str]]:
     """A text in pieces, each with the reason why it is refuted; the reason is empty if it is not."""
     pieces, end = [], 0
     for wrong in refutations:

@@ -142,6 +142,19 @@ class Search:
             self.backbone, self.verifier, config, on_token=self.on_token, control_flow=self.control_flow
         )
 
+    def heard_by(self, listener: Callable[[int], None]) -> "Search":
+        """The same search with one more listener to its tokens."""
+        first = self.on_token
+
+        def on_token(token: int) -> None:
+            if first is not None:
+                first(token)
+            listener(token)
+
+        return type(self)(
+            self.backbone, self.verifier, self.config, on_token=on_token, control_flow=self.control_flow
+        )
+
 
 def _says_nothing(attempt: Attempt, verdict: Verdict) -> bool:
     """Whether an attempt was cut off without an answer, and only a model's opinion speaks for it."""

@@ -57,3 +57,24 @@ def returned_position(result: Mapping[str, Any]) -> int:
         if result["text"].startswith(attempts[place]["text"])
     )
     return next(as_it_is, next(corrected, 0))
+
+
+def why_ended(result: Mapping[str, Any]) -> str:
+    """Why a search ended, as the rest of a sentence.
+
+    Args:
+        result: As :meth:`LatentSeekResult.to_dict` gives it.
+
+    Example:
+        >>> why_ended({"stop_reason": "agreement", "iterations": [], "text": ""})
+        'the vote is decided'
+    """
+    more = len(result["iterations"]) > 1
+    return {
+        "passed": "the verifier accepts it",
+        "agreement": "the vote is decided",
+        "iterations": "all attempts are spent" if more else "no more attempts were asked for",
+        "seconds": "the time is up",
+        "tokens": "the token budget is spent",
+        "unjudged": "the verifier cannot judge " + ("the last attempt" if more else "it"),
+    }.get(str(result["stop_reason"]), str(result["stop_reason"]))

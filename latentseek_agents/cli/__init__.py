@@ -1,4 +1,4 @@
-"""The command line: ``latentseek solve``, ``verify``, ``demo``, ``doctor``, ``eval`` and ``report``.
+"""The command line: ``latentseek solve``, ``serve``, ``verify``, ``demo``, ``doctor``, ``eval``, ``report``.
 
 Nothing here imports torch until a command needs a model, so that ``latentseek --help`` answers at once.
 """
@@ -11,6 +11,7 @@ from latentseek_agents.cli.demo import demo as demo_command
 from latentseek_agents.cli.doctor import doctor as doctor_command
 from latentseek_agents.cli.evaluate import evaluate as evaluate_command
 from latentseek_agents.cli.report_command import report as report_command
+from latentseek_agents.cli.serve import serve as serve_command
 from latentseek_agents.cli.solve import solve as solve_command
 from latentseek_agents.cli.verify import verify as verify_command
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(solve_command)
+app.command()(serve_command)
 app.command()(verify_command)
 app.command()(demo_command)
 app.command()(doctor_command)

@@ -232,19 +232,12 @@ def votes_text(result: "LatentSeekResult") -> list[Text]:
 
 def why_returned(result: "LatentSeekResult") -> str:
     """Which attempt is returned and why, and why the search ended."""
-    from latentseek_agents._shown import returned_position
+    from latentseek_agents._shown import returned_position, why_ended
 
-    chosen = result.iterations[returned_position(result.to_dict())]
+    values = result.to_dict()
+    chosen = result.iterations[returned_position(values)]
     which = attempt_name(chosen.iteration)
-    more = len(result.iterations) > 1
-    ended = {
-        "passed": "the verifier accepts it",
-        "agreement": "the vote is decided",
-        "iterations": "all attempts are spent" if more else "no more attempts were asked for",
-        "seconds": "the time is up",
-        "tokens": "the token budget is spent",
-        "unjudged": "the verifier cannot judge " + ("the last attempt" if more else "it"),
-    }.get(str(result.stop_reason), str(result.stop_reason))
+    ended = why_ended(values)
     why = _why(result, chosen)
     return f"{which}, since {why}" + ("" if why == ended else f"; the search ended, since {ended}")
 

@@ -1,16 +1,8 @@
 """The real server on loopback, as ``langgraph dev`` starts it, and real clients over HTTP."""
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
@@ -25,6 +17,7 @@ from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.result import Outcome
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 from latentseek_agents.tools import GroundTruth
+from tests.support.langgraph_server import langgraph_server
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -47,50 +40,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     model = folder / "model"
     tiny_model(max_position_embeddings=8192).save_pretrained(model)
     tiny_tokenizer().save_pretrained(model)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
+    environment = {
         "LATENTSEEK_MODEL": str(model),
         "LATENTSEEK_DTYPE": "float32",
         "LATENTSEEK_VERIFIER": "truth",
         "LATENTSEEK_MAX_NEW_TOKENS": str(CONFIG.max_new_tokens),
         "LATENTSEEK_MAX_ITERATIONS": str(CONFIG.max_iterations),
-        "LANGSMITH_TRACING": "false",
-        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-        "HF_HUB_OFFLINE": "1",
     }
-    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"]
-    command += ["--n-jobs-per-worker", "4", "--port", str(port), "--config", str(ROOT / "langgraph.json")]
-    log = folder / "log.txt"
     # The server keeps its threads in the folder that it is started in.
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        log.open("w") as output,
-        subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-        ) as process,
-    ):
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, process, log)
-            yield Served(url, model)
-        finally:
-            with suppress(ProcessLookupError):  # it may have ended by itself
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    give_up = time.monotonic() + 180
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/ok", timeout=5) as answer:  # noqa: S310
-                if json.load(answer)["ok"]:
-                    return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+    with langgraph_server(ROOT / "langgraph.json", folder, environment) as url:
+        yield Served(url, model)
 
 
 @pytest.fixture
@@ -177,3 +136,26 @@ def test_a_model_that_is_not_served_is_an_error_that_says_so(client: SyncLangGra
     )
     assert [part.event for part in parts][-1] == "error"
     assert "'some/other' is not served" in parts[-1].data["message"]
+
+
+def test_a_run_that_wants_it_hears_the_text_as_it_is_written(client: SyncLangGraphClient) -> None:
+    thread = client.threads.create()["thread_id"]
+    context: Any = {"stream_text": True, "proposals": "latents", "max_iterations": 1}
+    parts = client.runs.stream(
+        thread, "refine", input=asked(QUESTIONS[0]), context=context, stream_mode="custom"
+    )
+    events: list[Any] = [part.data for part in parts if part.event == "custom"]
+    steps = [(event["step"], event["iteration"]) for event in events if event["type"] == "latentseek_step"]
+    assert steps == [("draft", 0), ("prepare", 0), ("judge", 0), ("refine", 1), ("judge", 1)]
+    iterations = [event for event in events if event["type"] == "latentseek_iteration"]
+    written = "".join(
+        event["text"] for event in events if event["type"] == "latentseek_text" and event["iteration"] == 0
+    )
+    assert written == iterations[0]["text"]
+    assert iterations[1]["latents"]
+
+
+def test_the_page_is_served_beside_the_api(served: Served) -> None:
+    with urllib.request.urlopen(f"{served.url}/watch") as answer:  # noqa: S310
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert b"What is to be solved?" in answer.read()

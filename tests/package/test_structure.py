@@ -20,10 +20,11 @@ LAYERS = [
     {"engine"},
     {"testing"},
     {"tools"},
-    {"votes", "_correction", "_shown", "decisions", "_html", "result", "_search", "loop"},
+    {"votes", "_correction", "_shown", "_view", "decisions", "_html", "result", "_search", "loop"},
     {"_inputs", "_tracing", "_background"},
     {"chat", "runnable"},
     {"graphs", "node"},
+    {"web"},
     {"evaluation"},
     {"cli"},
 ]
