@@ -133,10 +133,11 @@ class LatentSeekConfig(BaseModel):
     so in any case, since other attempts can still decide."""
 
     prompt: Prompt = "boxed"
-    r"""``"boxed"`` asks for ``\boxed{}``, ``"json"`` for a JSON object; ``"example"`` shows a solved question
-    first, for models so small that they write no equations otherwise; or a function ``question -> str`` (a
-    user message; text that begins with the chat template's own control token is taken as a whole prompt),
-    ``question -> messages`` or ``question -> token ids``. Control tokens in a message are text."""
+    r"""``"boxed"`` asks for ``\boxed{}``, ``"json"`` for a JSON object; ``"example"`` shows a solved
+    question first, for models so small that they write no equations otherwise; or a function
+    ``question -> str`` (a user message; text that begins with the chat template's own control token is taken
+    as a whole prompt), ``question -> messages`` or ``question -> token ids``. Control tokens in a message
+    are text."""
 
     enable_thinking: bool | None = None
     """Whether a model that can think before it answers does so, by the switch of its chat template; None
