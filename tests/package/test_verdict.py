@@ -130,7 +130,7 @@ def test_a_judged_attempt_has_the_verdict_and_the_searchs_own_decision():
     (check,) = judged.checks
     assert check == {
         "name": "format", "passed": True, "weight": 2.0, "reason": "boxed", "refuted": False, "blocks": False,
-        "exact": False, "correction": None,
+        "exact": False, "opinion": False, "correction": None,
     }  # fmt: skip
     assert replace(judged, score=None, passed=None, reason="", checks=[]) == attempt()
     assert Attempt.from_dict(json.loads(json.dumps(judged.to_dict()))) == judged
