@@ -18,10 +18,9 @@ from latentseek_agents.cli.wording import shown_answer
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult
 
-# The first was chosen because its draft has a wrong sum, in float32 and in int8, which the search corrects.
-# The others were written before any of them was tried, and kept whatever came out.
+# Written before any of them was tried, and kept whatever came out.
 _QUESTIONS = (
-    Question("Anna has 36 red, 47 blue and 58 green beads. How many beads does she have?", "141"),
+    Question("What is 6 + 7?", "13"),
     Question("There are 5 red cups and 4 blue cups. How many cups are there?", "9"),
     Question("What is 17 + 25?", "42"),
     Question(
@@ -112,7 +111,7 @@ def _conclude(console: Console, counts: "Counter[str]", seconds: float) -> None:
         soft_wrap=wrap,
     )
     console.print(
-        "This shows how a search runs and is no benchmark. The first question was chosen because it shows a "
+        "This shows how a search runs and is no benchmark: "
         "correction; the others were written before they were tried. A model of 135M parameters seldom finds "
         "the answer, and a verifier that checks sums can accept right sums for a wrong plan.",
         soft_wrap=wrap,
