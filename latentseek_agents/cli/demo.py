@@ -94,7 +94,7 @@ def _compare(console: Console, result: "LatentSeekResult", known: str) -> tuple[
     answers = (result.iterations[0].answer, result.answer)
     draft, final = (answer is not None and answers_match(answer, known) for answer in answers)
     words = [("right", "bold green") if is_right else ("wrong", "bold red") for is_right in (draft, final)]
-    said = [(shown_answer(result.answer), "bold"), ", ", words[1]]
+    said: list[str | tuple[str, str]] = [(shown_answer(result.answer), "bold"), ", ", words[1]]
     said += [f" (it is {known})"] if not final else []
     if len(result.iterations) > 1:
         said += ["; the draft was ", words[0]]

@@ -525,7 +525,7 @@ def test_a_solution_of_any_text_is_one_printable_line(text: str):
 def test_on_a_terminal_lines_go_on_below_their_beginning(width, colour, monkeypatch):
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     console = Console(
-        file=StringIO(),
+        file=(output := StringIO()),
         force_terminal=True,
         width=width,
         no_color=not colour,
@@ -533,7 +533,7 @@ def test_on_a_terminal_lines_go_on_below_their_beginning(width, colour, monkeypa
         legacy_windows=False,
     )
     print_labelled(console, "label", ("red ", "red"), "word " * 60)
-    written = console.file.getvalue()
+    written = output.getvalue()
     assert ("\x1b[31m" in written) is colour
     lines = plain(written).splitlines()
     assert len(lines) > 2

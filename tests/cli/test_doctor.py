@@ -379,10 +379,11 @@ def test_of_a_download_is_told_how_much_has_come(home: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_loading_is_one_line_on_a_terminal_and_nothing_elsewhere(terminal: bool):
-    console = Console(file=StringIO(), force_terminal=terminal, width=80, legacy_windows=False)
+    output = StringIO()
+    console = Console(file=output, force_terminal=terminal, width=80, legacy_windows=False)
     with loading_status.loading(console, "org/model\x1b[31m"):
         pass
-    written = console.file.getvalue()
+    written = output.getvalue()
     assert ("loading org/model" in written) is terminal
     assert "[31m" not in written
 
