@@ -35,5 +35,6 @@ def build(seek: LatentSeek) -> Runnable[dict[str, Any], dict[str, Any]]:
 
 if __name__ == "__main__":
     orders = [{"price": 3, "count": 4}, {"price": 3, "count": 12}]  # together: they share forward passes
-    for order, found in zip(orders, build(LatentSeek(Backbone.embedded())).batch(orders), strict=True):
-        print(f"{order['count']} pens: {found['price']:g} dollars, passed: {found['passed']}")
+    chain = build(LatentSeek(Backbone.embedded()))
+    for order, found in zip(orders, chain.batch(orders, return_exceptions=True), strict=True):
+        print(f"{order['count']} pens: {found}")

@@ -13,18 +13,18 @@ from typing import Any
 
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from latentseek_agents import Backbone
+from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.graphs import create_refine_graph
 
-QUESTION = "A bus ride takes 35 minutes. How many minutes does Nina ride if she takes 8 rides?"
-THREAD: Any = {"configurable": {"thread_id": "rides"}}
+CONFIG = LatentSeekConfig.agreement(prompt="example")  # for a model this small; others do without
+THREAD: Any = {"configurable": {"thread_id": "sum"}}
 
 
 def search(database: str, dies_at: int | None = None) -> None:
-    builder = create_refine_graph(Backbone.embedded(dtype="float32"))  # in both processes the same numbers
+    builder = create_refine_graph(Backbone.embedded(dtype="float32"), config=CONFIG)  # float32: the same bits
     with SqliteSaver.from_conn_string(database) as saver:
         graph = builder.compile(checkpointer=saver)
-        given: Any = None if graph.get_state(THREAD).next else {"question": QUESTION}  # None: go on
+        given: Any = None if graph.get_state(THREAD).next else {"question": "What is 17 + 25?"}  # None: go on
         for event in graph.stream(given, THREAD, stream_mode="custom", durability="sync"):
             print(f"  attempt {event['iteration']}: {event['answer']}, {event['reason']}", flush=True)
             if event["iteration"] == dies_at:

@@ -111,9 +111,8 @@ def _conclude(console: Console, counts: "Counter[str]", seconds: float) -> None:
         soft_wrap=wrap,
     )
     console.print(
-        "This shows how a search runs and is no benchmark: "
-        "correction; the others were written before they were tried. A model of 135M parameters seldom finds "
-        "the answer, and a verifier that checks sums can accept right sums for a wrong plan.",
+        "This shows how a search runs and is no benchmark: a model of 135M parameters seldom finds the "
+        "answer, and a verifier that checks sums can accept right sums for a wrong plan.",
         soft_wrap=wrap,
     )
     console.print('Next: latentseek solve "a question of yours", and latentseek doctor.', soft_wrap=wrap)
