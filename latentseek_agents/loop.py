@@ -28,7 +28,7 @@ from latentseek_agents.decisions import Choice, best_sample, choose, deadline_fo
 from latentseek_agents.engine import search as engine
 from latentseek_agents.engine.aimed import Aim, aim_at, rewrite
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.errors import BackboneError, LatentSeekError, VerdictError
+from latentseek_agents.errors import BackboneError, InputError, LatentSeekError, VerdictError
 from latentseek_agents.result import JudgedState, SearchState
 from latentseek_agents.tools.answers import extract_answer
 from latentseek_agents.verdict import Attempt, StopReason, Usage, prepared_answer
@@ -227,10 +227,11 @@ def refine(search: Search, state: SearchState) -> SearchState:
 
     Raises:
         BackboneError: The search was begun with another model, or with the same one in another dtype.
+        InputError: What the state holds is damaged.
         LatentSeekError: The step failed; the error carries the attempts so far.
     """
     usage = Usage.from_dict(state["usage"])
-    samples = _attempts(state["samples"])
+    samples, history = _attempts(state["samples"]), _attempts(state["iterations"])
     deadline = deadline_for(search.config, usage)
     _require_same_model(search, state)
     target = best_sample(samples)
@@ -262,7 +263,7 @@ def refine(search: Search, state: SearchState) -> SearchState:
                 search.config,
                 latents=state["latents"],
                 samples=samples,
-                history=_attempts(state["iterations"]),
+                history=history,
                 deadline=deadline,
                 on_token=search.on_token,
             )
@@ -338,4 +339,10 @@ def _event(
 
 
 def _attempts(entries: Iterable[dict[str, Any]]) -> list[Attempt]:
-    return [Attempt.from_dict(entry) for entry in entries]
+    try:
+        return [Attempt.from_dict(entry) for entry in entries]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"the attempts in this state are damaged, or no attempts ({type(error).__name__}: {error}); "
+            "go on from an earlier checkpoint, or ask the question anew"
+        ) from error

@@ -35,6 +35,8 @@ __all__ = ["Policy", "end_token_ids", "layers_of", "nearly_equal"]
 
 _log = logging.getLogger(__name__)
 _FINGERPRINT_VALUES = 1024  # of each tensor
+# Where the layers of torch's dynamic quantisation are defined.
+_DYNAMIC = "torch.ao.nn.quantized.dynamic"
 
 
 class Policy:
@@ -438,6 +440,12 @@ class Policy:
         epsilon = torch.finfo(self.dtype).eps
         # How far the last row moves tells how large a difference in the rows before it would be.
         if not nearly_equal(hidden[:-1], changed[:-1], hidden[-1] - changed[-1], max(1e-4, 4 * epsilon)):
+            if any(type(module).__module__.startswith(_DYNAMIC) for module in self.core.modules()):
+                raise BackboneError(
+                    f"{what} whose layers are quantised by torch's quantize_dynamic, which rounds all tokens "
+                    "of a text by the largest, so that what comes later changes what came before; quantise "
+                    "its head alone, or use dtype='int8'"
+                )
             raise BackboneError(
                 f"{what} whose attention looks ahead, as that of an encoder such as BERT or of a diffusion "
                 "language model: it is no causal LM; use a model trained to continue text"

@@ -77,6 +77,8 @@ def render_messages(
             roles = ", ".join(str(message["role"]) for message in form)
             problems.append((inf, f"refuses these messages: {error}; their roles are {roles}"))
             continue
+        if _shows_parts(form, text):
+            continue
         lost = _left_out(apply, form, text)
         unknown = _unknown_tools(apply, form, text, tools)
         if not lost and not unknown:
@@ -167,9 +169,9 @@ def _left_out(
 ) -> list[tuple[int, str]]:
     """Which messages, by their place, are not in the text that was made of them, or whose calls are not.
 
-    A template may trim, quote or move a content, and take a thought out of it, so where it does not stand
-    there word for word, or is so short that it could by accident, another word is put in its place: that
-    one has to come out.
+    A template may trim, quote or move a content, and take a thought out of an assistant's, so where it does
+    not stand there word for word, or is so short that it could by accident, a mark is put at its beginning
+    and one at its end, and both have to come out; in place of what an assistant said, one that has to.
     """
     words = [_words(message) for message in form]
     doubtful = [
@@ -193,13 +195,23 @@ def _left_out(
     lost: list[tuple[int, str]] = []
     for place in doubtful:
         calls = form[place].get("tool_calls") or ()
-        found = f"c{marks[place]}" in probed if probed else _stands(words[place], text)
+        ends = (f"c{marks[place]}", f"e{marks[place]}")[: 1 if form[place]["role"] == "assistant" else 2]
+        found = all(end in probed for end in ends) if probed else _stands(words[place], text)
         if words[place] and not found:
             lost.append((place, _BESIDE_CALLS if calls else _CONTENT))
         named = all(str(call["function"]["name"]) in text for call in calls)
         if calls and not (named and (f"q{marks[place]}" in probed or not probed)):
             lost.append((place, _CALLS))
     return lost
+
+
+def _shows_parts(form: Sequence[TemplateMessage], text: str) -> bool:
+    """Whether a template that reads strings wrote lists of content parts as Python or JSON does."""
+    return any(
+        not isinstance(message["content"], str) and shown in text and shown not in _words(message)
+        for message in form
+        for shown in ("'type': 'text'", '"type": "text"')
+    )
 
 
 def _unknown_tools(
@@ -230,10 +242,10 @@ def _words(message: TemplateMessage) -> str:
 
 
 def _with_words(message: TemplateMessage, mark: str) -> TemplateMessage:
-    """The message with a mark as its content, if it has one, and others in the arguments of its calls."""
+    """The message with marks in its content, if it has one, and others in the arguments of its calls."""
     changed = dict(message)
-    if _words(message):
-        changed["content"] = f"c{mark}"
+    if words := _words(message):
+        changed["content"] = f"c{mark}" if message["role"] == "assistant" else f"c{mark} {words} e{mark}"
         if not isinstance(message["content"], str):
             changed = _in_parts(changed)
     if message.get("tool_calls"):

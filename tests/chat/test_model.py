@@ -50,6 +50,13 @@ def test_sampling_follows_the_seed(tiny: Backbone) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_rows_of_a_batch_have_one_seed_and_others_on_request(tiny: Backbone) -> None:
+    chat = ChatLatentSeek(backbone=tiny, max_tokens=30, temperature=1.0)
+    assert len({row.content for row in chat.batch(["Hello!"] * 3)}) == 1
+    drawn = [chat.bind(seed=seed).batch(["Hello!"])[0].content for seed in range(5)]
+    assert len(set(drawn)) == 5
+
+
 @pytest.mark.parametrize(
     ("stop", "content", "reason"),
     [

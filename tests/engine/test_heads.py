@@ -280,3 +280,13 @@ def test_torchao(kind: str, head_only: bool):
     texts = searched(backbone)
     assert len({tuple(one) for one in texts}) > 1
     assert backbone.fingerprint != tiny_backbone().fingerprint
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torch_s_dynamic_quantisation():
+    quantise: Any = torch.ao.quantization.quantize_dynamic
+    with pytest.raises(BackboneError, match=r"quantised by torch's quantize_dynamic.*or use dtype='int8'"):
+        wrapped(quantise(tiny_model(tie_word_embeddings=False), {torch.nn.Linear}))
+    head_only = quantise(tiny_model(tie_word_embeddings=False), {"lm_head"})
+    assert isinstance(wrapped(head_only).policy._head.lm_head, GradientHead)
+    assert len({tuple(text) for text in searched(wrapped(head_only))}) > 1

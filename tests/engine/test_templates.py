@@ -136,6 +136,48 @@ def test_a_thought_that_the_template_takes_out_is_no_alarm():
     assert "<assistant>It is four" in rendered(template, messages)
 
 
+LONG = "Read it: a lamp costs 37 dollars.\nWhat do 2 lamps cost?"
+
+
+@pytest.mark.parametrize("role", ["system", "user", "tool"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "m.content[:20]",
+        "m.content[-20:]",
+        "m.content | truncate(30)",
+        "m.content.split('\\n')[0]",
+        "m.content.split('\\n')[-1]",
+        "m.content.split(':')[-1]",
+        "m.content.partition('?')[2]",
+    ],
+)
+def test_a_part_of_a_message_is_not_the_whole(part: str, role: str):
+    template = "{% for m in messages %}<{{ m.role }}>{{ " + part + " }}{% endfor %}"
+    with pytest.raises(InputError, match=r"leaves out the [a-z]+ message 'Read it: a lamp"):
+        rendered(template, [{"role": role, "content": LONG}, {"role": "user", "content": LONG}])
+
+
+def test_a_switch_that_the_template_takes_out_is_no_alarm():
+    """As SmolLM3's, whose system message may hold a switch for thoughts."""
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content.replace('/no_think', '') }}{% endfor %}"
+    messages = [{"role": "system", "content": "Be brief. /no_think"}, {"role": "user", "content": QUESTION}]
+    assert rendered(template, messages) == f"<system>Be brief. <user>{QUESTION}"
+
+
+@pytest.mark.parametrize("changes", ["m.content", "m.content | tojson", "m.content[:100]"])
+def test_lists_of_parts_are_not_written_as_lists(changes: str):
+    """The second message is lost in any form, and as a list the first would stand there as code."""
+    template = "<{{ messages[0].role }}>{% for m in messages[:1] %}{{ " + changes + " }}{% endfor %}"
+    with pytest.raises(InputError, match="leaves out the user message 'And 2"):
+        rendered(template, [SHORT[1], {"role": "user", "content": "And 2 + 3, what is that?"}])
+    if changes == "m.content[:100]":
+        with pytest.raises(InputError, match="leaves out the user message 'long"):
+            rendered(template, [{"role": "user", "content": "long " * 40}])
+    talk_of_parts = [{"role": "user", "content": "What does {'type': 'text'} mean?"}]
+    assert "{'type': 'text'}" in rendered(PARTS_ONLY, talk_of_parts)
+
+
 def test_a_short_message_is_not_found_in_another_one():
     """The 4 that is left out stands in the question."""
     with pytest.raises(InputError, match="leaves out the assistant message '4'"):

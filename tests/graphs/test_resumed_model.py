@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from latentseek_agents import Backbone, LatentSeekConfig
-from latentseek_agents.errors import BackboneError
+from latentseek_agents.errors import BackboneError, InputError
 from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone, tiny_model, tiny_tokenizer
@@ -40,3 +40,13 @@ def test_a_search_is_not_resumed_in_another_dtype():
     with pytest.raises(BackboneError, match=r"begun with .* \(float32 .* \(int8 ") as raised:
         next(run(int8, state))
     assert [attempt["iteration"] for attempt in raised.value.attempts] == [0]
+
+
+@pytest.mark.parametrize("junk", ["text", [{}], ["text"], [None], [{"score": -1.0}], 12, {"a": 1}])
+@pytest.mark.parametrize("key", ["iterations", "samples"])
+def test_junk_in_the_attempts_of_a_state(key: Any, junk: Any):
+    config = LatentSeekConfig(max_new_tokens=8, fraction=0.5)
+    search = Search(tiny_backbone(), ScriptedVerifier([-1.0]), config)
+    state: Any = next(run(search, draft(search, "What is 2 + 2?")))
+    with pytest.raises(InputError, match="the attempts in this state are damaged, or no attempts"):
+        next(run(search, {**state, key: junk}))

@@ -1,8 +1,10 @@
 """Verdicts, attempts and costs: checked when made, plain when stored."""
 
+import functools
 import gc
 import json
 import pickle
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
@@ -292,7 +294,31 @@ class JudgedLater:
         return -0.1
 
 
-@pytest.mark.parametrize("verifier", [judged_later, JudgedLater()], ids=["function", "object"])
+class Awaited:
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+def awaited(question: str, solution: str, *, reference: str | None = None) -> Any:
+    return Awaited()
+
+
+def handed_on(question: str, solution: str, *, reference: str | None = None) -> Any:
+    return judged_later(question, solution)
+
+
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        judged_later,
+        JudgedLater(),
+        JudgedLater().__call__,
+        functools.partial(judged_later, reference="4"),
+        handed_on,
+        awaited,
+    ],
+    ids=["function", "object", "method", "partial", "handed on", "awaitable"],
+)
 def test_a_verifier_that_is_a_coroutine_function_is_refused(verifier: Any) -> None:
     # Every warning is an error here, so one that it was never awaited as well.
     with pytest.raises(VerdictError, match=r"this one is a coroutine function.*write it with `def`"):
