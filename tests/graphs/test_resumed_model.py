@@ -47,6 +47,7 @@ def test_a_search_is_not_resumed_in_another_dtype():
 def test_junk_in_the_attempts_of_a_state(key: Any, junk: Any):
     config = LatentSeekConfig(max_new_tokens=8, fraction=0.5)
     search = Search(tiny_backbone(), ScriptedVerifier([-1.0]), config)
-    state: Any = next(run(search, draft(search, "What is 2 + 2?")))
+    state: Any = dict(next(run(search, draft(search, "What is 2 + 2?"))))
+    state[key] = junk
     with pytest.raises(InputError, match="the attempts in this state are damaged, or no attempts"):
-        next(run(search, {**state, key: junk}))
+        next(run(search, state))
