@@ -121,7 +121,8 @@ def _generated(model: Any, ids: Any) -> list[int]:
     from transformers import GenerationConfig
 
     # Greedy, and nothing besides: some families force or forbid tokens by default.
-    model.generation_config = GenerationConfig(pad_token_id=0, max_new_tokens=TOKENS, do_sample=False)
+    settings: Any = GenerationConfig
+    model.generation_config = settings(pad_token_id=0, max_new_tokens=TOKENS, do_sample=False)
     with torch.no_grad():
         written = model.generate(ids, attention_mask=torch.ones_like(ids))
     tokens: list[int] = written[0, ids.shape[1] :].tolist()
@@ -209,7 +210,8 @@ def _child(model_type: str, model_class: str, answers: Any) -> None:
 
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
+    log: Any = transformers.logging
+    log.set_verbosity_error()
     logging.disable(logging.WARNING)
     with open(os.devnull, "w") as nowhere:
         sys.stdout = nowhere
@@ -222,7 +224,7 @@ def tried(model_type: str, model_class: str, seconds: float) -> Outcome:
 
 
 def _tried(model_type: str, model_class: str, seconds: float) -> Outcome:
-    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(model_type, model_class, theirs))
     process.start()
