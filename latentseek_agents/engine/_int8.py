@@ -508,4 +508,6 @@ FUSED_MODULES = frozenset(
 
 def is_int8(model: Any) -> bool:
     """Whether linear layers of a model are int8."""
-    return any(isinstance(module, Int8Linear) for module in model.modules())
+    return isinstance(model, torch.nn.Module) and any(
+        isinstance(module, Int8Linear) for module in model.modules()
+    )

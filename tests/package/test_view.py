@@ -59,11 +59,11 @@ def test_a_search_for_agreement():
     config = LatentSeekConfig.agreement(max_new_tokens=60)
     result = result_of(["3 * 12 = 35. The answer is 35.", "3 * 12 = 36. The answer is 36."], config)
     view = search_view(result, None)
-    assert [attempt["name"] for attempt in view["attempts"]] == ["draft", "iteration 1"]
+    assert [attempt["name"] for attempt in view["attempts"]] == ["draft", "attempt 1"]
     assert [attempt["returned"] for attempt in view["attempts"]] == [False, True]
-    assert view["why"].startswith("Returned: iteration 1. Its answer won the vote")
+    assert view["why"].startswith("Returned: attempt 1. Its answer won the vote")
     assert view["ended"] == "The search ended because the vote is decided."
-    assert view["votes"][0]["voters"] == ["iteration 1 1.00"]
+    assert view["votes"][0]["voters"] == ["attempt 1 1.00"]
     assert view["tokens"] == result["usage"]["policy_tokens"] > 0
 
 

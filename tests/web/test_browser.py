@@ -150,15 +150,15 @@ def test_a_question_is_asked_and_its_iterations_are_seen(new_page):
     assert page.locator("details.attempt mark.holds").count() >= 2
     votes = page.locator("#votes ol > li .answer").all_inner_texts()
     assert votes == ["36", "35"]
-    assert page.locator("#votes .voters").first.inner_text() == "iteration 1 0.22\niteration 2 1.00"
+    assert page.locator("#votes .voters").first.inner_text() == "attempt 1 0.22\nattempt 2 1.00"
     assert page.locator(".attempt.returned").count() == 1
     assert page.locator(".attempt.writing").count() == 0
     assert page.locator("#now").is_hidden()
     shown = page.evaluate("shown")
     steps = [
         *("Writing the draft", "Preparing the checks", "Checking the draft"),
-        *("Writing iteration 1 of at most 5", "Checking iteration 1"),
-        *("Writing iteration 2 of at most 5", "Checking iteration 2"),
+        *("Writing attempt 1 of at most 5", "Checking attempt 1"),
+        *("Writing attempt 2 of at most 5", "Checking attempt 2"),
     ]
     assert [one for one in shown["doing"] if one in steps] == steps
     draft = [

@@ -123,14 +123,14 @@ class Search {
 
   inWords(step, iteration) {
     const moves = this.proposals === "latents";
-    const name = iteration === 0 ? "the draft" : `iteration ${iteration}`;
+    const name = iteration === 0 ? "the draft" : `attempt ${iteration}`;
     if (step === "draft") return "Writing the draft";
     if (step === "judge") return `Checking ${name}`;
     if (step === "prepare") {
       const program = settings.verifier.includes("program");
       return program ? "Writing a program for the question, to check with" : "Preparing the checks";
     }
-    return `${moves ? "Moving the latents, writing" : "Writing"} iteration ${iteration} of at most ${this.limit}`;
+    return `${moves ? "Moving the latents, writing" : "Writing"} attempt ${iteration} of at most ${this.limit}`;
   }
 
   /** The card for an iteration that is being written, or null if it was judged already. */

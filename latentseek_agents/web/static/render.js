@@ -162,7 +162,7 @@ export class WritingCard {
     this.iteration = iteration;
     this.text = document.createTextNode("");
     this.count = element("span", { className: "soft" });
-    const name = iteration === 0 ? "Draft" : `Iteration ${iteration}`;
+    const name = iteration === 0 ? "Draft" : `Attempt ${iteration}`;
     this.element = element(
       "section",
       { className: "attempt writing", "aria-label": `${name}, being written` },
