@@ -1,6 +1,7 @@
 """Time of a linear layer by number of rows, in the ways that ``_cpu_kernels.py`` and ``_int8.py`` know.
 
     python benchmarks/linear.py --features 4864 896
+    ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI python benchmarks/linear.py --int8-only --rows 1 16 --layers 4
 
 Prints milliseconds, the best of several rounds in turns; the limits in that module come from these tables.
 """
@@ -9,7 +10,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,16 +38,20 @@ def main() -> int:
     parser.add_argument("--features", type=int, nargs=2, default=[4864, 896], help="outputs and inputs")
     parser.add_argument("--layers", type=int, default=12, help="so that weights are read from memory")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
+    parser.add_argument(
+        "--int8-only", action="store_true", help="the int8 products, also with signed rows without AMX: slow"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     console = Console()
     console.print(f"{arguments.threads} threads; bfloat16 instructions: {native_bfloat16()}")
     outputs, inputs = arguments.features
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in () if arguments.int8_only else (torch.float32, torch.bfloat16):
         weights = [torch.randn(outputs, inputs).to(dtype) for _ in range(arguments.layers)]
         table = Table("rows", "linear", "(W xᵀ)ᵀ", "widened", "chosen", title=f"{dtype}, ms per layer")
-        for count in ROWS:
+        for count in arguments.rows:
             rows = torch.randn(count, inputs).to(dtype)
             with torch.no_grad():
                 times = best_in_turns(
@@ -54,20 +59,27 @@ def main() -> int:
                 )
             table.add_row(str(count), *(f"{times[way] / arguments.layers * 1e3:.2f}" for way in WAYS))
         console.print(table)
-    console.print(int8_table(outputs, inputs, arguments.layers, arguments.rounds))
+    console.print(
+        int8_table(
+            (outputs, inputs), arguments.layers, arguments.rounds, arguments.rows, signed=arguments.int8_only
+        )
+    )
     return 0
 
 
-class _Unsigned(_int8.Int8Weight):
-    """Weights whose rows are moved up, as on a CPU without AMX."""
+class _Prepared(_int8.Int8Weight):
+    """Prepared weights with a product that is named."""
 
-    def __init__(self, weight: _int8.QuantisedWeight) -> None:
+    def __init__(self, weight: _int8.QuantisedWeight, product: _int8.PreparedProduct) -> None:
         super().__init__(weight)
-        self._prepared = self._prepared and _int8.unsigned_product
+        self._prepared = self._prepared and product
 
 
-def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
+def int8_table(
+    features: tuple[int, int], layers: int, rounds: int, counts: Sequence[int], *, signed: bool
+) -> Table:
     """The products of int8 rows with int8 weights, without what quantising the rows takes."""
+    outputs, inputs = features
     quantised = [_int8.quantised_weight(torch.randn(outputs, inputs)) for _ in range(layers)]
     plain = [values for values, _ in quantised]
     small = [_int8.Int8Weight(weight) for weight in quantised]
@@ -77,8 +89,14 @@ def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
         "torch._int_mm": (lambda rows, weight: torch._int_mm(rows, weight.t()), plain),
         "prepared": (lambda rows, weight: weight.product(rows), small),
         "prepared, large pages": (lambda rows, weight: weight.product(rows), large),
-        "unsigned rows": (lambda rows, weight: weight.product(rows), [_Unsigned(one) for one in quantised]),
     }
+    products = [_int8.unsigned_product, *([_int8.signed_product] if signed else [])]
+    for product in products:
+        named = [_Prepared(one, product) for one in quantised]
+        ways[product.__name__.replace("_product", " rows")] = (
+            lambda rows, weight: weight.product(rows),
+            named,
+        )
     with contextlib.suppress(ImportError):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
@@ -87,7 +105,7 @@ def int8_table(outputs: int, inputs: int, layers: int, rounds: int) -> Table:
             quantize_(layer, Int8DynamicActivationInt8WeightConfig())
         ways["torchao, from float rows"] = (lambda rows, layer: layer(rows.float()), library)
     table = Table("rows", *ways, title="int8, ms per layer")
-    for count in ROWS:
+    for count in counts:
         rows, _ = _int8.quantised_rows(torch.randn(count, inputs))
         with torch.inference_mode():
             times = best_in_turns(ways, rows, rounds)

@@ -1,13 +1,14 @@
 """Verified votes and the search for agreement, replayed on stored samples with any settings.
 
     python benchmarks/votes.py settings --data gsm8k.jsonl --problems 0-99 --samples RUN --programs RUN
-    python benchmarks/votes.py parts    --data gsm8k.jsonl --problems 100-199 --samples RUN
+    python benchmarks/votes.py parts    --data gsm8k.jsonl --problems 100-199 --samples RUN --search RUN
 
 ``RUN`` is a folder of ``latentseek eval`` with the methods ``cot`` and ``sc:N`` (``--samples``), and
 ``program`` (``--programs``; by default the same folder). Every solution is judged anew by the verifiers of
 today; nothing is decoded. The samples of a question are taken in several random orders, the same for all
 settings; figures are means over them. A search has the greedy draft first, and pays for the program for
-the question where it asks for one. ``settings`` compares a grid of them, ``parts`` leaves one part out at a
+the question where it asks for one. ``--search`` names a run with ``agreement:latents``, which is shown beside
+them as it was run. ``settings`` compares a grid of them, ``parts`` leaves one part out at a
 time.
 """
 
@@ -67,6 +68,7 @@ class Question:
         samples: In the order in which they were drawn.
         program_answer: What the program for the question prints.
         program_tokens: Generated for it.
+        searched: How a stored search has ended, if there is one.
     """
 
     reference: str
@@ -74,6 +76,7 @@ class Question:
     samples: Sequence[Judged]
     program_answer: str | None
     program_tokens: int
+    searched: Ends | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Setting:
 
 
 same_answer = functools.cache(answers_match)
+SEARCH = "with latents, as run"
 
 
 def main() -> int:
@@ -106,6 +110,7 @@ def main() -> int:
     parser.add_argument("--problems", default="0-99", help="first and last number")
     parser.add_argument("--samples", type=Path, required=True, help="a run with cot and sc:N")
     parser.add_argument("--programs", type=Path, help="a run with program")
+    parser.add_argument("--search", type=Path, help="a run with agreement:latents")
     parser.add_argument("--orders", type=int, default=20, help="random orders of the samples")
     parser.add_argument("--json", type=Path, help="write all figures to this file, too")
     arguments = parser.parse_args()
@@ -115,6 +120,8 @@ def main() -> int:
     settings = list(grid() if arguments.what == "settings" else parts())
     ways: dict[str, Way] = {one.name: functools.partial(search, one) for one in settings}
     ways |= ways_of_samples(min(len(question.samples) for question in questions))
+    if arguments.search:
+        ways[SEARCH] = as_run
     rows = [measured(name, way, questions, arguments.orders) for name, way in ways.items()]
     show(rows, len(questions))
     if arguments.what == "parts":
@@ -136,6 +143,7 @@ def read_questions(arguments: argparse.Namespace, first: int, last: int) -> list
                 if known is None or len(known.attempts) < len(outcome.attempts):
                     found[kind][outcome.key.problem] = outcome
     programs = found.get("program", {})
+    searches = searched(arguments.search) if arguments.search else {}
     questions = []
     for number in sorted(found["cot"].keys() & found["sc"].keys()):
         program = programs.get(number)
@@ -149,6 +157,7 @@ def read_questions(arguments: argparse.Namespace, first: int, last: int) -> list
                 [judge(one) for one in found["sc"][number].attempts],
                 answer,
                 program.attempts[0].verifier_tokens if program else 0,
+                searches[number] if arguments.search else None,
             )
         )
     return questions
@@ -297,6 +306,26 @@ def greedy(question: Question, _: Sequence[Judged]) -> Ends:
     return question.draft.right, question.draft.tokens, 1
 
 
+def searched(folder: Path) -> dict[int, Ends]:
+    """How the searches of a run with ``agreement:latents`` have ended, by the number of the problem."""
+    return {
+        one.key.problem: (
+            one.right is True,
+            sum(attempt.policy_tokens + attempt.verifier_tokens for attempt in one.attempts),
+            len(one.attempts),
+        )
+        for one in read_outcomes(folder)
+        if one.key.method == "agreement:latents"
+    }
+
+
+def as_run(question: Question, _: Sequence[Judged]) -> Ends:
+    """The stored search."""
+    if question.searched is None:
+        raise SystemExit("a question has no stored search")
+    return question.searched
+
+
 def program(question: Question, _: Sequence[Judged]) -> Ends:
     """The program for the question alone."""
     return is_right(question.program_answer, question.reference), question.program_tokens, 1
@@ -351,6 +380,7 @@ def show_differences(rows: Sequence[Row]) -> None:
     cheaper = [row for row in plains if row.mean(1) <= first.mean(1)]
     dearer = [row for row in plains if row.mean(1) > first.mean(1)]
     rivals = dict.fromkeys(row.name for row in [found["greedy"], *cheaper[-1:], *dearer[:1], *plains[-1:]])
+    rivals |= dict.fromkeys(name for name in found if name == SEARCH)
     table = Table(f"{first.name} less", "points", "95 % (bootstrap over questions)", "tokens over theirs")
     for name in rivals:
         other = found[name]

@@ -7,6 +7,16 @@ from latentseek_agents.verdict import Attempt
 from latentseek_agents.votes import PROGRAM
 
 
+def attempt_name(number: int) -> str:
+    """What people call the attempt of an iteration.
+
+    Example:
+        >>> attempt_name(0), attempt_name(2)
+        ('draft', 'attempt 2')
+    """
+    return f"attempt {number}" if number else "draft"
+
+
 def attempt_names(iterations: Sequence[Mapping[str, Any] | Attempt]) -> list[str]:
     """What people call the attempts of a search.
 
@@ -18,7 +28,7 @@ def attempt_names(iterations: Sequence[Mapping[str, Any] | Attempt]) -> list[str
     names = []
     for place, number in enumerate(numbers):
         sample = f" ({numbers[: place + 1].count(number)})" if numbers.count(number) > 1 else ""
-        names.append(f"attempt {number}{sample}" if number else f"draft{sample}")
+        names.append(attempt_name(number) + sample)
     return names
 
 

@@ -13,7 +13,6 @@ from latentseek_agents.cli.search import Watcher
 from latentseek_agents.cli.wording import (
     Marks,
     aim_text,
-    attempt_name,
     latents_text,
     program_text,
     programs_in,
@@ -139,6 +138,8 @@ class SearchDisplay(Watcher):
 
     @override
     def on_iteration(self, event: dict[str, Any]) -> None:
+        from latentseek_agents._shown import attempt_name
+
         number = event["iteration"]
         print_labelled(
             self.console,

@@ -43,16 +43,6 @@ def shown_answer(answer: str | None) -> str:
     return "none" if answer is None else one_line(answer, 60)
 
 
-def attempt_name(number: int) -> str:
-    """What an attempt is called while it is written.
-
-    Example:
-        >>> attempt_name(0), attempt_name(2)
-        ('draft', 'attempt 2')
-    """
-    return f"attempt {number}" if number else "draft"
-
-
 def solution_text(text: str, report: "StepReport | None", longest: int, marks: Marks = ("", "")) -> Text:
     """A solution on one line, with the places that are refuted set off.
 
@@ -232,7 +222,7 @@ def votes_text(result: "LatentSeekResult") -> list[Text]:
 
 def why_returned(result: "LatentSeekResult") -> str:
     """Which attempt is returned and why, and why the search ended."""
-    from latentseek_agents._shown import returned_position, why_ended
+    from latentseek_agents._shown import attempt_name, returned_position, why_ended
 
     values = result.to_dict()
     chosen = result.iterations[returned_position(values)]

@@ -6,13 +6,12 @@ callbacks.
 """
 
 import atexit
-import itertools
 import logging
 import math
 import os
 import threading
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -32,13 +31,12 @@ from latentseek_agents.engine._decoding.plain import decode_in_turn
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest, DecodingOptions
 from latentseek_agents.engine._decoding.row import Row, RowCall, predict
 from latentseek_agents.engine._decoding.token_choice import require_finite
-from latentseek_agents.engine._decoding.turns import THREAD_NAME, TurnDecoder
+from latentseek_agents.engine._decoding.turns import TurnDecoder
+from latentseek_agents.engine._decoding.worker import IDLE_SECONDS, THREAD_NAME, Worker
 from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
 _log = logging.getLogger(__name__)
-# Without work the thread ends after so many seconds, and its memory is given back.
-_IDLE_SECONDS = 2.0
 # Tokens in one pass beyond which another guess costs more time than it saves.
 _GUESSING_BUDGET = {"cpu": 64, "cuda": 512}
 # Longer texts are read in parts, so that other rows need not wait for all of it.
@@ -50,7 +48,7 @@ _READING_BUDGET = 2048
 _decoders: "weakref.WeakSet[ModelDecoder]" = weakref.WeakSet()
 
 
-class ModelDecoder:
+class ModelDecoder(Worker):
     """The decoder of a policy that is loaded in this process.
 
     Args:
@@ -64,6 +62,7 @@ class ModelDecoder:
     """
 
     def __init__(self, policy: Policy, options: DecodingOptions) -> None:
+        super().__init__()
         kept = options.max_kept_tokens or affordable_tokens(
             policy, most_bytes=2**30, most_tokens=16_384, gpu_share=0.125
         )
@@ -75,14 +74,9 @@ class ModelDecoder:
         self._examining = threading.Lock()
         self._examined: tuple[Any, ...] = ()  # the modules that the copies in it are of
         self._packed: PackedModel | None = None
-        self._condition = threading.Condition()
-        self._waiting: list[RowCall] = []
         self._active: list[_Slot] = []  # the place in the list is the slot in the store
-        self._turns = itertools.count()
         self._store = KeyValueStore(whole_steps=self._policy.number_format == "int8")
         self._token_limit: int | None = None
-        self._thread: threading.Thread | None = None
-        self._closing = False
         self._in_turn = self._turn_decoder()
         _decoders.add(self)
 
@@ -124,21 +118,12 @@ class ModelDecoder:
             return decode_in_turn(self._policy, kept, requests, weights)
         if not requests:
             return []
-        call = RowCall(self._policy, requests, weights, speculate=self._options.speculate)
-        try:
-            self._enter(call)
-            return call.wait()
-        except BaseException:
-            # Interrupted, or a callback failed: the rest is of no use any more.
-            call.cancelled = True
-            raise
+        return self._served(RowCall(self._policy, requests, weights, speculate=self._options.speculate))
 
     def close(self) -> None:
         """Tell the thread to end after the pass it is in; waiting callers get an error."""
         self._in_turn.close()
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
+        super().close()
 
     def after_fork(self) -> None:
         """Start anew in a child process: the thread does not exist, and its locks are never released."""
@@ -149,33 +134,12 @@ class ModelDecoder:
         self._in_turn = self._turn_decoder()
         self._forget()
 
-    def _enter(self, call: RowCall) -> None:
-        with self._condition:
-            if self._closing:
-                raise RuntimeError("the interpreter is shutting down; decode before it does")
-            call.turn = next(self._turns)
-            self._waiting.append(call)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-                self._thread.start()
-            self._condition.notify()
-
-    def _run(self) -> None:
-        try:
-            while not self._closing and self._round():
-                pass
-            if self._closing:
-                self._abandon("the interpreter is shutting down", None)
-        except BaseException as error:  # the callers would never wake otherwise
-            _log.exception("the decoder failed")
-            self._abandon(f"the decoder failed: {type(error).__name__}: {error}", error)
-
     def _round(self) -> bool:
         """Let requests in, run one pass, let rows out; False if there was nothing to do for a while."""
         with self._condition:
             started = self._admit()
             if not self._active and not self._waiting:
-                self._condition.wait(_IDLE_SECONDS)
+                self._condition.wait(IDLE_SECONDS)
                 started = self._admit()
                 if not self._active and not self._waiting:
                     self._store.clear()
@@ -199,20 +163,13 @@ class ModelDecoder:
             if slot.row.weights.running != running and not slot.call.cancelled:
                 slot.call.fail(self._policy.changed())
 
-    def _abandon(self, why: str, cause: BaseException | None) -> None:
-        """Wake all callers with an error, and start anew."""
-        with self._condition:
-            calls = {*self._waiting, *(slot.call for slot in self._active)}
-            self._forget()
-        for call in calls:
-            error = RuntimeError(why)
-            error.__cause__ = cause
-            call.fail(error)
+    def _being_served(self) -> Iterator[RowCall]:
+        return (slot.call for slot in self._active)
 
     def _forget(self) -> None:
-        self._waiting, self._active = [], []
+        super()._forget()
+        self._active = []
         self._store = KeyValueStore(whole_steps=self._policy.number_format == "int8")
-        self._thread = None
 
     # -- who takes part
 

@@ -5,10 +5,8 @@ rows of one cache, the shorter texts with padding in front, where that was found
 the texts take turns, a token each.
 """
 
-import itertools
 import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +15,12 @@ from latentseek_agents.engine._decoding.kv_cache import PrefixCache
 from latentseek_agents.engine._decoding.plain import read_prompt
 from latentseek_agents.engine._decoding.requests import Completion, DecodeRequest
 from latentseek_agents.engine._decoding.row import Row, RowCall, predict
+from latentseek_agents.engine._decoding.worker import IDLE_SECONDS, Worker
 from latentseek_agents.engine._model_cache import ModelCache, joined
 from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
 _log = logging.getLogger(__name__)
-THREAD_NAME = "latentseek-decoder"
-_IDLE_SECONDS = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +46,7 @@ class _Stack:
     cache: ModelCache
 
 
-class TurnDecoder:
+class TurnDecoder(Worker):
     """Decodes the requests of all callers from snapshots of what a model keeps.
 
     Args:
@@ -66,64 +63,28 @@ class TurnDecoder:
     def __init__(
         self, policy: Policy, kept: PrefixCache | None, *, most_rows: int, most_tokens: Callable[[], int]
     ) -> None:
+        super().__init__()
         self.passes = 0
         self.most_rows = 0
         self._policy = policy
         self._kept = kept
         self._limit = most_rows
         self._most_tokens = most_tokens
-        self._condition = threading.Condition()
-        self._waiting: list[RowCall] = []
         self._stacks: list[_Stack] = []
-        self._turns = itertools.count()
-        self._thread: threading.Thread | None = None
-        self._closing = False
         self._joins: bool | None = None
 
     def decode(self, requests: Sequence[DecodeRequest], weights: Weights) -> list[Completion]:
         """Continue every request; any number of threads may call at once."""
         if not requests:
             return []
-        call = RowCall(self._policy, requests, weights, speculate=False)
-        try:
-            with self._condition:
-                if self._closing:
-                    raise RuntimeError("the interpreter is shutting down; decode before it does")
-                call.turn = next(self._turns)
-                self._waiting.append(call)
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-                    self._thread.start()
-                self._condition.notify()
-            return call.wait()
-        except BaseException:
-            call.cancelled = True
-            raise
+        return self._served(RowCall(self._policy, requests, weights, speculate=False))
 
-    def close(self) -> None:
-        """Tell the thread to end after the pass it is in; waiting callers get an error."""
-        with self._condition:
-            self._closing = True
-            self._condition.notify()
+    def _being_served(self) -> Iterator[RowCall]:
+        return (text.call for stack in self._stacks for text in stack.texts)
 
-    def _run(self) -> None:
-        try:
-            while not self._closing and self._round():
-                pass
-            if self._closing:
-                self._abandon("the interpreter is shutting down", None)
-        except BaseException as error:  # the callers would never wake otherwise
-            _log.exception("the decoder failed")
-            self._abandon(f"the decoder failed: {type(error).__name__}: {error}", error)
-
-    def _abandon(self, why: str, cause: BaseException | None) -> None:
-        with self._condition:
-            calls = {*self._waiting, *(text.call for stack in self._stacks for text in stack.texts)}
-            self._waiting, self._stacks, self._thread = [], [], None
-        for call in calls:
-            error = RuntimeError(why)
-            error.__cause__ = cause
-            call.fail(error)
+    def _forget(self) -> None:
+        super()._forget()
+        self._stacks = []
 
     def _round(self) -> bool:
         """Let requests in, and write a token of each text; False if there was nothing to do for a while."""
@@ -131,7 +92,7 @@ class TurnDecoder:
             started = self._admit()
             if not self._stacks and not started:
                 if not self._waiting:
-                    self._condition.wait(_IDLE_SECONDS)
+                    self._condition.wait(IDLE_SECONDS)
                 started = self._admit()
                 if not self._stacks and not started and not self._waiting:
                     self._thread = None

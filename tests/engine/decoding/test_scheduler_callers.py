@@ -252,7 +252,7 @@ def test_who_holds_the_lock_cannot_wait_for_the_decoder(tiny: Backbone):
 
 
 def test_an_idle_thread_ends_and_starts_again(tiny: Backbone, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(batch_decoding, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(batch_decoding, "IDLE_SECONDS", 0.01)
     backbone = fresh(tiny)
     decoder = decoder_of(backbone)
     for _ in range(3):
@@ -262,7 +262,7 @@ def test_an_idle_thread_ends_and_starts_again(tiny: Backbone, monkeypatch: pytes
 
 
 def test_a_backbone_that_nobody_wants_goes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(batch_decoding, "_IDLE_SECONDS", 60.0)
+    monkeypatch.setattr(batch_decoding, "IDLE_SECONDS", 60.0)
     backbone = tiny_backbone()
     decode(backbone, [request(max_new_tokens=3)])
     decoder, gone = decoder_of(backbone), weakref.ref(backbone)
