@@ -24,7 +24,7 @@ def search(database: str, dies_at: int | None = None) -> None:
     builder = create_refine_graph(Backbone.embedded(dtype="float32"), config=CONFIG)  # float32: the same bits
     with SqliteSaver.from_conn_string(database) as saver:
         graph = builder.compile(checkpointer=saver)
-        given: Any = None if graph.get_state(THREAD).next else {"question": "What is 17 + 25?"}  # None: go on
+        given: Any = None if graph.get_state(THREAD).tasks else {"question": "What is 17 + 25?"}  # None: go on
         for event in graph.stream(given, THREAD, stream_mode="custom", durability="sync"):
             print(f"  attempt {event['iteration']}: {event['answer']}, {event['reason']}", flush=True)
             if event["iteration"] == dies_at:
@@ -32,9 +32,9 @@ def search(database: str, dies_at: int | None = None) -> None:
         print(f"  answer: {graph.get_state(THREAD).values['answer']}")
 
 
-database = sys.argv[1] if len(sys.argv) > 1 else f"{tempfile.mkdtemp()}/searches.sqlite"
 if len(sys.argv) > 1:
-    search(database, dies_at=1)
+    search(sys.argv[1], dies_at=1)
+database = f"{tempfile.mkdtemp()}/searches.sqlite"
 subprocess.run([sys.executable, __file__, database], check=False)  # noqa: S603
 print("that process was killed; this one goes on:", flush=True)
 search(database)

@@ -54,7 +54,7 @@ def test_a_search_goes_on_from_a_checkpoint_to_the_same_end(kind: str, settings:
     parts = app("parts", tiny_backbone(kind), interrupt_after="*")
     parts.invoke(QUESTION, THREAD, durability="sync")
     steps = 1
-    while parts.get_state(THREAD).next:
+    while parts.get_state(THREAD).tasks:
         parts = app("parts", tiny_backbone(kind), interrupt_after="*")
         parts.invoke(None, THREAD, durability="sync")
         steps += 1

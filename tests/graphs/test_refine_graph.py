@@ -342,6 +342,35 @@ def test_a_second_question_on_the_same_thread_starts_afresh(tiny: Backbone) -> N
     assert second == alone
 
 
+def test_killed_after_a_step_was_done_and_before_it_was_stored_it_goes_on(tiny: Backbone) -> None:
+    # The writes of a step are stored before its checkpoint. A process killed between the two leaves a thread
+    # whose ``next`` is empty, as if it had ended, and whose ``tasks`` are not.
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    class PowerCut(RuntimeError):
+        pass
+
+    class Saver(InMemorySaver):
+        left = 4  # checkpoints: the input, draft, verify, refine
+
+        def put(self, *args: Any, **kwargs: Any) -> Any:
+            if not self.left:
+                raise PowerCut
+            self.left -= 1
+            return super().put(*args, **kwargs)
+
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    saver, verifier = Saver(), ScriptedVerifier([-1, -0.5, 0])
+    graph = create_refine_graph(tiny, verifier=verifier, config=CONFIG).compile(saver)
+    with pytest.raises(PowerCut):
+        graph.invoke(QUESTION, thread, durability="sync")
+    saver.left = 100
+    state = graph.get_state(thread)
+    assert (state.next, len(state.tasks)) == ((), 1)
+    result = graph.invoke(None, thread, durability="sync")
+    assert [attempt["score"] for attempt in result["iterations"]] == [-1, -0.5, 0], "none is judged twice"
+
+
 def test_state_holds_plain_values_only(tiny: Backbone) -> None:
     graph: Any = create_refine_graph(tiny, verifier=ScriptedVerifier([-1, -0.5, 0]), config=CONFIG).compile()
 
