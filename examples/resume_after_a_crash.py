@@ -24,7 +24,7 @@ def search(database: str, dies_at: int | None = None) -> None:
     builder = create_refine_graph(Backbone.embedded(dtype="float32"), config=CONFIG)  # float32: the same bits
     with SqliteSaver.from_conn_string(database) as saver:
         graph = builder.compile(checkpointer=saver)
-        given: Any = None if graph.get_state(THREAD).tasks else {"question": "What is 17 + 25?"}  # None: go on
+        given: Any = None if graph.get_state(THREAD).tasks else {"question": "What is 17 + 25?"}
         for event in graph.stream(given, THREAD, stream_mode="custom", durability="sync"):
             print(f"  attempt {event['iteration']}: {event['answer']}, {event['reason']}", flush=True)
             if event["iteration"] == dies_at:
