@@ -6,10 +6,10 @@
 ``RUN`` is a folder of ``latentseek eval`` with the methods ``cot`` and ``sc:N`` (``--samples``), and
 ``program`` (``--programs``; by default the same folder). Every solution is judged anew by the verifiers of
 today; nothing is decoded. The samples of a question are taken in several random orders, the same for all
-settings; figures are means over them. A search has the greedy draft first, and pays for the program for
-the question where it asks for one. ``--search`` names a run with ``agreement:latents``, which is shown beside
-them as it was run. ``settings`` compares a grid of them, ``parts`` leaves one part out at a
-time.
+settings; figures are means over them. With one order, that in which they were drawn, McNemar's p is given,
+too. A search has the greedy draft first, and pays for the program for the question where it asks for one.
+``--search`` names a run with ``agreement:latents``, which is shown beside them as it was run. ``settings``
+compares a grid of them, ``parts`` leaves one part out at a time.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from rich.table import Table
 
 from latentseek_agents import LatentSeekConfig, votes
 from latentseek_agents.decisions import accepts, choose, majority
+from latentseek_agents.evaluation.reports.statistics import mcnemar
 from latentseek_agents.evaluation.runs.folder import read_outcomes
 from latentseek_agents.evaluation.runs.method_names import MethodName
 from latentseek_agents.evaluation.runs.problems import load_problems
@@ -361,6 +362,16 @@ def right(ends: Sequence[Ends]) -> float:
     return statistics.fmean(end[0] for end in ends)
 
 
+def coin(first: Row, second: Row) -> str:
+    """McNemar's exact p, for samples in one order only: a share of orders is no case that it could count."""
+    pairs = list(zip(first.ends, second.ends, strict=True))
+    if any(len(ends) > 1 for pair in pairs for ends in pair):
+        return ""
+    only = [sum(one[0][0] and not other[0][0] for one, other in pairs)]
+    only.append(sum(other[0][0] and not one[0][0] for one, other in pairs))
+    return f"{mcnemar(*only):.2g} ({only[0]} and {only[1]})"
+
+
 def show(rows: Sequence[Row], count: int) -> None:
     """Print the rows."""
     table = Table("of all", "right %", "tokens", "attempts", "right drafts lost", "wrong ones saved")
@@ -381,13 +392,16 @@ def show_differences(rows: Sequence[Row]) -> None:
     dearer = [row for row in plains if row.mean(1) > first.mean(1)]
     rivals = dict.fromkeys(row.name for row in [found["greedy"], *cheaper[-1:], *dearer[:1], *plains[-1:]])
     rivals |= dict.fromkeys(name for name in found if name == SEARCH)
-    table = Table(f"{first.name} less", "points", "95 % (bootstrap over questions)", "tokens over theirs")
+    table = Table(
+        f"{first.name} less", "points", "95 % (bootstrap over questions)", "McNemar's p", "tokens over theirs"
+    )
     for name in rivals:
         other = found[name]
         gains = [[100 * (right(a) - right(b))] for a, b in zip(first.ends, other.ends, strict=True)]
         figure = bootstrap(name, gains, mean, 4000)
         interval = f"{figure.low:+.1f} to {figure.high:+.1f}"
-        table.add_row(name, f"{figure.value:+.1f}", interval, f"{first.mean(1) / other.mean(1):.2f}")
+        tokens = f"{first.mean(1) / other.mean(1):.2f}"
+        table.add_row(name, f"{figure.value:+.1f}", interval, coin(first, other), tokens)
     Console(width=140).print(table)
 
 
