@@ -54,7 +54,7 @@ _BUILT_IN = [
 Truths = dict[str, float | None]
 """From the name of a check to how true its statement is, in [0, 1]; None without a verdict."""
 
-ALL = "all four"
+ALL = "all of them"
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
             max_new_tokens=arguments.max_new_tokens,
             weights={other: float(other == name) for other in STATEMENTS},
         )
-        for name in STATEMENTS
+        for name in arguments.only or STATEMENTS
     }
     weights = SelfReward(backbone).weights
 
@@ -94,13 +94,16 @@ def main() -> None:
         }
         given = {name: truth for name, truth in truths.items() if truth is not None}
         weight = sum(weights[name] for name in given)
-        truths[ALL] = sum(weights[name] * truth for name, truth in given.items()) / weight if given else None
+        if len(verifiers) > 1:
+            truths[ALL] = (
+                sum(weights[name] * truth for name, truth in given.items()) / weight if given else None
+            )
         return truths, sum(verdict.usage.verifier_tokens for verdict in verdicts.values())
 
     with ThreadPoolExecutor(arguments.rows) as pool:
         judged = list(track(pool.map(judge, solutions), total=len(solutions), description="solutions"))
     table = Table("", "verdicts given", "right ones passed", "wrong ones passed", "discrimination")
-    for name in (*STATEMENTS, ALL):
+    for name in judged[0][0]:
         truths = [found[name] for found, _ in judged]
         table.add_row(name, *_row(solutions, truths))
     Console(width=120).print(table)
@@ -181,6 +184,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--problems", default="0-99", help="first and last number")
     parser.add_argument(
         "--statement", action="append", default=[], metavar="NAME=TEXT", help="other words for a check"
+    )
+    parser.add_argument(
+        "--only", action="append", choices=tuple(STATEMENTS), help="a check to measure; by default all four"
     )
     parser.add_argument("--limit", type=int, default=40, help="most solutions")
     parser.add_argument("--mode", choices=("generate", "logprob"), default="generate")
