@@ -138,11 +138,14 @@ def read_questions(arguments: argparse.Namespace, first: int, last: int) -> list
     found: dict[str, dict[int, Any]] = {}
     for folder in (arguments.samples, arguments.programs or arguments.samples):
         for outcome in read_outcomes(folder):
-            if outcome.key.prompt == "boxed" and first <= outcome.key.problem <= last:
+            number = outcome.key.problem
+            if not first <= number <= last or outcome.digest not in ("", problems[number].digest):
+                continue  # another question: a run may hold several data sets, each with its numbers
+            if outcome.key.prompt == "boxed":
                 kind = MethodName(outcome.key.method).kind
-                known = found.setdefault(kind, {}).get(outcome.key.problem)
+                known = found.setdefault(kind, {}).get(number)
                 if known is None or len(known.attempts) < len(outcome.attempts):
-                    found[kind][outcome.key.problem] = outcome
+                    found[kind][number] = outcome
     programs = found.get("program", {})
     searches = searched(arguments.search) if arguments.search else {}
     questions = []
