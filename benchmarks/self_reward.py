@@ -87,7 +87,19 @@ def main() -> None:
     }
     weights = SelfReward(backbone).weights
 
+    known = _judged_before(arguments.out)
+
     def judge(solution: _Solution) -> tuple[Truths, int]:
+        place = json.dumps(
+            [
+                solution.question,
+                solution.text,
+                arguments.mode,
+                [(name, statements[name]) for name in verifiers],
+            ]
+        )
+        if place in known:
+            return known[place]
         verdicts = {name: verifier(solution.question, solution.text) for name, verifier in verifiers.items()}
         truths: Truths = {
             name: None if verdict.passed is None else 1 + verdict.score for name, verdict in verdicts.items()
@@ -98,7 +110,11 @@ def main() -> None:
             truths[ALL] = (
                 sum(weights[name] * truth for name, truth in given.items()) / weight if given else None
             )
-        return truths, sum(verdict.usage.verifier_tokens for verdict in verdicts.values())
+        found = truths, sum(verdict.usage.verifier_tokens for verdict in verdicts.values())
+        if arguments.out:
+            with arguments.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([place, *found]) + "\n")
+        return found
 
     with ThreadPoolExecutor(arguments.rows) as pool:
         judged = list(track(pool.map(judge, solutions), total=len(solutions), description="solutions"))
@@ -112,6 +128,14 @@ def main() -> None:
         f"{len(solutions)} solutions, {tokens / len(judged):.0f} tokens each; in brackets Wilson's 95 % "
         "interval, per cent; a check passes from 0.5 on"
     )
+
+
+def _judged_before(path: Path | None) -> dict[str, tuple[Truths, int]]:
+    """What a run that was killed has written down."""
+    if path is None or not path.exists():
+        return {}
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.endswith("]")]
+    return {place: (truths, tokens) for place, truths, tokens in map(json.loads, lines)}
 
 
 def _row(solutions: list[_Solution], truths: list[float | None]) -> list[str]:
@@ -188,6 +212,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=tuple(STATEMENTS), help="a check to measure; by default all four"
     )
+    parser.add_argument("--out", type=Path, help="JSON Lines; a run that was killed goes on where it was")
     parser.add_argument("--limit", type=int, default=40, help="most solutions")
     parser.add_argument("--mode", choices=("generate", "logprob"), default="generate")
     parser.add_argument("--max-new-tokens", type=int, default=256)
