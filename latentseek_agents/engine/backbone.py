@@ -206,8 +206,8 @@ class Backbone:
             name: A Hugging Face name, a folder, or the path of a ``.gguf`` file, which is dequantised; None
                 is the embedded model.
             gguf_file: As in :meth:`from_pretrained`.
-            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``. Default: that of the checkpoint; float32
-                for a GGUF file.
+            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``. Default: that of the checkpoint, but half
+                precision where that is float32, as vLLM chooses; float32 for a GGUF file.
             trust_remote_code: Run the model repository's own code. Off unless you ask for it.
             revision: A branch, tag or commit of the repository.
             **engine_args: vLLM's own, such as ``gpu_memory_utilization``, ``max_model_len``,

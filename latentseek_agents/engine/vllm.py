@@ -126,7 +126,10 @@ def load(
     shown = gguf_file or os.fspath(name)
     folder = plain_weights(name, gguf_file, number or torch.float32, revision)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    options |= {"revision": revision} if folder == os.fspath(name) else {}
+    if folder == os.fspath(name):
+        options["revision"] = revision
+    else:  # vLLM's own choice for weights in float32 would be half precision
+        number = number or torch.float32
     loaded = load_model(
         folder,
         model_name=shown,

@@ -1,7 +1,7 @@
 """A stand-in for vLLM's engine: whole passes of a tiny model, and the rows of logits that vLLM would show.
 
-It shows what the real one shows at bad moments, too: rows of half-read prompts, and the same position again
-after a request was dropped from the cache.
+It shows what the real one shows at bad moments, too: rows of half-read prompts, the same position again
+after a request was dropped from the cache, and one beyond the end, planned before the end was known.
 """
 
 from types import SimpleNamespace
@@ -104,6 +104,9 @@ class EngineDouble:
         elif request.written >= request.params.max_tokens:
             reason = "length"
         if reason is not None:
+            if self.unruly and request.row is not None:
+                ahead = torch.zeros(1, self.rows.loaded_head.vocabulary_size)
+                self.rows.apply(ahead, [(0, request.row, request.written)])
             del self.requests[name]
         written = SimpleNamespace(token_ids=[token], finish_reason=reason)
         return SimpleNamespace(

@@ -72,7 +72,8 @@ def _drawn(logits: torch.Tensor, temperatures: Sequence[float], draws: Sequence[
     # Rounded to float32 here, since not every device has float64; as a divisor it must not become 0.
     least = torch.finfo(torch.float32).tiny
     table = [[max(least, temperature) for temperature in temperatures], list(draws)]
-    heat, draw = torch.tensor(table, dtype=torch.float32, device="cpu").to(logits.device)[..., None]
+    numbers = torch.tensor(table, dtype=torch.float32, device="cpu")
+    heat, draw = numbers.to(logits.device, non_blocking=logits.is_cuda)[..., None]
     shifted = logits.float()
     # Shifted before they are divided, or a small temperature makes infinity of all large ones.
     shifted = shifted - shifted.amax(dim=-1, keepdim=True)

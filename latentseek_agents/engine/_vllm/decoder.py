@@ -86,8 +86,9 @@ class VLLMDecoder:
         """Continue every request; any number of threads may call at once.
 
         Raises:
-            NonFiniteError: The model's logits are NaN or infinite where a hidden state is wanted or a token
-                is drawn.
+            NonFiniteError: The model's logits are NaN or infinite where a hidden state is wanted, or a token
+                is drawn or constrained. Greedy tokens of which nothing else is wanted are vLLM's alone.
+            Exception: What a constraint raises; other callers do not notice.
             RuntimeError: vLLM failed, now or before.
         """
         if not requests:
@@ -153,7 +154,7 @@ class VLLMDecoder:
     def _enter(self, call: PendingCall) -> None:
         for index, request in enumerate(call.requests):
             row = RequestRow(request)
-            if call.cancelled:
+            if call.is_left:
                 return
             if request.max_new_tokens <= 0:
                 call.finish(index, self._completion(_Active(call, index, row, {}), "length"))
@@ -174,11 +175,12 @@ class VLLMDecoder:
         gone = []
         for name, active in self._active.items():
             overdue = active.overdue()
-            if not (overdue or active.call.cancelled):
+            left = active.call.is_left
+            if not (overdue or left):
                 active.waited = True
                 continue
             gone.append(name)
-            if not active.call.cancelled:
+            if not left:
                 self._finish(active, "seconds")
         if gone:
             self.engine.abort_request(gone)
@@ -195,9 +197,13 @@ class VLLMDecoder:
             active.tokens += tokens
             if output.num_cached_tokens is not None:
                 active.cached = output.num_cached_tokens
-            active.call.report(active.index, tokens)
+            if active.row.failure is not None:  # the next turn takes it out, and the others of its call
+                active.call.fail(active.row.failure)
+            else:
+                active.call.report(active.index, tokens)
             if output.finished:
-                self._finish(active, "stop" if completion.finish_reason == "stop" else "length")
+                if active.row.failure is None:
+                    self._finish(active, "stop" if completion.finish_reason == "stop" else "length")
                 self._rows.remove(self._active.pop(output.request_id).extra)
 
     def _finish(self, active: "_Active", reason: str) -> None:
@@ -263,6 +269,10 @@ def _close_all() -> None:
     # A daemon thread in the middle of a step would abort the process when the interpreter goes.
     for decoder in list(_decoders):
         decoder.close()
+    # Also those that are shutting vLLM down, whose decoder is gone.
+    for thread in threading.enumerate():
+        if thread.name == _THREAD_NAME:
+            thread.join()
 
 
 def _after_fork() -> None:

@@ -97,15 +97,18 @@ class Head:
         return self.scale * _capped(self._uncapped(logits) + bias, self.soft_cap)
 
     def moments(self, logits: torch.Tensor) -> torch.Tensor:
-        """(n, d) float64 Wᵀ (W h), from the logits of h: all that :meth:`hidden` needs, d numbers a row.
+        """(n, d) Wᵀ (W h), from the logits of h: all that :meth:`hidden` needs, d numbers a row.
 
         Args:
             logits: (n, V) float32.
+
+        Returns:
+            float64; float32 from a half-precision weight on a GPU, where they are summed in float32.
         """
         linear = self._uncapped(logits)
         linear = linear if self.bias is None else linear - self.bias
         if self._mixed:
-            return self.transposed_product(linear).double()
+            return self.transposed_product(linear)
         # Least squares multiply the rounding of a sum over the whole vocabulary, so it is summed in parts.
         total = torch.zeros(len(linear), self.hidden_size, dtype=torch.float64, device=linear.device)
         parts = zip(

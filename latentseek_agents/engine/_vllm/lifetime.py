@@ -4,12 +4,13 @@ vLLM keeps the context of a forward pass, its distributed groups and the setting
 made in variables of the process. It expects one engine to a process, or one after the other.
 """
 
-import threading
 from typing import Any
+
+from latentseek_agents.engine._fair_lock import FairLock
 
 __all__ = ["engines_turn", "shut_down", "started"]
 
-engines_turn = threading.RLock()
+engines_turn = FairLock()
 """Held while an engine is made, runs a step, or is shut down."""
 
 _alive = 0

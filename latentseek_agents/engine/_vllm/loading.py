@@ -30,6 +30,7 @@ _REFUSED: Mapping[str, str] = {
     "enable_lora": "an adapter would change the head per request; merge it into the model",
     "logits_processors": "the search needs the logits as the model gives them",
     "runner": "only a model that generates can be searched",
+    "distributed_executor_backend": "the model must run in this process, with which the search shares memory",
 }
 
 
@@ -91,7 +92,7 @@ def _check_arguments(engine_args: Mapping[str, Any]) -> None:
                 f"{name}={engine_args[name]!r}: the search runs beside vLLM on one device, since {why}"
             )
     for name, why in _REFUSED.items():
-        if engine_args.get(name) not in (None, False, "auto", "generate"):
+        if engine_args.get(name) not in (None, False, "auto", "generate", "uni"):
             raise BackboneError(f"{name} cannot be used with a search: {why}; leave it out")
 
 

@@ -2,7 +2,8 @@
 
 A request has a row of logits in each step. Its row is read where a hidden state is wanted, moved where an
 offset is given, and replaced by a single token where that is drawn or constrained: vLLM then takes the most
-probable token of every row. Nothing here waits for the device, except for a constrained token.
+probable token of every row. Nothing here waits for the device, except for a constrained token, and once for
+the offsets of a request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ class RequestRow:
     chosen: dict[int, int] = field(default_factory=dict)
     finite: list[torch.Tensor] = field(default_factory=list)
     taken: int = 0
+    failure: Exception | None = None
     finished: bool = False
 
     def __post_init__(self) -> None:
@@ -43,6 +45,13 @@ class RequestRow:
         self.draws = token_draws(self.request.seed)
         offsets = self.request.offsets
         self.offsets = None if offsets is None else offsets[self.forced :]
+
+    def forget(self) -> None:
+        """Give back what was kept for the completion: vLLM holds a request until its slot is taken."""
+        self.finished = True
+        self.offsets = None
+        for kept in (self.moments, self.chosen, self.finite):
+            kept.clear()
 
     @property
     def idle(self) -> bool:
@@ -110,7 +119,7 @@ class RowLogits:
         """Forget a request that is finished; a step that is under way leaves its row alone."""
         key = extra_args[_NAME]
         if isinstance(key, int) and (row := self._requests.pop(key, None)) is not None:
-            row.finished = True
+            row.forget()
 
     def apply(self, logits: torch.Tensor, rows: Sequence[Row]) -> None:
         """Read, move and replace rows of one step.
@@ -171,13 +180,22 @@ def _replace_constrained(logits: torch.Tensor, row: RequestRow, position: int) -
     """One token that the constraint allows. It hears of a token when the next one is asked for."""
     constraint = row.request.constraint
     assert constraint is not None  # noqa: S101 - the caller looked
+    if row.failure is not None or row.chosen.get(position - 1) in row.request.end_token_ids:
+        return  # planned before it was known that nothing follows; a finished constraint may not be asked
     if position < row.taken:  # computed again, to be thrown away
         token = row.chosen[position]
     else:
-        while row.taken < position:
-            constraint.take(row.chosen[row.taken])
-            row.taken += 1
-        token = allowed_token(logits, constraint, row.temperature(position), lambda: row.draws.at(position))
+        row.finite.append(torch.isfinite(logits.amax()))
+        try:
+            while row.taken < position:
+                constraint.take(row.chosen[row.taken])
+                row.taken += 1
+            token = allowed_token(
+                logits, constraint, row.temperature(position), lambda: row.draws.at(position)
+            )
+        except Exception as error:  # the caller's own code; it must not end the step of all others
+            row.failure = error
+            return
         row.chosen[position] = token
     logits.fill_(float("-inf"))
     logits[token] = 0.0

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,13 +14,13 @@ import pytest
 import torch
 
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
-from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode
+from latentseek_agents.engine._decoding import Completion, DecodeRequest, PendingCall, decode
 from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.errors import InputError, NonFiniteError
 from latentseek_agents.testing import ScriptedVerifier, tiny_backbone
 from latentseek_agents.tools import SelfReward
 from tests.support.batch_decoding import NO_END, request, text, until
-from tests.support.engine_double import double_of, sampling_params  # noqa: F401
+from tests.support.engine_double import EngineDouble, double_of, sampling_params  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("sampling_params")
 
@@ -40,6 +42,30 @@ class Alternating:
 
     def take(self, token_id: int) -> None:
         self.taken.append(token_id)
+
+
+class Ending:
+    """Allows one token and then an end; asked any further, it fails, as a grammar does."""
+
+    def __init__(self, end: int) -> None:
+        self.left = [9, end]
+
+    def allowed(self) -> torch.Tensor:
+        if not self.left:
+            raise ValueError("the grammar is at its end")
+        return torch.arange(200) == self.left[0]
+
+    def take(self, token_id: int) -> None:
+        assert token_id == self.left.pop(0)
+
+
+class Failing(Alternating):
+    """A constraint that fails at its fourth token."""
+
+    def take(self, token_id: int) -> None:
+        super().take(token_id)
+        if len(self.taken) == 4:
+            raise ValueError("the schema cannot be held to")
 
 
 REQUESTS: dict[str, Callable[[], DecodeRequest]] = {
@@ -229,6 +255,61 @@ def test_a_failing_callback_takes_its_request_out(double: Backbone):
     until(lambda: not engine(double).requests)
 
 
+def test_a_cancelled_caller_need_not_wake_first(double: Backbone):
+    """A thread that does not get the processor would otherwise keep its requests in the engine."""
+    stop, steps = threading.Event(), engine(double).together
+    with stopped_by(stop):
+        call = PendingCall([request(max_new_tokens=900)])
+    with decoder(double)._condition:
+        decoder(double)._waiting.append(call)
+        decoder(double)._condition.notify()
+    until(lambda: len(steps) > 3)
+    stop.set()
+    until(lambda: engine(double).aborted)
+    assert not engine(double).requests
+
+
+def test_a_constraint_that_fails_ends_its_own_call_alone(ours: Backbone, any_double: Backbone):
+    found: list[list[int]] = []
+    other = threading.Thread(
+        target=lambda: found.append(decode(any_double, [request(max_new_tokens=40)])[0].token_ids)
+    )
+    gate = threading.Event()
+    engine(any_double).delay = gate.wait
+    other.start()
+    until(lambda: decoder(any_double).running)
+    gate.set()
+    with pytest.raises(ValueError, match="the schema"):
+        decode(any_double, [request(constraint=Failing()), request(max_new_tokens=900)])
+    other.join()
+    assert found == [decode(ours, [request(max_new_tokens=40)])[0].token_ids]
+    until(lambda: not engine(any_double).requests)
+    assert_same(decode(any_double, [request()])[0], decode(ours, [request()])[0])
+
+
+def test_a_constraint_is_not_asked_beyond_its_end(any_double: Backbone):
+    (got,) = decode(any_double, [request(constraint=Ending(11), end_token_ids=frozenset({11}))])
+    assert (got.token_ids, got.finish_reason) == ([9, 11], "stop")
+
+
+def test_a_finished_request_keeps_nothing(double: Backbone, monkeypatch: pytest.MonkeyPatch):
+    """vLLM may hold it until another request takes its slot."""
+    entered: list[Any] = []
+    add = EngineDouble.add_request
+
+    def noted(self: EngineDouble, name: str, prompt: Any, params: Any) -> None:
+        add(self, name, prompt, params)
+        entered.append(self.requests[name].row)
+
+    monkeypatch.setattr(EngineDouble, "add_request", noted)
+    (got,) = decode(double, [request(offsets=offsets(6), temperature=1.0)])
+    (row,) = entered
+    until(lambda: not row.moments and not row.finite)
+    assert len(got.hidden) == 12
+    assert row.finished
+    assert row.offsets is None
+
+
 def test_a_deadline_returns_what_there_is(double: Backbone):
     engine(double).delay = lambda: time.sleep(0.02)
     (got,) = decode(double, [request(max_new_tokens=900, deadline=time.monotonic() + 0.3)])
@@ -273,7 +354,11 @@ def test_logits_that_are_not_finite_are_an_error(ours: Backbone):
     broken.model.lm_head.weight.data[5] = float("nan")
     double = double_of(ours)
     engine(double).model = broken.model
-    for asked in (request(), request(states=0, temperature=1.0)):
+    for asked in (
+        request(),
+        request(states=0, temperature=1.0),
+        request(states=0, constraint=Alternating()),
+    ):
         with pytest.raises(NonFiniteError, match="NaN"):
             decode(double, [asked])
 
@@ -293,6 +378,29 @@ def test_the_decoder_ends_when_it_is_dropped(ours: Backbone):
     decode(double, [request()])
     del double
     until(lambda: made.stopped)
+
+
+def test_a_process_ends_when_vllm_is_shut_down():
+    """Also where the decoder is gone before: a thread in vLLM's code would abort the process."""
+    script = """
+import threading, time
+from types import SimpleNamespace
+from latentseek_agents.engine._vllm.decoder import VLLMDecoder
+from latentseek_agents.engine._vllm.row_logits import RowLogits
+
+begun = threading.Event()
+
+def shut_down():
+    begun.set()
+    time.sleep(1)
+    print("shut down")
+
+engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=shut_down))
+VLLMDecoder(lambda: engine, RowLogits(), name="dropped at once")
+begun.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "shut down"
 
 
 def test_no_end_is_ever_an_end_of_the_model(double: Backbone):
