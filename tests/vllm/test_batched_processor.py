@@ -1,4 +1,4 @@
-"""Our processor for the V2 model runner, which needs a GPU: called as that calls it."""
+"""Our processor for the V2 model runner, which needs a GPU: called as that calls it, with its types."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +23,18 @@ def rows() -> RowLogits:
 
 
 def context(slots: list[int], lengths: list[int]) -> Any:
-    return SimpleNamespace(
-        idx_mapping_np=np.array(slots, dtype=np.int32), seq_lens_upper_bound_np=np.array(lengths)
+    """As the runner makes it without speculative decoding; the lengths of a padded batch end with zeros."""
+    from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext
+
+    mapping = np.array(slots, dtype=np.intp)
+    return LogitsContext(
+        expanded_idx_mapping=torch.from_numpy(mapping).int(),
+        idx_mapping=torch.from_numpy(mapping).int(),
+        idx_mapping_np=mapping,
+        expanded_local_pos=torch.zeros(len(slots), dtype=torch.int32),
+        input_ids=torch.zeros(len(slots), dtype=torch.int32),
+        pos=torch.tensor(lengths) - 1,
+        seq_lens_upper_bound_np=np.array([*lengths, 0, 0], dtype=np.int32),
     )
 
 
@@ -99,6 +109,29 @@ def test_what_is_not_ours_is_left_alone(rows: RowLogits):
     assert not processor.add_request(1, SimpleNamespace(extra_args={"other": 1}))
     logits = torch.randn(2, 259)
     assert processor.apply(logits, context([0, 1], [4, 9])) is logits
+
+
+def test_a_slot_that_another_request_takes_is_no_longer_ours(rows: RowLogits):
+    processor = batched_processor(rows)(None, None)
+    assert processor.add_request(0, params(rows, RequestRow(asked(0))))
+    assert not processor.add_request(0, SimpleNamespace(extra_args=None))
+    logits = torch.randn(1, 259)
+    before = logits.clone()
+    assert torch.equal(processor.apply(logits, context([0], [10])), before)
+
+
+def test_a_finished_request_keeps_nothing_in_its_slot(rows: RowLogits):
+    processor = batched_processor(rows)(None, None)
+    row = RequestRow(asked(0))
+    given = params(rows, row)
+    assert processor.add_request(0, given)
+    processor.apply(torch.randn(1, 259), context([0], [row.prompt_length]))
+    assert list(row.moments) == [0]
+    rows.remove(given.extra_args)
+    assert not row.moments
+    logits = torch.randn(1, 259)
+    before = logits.clone()
+    assert torch.equal(processor.apply(logits, context([0], [row.prompt_length + 1])), before)
 
 
 def test_a_backbone_that_is_gone_is_not_kept(rows: RowLogits):

@@ -196,6 +196,7 @@ def test_a_head_that_is_not_known_is_refused(folder: str, monkeypatch: pytest.Mo
         ({"tensor_parallel_size": 2}, "one device"),
         ({"speculative_config": {"method": "ngram"}}, "guessed tokens"),
         ({"enable_lora": True}, "merge it"),
+        ({"distributed_executor_backend": "mp"}, "this process"),
         ({"no_such_argument": 1}, "no_such_argument"),
         ({"dtype": "int8"}, "int8"),
     ],
