@@ -78,6 +78,9 @@ distclean: clean ## Remove the environments as well
 ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 $(READY): FORCE
 endif
+ifneq ($(shell cat $(VLLM_READY) 2>/dev/null),$(CURDIR))
+$(VLLM_READY): FORCE
+endif
 
 $(READY): pyproject.toml constraints.txt
 	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

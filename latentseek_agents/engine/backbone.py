@@ -29,8 +29,8 @@ _PLAIN_ROLES = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 class Backbone:
     """A frozen Hugging Face causal LM, ready to draft and to be searched.
 
-    Make one with :meth:`from_pretrained`, :meth:`from_model` or :meth:`embedded`. Nothing of the model or
-    the tokenizer is ever changed. Any number of threads may share one backbone.
+    Make one with :meth:`from_pretrained`, :meth:`from_model`, :meth:`embedded` or :meth:`vllm`. Nothing of
+    the model or the tokenizer is ever changed. Any number of threads may share one backbone.
 
     The caller may change the model between calls: switch, merge or unload adapters, or change weights in
     place. What is kept of prompts and completions belongs to the weights it was computed with. A change while

@@ -11,7 +11,7 @@ import torch
 from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._decoding import decode
 from latentseek_agents.testing import ScriptedVerifier
-from tests.engine.vllm_engine.test_decoder import REQUESTS, assert_same
+from tests.engine.vllm_engine.test_decoder import REQUESTS, Ending, assert_same
 from tests.support.batch_decoding import request, text
 from tests.vllm.conftest import with_vllm
 from tests.vllm.test_search import QUESTIONS, tokens, widened
@@ -51,6 +51,12 @@ def test_attempts_are_those_of_our_own_decoder(ahead: Backbone, ours: Backbone):
         LatentSeek(one, ScriptedVerifier([-1.0]), config).batch(QUESTIONS) for one in (ahead, ours)
     )
     assert [tokens(result) for result in got] == [tokens(result) for result in expected]
+
+
+def test_a_constraint_is_not_asked_beyond_its_end(ahead: Backbone, ours: Backbone):
+    (got,) = decode(ahead, [request(constraint=Ending(11), end_token_ids=frozenset({11}))])
+    assert (got.token_ids, got.finish_reason) == ([9, 11], "stop")
+    assert_same(decode(ahead, [request()])[0], decode(ours, [request()])[0])
 
 
 def test_preempted_requests_write_the_same(ahead: Backbone, ours: Backbone):

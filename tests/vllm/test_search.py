@@ -15,7 +15,7 @@ from latentseek_agents.engine.cancellation import Cancelled, stopped_by
 from latentseek_agents.errors import BackboneError
 from latentseek_agents.testing import ScriptedVerifier
 from latentseek_agents.tools import ProgramVerifier, SelfReward
-from tests.engine.vllm_engine.test_decoder import REQUESTS, assert_same
+from tests.engine.vllm_engine.test_decoder import REQUESTS, Failing, assert_same
 from tests.support.batch_decoding import request, text, until
 from tests.vllm.conftest import saved, with_vllm
 
@@ -114,12 +114,19 @@ def test_a_cancelled_search_leaves_within_a_step(served: Backbone):
     began = decoder(served).steps
     until(lambda: decoder(served).steps > began + 5)
     stop.set()
-    thread.join()
     left = decoder(served).steps
+    thread.join()
     until(lambda: not decoder(served).running)
     assert decoder(served).steps <= left + 1
     assert isinstance(failures[0], Cancelled)
     assert not decoder(served).engine.has_unfinished_requests()
+
+
+def test_a_constraint_that_fails_leaves_the_engine_to_others(served: Backbone, ours: Backbone):
+    with pytest.raises(ValueError, match="the schema"):
+        decode(served, [request(constraint=Failing()), request(max_new_tokens=1500)])
+    until(lambda: not decoder(served).running)
+    assert_same(decode(served, [request()])[0], decode(ours, [request()])[0])
 
 
 def test_a_deadline_holds(served: Backbone):
