@@ -12,25 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import (
-    Cache,
-    DummyLayer,
-    DynamicLayer,
-    DynamicSlidingWindowLayer,
-    LinearAttentionAndFullAttentionLayer,
-    LinearAttentionLayer,
-)
+from transformers import DynamicCache, cache_utils
+from transformers.cache_utils import Cache
 
 __all__ = ["CacheForm", "ModelCache", "cache_form", "forms_to_try", "joined", "may_be_joined", "tensor_bytes"]
 
 # The arguments under which models take what they keep, and the fields in which they give it back.
 _NAMES = ("past_key_values", "cache_params", "state", "mems")
 # Layers of a cache whose tensors are replaced and never written to, so that a snapshot may share them.
-_REPLACED = (DynamicLayer, DynamicSlidingWindowLayer)
+_REPLACED = ("DynamicLayer", "DynamicSlidingWindowLayer")
 # Layers of a cache that can hold texts of several lengths: keys and values that are told apart by a mask, and
 # states that know no length.
-_PADDED = (DummyLayer, DynamicLayer, LinearAttentionLayer, LinearAttentionAndFullAttentionLayer)
+_PADDED = ("DummyLayer", "DynamicLayer", "LinearAttentionLayer", "LinearAttentionAndFullAttentionLayer")
 
 
 @dataclass(frozen=True)
@@ -192,7 +185,7 @@ def may_be_joined(cache: ModelCache) -> bool:
         cache: One that has read something.
     """
     value = cache.value
-    return type(value) is DynamicCache and not value.offloading and _layer_kinds([value]) <= {*_PADDED}
+    return type(value) is DynamicCache and not value.offloading and _layer_kinds([value]) <= _kinds(_PADDED)
 
 
 def joined(caches: Sequence[ModelCache]) -> ModelCache:
@@ -271,7 +264,12 @@ def _dynamic_cache(config: Any) -> Any:
 def _is_never_written_to(value: Any) -> bool:
     if type(value) is not DynamicCache or value.offloading:
         return False
-    return all(type(layer) in _REPLACED for layer in value.layers)
+    return {type(layer) for layer in value.layers} <= _kinds(_REPLACED)
+
+
+def _kinds(names: Sequence[str]) -> set[type]:
+    """The layers of these names that the installed transformers has; older versions lack some."""
+    return {getattr(cache_utils, name) for name in names if hasattr(cache_utils, name)}
 
 
 def tensor_bytes(value: Any) -> int:
