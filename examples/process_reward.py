@@ -26,7 +26,7 @@ def main() -> None:
     result = LatentSeek(Backbone.embedded(), verifier).invoke(QUESTION)
     for attempt in result.iterations:
         name = f"attempt {attempt.iteration}" if attempt.iteration else "draft"
-        print(f"{name}: {'passed' if attempt.passed else 'refused'}, {attempt.reason}")
+        print(f"{name}: {'passed' if attempt.passed else 'not passed'}, {attempt.reason}")
         for check in attempt.checks:
             if "step" in check["name"]:
                 print(f"  {check['name']}: {check['reason']}")

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment
 
 from latentseek_agents._shown import attempt_names, returned_position, voter_names
-from latentseek_agents._view import Decode, Values, marked_text, why_returned
+from latentseek_agents._view import Decode, Values, marked_text, returned_sentences
 from latentseek_agents.tools.steps import Equation, check_equations, check_steps
 
 _LIGHT = """--ink: #1b1f24; --paper: #ffffff; --soft: #57606a; --line: #d5d9e0; --card: #f6f8fa;
@@ -78,7 +78,7 @@ STYLE = f"""
 # breaks of the template.
 _TEMPLATE = """
 {%- macro badge(passed) -%}
-  {% set kind, label = {true: ("good", "✓ passed"), false: ("bad", "✗ refused"),
+  {% set kind, label = {true: ("good", "✓ passed"), false: ("bad", "✗ not passed"),
                         none: ("unsure", "? not judged")}[passed] -%}
   <span class="badge {{ kind }}">{{ label }}</span>
 {%- endmacro %}
@@ -305,7 +305,7 @@ def _search(result: Values, decode: Decode | None) -> Values:
         "iterations": attempts,
         "votes": [{**vote, "names": voter_names(vote, names)} for vote in result.get("votes", [])],
         "correction": result["text"].removeprefix(attempts[place]["text"]).strip(),
-        "why": why_returned(result, place, name=names[place]),
+        "why": returned_sentences(result, place, name=names[place]),
     }
 
 

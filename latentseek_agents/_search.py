@@ -108,7 +108,7 @@ class Search:
             earlier: Attempts that a :class:`VerdictError` carries, besides this one.
             prepared: The value of :meth:`prepare` for this question.
 
-        An attempt that ends within its thought is refused, and no verifier is asked. One that was cut off
+        An attempt that ends within its thought does not pass, and no verifier is asked. One that was cut off
         before it stated an answer does not pass on a model's opinion alone, unless the score alone decides.
 
         Raises:

@@ -69,6 +69,42 @@ def returned_position(result: Mapping[str, Any]) -> int:
     return next(as_it_is, next(corrected, 0))
 
 
+def why_returned(result: Mapping[str, Any], place: int) -> str:
+    """Why an attempt is the one that is returned, as the rest of a sentence.
+
+    Args:
+        result: As :meth:`LatentSeekResult.to_dict` gives it.
+        place: From :func:`returned_position`.
+
+    Example:
+        >>> attempts = [{"text": "5", "score": -1.0, "passed": False}] * 2
+        >>> why_returned({"text": "5", "passed": False, "iterations": attempts}, 0)
+        'none passed and its score is the highest, the first of 2 equal'
+    """
+    attempts = result["iterations"]
+    chosen = attempts[place]
+    if votes := result.get("votes"):
+        if result["text"] != chosen["text"]:
+            return "no solution states the answer that won the vote; we add it at the end of this one"
+        return f"its answer won the vote, with a weight of {votes[0]['weight']:.2f}"
+    if chosen["passed"]:
+        return "the verifier accepts it"
+    if len(attempts) == 1:
+        return "it is the only attempt"
+    ranks = [_rank(attempt) for attempt in attempts]
+    if ranks[place] < max(ranks):
+        return "the configuration asks for it"
+    others = "none was judged" if chosen["passed"] is None else "none passed"
+    equal = ranks.count(ranks[place])
+    return f"{others} and its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
+
+
+def _rank(attempt: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """By this the best attempt is chosen, see ``decisions.py``; of equal ones the first."""
+    passed, score = attempt["passed"], attempt["score"]
+    return passed is True, passed is not None, -1.0 if score is None else score
+
+
 def why_ended(result: Mapping[str, Any]) -> str:
     """Why a search ended, as the rest of a sentence.
 

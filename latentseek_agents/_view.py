@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from latentseek_agents._shown import attempt_names, returned_position, voter_names, why_ended
+from latentseek_agents._shown import attempt_names, returned_position, voter_names, why_ended, why_returned
 from latentseek_agents.tools.steps import StepReport, check_steps
 
-__all__ = ["CheckSteps", "Decode", "Values", "marked_text", "search_view", "why_returned"]
+__all__ = ["CheckSteps", "Decode", "Values", "marked_text", "returned_sentences", "search_view"]
 
 Decode = Callable[[list[int]], str]
 """Token ids to text."""
@@ -69,13 +69,13 @@ def search_view(result: Values, decode: Decode | None, *, check: CheckSteps = ch
         place = returned_position(result)
         attempts[place]["returned"] = True
         view["correction"] = result["text"].removeprefix(iterations[place]["text"]).strip()
-        view["why"] = why_returned(result, place, name=names[place])
+        view["why"] = returned_sentences(result, place, name=names[place])
         if view["stop_reason"] is not None:
             view["ended"] = f"The search ended because {why_ended(result)}."
     return view
 
 
-def why_returned(result: Values, place: int, *, name: str) -> str:
+def returned_sentences(result: Values, place: int, *, name: str) -> str:
     """Which attempt of a search is returned and for what reason, in two sentences.
 
     Args:
@@ -83,31 +83,8 @@ def why_returned(result: Values, place: int, *, name: str) -> str:
         place: The position of that attempt in ``iterations``.
         name: What it is called.
     """
-    returned, attempts = result["iterations"][place], result["iterations"]
-    if votes := result.get("votes"):
-        corrected = bool(result["text"].removeprefix(returned["text"]).strip())
-        return f"Returned: {name}. {_why_elected(votes[0], corrected=corrected)}."
-    return f"Returned: {name}. {_why_best(returned, attempts)}."
-
-
-def _why_elected(winner: Values, *, corrected: bool) -> str:
-    if corrected:
-        return f"{winner['answer']} won the vote, which no solution states; it is added at the end"
-    return f"Its answer won the vote, with a weight of {winner['weight']:.2f}"
-
-
-def _why_best(returned: Values, attempts: Sequence[Values]) -> str:
-    scores = [a["score"] for a in attempts if a["passed"] == returned["passed"]]
-    highest = max(scores, key=lambda score: -1.0 if score is None else score)
-    if returned["passed"]:
-        return "The verifier accepts it"
-    if len(attempts) == 1:
-        return "It is the only attempt"
-    if returned["score"] is None or returned["score"] != highest or any(a["passed"] for a in attempts):
-        return "The configuration asks for it"
-    equal = scores.count(highest)
-    others = "None was judged" if returned["passed"] is None else "None passed"
-    return f"{others}; its score is the highest" + (f", the first of {equal} equal" if equal > 1 else "")
+    why = why_returned(result, place)
+    return f"Returned: {name}. {why[0].upper()}{why[1:]}."
 
 
 def _attempt(attempt: Values, name: str, decode: Decode | None, check: CheckSteps) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from latentseek_agents.verdict import DEFAULT_THRESHOLD
 __all__ = ["LatentSeekConfig", "Prompt"]
 
 Prompt = Literal["boxed", "json", "example"] | Callable[[str], str | Sequence[Any]]
-"""``"boxed"``, ``"json"``, or a function from the question to a user message or a list of messages."""
+"""``"boxed"``, ``"json"``, ``"example"``, or a function from the question to a user message or a list of
+messages."""
 
 
 class LatentSeekConfig(BaseModel):
@@ -101,13 +102,13 @@ class LatentSeekConfig(BaseModel):
     """Largest norm of the gradient over all latents; None leaves it alone."""
 
     keep: Literal["best", "last", "vote"] = "best"
-    """Which attempt is returned: the best (accepted before refused before not judged, then by score, then
-    the earliest); the last (paper); or the best among those whose answer wins a vote of all attempts, see
-    :mod:`~latentseek_agents.votes`."""
+    """Which attempt is returned: the best (what passed before what did not, before what was not judged; then
+    by score, then the earliest); the last (paper); or the best among those whose answer wins a vote of all
+    attempts, see :mod:`~latentseek_agents.votes`."""
 
     acceptance: Literal["score_and_checks", "score", "agreement"] = "score_and_checks"
     """``"score_and_checks"``: the score exceeds τ, no check refutes or blocks the attempt, and the verifier
-    itself does not refuse it. ``"score"``: the
+    itself does not reject it. ``"score"``: the
     score alone decides, on a verdict of None too (the authors' rule; it accepts some answers that a
     check calls wrong). ``"agreement"``: attempts pass as by ``"score_and_checks"``, but what ends the search
     is that one answer has won the vote (``confidence``); it needs ``keep="vote"``."""
@@ -129,7 +130,7 @@ class LatentSeekConfig(BaseModel):
     of the two leading answers times ``vote_scale``, without votes that are refuted."""
 
     refine_unjudged: bool = False
-    """Refine on a verdict of None as if it were a refusal, instead of stopping. A search for agreement does
+    """Refine on a verdict of None as if it were a rejection, instead of stopping. A search for agreement does
     so in any case, since other attempts can still decide."""
 
     prompt: Prompt = "boxed"

@@ -29,8 +29,8 @@ __all__ = [
 def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
     """The search's own decision on a verdict; None if it cannot be judged.
 
-    An attempt is accepted if it scores above the threshold, no check refutes or blocks it, and the verifier
-    did not refuse it. With ``acceptance="score"`` the score alone decides, also
+    An attempt passes if it scores above the threshold, no check refutes or blocks it, and the verifier
+    did not reject it. With ``acceptance="score"`` the score alone decides, also
     where ``passed`` is None; only a verifier that raised still counts as None.
 
     Example:
@@ -54,7 +54,7 @@ def best_sample(samples: Sequence[Attempt]) -> Attempt:
 def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last", "vote"]) -> Attempt:
     """The attempt to return.
 
-    ``"best"``: accepted before refused before unjudged, then by score, then the earliest.
+    ``"best"``: what passed before what did not, before what was not judged; then by score, then the earliest.
     ``"last"``: the last.
     ``"vote"``: as ``"best"`` among those whose answer wins the vote, with its default weights.
 

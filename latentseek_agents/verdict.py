@@ -195,7 +195,7 @@ class Verdict(_Plain):
     Args:
         score: Reward in [-1, 0]; 0 is flawless. Scores are never positive: the search pushes *away*
             from what is scored below 0 (arXiv 2505.13308, section 3.6).
-        passed: True if the solution is accepted, False if refused, None if it cannot be judged.
+        passed: True if the verifier accepts the solution, False if it rejects it, None if it cannot judge.
             None stops the search: moving latents without a judgement is noise.
         reason: One sentence a person can act on.
         checks: The parts, in the order they were made.

@@ -27,27 +27,28 @@ __all__ = ["Combined", "Final"]
 Final = bool | Callable[[Verdict], bool]
 """Whether a verdict is final: always, never, or where a function of the verdict says so."""
 
-_Outcome = Literal["accepted", "refused"]
+_Outcome = Literal["accepted", "rejected"]
 
 
 class Combined:
     """Ask several verifiers in turn and make one verdict of theirs.
 
-    A verifier *judges* if its ``passed`` is True or False and its weight is above 0. One that raises, or
-    says None, cannot judge: its score is left out.
+    A verifier *judges* if its ``passed`` is True (it *accepts*) or False (it *rejects*) and its weight is
+    above 0. One that raises, or says None, cannot judge: its score is left out.
 
     * **Score**: the mean of the scores of those that judge, by weight. -1 if none judges.
     * **Passed**: True if the score exceeds the threshold of the search, those that accept weigh more than
-      those that refuse, and no check blocks the solution. A tie refuses. A good mean is not enough, since a
-      refusal may be based on more than the score: a self-reward that calls the answer wrong still scores
+      those that reject, and no check blocks the solution. A tie rejects. A good mean is not enough, since a
+      rejection may be based on more than the score: a self-reward that calls the answer wrong still scores
       -0.17. None only if none judges.
-    * **Final**: a final refusal is a veto: ``passed`` is False and the score -1, whatever the others say. A
+    * **Final**: a final rejection is a veto: ``passed`` is False and the score -1, whatever the others say. A
       final acceptance gives its own score, and only a later veto overrules it. What a check marks as
       ``refuted`` is always a veto, whichever verifier reports it: a wrapper, another ``Combined``, one
       without weight.
     * **Order**: yours. A verifier that cannot change ``passed`` is not called: behind a veto, behind a final
       acceptance if it has no final say itself, with neither weight nor final say, or if those before it
-      refuse by majority (the score is theirs, then). So put the cheap and exact ones first.
+      reject by majority (the score is theirs, then). So put the cheap and exact ones first. The check of one
+      that was not called says why.
 
     What this means for ``Combined(StepVerifier(), SelfReward(backbone), weights=[1, 2])``:
 
@@ -57,9 +58,9 @@ class Combined:
     an equation is refuted   not asked    False     veto; the score is -1
     something blocks a pass  either       False     no score outvotes what blocks
     accepts                  accepts      True      unless the mean is not above the threshold
-    accepts                  refuses      False     right sums are weak evidence of a right answer
-    refuses (loose ends)     accepts      by score  soft signals: they count, but prove nothing
-    refuses (loose ends)     refuses      False
+    accepts                  rejects      False     right sums are weak evidence of a right answer
+    rejects (loose ends)     accepts      by score  soft signals: they count, but prove nothing
+    rejects (loose ends)     rejects      False
     cannot judge             either       its own   there is no evidence against it
     either                   cannot judge its own   the steps alone decide
     cannot judge             cannot judge None      neither judges
@@ -72,7 +73,7 @@ class Combined:
         *verifiers: The verifiers, or one sequence of them, in the order in which they are asked. Each returns
             a verdict or a score in [-1, 0].
         weights: One weight per verifier, at least 0; all 1 by default.
-        final: One per verifier: True if its acceptances and refusals are final, False if only what it refutes
+        final: One per verifier: True if what it accepts or rejects is final, False if only what it refutes
             is, or a function from its verdict to whether that is final. By default True for a
             :class:`~latentseek_agents.tools.ground_truth.GroundTruth`, what it refutes for a
             :class:`~latentseek_agents.tools.steps.StepVerifier`, and False for all others.
@@ -86,11 +87,11 @@ class Combined:
         >>> verdict = Combined(strict, lenient, weights=[1, 3])("What is 2 + 2?", "It is 4.")
         >>> verdict.score, verdict.passed
         (-0.1, True)
-        >>> def refusal(verdict):
+        >>> def rejection(verdict):
         ...     return verdict.passed is False
-        >>> verdict = Combined([strict, lenient], final=[refusal, False])("What is 2 + 2?", "It is 4.")
+        >>> verdict = Combined([strict, lenient], final=[rejection, False])("What is 2 + 2?", "It is 4.")
         >>> verdict.score, [check.reason for check in verdict.checks]
-        (-1.0, ['scripted score -0.4', 'not asked: ScriptedVerifier 1 had refused'])
+        (-1.0, ['scripted score -0.4', 'not asked: ScriptedVerifier 1 had rejected it, and that is final'])
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Combined:
         values = self._values(prepared)
         for index, (name, verifier) in enumerate(zip(self._names, self.verifiers, strict=True)):
             weight = self.weights[index]
-            if needless := self._needless(parts, index):
+            if needless := self._needless(parts, index, values[index]):
                 verdict = Verdict(-1.0, None, f"not asked: {needless}")
                 parts.append(_Part(name, weight, verdict, asked=False))
                 continue
@@ -155,23 +156,32 @@ class Combined:
             parts.append(_Part(name, weight, verdict, decides=_decision(self.final[index], verdict)))
         return _joint_verdict(parts)
 
-    def _needless(self, parts: Sequence["_Part"], index: int) -> str:
-        """Why a verifier need not be asked after those before it; "" if it must be."""
-        if veto := _deciding(parts, "refused"):
-            return f"{veto.name} had refused"
+    def _needless(self, parts: Sequence["_Part"], index: int, value: Any) -> str:
+        """Why a verifier need not be asked after those before it; "" if it must be.
+
+        Args:
+            parts: The verdicts of those before it.
+            index: Which verifier.
+            value: What it prepared for the question.
+        """
+        if veto := _deciding(parts, "rejected"):
+            said = "refuted it" if veto.verdict.refuted else "rejected it, and that is final"
+            return f"{veto.name} had {said}"
         if self.final[index] is not False:
             return ""
         if acceptance := _deciding(parts, "accepted"):
-            return f"{acceptance.name} had accepted"
+            return f"{acceptance.name} had accepted it, and that is final"
         if not self.weights[index]:
-            return "it has neither weight nor veto"
-        # A final acceptance further on may still turn what a majority has refused.
+            if prepared_answer(self.verifiers[index], value) is not None:
+                return "it has no weight in the score; in a vote the answer that it computed counts"
+            return "its weight is 0, so that it cannot change the verdict"
+        # A final acceptance further on may still turn what a majority has rejected.
         if any(rule not in (False, _refutes) for rule in self.final[index:]):
             return ""
-        accepted, refused, _ = _tally(parts)
+        accepted, rejected, _ = _tally(parts)
         # An acceptance is never certain: a later verifier may refute.
-        certain = 0 < refused >= accepted + sum(self.weights[index:])
-        return "those before it refuse in any case" if certain else ""
+        certain = 0 < rejected >= accepted + sum(self.weights[index:])
+        return "those before it had rejected it by majority" if certain else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +217,10 @@ class _Part:
 def _decision(final: Final, verdict: Verdict) -> _Outcome | None:
     """The outcome of a verdict if it is final, else None."""
     if verdict.refuted:
-        return "refused"
+        return "rejected"
     if verdict.passed is None or not (final(verdict) if callable(final) else final):
         return None
-    return "accepted" if verdict.passed else "refused"
+    return "accepted" if verdict.passed else "rejected"
 
 
 def _deciding(parts: Sequence[_Part], outcome: _Outcome) -> _Part | None:
@@ -226,7 +236,7 @@ def _joint_verdict(parts: Sequence[_Part]) -> Verdict:
 def _judgement(parts: Sequence[_Part]) -> Verdict:
     checks = [check for part in parts for check in part.checks()]
     usage = sum((part.verdict.usage for part in parts), Usage())
-    if veto := _deciding(parts, "refused"):
+    if veto := _deciding(parts, "rejected"):
         return Verdict(-1.0, passed=False, reason=veto.reason, checks=checks, usage=usage)
     threshold = reward_threshold()
     if acceptance := _deciding(parts, "accepted"):
@@ -240,13 +250,13 @@ def _judgement(parts: Sequence[_Part]) -> Verdict:
         # A search stops where nothing judged because something raised, even if the score alone decides.
         raised = any(part.verdict.raised for part in parts)
         return Verdict(-1.0, None, reason, checks, usage, raised=raised)
-    accepted, refused, total = _tally(parts)
-    score = min(0.0, max(-1.0, total / (accepted + refused)))
+    accepted, rejected, total = _tally(parts)
+    score = min(0.0, max(-1.0, total / (accepted + rejected)))
     blocking = [part for part in parts if part.verdict.blocked]
-    passed = score > threshold and accepted > refused and not blocking
-    refusing = blocking or [part for part in judges if not part.verdict.passed]
-    if refusing:
-        reason = ("accepted, though " if passed else "") + "; ".join(part.reason for part in refusing)
+    passed = score > threshold and accepted > rejected and not blocking
+    rejecting = blocking or [part for part in judges if not part.verdict.passed]
+    if rejecting:
+        reason = ("accepted, though " if passed else "") + "; ".join(part.reason for part in rejecting)
     elif passed:
         reason = "; ".join(part.reason for part in judges)
     else:
@@ -255,11 +265,11 @@ def _judgement(parts: Sequence[_Part]) -> Verdict:
 
 
 def _tally(parts: Sequence[_Part]) -> tuple[float, float, float]:
-    """The weight of those that accept, of those that refuse, and the weighted sum of their scores."""
+    """The weight of those that accept, of those that reject, and the weighted sum of their scores."""
     judges = [part for part in parts if part.judges]
     accepted = sum(part.weight for part in judges if part.verdict.passed)
-    refused = sum(part.weight for part in judges if not part.verdict.passed)
-    return accepted, refused, sum(part.weight * part.verdict.score for part in judges)
+    rejected = sum(part.weight for part in judges if not part.verdict.passed)
+    return accepted, rejected, sum(part.weight * part.verdict.score for part in judges)
 
 
 def _default_final(verifier: VerifierLike) -> Final:

@@ -12,7 +12,7 @@ from latentseek_agents.verdict import Check, Verdict, reward_threshold
 __all__ = ["HumanVerifier"]
 
 _ALLOWED = (
-    "True, False, a score in [-1, 0], a string (a refusal and its reason) or a dict with any of "
+    "True, False, a score in [-1, 0], a string (a rejection and its reason) or a dict with any of "
     '"passed", "score" and "reason"'
 )
 # Where LangGraph tells its nodes of it. Where a version does not, nothing is known.
@@ -35,11 +35,11 @@ class HumanVerifier:
     the person: a dict with ``question``, ``solution``, ``answer`` (found in the solution, or None) and
     ``reference`` (or None). Go on with ``graph.invoke(Command(resume=verdict), config)``; the verdict is
 
-    * ``True`` or ``False``: accepted or refused, with score 0 or -1;
+    * ``True`` or ``False``: accepted or rejected, with score 0 or -1;
     * a number in [-1, 0]: the score; accepted if it is above the search's ``reward_threshold``;
-    * a string: refused, for this reason;
+    * a string: rejected, for this reason;
     * a dict with ``passed``, ``score`` and ``reason``, of which one of the first two may be left out. What
-      is accepted needs a score above the threshold, the score of what is refused is at most the threshold.
+      is accepted needs a score above the threshold, the score of what is rejected is at most the threshold.
       ``{"passed": None}`` means that the person cannot judge either.
 
     ``Command(resume=None)`` is no verdict: LangGraph takes it for a run that is not resumed, and fails.
@@ -126,17 +126,17 @@ def _as_verdict(answer: object) -> Verdict:
         case Real():
             return _checked_verdict({"score": answer})
         case str():
-            return _checked_verdict({"passed": False, "reason": _refusal(answer)})
+            return _checked_verdict({"passed": False, "reason": _rejection(answer)})
         case Mapping():
             return _checked_verdict(answer)
     raise VerdictError(f"a person's verdict must be {_ALLOWED}, but is {answer!r}")
 
 
-def _refusal(text: str) -> str:
+def _rejection(text: str) -> str:
     reason = text.strip()
     if not reason or _ACCEPTANCE.fullmatch(reason.strip(".!👍✅✓ ").lower() or "ok"):
         raise VerdictError(
-            f"a string refuses the solution and says why, but this one is {text!r}; "
+            f"a string rejects the solution and says why, but this one is {text!r}; "
             "to accept the solution, resume with True"
         )
     return reason
@@ -160,7 +160,7 @@ def _checked_verdict(answer: Mapping[Any, Any]) -> Verdict:
     if score is not None and not -1 <= score <= 0:
         raise VerdictError(
             f"a person's score must lie in [-1, 0], where 0 is flawless, but is {score!r}; "
-            "to accept or refuse, resume with True or False"
+            "to accept or reject, resume with True or False"
         )
     threshold = reward_threshold()
     if "passed" not in answer:
@@ -170,13 +170,13 @@ def _checked_verdict(answer: Mapping[Any, Any]) -> Verdict:
     if score is None:
         score = 0.0 if passed else -1.0
     elif not passed:
-        # Or a search that keeps its best attempt would prefer it to others that were refused.
+        # Or a search that keeps its best attempt would prefer it to others that were rejected.
         score = min(score, threshold)
     elif score <= threshold and score < 0:
         raise VerdictError(
             f"a person accepted the solution with the score {score:g}, but what is accepted needs one "
             f"above {threshold:g}; leave out the score, or give a higher one"
         )
-    outcome = {None: "cannot judge", True: "accepted", False: "refused"}[passed]
+    outcome = {None: "cannot judge", True: "accepted", False: "rejected"}[passed]
     reason = reason or f"a person {outcome} it"
     return Verdict(score, passed, reason, [Check("human", passed, 1.0, reason)])

@@ -61,7 +61,7 @@ class SelfReward:
     4. None if ``answer`` was asked and did not judge.
     5. True.
 
-    An empty solution is refused without asking. A solution too long for the context window loses its middle:
+    An empty solution is rejected without asking. A solution too long for the context window loses its middle:
     then ``calculation`` and ``completeness`` cannot judge, and with the default settings it never passes.
 
     All checks are one call of the decoder, greedy, and what their prompts share is read once. Question and
@@ -202,7 +202,7 @@ class SelfReward:
             silent = [opinion for opinion in opinions if opinion.truth is None]
             reason = "cannot judge: " + "; ".join(f"{opinion.name}: {opinion.reason}" for opinion in silent)
         elif failed:
-            reason = f"the model {'accepts, though not' if passed else 'refuses'} {failed}"
+            reason = f"the model {'accepts, though not' if passed else 'rejects'} {failed}"
         elif passed:
             reason = "the model accepts all that it judged"
         else:

@@ -51,8 +51,9 @@ _SETTINGS: dict[str, Any] = {
 
 _INTRODUCTION = (
     f"{EMBEDDED} answers questions. Its sums are computed again, and a program that it writes for the "
-    "question is run; neither knows the answer. From a wrong sum on a text is written anew with the right "
-    "value, until an answer has won the vote. Scores: 0 is flawless, -1 refuted. Votes: 1 is a full one."
+    "question is run; neither knows the answer. A sum that is proved wrong is refuted, and from there on the "
+    "text is written anew with the right value, until an answer has won the vote. Scores: 0 is flawless, -1 "
+    "refuted; what passes has more than -0.2. Votes: 1 is a full one."
 )
 
 

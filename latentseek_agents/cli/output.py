@@ -16,10 +16,10 @@ from latentseek_agents.cli.questions import Question
 from latentseek_agents.cli.search import Watcher
 from latentseek_agents.cli.wording import (
     costs,
+    returned_text,
     shown_answer,
     verdict_text,
     votes_text,
-    why_returned,
     without_repeats,
 )
 from latentseek_agents.evaluation.text import one_line, plain
@@ -87,7 +87,7 @@ class _OneQuestion(SearchDisplay):
         print_labelled(self.console, "Answer", answer, "  ", verdict_text(result.passed))
         for number, line in enumerate(votes_text(result)):
             print_labelled(self.console, "" if number else "Votes", line)
-        print_labelled(self.console, "Returned", why_returned(result))
+        print_labelled(self.console, "Returned", returned_text(result))
         print_labelled(self.console, "Costs", costs(result))
 
     def on_error(self, index: int, question: Question, error: Exception) -> None:

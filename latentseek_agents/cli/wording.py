@@ -12,7 +12,6 @@ from latentseek_agents.evaluation.text import one_line, plain
 if TYPE_CHECKING:
     from latentseek_agents.result import LatentSeekResult
     from latentseek_agents.tools.steps import StepReport
-    from latentseek_agents.verdict import Attempt
 
 Marks = tuple[str, str]
 """What stands before and behind a place that is set off where there are no colours."""
@@ -32,10 +31,10 @@ _WRONG = "bold red underline"
 
 
 def verdict_text(passed: bool | None) -> Text:
-    """A verdict in one word."""
+    """A verdict in a word or two: docs/concepts.md says what each means."""
     if passed is None:
         return Text("not judged", style="yellow")
-    return Text("passed", style="bold green") if passed else Text("refused", style="bold red")
+    return Text("passed", style="bold green") if passed else Text("not passed", style="bold red")
 
 
 def shown_answer(answer: str | None) -> str:
@@ -220,32 +219,15 @@ def votes_text(result: "LatentSeekResult") -> list[Text]:
     ]
 
 
-def why_returned(result: "LatentSeekResult") -> str:
+def returned_text(result: "LatentSeekResult") -> str:
     """Which attempt is returned and why, and why the search ended."""
-    from latentseek_agents._shown import attempt_name, returned_position, why_ended
+    from latentseek_agents._shown import attempt_names, returned_position, why_ended, why_returned
 
     values = result.to_dict()
-    chosen = result.iterations[returned_position(values)]
-    which = attempt_name(chosen.iteration)
-    ended = why_ended(values)
-    why = _why(result, chosen)
+    place = returned_position(values)
+    why, ended = why_returned(values, place), why_ended(values)
+    which = attempt_names(result.iterations)[place]
     return f"{which}, since {why}" + ("" if why == ended else f"; the search ended, since {ended}")
-
-
-def _why(result: "LatentSeekResult", chosen: "Attempt") -> str:
-    attempts = result.iterations
-    if result.votes and chosen.text != result.text:
-        return f"{shown_answer(result.answer)} won the vote, and we state it at its end"
-    if result.votes:
-        return "its answer won the vote"
-    if result.passed:
-        return "the verifier accepts it"
-    if len(attempts) == 1:
-        return "it is the only one"
-    equal = sum(attempt.score == chosen.score and attempt.passed == chosen.passed for attempt in attempts)
-    return f"its score is the best of {len(attempts)}" + (
-        f", the first of {equal} equal" if equal > 1 else ""
-    )
 
 
 def costs(result: "LatentSeekResult") -> str:

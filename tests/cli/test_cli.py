@@ -56,8 +56,8 @@ def test_solve_shows_every_iteration_and_exits_0_when_verified(run):
     result = run("solve", "What is 2 + 2?", *SHORT)
     assert result.exit_code == 0, result.output
     for expected in (
-        r"draft      refused  answer .+  score -1\.00  [\d.]+ s",
-        r"attempt 1  refused  answer .+  score -0\.50  ",
+        r"draft      not passed  answer .+  score -1\.00  [\d.]+ s",
+        r"attempt 1  not passed  answer .+  score -0\.50  ",
         r"attempt 2  passed  answer .+  score 0\.00  ",
         r"Model      .+ \(float32, cpu\)",
         r"Search     a greedy draft, then at most 2 attempts from consistent latents",
@@ -76,10 +76,8 @@ def test_solve_exits_1_when_not_verified(run):
     run.verifier = ScriptedVerifier([-1.0])
     result = run("solve", "What is 2 + 2?", *SHORT)
     assert result.exit_code == 1
-    assert (
-        "draft, since its score is the best of 3, the first of 3 equal; the search ended, since all attempts "
-        "are spent" in result.stdout
-    )
+    why = "none passed and its score is the highest, the first of 3 equal"
+    assert f"draft, since {why}; the search ended, since all attempts are spent" in result.stdout
 
 
 def test_solve_says_why_an_unjudged_search_ends(run):
@@ -109,7 +107,8 @@ def test_solve_shows_the_votes_and_why_the_search_stopped(run, monkeypatch, prop
         "votes      12 has 0.30, 8 has 0.05\n",
         "Votes      12 has 1.04  (attempt 1 0.30, attempt 2 0.74)",
         "           8 has 0.05  (draft 0.05)",
-        "attempt 2, since its answer won the vote; the search ended, since the vote is decided",
+        "attempt 2, since its answer won the vote, with a weight",
+        "with a weight of 1.04; the search ended, since the vote is decided",
     ):
         assert expected in result.stdout
     assert ("samples at temperature 0.8" in result.stdout) is (proposals == "samples")
@@ -122,9 +121,8 @@ def test_solve_says_that_a_correction_is_ours(run):
     )
     result = run("solve", "What is 9 * 8?", *VOTING)
     assert "[Checked: the program above prints 72.] The answer is \\boxed{72}." in result.stdout
-    assert "since 72 won the vote, and we state it at its end; the search ended, since all attempts" in (
-        result.stdout
-    )
+    said = "no solution states the answer that won the vote; we add it at the end of this one"
+    assert f"draft, since {said}; the search ended, since all attempts" in result.stdout
     assert result.exit_code == 1, "nobody has verified it"
 
 

@@ -150,9 +150,9 @@ def test_copies_and_pickles_know_no_model(result: LatentSeekResult):
         ([-1, 0], "Returned: attempt 1. The verifier accepts it."),
         (
             [-1, -0.5, -0.5],
-            "Returned: attempt 1. None passed; its score is the highest, the first of 3 equal.",
+            "Returned: attempt 1. None passed and its score is the highest, the first of 3 equal.",
         ),
-        ([-0.3, -0.5], "Returned: draft. None passed; its score is the highest."),
+        ([-0.3, -0.5], "Returned: draft. None passed and its score is the highest."),
     ],
 )
 def test_which_attempt_was_returned_and_why(tiny: Backbone, scores: list[float], said: str):
@@ -198,7 +198,7 @@ def test_the_votes_are_shown_with_who_gave_them(tiny: Backbone):
 def test_a_correction_of_ours_is_shown_as_such(tiny: Backbone):
     page = page_of(tiny, elected(tiny, "72"))
     parsed(page)
-    assert "72 won the vote, which no solution states; it is added at the end" in page
+    assert "No solution states the answer that won the vote; we add it at the end of this one." in page
     assert "added by us at the end of the solution" in page
     assert "[Checked: the program above prints 72, not 8.]" in page
 

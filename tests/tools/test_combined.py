@@ -39,7 +39,7 @@ def judge(*verifiers: Verifier, **settings: Any) -> Verdict:
     return Combined(*verifiers, **settings)(QUESTION, RIGHT)
 
 
-def refusal(verdict: Verdict) -> bool:
+def rejection(verdict: Verdict) -> bool:
     return verdict.passed is False
 
 
@@ -82,7 +82,7 @@ def test_score_is_the_weighted_mean_of_those_that_judge():
     assert verdict.passed is True
 
 
-def test_a_refusal_of_equal_weight_is_not_outvoted_by_a_good_mean():
+def test_a_rejection_of_equal_weight_is_not_outvoted_by_a_good_mean():
     # What a self-reward says that finds the answer, and nothing else, wrong.
     answer_wrong = Says(-1 / 6, False, "answer")
     verdict = judge(Says(0, True), answer_wrong)
@@ -115,13 +115,15 @@ def test_a_veto_decides_and_nobody_behind_it_is_asked():
     assert (verdict.passed, verdict.score) == (False, -1.0)
     assert verdict.reason == "Says 2: 2 + 2 = 5"
     assert dear.asked == 0
-    assert verdict.checks[-1] == Check("Says 3", None, 100.0, "not asked: Says 2 had refused")
+    assert verdict.checks[-1] == Check(
+        "Says 3", None, 100.0, "not asked: Says 2 had rejected it, and that is final"
+    )
 
 
 def test_a_veto_holder_that_accepts_or_cannot_judge_decides_nothing():
     for passed in (True, None):
         dear = Says(0, True)
-        assert judge(Says(-0.1, passed), dear, final=[refusal, False]).passed is True
+        assert judge(Says(-0.1, passed), dear, final=[rejection, False]).passed is True
         assert dear.asked == 1
 
 
@@ -135,7 +137,7 @@ def test_a_veto_may_depend_on_the_verdict():
 
 def test_with_weight_zero_one_can_only_veto():
     assert judge(Says(-1, False), Says(0, True), weights=[0, 1]).passed is True
-    vetoed = judge(Says(-1, False), Says(0, True), weights=[0, 1], final=[refusal, False])
+    vetoed = judge(Says(-1, False), Says(0, True), weights=[0, 1], final=[rejection, False])
     assert (vetoed.passed, vetoed.score) == (False, -1.0)
     assert judge(Says(0, True), Says(0, None), weights=[0, 1]).passed is None
 
@@ -313,7 +315,7 @@ VERDICTS = st.builds(
 def test_whatever_the_parts_say(parts: list, threshold: float):
     verifiers, weights, vetoes = zip(*parts, strict=True)
     with judging_above(threshold):
-        verdict = judge(*verifiers, weights=weights, final=[veto and refusal for veto in vetoes])
+        verdict = judge(*verifiers, weights=weights, final=[veto and rejection for veto in vetoes])
     assert -1 <= verdict.score <= 0
     said = [verifier.verdict.passed for verifier in verifiers]
     assert (verdict.passed is None) == all(passed is None for passed in said)

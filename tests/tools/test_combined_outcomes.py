@@ -86,7 +86,7 @@ def test_a_known_answer_is_final():
     model = Says(-1, False)
     verdict = Combined(GroundTruth("72"), model, weights=[1, 9])(QUESTION, RIGHT)
     assert (verdict.passed, verdict.score, model.asked) == (True, 0.0, 0)
-    assert verdict.checks[-1].reason == "not asked: GroundTruth had accepted"
+    assert verdict.checks[-1].reason == "not asked: GroundTruth had accepted it, and that is final"
     verdict = Combined(model, GroundTruth("72"), weights=[9, 1])(QUESTION, RIGHT)
     assert (verdict.passed, verdict.score) == (True, 0.0)
     # Without a known answer the others decide.
@@ -116,7 +116,34 @@ def test_who_has_neither_weight_nor_veto_is_not_asked():
     idle = Says(-1, False)
     verdict = Combined(idle, Says(0, True), weights=[0, 1])(QUESTION, RIGHT)
     assert (verdict.passed, idle.asked) == (True, 0)
-    assert verdict.checks[0].reason == "not asked: it has neither weight nor veto"
+    assert verdict.checks[0].reason == "not asked: its weight is 0, so that it cannot change the verdict"
+
+
+@pytest.mark.parametrize(
+    ("computed", "reason"),
+    [
+        ("72", "it has no weight in the score; in a vote the answer that it computed counts"),
+        (None, "its weight is 0, so that it cannot change the verdict"),
+    ],
+)
+def test_who_has_a_vote_and_no_weight_is_said_to_have_a_vote(computed: str | None, reason: str):
+    class Voter(Says):
+        def prepare(self, question: str) -> str:
+            return "what is kept"
+
+        def prepared_answer(self, value: str) -> str | None:
+            return computed
+
+        def __call__(
+            self, question: str, solution: str, *, reference: str | None = None, prepared: Any = None
+        ) -> Verdict:
+            return super().__call__(question, solution)
+
+    voter = Voter(-1, False)
+    both = Combined(voter, Says(0, True), weights=[0, 1])
+    verdict = both(QUESTION, RIGHT, prepared=both.prepare(QUESTION).value)
+    assert (verdict.passed, voter.asked) == (True, 0)
+    assert verdict.checks[0].reason == f"not asked: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +157,7 @@ def test_who_has_neither_weight_nor_veto_is_not_asked():
     ],
 )
 def test_who_cannot_change_the_outcome_is_not_asked(first: Says, weights: list[float], asked: int):
-    """A second verifier changes nothing where the first refuses and has the majority."""
+    """A second verifier changes nothing where the first rejects and has the majority."""
     outcomes = set()
     for second in (Says(0, True), Says(-1, False), Says(-1, None)):
         outcomes.add(Combined(first, second, weights=weights)(QUESTION, RIGHT).passed)

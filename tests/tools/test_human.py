@@ -100,7 +100,7 @@ async def test_asynchronously(tiny: Backbone):
 def test_combined_asks_the_cheap_check_first(tiny: Backbone):
     cheap = ScriptedVerifier([-1.0, 0.0])
     graph = compiled(tiny, Combined(cheap, HumanVerifier(), final=[lambda verdict: not verdict.passed, True]))
-    # The cheap check refuses the draft by itself; about the next attempt the person is asked.
+    # The cheap check rejects the draft by itself; about the next attempt the person is asked.
     stopped = graph.invoke(QUESTION, THREAD)
     assert len(cheap.calls) == 2
     assert shown(stopped)["solution"] == cheap.calls[-1][1]
@@ -125,17 +125,17 @@ def test_after_a_bad_value_another_one_is_taken(tiny: Backbone):
     ("value", "passed", "score", "reason"),
     [
         (True, True, 0.0, "a person accepted it"),
-        (False, False, -1.0, "a person refused it"),
+        (False, False, -1.0, "a person rejected it"),
         (0, True, 0.0, "a person accepted it"),
         (-0.1, True, -0.1, "a person accepted it"),
-        (-0.2, False, -0.2, "a person refused it"),
-        (-1, False, -1.0, "a person refused it"),
+        (-0.2, False, -0.2, "a person rejected it"),
+        (-1, False, -1.0, "a person rejected it"),
         (" wrong unit ", False, -1.0, "wrong unit"),
         ("no", False, -1.0, "no"),
         ({"passed": True}, True, 0.0, "a person accepted it"),
         ({"passed": None}, None, -1.0, "a person cannot judge it"),
         ({"passed": False, "score": -0.4, "reason": "nearly"}, False, -0.4, "nearly"),
-        ({"passed": False, "score": 0}, False, -0.2, "a person refused it"),
+        ({"passed": False, "score": 0}, False, -0.2, "a person rejected it"),
         ({"passed": None, "score": 0}, None, -0.2, "a person cannot judge it"),
         ({"passed": True, "score": -0.15}, True, -0.15, "a person accepted it"),
         ({"score": -0.1, "reason": "fine"}, True, -0.1, "fine"),

@@ -272,5 +272,5 @@ def test_the_example_runs(folder: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.syspath_prepend(str(example.parent))
     runpy.run_path(str(example), run_name="__main__")
     printed = capsys.readouterr().out
-    assert "draft: refused, StepVerifier: refuted: 3 * 12 = 35 (36 is not 35)" in printed
+    assert "draft: not passed, StepVerifier: refuted: 3 * 12 = 35 (36 is not 35)" in printed
     assert "answer: 27 (passed)" in printed

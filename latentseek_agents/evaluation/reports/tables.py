@@ -65,7 +65,7 @@ NEIGHBOURS_NOTE = (
     "Each comparison stands for itself."
 )
 _VERDICTS_NOTE = (
-    "Passed: the verifier accepted the attempt; refused: it did not; not judged: it could not tell. "
+    "Passed: the verifier accepted the attempt; not passed: it did not; not judged: it could not tell. "
 )
 
 
@@ -462,7 +462,7 @@ def _confusion(run: Run) -> Table:
     ]
     heads = [
         f"{verdict}, {truth}"
-        for verdict in ("passed", "refused", "not judged")
+        for verdict in ("passed", "not passed", "not judged")
         for truth in ("right", "wrong")
     ]
     return Table(
@@ -496,8 +496,8 @@ def _agreement(run: Run) -> Table:
         "Agreement of verdicts with the truth",
         ("data", "method", "judge", "attempts", *heads),
         rows,
-        f"{_VERDICTS_NOTE}Agreement: right attempts passed or wrong ones refused, in per cent of those "
-        "judged, with Wilson's 95 % interval; attempts at one question count as fewer, the more alike they "
-        "are. A constant verdict always passes, or always refuses, whichever agrees more often.",
+        f"{_VERDICTS_NOTE}Agreement: right attempts that passed and wrong ones that did not, in per cent of "
+        "those judged, with Wilson's 95 % interval; attempts at one question count as fewer, the more alike "
+        "they are. A constant verdict passes all attempts or none, whichever agrees more often.",
         names=4,
     )

@@ -1,4 +1,4 @@
-"""How well verdicts agree with the truth: what of the passed, the refused and the rest was right."""
+"""How well verdicts agree with the truth: of what passed, did not pass or was not judged, what was right."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ class Agreement:
         series: Whose attempts and whose verifier.
         judge: ``"verdict"``, or the name of a check.
         scope: ``"first attempts"``, one of each question, or ``"all attempts"``.
-        counts: Attempts by the judgement (passed, refused, None) and by whether they are right. What is not
+        counts: Attempts by the judgement (True, False, None) and by whether they are right. What is not
             known to be right counts as wrong.
         interval: Wilson's, of the share of judgements that are true; attempts at one question, which are
             alike, count as fewer.
@@ -38,12 +38,12 @@ class Agreement:
 
     @property
     def judged(self) -> int:
-        """How many attempts were passed or refused."""
+        """How many attempts were judged, one way or the other."""
         return sum(count for (passed, _), count in self.counts.items() if passed is not None)
 
     @property
     def agreed(self) -> int:
-        """How many right ones were passed and wrong ones refused."""
+        """How many right ones passed and wrong ones did not."""
         return self.counts[True, True] + self.counts[False, False]
 
     @property
@@ -53,7 +53,7 @@ class Agreement:
 
     @property
     def constant(self) -> float:
-        """How often the better of always passing and always refusing would agree."""
+        """How often the better of two constant verdicts, always True or always False, would agree."""
         return max(self.right, self.judged - self.right) / self.judged
 
 

@@ -15,7 +15,7 @@ const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${numbe
 
 const VERDICTS = new Map([
   [true, ["good", "✓ passed"]],
-  [false, ["bad", "✗ refused"]],
+  [false, ["bad", "✗ not passed"]],
   [null, ["unsure", "? not judged"]],
 ]);
 

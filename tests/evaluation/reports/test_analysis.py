@@ -311,7 +311,7 @@ def test_verdicts_against_the_truth():
     counts = agreements["self", "verdict", "all attempts"].counts
     assert [counts[passed, right] for passed in (True, False) for right in (True, False)] == [2, 2, 1, 2]
     drafts = agreements["self", "verdict", "first attempts"]
-    # Drafts: right but refused, wrong and refused, wrong but passed, right and passed.
+    # Drafts: right but not passed, wrong and not passed, wrong but passed, right and passed.
     assert (drafts.judged, drafts.agreed, drafts.right, drafts.constant) == (4, 2, 2, 0.5)
     assert agreements["self", "verdict", "all attempts"].agreed == 4
     assert agreements["psrm", "verdict", "all attempts"].agreed == 7

@@ -217,9 +217,9 @@ def test_both_neighbours_in_cost_are_shown(tmp_path):
     assert "| sc-3, at least the tokens of self |" in costs
 
 
-def test_what_refused_and_not_judged_mean_is_said(tmp_path):
+def test_what_not_passed_and_not_judged_mean_is_said(tmp_path):
     out = written(tmp_path, a_run())
-    meaning = "refused: it did not; not judged: it could not tell."
+    meaning = "not passed: it did not; not judged: it could not tell."
     markdown = (out / "report.md").read_text(encoding="utf-8")
     for title in ("Verdicts against the truth", "Agreement of verdicts with the truth"):
         assert meaning in section(markdown, title)
@@ -276,7 +276,7 @@ def test_every_number_is_in_the_csv_file_under_a_name_of_its_own(tmp_path):
     pairs = "In pairs, on the same questions"
     assert found[pairs, "sums · boxed, self, cot", "p"]["value"] == "0.008"
     verdicts = "Verdicts against the truth"
-    assert found[verdicts, "sums · boxed, self", "refused, wrong"]["value"] == "8"
+    assert found[verdicts, "sums · boxed, self", "not passed, wrong"]["value"] == "8"
     assert found["Coverage of samples", "sums · boxed, pass@2 (ORACLE)", "tokens"]["value"] == "20"
     agreement = "Agreement of verdicts with the truth"
     constant = found[agreement, "sums · boxed, self, verdict, first attempts", "of a constant verdict"]

@@ -60,7 +60,7 @@ def test_scores(monkeypatch: pytest.MonkeyPatch, replies: list[str], score: floa
 
 def test_reasons_name_what_failed(monkeypatch: pytest.MonkeyPatch):
     assert judge(monkeypatch, [F, T, T, T]).reason == (
-        "the model refuses calculation (It is 74. VERDICT: FALSE)"
+        "the model rejects calculation (It is 74. VERDICT: FALSE)"
     )
     assert "accepts, though not understanding" in judge(monkeypatch, [T, T, T, F]).reason
     assert judge(monkeypatch, [SILENT] * 4).reason == (
