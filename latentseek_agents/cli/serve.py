@@ -20,8 +20,9 @@ import typer
 
 from latentseek_agents.cli.options import option_groups
 from latentseek_agents.cli.process import command, fast_imports
+from latentseek_agents.cli.server_log import exceptions_in
 from latentseek_agents.errors import ConfigError, InputError
-from latentseek_agents.evaluation.text import one_line
+from latentseek_agents.evaluation.text import one_line, plain
 
 __all__ = ["ServedOptions", "serve"]
 
@@ -30,6 +31,8 @@ _SEARCHES_AT_ONCE = 4
 _SECONDS_TO_START = 120
 _SECONDS_TO_STOP = 10
 _LINES_OF_LOG = 15
+_MOST_EXCEPTIONS = 3
+_THREADS = ".langgraph_api"  # the server's own folder for them
 _ENVIRONMENT = {
     "LATENTSEEK_LOOPBACK_ONLY": "1",
     "LANGGRAPH_CLI_NO_ANALYTICS": "1",
@@ -229,18 +232,46 @@ def _wait_until_ready(address: str, process: "subprocess.Popen[bytes]", log: Pat
     give_up = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < give_up:
         if process.poll() is not None:
-            _fail(f"the server did not start (code {process.returncode})", log)
+            _fail_to_start(process.returncode, log)
         with suppress(OSError), opener.open(f"{address}/ok", timeout=5):
             return
         time.sleep(0.1)
     _fail(f"the server did not answer within {_SECONDS_TO_START} s", log)
 
 
+def _fail_to_start(code: int, log: Path | None) -> NoReturn:
+    """Raise an error that says what went wrong first, and what to do about it.
+
+    What follows a first exception is as a rule its consequence, and stands at the end of the log.
+    """
+    reason = f"the server did not start (code {code})"
+    exceptions = [] if log is None else exceptions_in(log.read_text(encoding="utf-8", errors="replace"))
+    if log is None or not exceptions:
+        _fail(reason, log)
+    said = "; then ".join(exceptions[:_MOST_EXCEPTIONS])
+    raise InputError(f"{reason}: {said}. {_remedy(said, log.parent)}All of its log is in {log}")
+
+
+def _remedy(said: str, folder: Path) -> str:
+    """What to do about exceptions that do not say it themselves, as a sentence; "" for all others."""
+    if _THREADS in said:
+        return (
+            f"The threads of earlier searches cannot be read; move {folder / _THREADS} away and start again, "
+            "without them. "
+        )
+    if said.startswith(("ModuleNotFoundError", "ImportError")):
+        return (
+            "A package is missing or of a version that does not fit; install the extra 'server' again, in a "
+            "checkout: pip install -c constraints.txt -e '.[server]'. "
+        )
+    return ""
+
+
 def _fail(reason: str, log: Path | None) -> NoReturn:
     """Raise an error with the end of the server's log, if that was not shown."""
     if log is None:
         raise InputError(f"{reason}; what it logged stands above")
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LINES_OF_LOG:]
+    lines = plain(log.read_text(encoding="utf-8", errors="replace")).splitlines()[-_LINES_OF_LOG:]
     typer.echo("\n".join(lines), err=True)
     raise InputError(f"{reason}; the end of its log stands above, all of it is in {log}")
 

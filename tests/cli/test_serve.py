@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from latentseek_agents.cli import app, serve
+from latentseek_agents.cli.server_log import exceptions_in
 from latentseek_agents.testing import tiny_model, tiny_tokenizer
 from tests.support.langgraph_server import QUIET, free_port
 
@@ -25,8 +26,11 @@ pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 class Stub:
     """Stands in for the server's process, and knows how it was started."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, ends_with: int | None = None) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, ends_with: int | None = None, logs: str = ""
+    ) -> None:
         self.returncode = ends_with
+        self.logs = logs
         self.started: tuple[list[str], dict[str, Any]] | None = None
         self.signals: list[int] = []
         self.opened: list[str] = []
@@ -39,7 +43,7 @@ class Stub:
     def __call__(self, command: list[str], **options: Any) -> "Stub":
         self.started = (list(command), options)
         if self.returncode is not None:
-            options["stdout"].write("Traceback\nValueError: what went wrong\n")
+            options["stdout"].write(self.logs)
             options["stdout"].flush()
         return self
 
@@ -161,13 +165,97 @@ def test_a_port_that_is_taken(monkeypatch, cache):
         assert stub.started is not None
 
 
-def test_a_server_that_does_not_start_is_said_with_its_log(monkeypatch, cache):
-    Stub(monkeypatch, ends_with=3)
+def test_a_server_that_does_not_start_without_a_traceback_is_said_with_the_end_of_its_log(monkeypatch, cache):
+    Stub(monkeypatch, ends_with=3, logs="\x1b[31merror: the address is in use\x1b[0m\n")
     result = run("--no-browser")
     assert result.exit_code == 2
-    assert "ValueError: what went wrong" in result.stderr
-    assert "the server did not start (code 3)" in result.stderr
+    assert result.stderr.startswith("error: the address is in use\n")
+    assert "the server did not start (code 3); the end of its log stands above" in result.stderr
     assert "server.log" in result.stderr
+
+
+FRAMES = 'Traceback (most recent call last):\n  File "a.py", line 3, in load\n    ^^^^^\n'
+CASCADE = f"""\
+2026-11-28T18:58:20Z [info] Starting
+2026-11-28T18:58:24Z [\x1b[31merror\x1b[0m] \x1b[1m{FRAMES}KeyError: 'refine'
+
+The above exception was the direct cause of the following exception:
+
+{FRAMES}latentseek_agents.errors.ConfigError: there is no graph 'refine'. Please check:
+1. the name
+\t- refine
+
+During handling of the above exception, another exception occurred:
+
+{FRAMES}errors.GraphLoadError: not loaded: there is no graph 'refine'. Please check: 1. the name - refine
+ [uvicorn.error] api_variant=local_dev
+2026-11-28T18:58:25Z [error] Application startup failed. Exiting.
+"""
+GROUP = """\
+  + Exception Group Traceback (most recent call last):
+  |   File "a.py", line 3, in load
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "b.py", line 4, in load
+    | OSError: [Errno 28] No space left on device
+    +------------------------------------
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [
+        ("2026-11-28 [info] Starting\n", []),
+        (
+            CASCADE,
+            [
+                "KeyError: 'refine'",
+                "ConfigError: there is no graph 'refine'. Please check: 1. the name - refine",
+            ],
+        ),
+        (
+            GROUP,
+            [
+                "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)",
+                "OSError: [Errno 28] No space left on device",
+            ],
+        ),
+        (f"{FRAMES}KeyboardInterrupt\n", ["KeyboardInterrupt"]),
+        (f"{FRAMES}", []),
+        (f"{FRAMES}no exception at all\n", []),
+    ],
+)
+def test_the_exceptions_in_a_log(log: str, found: list[str]):
+    assert exceptions_in(log) == found
+
+
+@pytest.mark.parametrize(
+    ("log", "remedy"),
+    [
+        (CASCADE, ""),
+        (
+            f"{FRAMES}ModuleNotFoundError: No module named 'x'\n",
+            "pip install -c constraints.txt -e '.[server]'",
+        ),
+        (
+            f"{FRAMES}RuntimeError: Failed to load .langgraph_api/store.pckl\n",
+            "move {folder}/.langgraph_api away",
+        ),
+    ],
+)
+def test_a_server_that_does_not_start_is_said_with_what_went_wrong_first(
+    monkeypatch, cache, log: str, remedy: str
+):
+    Stub(monkeypatch, ends_with=3, logs=log)
+    result = run("--no-browser", "--port", str(port := free_port()))
+    assert result.exit_code == 2
+    first = exceptions_in(log)[0]
+    assert result.stderr.startswith(f"error: the server did not start (code 3): {first}")
+    assert len(result.stderr.splitlines()) == 1, "no traceback"
+    folder = cache / "server" / str(port)
+    assert remedy.format(folder=folder) in result.stderr
+    assert f"All of its log is in {folder / 'server.log'}" in result.stderr
 
 
 def test_the_real_server_answers_this_machine_and_ends_with_its_command(tmp_path: Path):
