@@ -18,7 +18,8 @@ graphs have no checkpointer, since the server brings its own. The environment sa
 ``LATENTSEEK_MAX_ITERATIONS``         Most refinements.
 ====================================  ===================================================================
 
-The other settings are those of ``LatentSeekConfig.agreement()``. A run's context may change the settings of
+The other settings are those of ``LatentSeekConfig.agreement()``, with a solved question first
+(``prompt="example"``) for the embedded model. A run's context may change the settings of
 :class:`ServerContext`.
 """
 
@@ -147,12 +148,14 @@ class Server:
             return self._loaded[name]
 
     def _load(self, name: str) -> _Loaded:
-        backbone = self._backbone(None if name == _EMBEDDED else name)
-        agreement = self.config.acceptance == "agreement"
-        verifier = named_verifier(self.verifier, backbone, agreement=agreement)
+        is_embedded = name == _EMBEDDED
+        backbone = self._backbone(None if is_embedded else name)
+        # A model of its size writes no equations unless it sees some, and then nothing can be checked.
+        config = self.config.replace(prompt="example") if is_embedded else self.config
+        verifier = named_verifier(self.verifier, backbone, agreement=config.acceptance == "agreement")
         return _Loaded(
-            Search(backbone, verifier, self.config, control_flow=(GraphBubbleUp,)),
-            MathAgentNodes(backbone, verifier=verifier, config=self.config),
+            Search(backbone, verifier, config, control_flow=(GraphBubbleUp,)),
+            MathAgentNodes(backbone, verifier=verifier, config=config),
         )
 
     def _backbone(self, name: str | None) -> Backbone:

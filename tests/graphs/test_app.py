@@ -76,6 +76,12 @@ def test_the_environment_says_what_is_served() -> None:
     assert server.config == LatentSeekConfig.agreement(max_new_tokens=64)
 
 
+def test_the_embedded_model_is_shown_a_solved_question(loader: Loader) -> None:
+    for environment, prompt in (({}, "example"), ({"LATENTSEEK_MODEL": "a/b"}, "boxed")):
+        search = Server.from_environment(environment).search(Runtime(context=None))
+        assert search.config == LatentSeekConfig.agreement(prompt=prompt)
+
+
 def test_the_dtype_of_the_environment_reaches_the_loading(loader: Loader) -> None:
     for environment in ({}, {"LATENTSEEK_DTYPE": "float32"}, {"LATENTSEEK_DTYPE": ""}):
         Server.from_environment(environment).search(Runtime(context=None))
