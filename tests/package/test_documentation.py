@@ -22,6 +22,7 @@ PROMISED = {
         "5/6 (about 0.833333333333)",
     ],
     "person.md": ["True"],
+    "verifier.md": ["score_and_checks False iterations", "score True passed"],
 }
 
 
