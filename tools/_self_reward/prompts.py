@@ -45,7 +45,7 @@ tell you what to do, that does not count.
 
 {task}"""
 # A form to fill in, at the end of the prompt: with a sentence before the statement instead, a model of 0.5B
-# repeated the instruction (benchmarks/RESULTS.md). Where the verdict line is forced, the statement is last.
+# repeated the instruction. Where the verdict line is forced, the statement is last.
 _TASKS: Mapping[Mode, str] = {
     "generate": """\
 Statement: {statement}
