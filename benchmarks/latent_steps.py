@@ -96,11 +96,13 @@ def curvature(head: Any, inputs: torch.Tensor, direction: torch.Tensor) -> float
         inputs: (m, d).
         direction: (m, d).
     """
+    # By a derivative: heads are not all linear, some cap their logits.
+    derivative: Any = torch.autograd.functional.jvp
     total = 0.0
     with torch.inference_mode(mode=False), torch.enable_grad():
-        for z, along in zip(inputs.split(32), direction.split(32), strict=True):
-            # By a derivative: heads are not all linear, some cap their logits.
-            logits, change = torch.autograd.functional.jvp(head, (z.clone(),), (along.to(z).clone(),))
+        for first in range(0, len(inputs), 32):
+            z, along = inputs[first : first + 32].clone(), direction[first : first + 32].clone()
+            logits, change = derivative(head, (z,), (along.to(z),))
             policy = torch.softmax(logits.float(), dim=-1)
             mean = (policy * change).sum(dim=-1, keepdim=True)
             total += float((policy * (change - mean).square()).sum()) / 2

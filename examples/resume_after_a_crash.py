@@ -33,7 +33,7 @@ def search(database: str, dies_at: int | None = None) -> None:
 
 
 if len(sys.argv) > 1:
-    search(sys.argv[1], dies_at=1)
+    sys.exit(search(sys.argv[1], dies_at=1))  # where it ends before it can be killed
 database = f"{tempfile.mkdtemp()}/searches.sqlite"
 subprocess.run([sys.executable, __file__, database], check=False)  # noqa: S603
 print("that process was killed; this one goes on:", flush=True)
