@@ -19,6 +19,7 @@ A run has one pair of these settings, which is written into its folder.
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,7 @@ def moved(bound: float, backbone: Any, config: Any, latents: Latents, samples: A
     divergence = divergence / len(samples)
     length = (bound / divergence) ** 0.5 if divergence > 0 else 0.0
     values = latents.values + length * gradient.to(latents.values)
-    return Latents(
-        values, latents.hidden, latents.step + 1, latents.exp_avg, latents.exp_avg_sq, latents.pinned
-    )
+    return replace(latents, values=values, step=latents.step + 1)
 
 
 def curvature(head: Any, inputs: torch.Tensor, direction: torch.Tensor) -> float:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from _stored_runs import outcomes_of, problems_in
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,9 +29,7 @@ from rich.table import Table
 from latentseek_agents import Backbone
 from latentseek_agents.engine._decoding import DecodingOptions
 from latentseek_agents.evaluation.reports.statistics import wilson
-from latentseek_agents.evaluation.runs.folder import read_outcomes
 from latentseek_agents.evaluation.runs.method_names import MethodName
-from latentseek_agents.evaluation.runs.problems import load_problems
 from latentseek_agents.tools import SelfReward
 from latentseek_agents.tools._self_reward import STATEMENTS, prompts
 
@@ -164,16 +163,16 @@ def _discrimination(solutions: list[_Solution], truths: list[float | None]) -> s
 
 def _stored(arguments: argparse.Namespace) -> list[_Solution]:
     """Of each question with right and wrong samples, the first two of both."""
-    first, last = map(int, arguments.problems.split("-"))
-    problems = {one.number: one.question for one in load_problems(str(arguments.data))}
+    problems = problems_in(arguments.data, arguments.problems)
     found: dict[int, list[_Solution]] = {}
-    for outcome in read_outcomes(arguments.run):
-        number = outcome.key.problem
-        if MethodName(outcome.key.method).kind != "sc" or not first <= number <= last:
+    for outcome in outcomes_of(arguments.run, problems):
+        if MethodName(outcome.key.method).kind != "sc":
             continue
-        drawn = [_Solution(problems[number], one.text, one.right is True) for one in outcome.attempts]
+        number = outcome.key.problem
+        question = problems[number].question
+        drawn = [_Solution(question, one.text, one.right is True) for one in outcome.attempts]
         chosen = [one for right in (True, False) for one in [d for d in drawn if d.right is right][:2]]
-        if outcome.key.prompt == "boxed" and len({one.right for one in chosen}) == 2:
+        if len({one.right for one in chosen}) == 2:
             found.setdefault(number, chosen)
     return [one for number in sorted(found) for one in found[number]]
 

@@ -26,15 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from _figures import bootstrap, mean
+from _stored_runs import outcomes_of, problems_in
 from rich.console import Console
 from rich.table import Table
 
 from latentseek_agents import LatentSeekConfig, votes
 from latentseek_agents.decisions import accepts, choose, majority
 from latentseek_agents.evaluation.reports.statistics import mcnemar
-from latentseek_agents.evaluation.runs.folder import read_outcomes
 from latentseek_agents.evaluation.runs.method_names import MethodName
-from latentseek_agents.evaluation.runs.problems import load_problems
+from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.evaluation.runs.records import AttemptRecord
 from latentseek_agents.testing import scripted_backbone
 from latentseek_agents.tools import Combined, ProgramVerifier, StepVerifier, answers_match
@@ -116,8 +116,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all figures to this file, too")
     arguments = parser.parse_args()
     vars(votes)["answers_match"] = same_answer  # the same few answers are compared a million times
-    first, last = map(int, arguments.problems.split("-"))
-    questions = read_questions(arguments, first, last)
+    questions = read_questions(arguments)
     settings = list(grid() if arguments.what == "settings" else parts())
     ways: dict[str, Way] = {one.name: functools.partial(search, one) for one in settings}
     ways |= ways_of_samples(min(len(question.samples) for question in questions))
@@ -132,22 +131,18 @@ def main() -> int:
     return 0
 
 
-def read_questions(arguments: argparse.Namespace, first: int, last: int) -> list[Question]:
+def read_questions(arguments: argparse.Namespace) -> list[Question]:
     """The questions of the range that have a draft and samples, judged."""
-    problems = {one.number: one for one in load_problems(str(arguments.data))}
+    problems = problems_in(arguments.data, arguments.problems)
     found: dict[str, dict[int, Any]] = {}
     for folder in (arguments.samples, arguments.programs or arguments.samples):
-        for outcome in read_outcomes(folder):
-            number = outcome.key.problem
-            if not first <= number <= last or outcome.digest not in ("", problems[number].digest):
-                continue  # another question: a run may hold several data sets, each with its numbers
-            if outcome.key.prompt == "boxed":
-                kind = MethodName(outcome.key.method).kind
-                known = found.setdefault(kind, {}).get(number)
-                if known is None or len(known.attempts) < len(outcome.attempts):
-                    found[kind][number] = outcome
+        for outcome in outcomes_of(folder, problems):
+            of_kind = found.setdefault(MethodName(outcome.key.method).kind, {})
+            known = of_kind.get(outcome.key.problem)
+            if known is None or len(known.attempts) < len(outcome.attempts):
+                of_kind[outcome.key.problem] = outcome
     programs = found.get("program", {})
-    searches = searched(arguments.search) if arguments.search else {}
+    searches = searched(arguments.search, problems) if arguments.search else {}
     questions = []
     for number in sorted(found["cot"].keys() & found["sc"].keys()):
         program = programs.get(number)
@@ -255,6 +250,7 @@ class Row:
             "name": self.name,
             "right": 100 * self.mean(0),
             "tokens": self.mean(1),
+            "tokens for a right one": self.mean(1) / self.mean(0) if self.mean(0) else math.inf,
             "attempts": self.mean(2),
             "lost": self.changed(draft_is_right=True),
             "saved": self.changed(draft_is_right=False),
@@ -310,7 +306,7 @@ def greedy(question: Question, _: Sequence[Judged]) -> Ends:
     return question.draft.right, question.draft.tokens, 1
 
 
-def searched(folder: Path) -> dict[int, Ends]:
+def searched(folder: Path, problems: dict[int, Problem]) -> dict[int, Ends]:
     """How the searches of a run with ``agreement:latents`` have ended, by the number of the problem."""
     return {
         one.key.problem: (
@@ -318,7 +314,7 @@ def searched(folder: Path) -> dict[int, Ends]:
             sum(attempt.policy_tokens + attempt.verifier_tokens for attempt in one.attempts),
             len(one.attempts),
         )
-        for one in read_outcomes(folder)
+        for one in outcomes_of(folder, problems)
         if one.key.method == "agreement:latents"
     }
 
@@ -377,7 +373,9 @@ def coin(first: Row, second: Row) -> str:
 
 def show(rows: Sequence[Row], count: int) -> None:
     """Print the rows."""
-    table = Table("of all", "right %", "tokens", "attempts", "right drafts lost", "wrong ones saved")
+    table = Table(
+        "of all", "right %", "tokens", "for a right one", "attempts", "right drafts lost", "wrong ones saved"
+    )
     for row in rows:
         values = row.to_dict()
         table.add_row(*(one if isinstance(one, str) else f"{one:.1f}" for one in values.values()))

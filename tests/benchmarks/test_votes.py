@@ -42,7 +42,7 @@ def stored(path: Path, method: str, text: str, answer: str) -> bytes:
 
 
 @pytest.mark.parametrize("others_first", [False, True])
-def test_the_program_of_another_data_set_with_the_same_number_is_not_taken(
+def test_what_a_run_holds_of_another_data_set_with_the_same_numbers_is_not_taken(
     tmp_path: Path, others_first: bool
 ) -> None:
     pens, cups = tmp_path / "pens.jsonl", tmp_path / "cups.jsonl"
@@ -52,14 +52,21 @@ def test_the_program_of_another_data_set_with_the_same_number_is_not_taken(
         stored(pens, "cot", "3 * 12 = 36 \\boxed{36}", "36"),
         stored(pens, "sc:1", "3 + 12 = 15 \\boxed{15}", "15"),
         stored(pens, "program", "print(3 * 12)", "36"),
+        stored(pens, "agreement:latents", "\\boxed{36}", "36"),
     ]
-    others = [stored(cups, "program", "print(4 * 10)", "40"), stored(cups, "cot", "\\boxed{41}", "41")]
+    others = [
+        stored(cups, "program", "print(4 * 10)", "40"),
+        stored(cups, "cot", "\\boxed{41}", "41"),
+        stored(cups, "agreement:latents", "\\boxed{41}", "41"),
+    ]
     lines = [*others, *own] if others_first else [*own, *others]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text('{"run": "", "schema": 2}', encoding="utf-8")
     (tmp_path / "run" / "attempts.jsonl").write_bytes(b"".join(lines))
-    arguments = Namespace(data=pens, samples=tmp_path / "run", programs=None, search=None)
-    (question,) = read_questions(arguments, 0, 0)
+    arguments = Namespace(data=pens, problems="0-0", samples=tmp_path / "run", programs=None, search=None)
+    arguments.search = tmp_path / "run"
+    (question,) = read_questions(arguments)
+    assert question.searched == (True, 10, 1)
     assert (question.program_answer, question.program_tokens) == ("36", 5)
     assert (question.draft.right, [one.right for one in question.samples]) == (True, [False])
 
