@@ -477,8 +477,13 @@ class Policy:
 
 
 def depends_on_longest(config: Any) -> bool:
-    """Whether rotary positions are scaled by the longest text of a pass."""
-    return any(kind in str(config.to_dict()) for kind in ("'dynamic'", "'longrope'"))
+    """Whether what a text is read as depends on the longest text of its pass.
+
+    Some scale rotary positions by it. Doge keeps the keys that it rates highest; a repeated token has the
+    same rating each time, and which of them are kept depends on how far the rows are padded.
+    """
+    told = str(config.to_dict())
+    return any(sign in told for sign in ("'dynamic'", "'longrope'", "'keep_window_size'"))
 
 
 def weights_fingerprint(model: Any) -> str:

@@ -376,7 +376,7 @@ def _rows_meet(policy: Policy) -> str:
         return "it has a recurrent state"
     config = policy.config
     if depends_on_longest(config):
-        return "its rotary positions depend on the longest text"
+        return "what it reads depends on the longest text"
     others = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     return f"it has layers of the kind {', '.join(sorted(others))}" if others else ""
 

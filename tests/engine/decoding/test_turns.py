@@ -179,6 +179,19 @@ def test_rotary_positions_that_depend_on_the_longest_text_are_not_joined(monkeyp
     assert not policy.joins_prompts
 
 
+def test_keys_that_are_kept_by_their_rating_do_not_depend_on_padding():
+    # As it is made, Doge rates all keys alike; with more than keep_window_size of them padding would choose.
+    backbone = tiny_backbone("doge")
+    ids = [3 + (41 * i) % 250 for i in range(30)]
+    asked = [
+        DecodeRequest(prompt_ids=ids[: 30 - 3 * i], max_new_tokens=8, end_token_ids=frozenset())
+        for i in range(4)
+    ]
+    together = decode(backbone, asked)
+    alone = [decode(fresh(backbone), [one])[0] for one in asked]
+    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
+
+
 def test_joined_caches_leave_their_parts_as_they_are():
     policy = tiny_backbone("qwen3_5_text").policy
     caches = [policy.new_cache() for _ in range(2)]
