@@ -10,7 +10,7 @@ from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 
-from latentseek_agents import Backbone, LatentSeek
+from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 from latentseek_agents.tools import extract_answer
 
 
@@ -35,6 +35,6 @@ def build(seek: LatentSeek) -> Runnable[dict[str, Any], dict[str, Any]]:
 
 if __name__ == "__main__":
     orders = [{"price": 3, "count": 4}, {"price": 3, "count": 12}]  # together: they share forward passes
-    chain = build(LatentSeek(Backbone.embedded()))
+    chain = build(LatentSeek(Backbone.embedded(), config=LatentSeekConfig.agreement(prompt="example")))
     for order, found in zip(orders, chain.batch(orders, return_exceptions=True), strict=True):
         print(f"{order['count']} pens: {found}")

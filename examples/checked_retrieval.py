@@ -8,7 +8,7 @@ import sys
 from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
 
-from latentseek_agents import Backbone, LatentSeekNode
+from latentseek_agents import Backbone, LatentSeekConfig, LatentSeekNode
 
 PASSAGES = (
     "A night at the Harbour Hotel costs 80 euros.",
@@ -33,8 +33,8 @@ def retrieve(state: Trip) -> dict[str, str]:
 
 if __name__ == "__main__":
     query = " ".join(sys.argv[1:]) or "How much do 2 nights at the Harbour Hotel cost?"
-    steps = [retrieve, ("seek", LatentSeekNode(Backbone.embedded()))]
-    graph = StateGraph(Trip).add_sequence(steps).add_edge(START, "retrieve").compile()
+    seek = LatentSeekNode(Backbone.embedded(), config=LatentSeekConfig.agreement(prompt="example"))
+    graph = StateGraph(Trip).add_sequence([retrieve, ("seek", seek)]).add_edge(START, "retrieve").compile()
     state = graph.invoke({"query": query})
     print(state["question"])
     print(state["answer"] if state["passed"] else f"not verified: {state['answer']}")

@@ -7,7 +7,7 @@ python examples/csv_batch.py examples/questions.csv answers.csv
 import sys
 from typing import Any
 
-from latentseek_agents import Backbone, LatentSeek
+from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 
 try:
     import pandas as pd
@@ -32,7 +32,8 @@ def answered(table: "pd.DataFrame", seek: LatentSeek) -> "pd.DataFrame":
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit("usage: python examples/csv_batch.py QUESTIONS.csv ANSWERS.csv")
-    answers = answered(pd.read_csv(sys.argv[1]), LatentSeek(Backbone.embedded()))
+    seek = LatentSeek(Backbone.embedded(), config=LatentSeekConfig.agreement(prompt="example"))
+    answers = answered(pd.read_csv(sys.argv[1]), seek)
     answers.to_csv(sys.argv[2], index=False)
     verified = sum(passed is True for passed in answers["passed"])
     print(f"{verified} of {len(answers)} verified; {sys.argv[2]} has them all")

@@ -10,7 +10,7 @@ from typing import Any
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from latentseek_agents import Backbone
+from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.graphs import create_refine_graph
 from latentseek_agents.tools import HumanVerifier
 
@@ -28,7 +28,9 @@ def verdict_from(reply: str) -> Any:
 
 
 if __name__ == "__main__":
-    graph = create_refine_graph(Backbone.embedded(), verifier=HumanVerifier()).compile(InMemorySaver())
+    config = LatentSeekConfig.agreement(prompt="example")
+    builder = create_refine_graph(Backbone.embedded(), verifier=HumanVerifier(), config=config)
+    graph = builder.compile(InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
     print(QUESTION)
     state: Any = graph.invoke({"question": QUESTION}, thread)

@@ -7,7 +7,7 @@ The separator is that of the model's training, which its card names.
 
 import argparse
 
-from latentseek_agents import Backbone, LatentSeek
+from latentseek_agents import Backbone, LatentSeek, LatentSeekConfig
 from latentseek_agents.tools import Combined, ProcessReward, StepVerifier
 
 QUESTION = "Tom has 3 boxes of 12 pencils. He gives 9 pencils away. How many pencils does he have now?"
@@ -23,7 +23,8 @@ def main() -> None:
     options = parser.parse_args()
     prm = ProcessReward.from_pretrained(options.prm, separator=options.separator)
     verifier = Combined(StepVerifier(), prm)  # the model is asked only where no sum is wrong
-    result = LatentSeek(Backbone.embedded(), verifier).invoke(QUESTION)
+    config = LatentSeekConfig.agreement(prompt="example")  # for a model this small
+    result = LatentSeek(Backbone.embedded(), verifier, config=config).invoke(QUESTION)
     for attempt in result.iterations:
         name = f"attempt {attempt.iteration}" if attempt.iteration else "draft"
         print(f"{name}: {'passed' if attempt.passed else 'not passed'}, {attempt.reason}")

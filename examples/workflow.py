@@ -6,7 +6,7 @@ python examples/workflow.py
 from langgraph.graph import START, StateGraph
 from typing_extensions import TypedDict
 
-from latentseek_agents import Backbone, LatentSeekNode
+from latentseek_agents import Backbone, LatentSeekConfig, LatentSeekNode
 
 QUESTIONS = ("What is 17 + 25?", "How many minutes are 8 rides of 35 minutes?")
 
@@ -31,7 +31,8 @@ def ask_a_person(state: Homework) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    builder = StateGraph(Homework).add_node("seek", LatentSeekNode(Backbone.embedded()))
+    seek = LatentSeekNode(Backbone.embedded(), config=LatentSeekConfig.agreement(prompt="example"))
+    builder = StateGraph(Homework).add_node("seek", seek)
     builder.add_node(hand_in).add_node(ask_a_person)
     builder.add_edge(START, "seek").add_conditional_edges("seek", route, ["hand_in", "ask_a_person"])
     graph = builder.compile()

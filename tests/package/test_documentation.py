@@ -1,4 +1,4 @@
-"""The Python in README and docs runs as it stands there, page by page, and links lead somewhere."""
+"""README and docs: their Python runs as it stands, links lead somewhere, settings are those of the code."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from latentseek_agents import Backbone
+from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.testing import tiny_backbone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,3 +74,16 @@ def test_every_page_of_the_documentation_is_in_its_navigation():
 
 def test_the_readme_can_be_read_in_a_minute():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_table_of_settings_has_the_values_of_the_configurations():
+    text = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    table = text.partition("## Settings worth knowing")[2]
+    compared = []
+    for names, *columns in re.findall(r"^\| (`.+?) \| (`.+?) \| (`.+?) \|", table, re.MULTILINE):
+        for config, column in zip((LatentSeekConfig.agreement(), LatentSeekConfig()), columns, strict=True):
+            values = [repr(getattr(config, name)) for name in re.findall(r"`(\w+)`", names)]
+            told = re.findall(r"`([^`]+)`", column)
+            assert [value.replace("'", '"') for value in values] == told * (len(values) // len(told)), names
+            compared.append(names)
+    assert len(compared) >= 2 * 19
