@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from latentseek_agents import Backbone, LatentSeekConfig
+from latentseek_agents.evaluation.reports.statistics import mcnemar
 from latentseek_agents.loop import Search, SearchState, draft, run
 from latentseek_agents.tools import StepVerifier, answers_match
 from latentseek_agents.verdict import Usage
@@ -167,6 +168,7 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             tokens = sum(row[aim]["tokens"] for row in part)
             found = f"{right} right ({lost} right drafts lost), {passed} passed"
             print(f"  aim={aim}: {found}, {tokens} tokens behind the drafts")
+        print(f"  {compared(part)}")
     shots = [shot for row in rows for shot in row["first_error"]["aimed"]]
     if shots:
         reached = sum(shot["reached"] for shot in shots)
@@ -175,6 +177,14 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             f"{len(shots)} aimed attempts, {reached} values reached, steps: median {steps[len(steps) // 2]}"
         )
         print(f"most steps: {steps[-1]}")
+
+
+def compared(rows: Sequence[dict[str, Any]]) -> str:
+    """On how many questions either search alone is right, and whether that could be chance."""
+    without, aimed = AIMS
+    more = _count(rows, lambda row: row[aimed]["right"] and not row[without]["right"])
+    fewer = _count(rows, lambda row: row[without]["right"] and not row[aimed]["right"])
+    return f"aimed alone right on {more}, not aimed alone on {fewer}: McNemar's p {mcnemar(more, fewer):.2g}"
 
 
 def _count(rows: Sequence[dict[str, Any]], holds: Callable[[dict[str, Any]], bool]) -> int:

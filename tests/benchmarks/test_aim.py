@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from aim import problems
+from aim import compared, problems
 
 
 def test_the_same_seed_makes_the_same_problems():
@@ -38,3 +38,11 @@ def test_answers_worked_out_by_hand_from_the_numbers_of_the_question():
         seen.add(word)
         assert int(problem.reference) == rule(*map(int, re.findall(r"\d+", problem.question))) > 0
     assert seen == set(rules)
+
+
+def test_what_is_right_with_one_aim_alone_is_counted():
+    def row(none: bool, aimed: bool) -> dict[str, dict[str, bool]]:
+        return {"none": {"right": none}, "first_error": {"right": aimed}}
+
+    rows = [row(False, True)] * 6 + [row(True, False)] + [row(True, True)] * 3
+    assert compared(rows) == "aimed alone right on 6, not aimed alone on 1: McNemar's p 0.12"
