@@ -144,7 +144,10 @@ def read_questions(arguments: argparse.Namespace) -> list[Question]:
     programs = found.get("program", {})
     searches = searched(arguments.search, problems) if arguments.search else {}
     questions = []
-    for number in sorted(found["cot"].keys() & found["sc"].keys()):
+    numbers = sorted(found["cot"].keys() & found["sc"].keys())
+    if arguments.search and (missing := [number for number in numbers if number not in searches]):
+        raise SystemExit(f"{arguments.search} has no search for questions {missing}: is the run finished?")
+    for number in numbers:
         program = programs.get(number)
         code = program.attempts[0].text if program else None
         answer = program.attempts[0].answer if program else None

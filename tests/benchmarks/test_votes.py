@@ -70,6 +70,13 @@ def test_what_a_run_holds_of_another_data_set_with_the_same_numbers_is_not_taken
     assert (question.program_answer, question.program_tokens) == ("36", 5)
     assert (question.draft.right, [one.right for one in question.samples]) == (True, [False])
 
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text('{"run": "", "schema": 2}', encoding="utf-8")
+    (tmp_path / "unfinished" / "attempts.jsonl").write_bytes(b"".join(own[:3]))
+    arguments.search = tmp_path / "unfinished"
+    with pytest.raises(SystemExit, match=r"has no search for questions \[0\]: is the run finished\?"):
+        read_questions(arguments)
+
 
 def test_mcnemar_counts_the_questions_that_divide_two_ways() -> None:
     def row(*rights: bool) -> Row:
