@@ -158,7 +158,9 @@ class Search:
 
 def _says_nothing(attempt: Attempt, verdict: Verdict) -> bool:
     """Whether an attempt was cut off without an answer, and only a model's opinion speaks for it."""
-    reasons = [check for check in verdict.checks if check.passed and check.weight > 0]
+    weighty = [check for check in verdict.checks if check.weight > 0]
+    # With a low threshold an attempt passes though each of its checks failed.
+    reasons = [check for check in weighty if check.passed] or weighty
     opinions = bool(reasons) and all(check.opinion for check in reasons)
     return opinions and attempt.finish_reason == "length" and attempt.answer is None
 

@@ -276,10 +276,13 @@ def _without_repeats(attempts: Sequence[Attempt], config: LatentSeekConfig) -> l
 
 
 def _is_stated_later(attempt: Attempt, answer: str, attempts: Sequence[Attempt]) -> bool:
-    """Whether an attempt that was aimed at a claim of this one states the value that its program prints."""
+    """Whether an attempt that was aimed at a claim of this one states the value, and votes for it itself.
+
+    One that is refuted for another reason votes for nothing: the printed value keeps its own vote then.
+    """
     for other in attempts:
         aim = other.aimed_at
-        if aim is None or other.iteration != attempt.iteration + 1:
+        if aim is None or other.refuted or other.iteration != attempt.iteration + 1:
             continue
         kept = aim["token"]
         stated, is_stated = voted_answer(other)

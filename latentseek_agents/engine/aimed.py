@@ -208,8 +208,7 @@ def rewrite(
         seed=derive_seed(config.seed, previous.iteration + 1, 0, "continuation"),
         deadline=deadline,
         on_token=on_token,
-        # As for every completion whose hidden states become part of the state.
-        reuse_completion=config.latents == "independent",
+        # Nothing is reused: its hidden states become latents, which are to have the same bits after a resume.
         constraint=GivenTokens(aim.token_ids, backbone.decoder.vocabulary_size),
     )
     (completion,) = decode(backbone, [request])

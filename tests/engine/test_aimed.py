@@ -258,8 +258,7 @@ def test_the_same_bits_every_time_and_in_another_process(kind: str):
     draft(first, QUESTION, config)  # what is kept of an earlier completion makes no difference
     one, other = aimed_step(first, config), aimed_step(fresh, config)
     assert one.attempts == other.attempts
-    if kind == "consistent":
-        assert one.latents == other.latents
+    assert one.latents == other.latents != b""
 
 
 def test_a_deadline_leaves_what_there_is(tiny: Backbone):

@@ -75,6 +75,7 @@ def test_an_attempt_that_is_refuted_again_at_the_same_place_is_not_aimed_again()
     config = settings(fraction=0.5)
     found = LatentSeek(tiny_backbone(), stubborn, config).invoke(QUESTION)
     aims = [one.aimed_at is not None for one in found.iterations]
+    assert any(aims)
     assert not any(one and other for one, other in pairwise(aims))
 
 
@@ -175,5 +176,4 @@ def test_killed_after_any_verdict_it_ends_the_same(tmp_path: Path, name: str) ->
         resumed = again.invoke(None, THREAD, durability="sync")
         assert resumed["iterations"] == result["iterations"]
         assert (resumed["votes"], resumed["text"]) == (result["votes"], result["text"])
-        if name != "independent":
-            assert latents(again)[0:3] == latents(whole)[0:3]
+        assert latents(again)[0:3] == latents(whole)[0:3]

@@ -243,6 +243,20 @@ def test_what_was_cut_off_without_an_answer_does_not_pass_on_an_opinion(
     assert ("cut off" in result.reason) is not passed
 
 
+def test_what_was_cut_off_without_an_answer_does_not_pass_where_all_opinions_are_against_it():
+    def against(question: str, solution: str, *, reference: str | None = None) -> Verdict:
+        checks = [Check("judged", passed=False, opinion=True)]
+        return Verdict(-0.9, passed=True, reason="low", checks=checks)
+
+    config = LatentSeekConfig(max_new_tokens=4, max_iterations=0, reward_threshold=-0.95)
+    reply = r"We add 2 and 2, which gives \boxed{4}."
+    result = LatentSeek(scripted_backbone([reply]), verifier=against, config=config).invoke("2 + 2?")
+    assert result.passed is False
+    assert "cut off" in result.reason
+    whole = LatentSeek(scripted_backbone([reply]), verifier=against, config=config.replace(max_new_tokens=64))
+    assert whole.invoke("2 + 2?").passed
+
+
 def test_the_release_accepts_what_was_cut_off():
     config = LatentSeekConfig.paper(max_draft_tokens=4, max_iterations=0)
     backbone = scripted_backbone(["We add 2 and 2, which gives 4."])

@@ -272,6 +272,14 @@ def test_a_value_does_not_vote_twice_once_an_aimed_attempt_states_it():
         # Where the aimed one says something else in the end, the value keeps its vote.
         astray = replace(aimed, answer="71")
         assert [one.answer for one in count_votes([drafted, astray], config)] == ["71", "72"]
+    # Refuted for another reason it has next to no vote, and the value keeps its own.
+    drafted, wrong = attempts_of(
+        [Made("70", "72", -0.97, False, refuted=True), Made("72", None, -0.97, False, refuted=True)]
+    )
+    wrong = replace(wrong, token_ids=[0, 9], aimed_at={"token": 1})
+    (vote,) = count_votes([drafted, wrong], VOTE)
+    assert vote.voters == [0, 1]
+    assert vote.weights == pytest.approx([0.6, 0.054], abs=0.001)
 
 
 def test_an_aimed_attempt_that_repeats_an_earlier_one_has_no_vote():
