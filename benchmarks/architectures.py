@@ -42,6 +42,7 @@ TOKENS = 8
 LEARNING_RATES = (0.3, 3.0)  # the second where the first changes nothing
 _LONGEST_NOTE = 160
 COMMAND = "python benchmarks/architectures.py"
+_VERBS = {"works": "work", "refused": "are refused", "wrong": "write something wrong", "fails": "fail"}
 
 # What the mapping of transformers holds besides decoder-only language models.
 OTHER_KINDS = {
@@ -246,7 +247,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     language = [one for one in outcomes if one.model_type not in OTHER_KINDS]
     able = [one for one in language if one.result != "not generated"]
     counts = Counter(one.result for one in able)
-    told = ", ".join(f"{count} {result}" for result, count in counts.most_common())
+    told = ", ".join(f"{count} {_VERBS[result]}" for result, count in counts.most_common())
     return (
         f"{len(outcomes)} model types, {len(language)} of them decoder-only language models; transformers "
         f"generate with {len(able)} of these: {told} ({counts['works'] / max(1, len(able)):.1%} work)."
@@ -265,11 +266,18 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
             "",
             f"Made by `{COMMAND}` with {versions()} from tiny random models. {summary(outcomes)}",
             "",
-            "*Works*: draft and one refinement with either kind of latents are, token for token, those of a "
-            "plain computation without a cache, and a batch of eight is eight alone. *Rows together*: "
-            "requests share forward passes; *prompts alone, then rows together*: but for those that read "
-            "their prompts; *one prompt after another*: only completions of one prompt may. "
-            "Encoders that can be decoders (`is_decoder=True`) were made such.",
+            "- *works*: draft and one refinement with either kind of latents are, token for token, those of "
+            "a plain computation without a cache, unless the note says that the refinement was not compared; "
+            "and eight requests together write what each writes alone.",
+            "- *refused*: making a `Backbone` of it raises an error that says why.",
+            "- *not generated*: `generate` of transformers fails with the tiny model, so it does not count.",
+            "",
+            "Requests share forward passes: all of them (*rows together*); all, once each has read its "
+            "prompt in passes of its own (*prompts alone, then rows together*); or only those with the "
+            "same prompt, while those with other prompts take turns (*one prompt after another*). "
+            "Encoders that can be decoders were made such (`is_decoder=True`). Of models that see or hear "
+            "the text part counts: `gemma3n` itself cannot be made without the package timm, and its text "
+            "part is `gemma3n_text`.",
             "",
             "| model type | class | result | how, or why not |",
             "| --- | --- | --- | --- |",
@@ -281,7 +289,9 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 def _told(one: Outcome) -> str:
     note = one.note.replace("|", "\\|")
-    return f"no language model: it {OTHER_KINDS[one.model_type]}" if one.model_type in OTHER_KINDS else note
+    if one.model_type in OTHER_KINDS:
+        return f"does not count: it {OTHER_KINDS[one.model_type]}; {note}"
+    return note
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
