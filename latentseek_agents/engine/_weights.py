@@ -50,6 +50,58 @@ class Weights:
     modules: tuple[Any, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the tensors and switches of a model are.
+
+    Args:
+        whole: Dictionaries of tensors that all count.
+        partly: Others, each with the names that do not.
+        adapters: The modules of PEFT.
+        own: Modules of a caller's own classes.
+    """
+
+    whole: list[dict[str, Any]]
+    partly: list[tuple[dict[str, Any], frozenset[str]]]
+    adapters: list[Any]
+    own: list[Any]
+
+    @classmethod
+    def of(cls, modules: list[Any]) -> "_Places":
+        whole = [m._parameters for m in modules if m._parameters]
+        whole += [m._buffers for m in modules if m._buffers and not m._non_persistent_buffers_set]
+        partly = [
+            (m._buffers, frozenset(m._non_persistent_buffers_set))
+            for m in modules
+            if m._buffers and m._non_persistent_buffers_set
+        ]
+        adapters = [module for module in modules if is_adapter(module)]
+        own = [m for m in modules if not is_adapter(m) and _package(m) not in _KNOWN]
+        return cls(whole, partly, adapters, own)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Parameters and stored buffers; others, such as rotations, are computed as a text grows."""
+        # Copies, since another thread may change a module meanwhile.
+        whole = [list(entries.values()) for entries in self.whole]
+        partly = [
+            [tensor for name, tensor in list(entries.items()) if name not in skipped]
+            for entries, skipped in self.partly
+        ]
+        return [tensor for part in (*whole, *partly) for tensor in part if tensor is not None]
+
+    def running(self) -> int:
+        """See :meth:`WeightsWatch.running`."""
+        used = tuple([_in_use(adapter) for adapter in self.adapters])
+        own = repr([(_flags(vars(m)), [*map(_address, _parts(_kept_tensors(vars(m))))]) for m in self.own])
+        tensors = self.tensors()
+        if _PLAIN.issuperset(map(type, tensors)):
+            # The same as below, without a step of Python for each tensor.
+            with suppress(RuntimeError):
+                places = tuple(map(torch.Tensor.data_ptr, tensors))
+                return hash((used, own, places, tuple(map(_version, tensors))))
+        return hash((used, own, tuple(map(_address, _parts(tensors)))))
+
+
 class WeightsWatch:
     """Looks at the weights of one model.
 
@@ -63,33 +115,23 @@ class WeightsWatch:
         self._core = core
         self._lock = threading.Lock()
         self._looks = itertools.count()
-        self._whole: list[dict[str, Any]] = []
-        self._partly: list[tuple[dict[str, Any], frozenset[str]]] = []
-        self._adapters: list[Any] = []
-        self._own: list[Any] = []
+        self._found = _Places([], [], [], [])
         self.look()
 
     def look(self) -> Weights:
         """The weights as they are now; takes some milliseconds for a model of hundreds of modules."""
         with self._lock:
             every = list(_below(self._model))
-            self._whole = [m._parameters for m in every if m._parameters]
-            self._whole += [m._buffers for m in every if m._buffers and not m._non_persistent_buffers_set]
-            self._partly = [
-                (m._buffers, frozenset(m._non_persistent_buffers_set))
-                for m in every
-                if m._buffers and m._non_persistent_buffers_set
-            ]
-            self._adapters = [module for module in every if is_adapter(module)]
-            self._own = [m for m in every if not is_adapter(m) and _package(m) not in _KNOWN]
+            # In one assignment: `running` reads it in other threads, without the lock.
+            self._found = found = _Places.of(every)
             copied = every
-            if self._adapters or self._model is not self._core:
+            if found.adapters or self._model is not self._core:
                 copied = list(_below(self._core, into_adapters=False))
         flags = [_flags(vars(module)) for module in copied if _package(module) == _REMOTE]
         held = [_held(module) for module in copied if _package(module) not in _KNOWN]
         forwards = [module.__dict__["forward"] for module in copied if "forward" in module.__dict__]
-        tensors = [*_parts(self._tensors())]
-        tensors += [part for module in self._own for part in _parts(_kept_tensors(vars(module)))]
+        tensors = [*_parts(found.tensors())]
+        tensors += [part for module in found.own for part in _parts(_kept_tensors(vars(module)))]
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr([*map(id, every), *map(_address, tensors)]).encode())
         digest.update(repr(_switches(every)).encode())
@@ -98,33 +140,15 @@ class WeightsWatch:
             # What a caller's function does may depend on anything: nothing is found again.
             digest.update(next(self._looks).to_bytes(8, "big"))
         modules = (*copied, *map(type, copied), flags, held, forwards, set(map(_number_and_place, tensors)))
-        return Weights(digest.digest(), self.running(), modules)
+        return Weights(digest.digest(), found.running(), modules)
 
     def running(self) -> int:
         """A hash of the tensors' addresses and versions and of the adapters in use; fast."""
-        used = tuple([_in_use(adapter) for adapter in self._adapters])
-        own = repr([(_flags(vars(m)), [*map(_address, _parts(_kept_tensors(vars(m))))]) for m in self._own])
-        tensors = self._tensors()
-        if _PLAIN.issuperset(map(type, tensors)):
-            # The same as below, without a step of Python for each tensor.
-            with suppress(RuntimeError):
-                places = tuple(map(torch.Tensor.data_ptr, tensors))
-                return hash((used, own, places, tuple(map(_version, tensors))))
-        return hash((used, own, tuple(map(_address, _parts(tensors)))))
+        return self._found.running()
 
     def after_fork(self) -> None:
         """A new lock in a child process."""
         self._lock = threading.Lock()
-
-    def _tensors(self) -> list[torch.Tensor]:
-        """Parameters and stored buffers; others, such as rotations, are computed as a text grows."""
-        # Copies, since another thread may change a module meanwhile.
-        whole = [list(entries.values()) for entries in self._whole]
-        partly = [
-            [tensor for name, tensor in list(entries.items()) if name not in skipped]
-            for entries, skipped in self._partly
-        ]
-        return [tensor for part in (*whole, *partly) for tensor in part if tensor is not None]
 
 
 def is_adapter(module: Any) -> bool:

@@ -463,3 +463,25 @@ def test_nothing_kept_is_lost_where_nothing_changed():
         decode(backbone, [request()])
         assert decoder_of(backbone).packed is packed  # adapters are no copies
     assert isinstance(first, Completion)
+
+
+def test_another_threads_look_at_the_weights_is_no_change_of_them():
+    seen: list[int] = []
+
+    class Head(torch.nn.Linear):
+        """Asks, as another thread may, whether the weights are the same while they are being looked at."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "_non_persistent_buffers_set" and watching:
+                seen.append(watching[0].running_weights())
+            return super().__getattribute__(name)
+
+    watching: list[Any] = []
+    model = tiny_model()
+    model.lm_head = Head(32, model.config.vocab_size, bias=False)
+    model.lm_head.register_buffer("scale", torch.ones(1))
+    policy = wrapped(model).policy
+    before = policy.weights()
+    watching.append(policy)
+    assert policy.weights() == before
+    assert set(seen) == {before.running}
