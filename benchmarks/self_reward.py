@@ -15,6 +15,7 @@ a wrong one.
 import argparse
 import json
 import statistics
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -75,41 +76,33 @@ def main() -> None:
         solutions = _stored(arguments)
     statements = {**prompts.STATEMENTS, **dict(one.split("=", 1) for one in arguments.statement)}
     vars(prompts)["STATEMENTS"] = statements
-    verifiers = {
-        name: SelfReward(
-            backbone,
-            mode=arguments.mode,
-            max_new_tokens=arguments.max_new_tokens,
-            weights={other: float(other == name) for other in STATEMENTS},
-        )
-        for name in arguments.only or STATEMENTS
-    }
+    asked = arguments.only or list(STATEMENTS)
+    # All checks in one call: the prompts share their beginning, which is read once.
+    verifier = SelfReward(
+        backbone,
+        mode=arguments.mode,
+        max_new_tokens=arguments.max_new_tokens,
+        weights=dict.fromkeys(set(STATEMENTS) - set(asked), 0.0),
+    )
     weights = SelfReward(backbone).weights
 
     known = _judged_before(arguments.out)
 
     def judge(solution: _Solution) -> tuple[Truths, int]:
         place = json.dumps(
-            [
-                solution.question,
-                solution.text,
-                arguments.mode,
-                [(name, statements[name]) for name in verifiers],
-            ]
+            [solution.question, solution.text, arguments.mode, [(name, statements[name]) for name in asked]]
         )
         if place in known:
             return known[place]
-        verdicts = {name: verifier(solution.question, solution.text) for name, verifier in verifiers.items()}
-        truths: Truths = {
-            name: None if verdict.passed is None else 1 + verdict.score for name, verdict in verdicts.items()
-        }
+        opinions, usage = verifier._review(solution.question, solution.text, time.monotonic())
+        truths: Truths = {opinion.name: opinion.truth for opinion in opinions}
         given = {name: truth for name, truth in truths.items() if truth is not None}
         weight = sum(weights[name] for name in given)
-        if len(verifiers) > 1:
+        if len(asked) > 1:
             truths[ALL] = (
                 sum(weights[name] * truth for name, truth in given.items()) / weight if given else None
             )
-        found = truths, sum(verdict.usage.verifier_tokens for verdict in verdicts.values())
+        found = truths, usage.verifier_tokens
         if arguments.out:
             with arguments.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([place, *found]) + "\n")
