@@ -137,6 +137,8 @@ def read_questions(arguments: argparse.Namespace) -> list[Question]:
     found: dict[str, dict[int, Any]] = {}
     for folder in (arguments.samples, arguments.programs or arguments.samples):
         for outcome in outcomes_of(folder, problems):
+            if outcome.ended_in_error:
+                continue
             of_kind = found.setdefault(MethodName(outcome.key.method).kind, {})
             known = of_kind.get(outcome.key.problem)
             if known is None or len(known.attempts) < len(outcome.attempts):
@@ -146,7 +148,7 @@ def read_questions(arguments: argparse.Namespace) -> list[Question]:
     questions = []
     numbers = sorted(found["cot"].keys() & found["sc"].keys())
     if arguments.search and (missing := [number for number in numbers if number not in searches]):
-        raise SystemExit(f"{arguments.search} has no search for questions {missing}: is the run finished?")
+        raise SystemExit(f"{arguments.search}: no search, or one that ended in an error, for {missing}")
     for number in numbers:
         program = programs.get(number)
         code = program.attempts[0].text if program else None
@@ -318,7 +320,7 @@ def searched(folder: Path, problems: dict[int, Problem]) -> dict[int, Ends]:
             len(one.attempts),
         )
         for one in outcomes_of(folder, problems)
-        if one.key.method == "agreement:latents"
+        if one.key.method == "agreement:latents" and not one.ended_in_error
     }
 
 

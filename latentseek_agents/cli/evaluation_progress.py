@@ -125,7 +125,7 @@ class _Row:
         self.name = name
         self.total = total
         self.bar = bar
-        self.done = self.done_here = self.right = 0
+        self.done = self.done_here = self.right = self.errors = 0
         # Of all answers: their latency, however many ran at once.
         self.seconds = self.seconds_here = 0.0
 
@@ -136,7 +136,8 @@ class _Row:
     @property
     def accuracy(self) -> str:
         oracle = " (oracle)" if self.name.endswith("psrm") else ""
-        return f"{self.right} of {self.done} right{oracle}" if self.done else "nothing done"
+        errors = f", {self.errors} ended in an error" if self.errors else ""
+        return f"{self.right} of {self.done} right{oracle}{errors}" if self.done else "nothing done"
 
     @property
     def line(self) -> str:
@@ -145,6 +146,7 @@ class _Row:
     def add(self, outcome: Outcome, *, known: bool = False) -> None:
         self.done += 1
         self.right += outcome.right
+        self.errors += outcome.ended_in_error
         self.seconds += outcome.seconds
         if not known:
             self.done_here += 1

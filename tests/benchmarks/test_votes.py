@@ -74,7 +74,7 @@ def test_what_a_run_holds_of_another_data_set_with_the_same_numbers_is_not_taken
     (tmp_path / "unfinished" / "run.json").write_text('{"run": "", "schema": 2}', encoding="utf-8")
     (tmp_path / "unfinished" / "attempts.jsonl").write_bytes(b"".join(own[:3]))
     arguments.search = tmp_path / "unfinished"
-    with pytest.raises(SystemExit, match=r"has no search for questions \[0\]: is the run finished\?"):
+    with pytest.raises(SystemExit, match=r"no search, or one that ended in an error, for \[0\]"):
         read_questions(arguments)
 
 

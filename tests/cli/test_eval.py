@@ -174,6 +174,34 @@ def test_a_log_gets_a_line_now_and_then(capsys):
     assert said[1:] == ["4 of 6 answers, about 0 min left; sums boxed psrm: 2 of 4 right (oracle)"]
 
 
+def test_the_last_line_says_how_many_ended_in_an_error():
+    progress = EvaluationProgress(quiet=True)
+    keys = [Key("sums", "boxed", "steps", number) for number in range(4)]
+    written = AttemptRecord(attempt=0, answer="1", right=True)
+    never = AttemptRecord(attempt=0, answer=None, right=False, finish_reason="error")
+    endings = [
+        (written, "passed"),
+        (written, "error: NonFiniteError"),
+        (never, None),
+        (written, "iterations"),
+    ]
+    with progress:
+        progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
+        for key, (attempt, reason) in zip(keys, endings, strict=True):
+            progress.on_outcome(
+                Outcome(
+                    key=key,
+                    run="x",
+                    seed=0,
+                    reference="1",
+                    attempts=(attempt,),
+                    chosen=0,
+                    stop_reason=reason,
+                )
+            )
+    assert progress.lines() == ["sums boxed steps: 3 of 4 right, 2 ended in an error"]
+
+
 def test_the_time_left_goes_by_method(capsys):
     seconds = itertools.count(0.0, 60.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))

@@ -76,7 +76,7 @@ def _way(trial: Outcome) -> str:
     Where the fraction of the draft makes no latent, the search says ``"iterations"``, though it had none.
     """
     reason = trial.stop_reason or ""
-    if trial.failed or reason.startswith(_ERROR):
+    if trial.ended_in_error:
         return "error"
     if reason == "iterations" and not trial.iterations and not trial.attempts[0].latents:
         return "nothing to refine"

@@ -173,6 +173,11 @@ class Outcome:
         return self.attempts[0].finish_reason == "error"
 
     @property
+    def ended_in_error(self) -> bool:
+        """Whether it could not be worked on, or to its end."""
+        return self.failed or (self.stop_reason or "").startswith("error")
+
+    @property
     def cut_off(self) -> bool:
         """Whether the answer ran into the limit of tokens or seconds."""
         return self.attempts[self.chosen].finish_reason in ("length", "seconds")
