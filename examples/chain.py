@@ -21,7 +21,7 @@ class PriceParser(BaseOutputParser[float]):
         """Without a number it is an error that LangChain's retries and fallbacks know."""
         answer = extract_answer(text)
         try:
-            return float(answer or "")
+            return float((answer or "-").lstrip("$").split()[0])  # "12 dollars", too
         except ValueError:
             raise OutputParserException(f"no price: {text!r} ends with {answer!r}", llm_output=text) from None
 

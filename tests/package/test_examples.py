@@ -37,7 +37,7 @@ def pupil(prompt: str) -> str:
         "17 + 25": ("17 + 25 = 42. The answer is 42.", "17 + 25"),
         "35": ("8 * 35 = 250. The answer is 250.", "8 * 35"),
         "80 euros": ("2 * 80 = 160. The answer is 160.", "2 * 80"),
-        "3 dollars": ("4 * 3 = 12. The answer is 12.", "4 * 3"),
+        "3 dollars": ("4 * 3 = 12. The answer is 12 dollars.", "4 * 3"),
     }
     for sign, (solution, code) in wanted.items():
         if sign in prompt:
@@ -126,7 +126,7 @@ def test_human_verifier(run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("builtins.input", lambda prompt: next(replies))
     printed = run("human_verifier.py", pupil)
     assert printed.count("model: ") == 4
-    assert "answer: 12, passed: True, attempts: 4" in printed
+    assert "answer: 12 dollars, passed: True, attempts: 4" in printed
 
 
 def test_chain(run):
