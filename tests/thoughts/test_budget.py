@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents import Backbone, ConfigError, LatentSeek, LatentSeekConfig
+from latentseek_agents import Backbone, ChatLatentSeek, ConfigError, LatentSeek, LatentSeekConfig
+from latentseek_agents.engine._thought_constraint import closings_of
 from latentseek_agents.engine.search import draft, prompt_token_ids, refine, sample
 from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_model, tiny_tokenizer
@@ -157,6 +158,52 @@ def test_a_thought_is_closed_in_the_model_s_own_way(
     assert closing in backbone.decode(attempt.token_ids, skip_special_tokens=False)
     assert attempt.thinking.startswith("and so on")
     assert "and so on" in attempt.text  # what the script goes on with
+
+
+FENCED = "Code:\n```\nprint(5) # and so on and so on"
+
+
+def test_where_the_budget_closes_a_thought_it_ends() -> None:
+    """Whatever code was open there."""
+    answer = "```\nprint(4)\n```\nIt is 4."
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template += OPENS
+    backbone = scripted_backbone([FENCED[:30] + answer], tokenizer)
+    config = LatentSeekConfig(max_thinking_tokens=30, max_iterations=0, max_new_tokens=200)
+    result = LatentSeek(backbone, ScriptedVerifier([0.0]), config).invoke(QUESTION)
+    attempt = result.iterations[0]
+    assert backbone.decode(attempt.token_ids) == FENCED[:30] + CLOSING + answer
+    assert attempt.thinking == FENCED[:30]
+    assert attempt.text == answer
+    assert result.usage.policy_thinking_tokens == len(FENCED[:30] + "\n")
+    chat = ChatLatentSeek(
+        backbone=scripted_backbone([FENCED[:30] + answer], tokenizer), config=config, max_tokens=200
+    )
+    streamed = [chunk for chunk in chat.stream(QUESTION) if isinstance(chunk.content, str)]
+    for message in (chat.invoke(QUESTION), sum(streamed[1:], streamed[0])):
+        assert message.content == attempt.text
+        assert message.additional_kwargs["reasoning_content"] == FENCED[:30]
+    refined = ChatLatentSeek(
+        backbone=scripted_backbone([FENCED[:30] + answer], tokenizer),
+        verifier=ScriptedVerifier([0.0]),
+        config=config,
+        max_tokens=200,
+    ).invoke(QUESTION)
+    assert refined.content == attempt.text
+
+
+def test_no_later_mark_moves_the_end_that_a_budget_set() -> None:
+    backbone = thinking_backbone()
+    thought, answer = "I <think> of ```x", "```, \n</think>\nIt is 4."
+    ids = backbone.tokenizer(thought + CLOSING + answer, add_special_tokens=False)["input_ids"]
+    prompt_ids = prompt_token_ids(backbone, QUESTION, LatentSeekConfig())
+    assert backbone.split(ids, prompt_ids).text == "It is 4."
+    closed = closings_of(backbone, prompt_ids, ids, len(thought))
+    assert closed == [len(thought)]
+    split = backbone.split(ids, prompt_ids, closed=closed)
+    assert (split.thinking, split.text) == (thought, "```, \nIt is 4.")
+    assert backbone.thought_tokens(ids, prompt_ids, closed=closed) == len(thought + "\n")
+    assert closings_of(backbone, prompt_ids, ids, len(thought) - 1) == [], "it was not put in there"
 
 
 def test_without_a_thought_a_budget_changes_nothing() -> None:

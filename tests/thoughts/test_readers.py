@@ -75,6 +75,29 @@ def test_an_attempt_has_thinking_and_text(script: str, tokenizer: Any) -> None:
     assert Attempt.from_dict(attempt.to_dict()) == attempt
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (["[THINK]", "a lone ` tick", "[/THINK]", "It is `x`: 4."], "It is `x`: 4."),
+        (["[THINK]", 'I say "[/THINK]" and "', "[/THINK]", '"4"'], '"4"'),
+        (["[THINK]", "Is it [/THINK]? ", "[/THINK]", "[THINK] is a key."], "[THINK] is a key."),
+        (["It is 4, [/THINK] or not."], "It is 4, [/THINK] or not."),
+    ],
+)
+def test_marks_are_the_tokens_and_not_their_spelling(written: list[str], text: str) -> None:
+    tokenizer = thinking_tokenizer(MISTRAL, special=("[THINK]", "[/THINK]"))
+    backbone = scripted_backbone(["."], tokenizer)
+    ids: list[int] = []
+    for piece in written:
+        if piece in ("[THINK]", "[/THINK]"):
+            ids.append(tokenizer.convert_tokens_to_ids(piece))
+        else:
+            ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    split = backbone.split(ids)
+    assert split.text == text
+    assert backbone.thought_tokens(ids) == (len(written[1]) if len(written) > 1 else 0)
+
+
 def test_an_opened_thought_that_is_cut_off_has_no_answer() -> None:
     attempt = drafted("It is \\boxed{5}, or", thinking_tokenizer(OPENS))
     assert (attempt.thinking, attempt.text, attempt.answer) == ("It is \\boxed{5}, or", "", None)

@@ -14,6 +14,7 @@ from latentseek_agents.thoughts import (
     AnswerView,
     ThoughtFormat,
     ThoughtStream,
+    TokenMarks,
     answer_part,
     split_thoughts,
 )
@@ -151,6 +152,12 @@ def test_a_text_without_marks_is_an_answer(text: str) -> None:
         "<|start|>assistant<|channel|>analysis<|message|>" * 3_000,
         "the <think> " * 10_000,
         " " * 100_000 + "<think>" + " " * 100_000,
+        "x<think>" * 10_000 + "</think>",
+        "<think>`</think>" * 5_000,
+        "<think>x by </think> a\n" * 4_000,
+        "`` " + "` ` <think>" * 8_000,
+        "<think>``` " + "` ` </think>" * 8_000,
+        "````\n" + "```\n<think></think>" * 4_000,
     ],
     ids=lambda text: text[:20],
 )
@@ -158,6 +165,27 @@ def test_hostile_texts_take_little_time(text: str) -> None:
     began = time.process_time()
     split_thoughts(text)
     assert time.process_time() - began < 2
+
+
+def test_tokens_say_what_is_a_mark() -> None:
+    text = "[THINK]A spelled [/THINK] is none,[/THINK]`a [THINK] in code`"
+    ends = text.index(",[/THINK]") + 1
+    mistral = ThoughtFormat(frozenset({"mistral"}))
+    known = TokenMarks.of(text, places=[0, ends], spellings=("[THINK]", "[/THINK]"))
+    split = split_thoughts(text, mistral, tokens=known)
+    assert (split.thinking, split.text) == ("A spelled [/THINK] is none,", "`a [THINK] in code`")
+    stream = ThoughtStream(mistral, spellings=("[THINK]", "[/THINK]"))
+    for piece in ("[THINK]", "A spelled [/TH", "INK] is none,", "[/THINK]", "`a [THINK] in code`"):
+        stream.add(piece, is_mark=piece.startswith("["))
+    assert stream.text == "`a [THINK] in code`"
+    assert stream.finish() == split
+
+
+def test_a_budget_ends_the_thought_that_is_open() -> None:
+    text = "<think>a\n```x\n</think>\n\n```\n</think>\n4"
+    assert split_thoughts(text).text == "4"
+    known = TokenMarks.of(text, ended=[text.index("\n</think>")])
+    assert split_thoughts(text, tokens=known).text.split() == ["```", "4"]
 
 
 class Tokenizer:
