@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from latentseek_agents.config import ANSWER_TOKENS, MARK_TOKENS
 from latentseek_agents.engine._decoding import TokenConstraint
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.thoughts import Split
@@ -25,8 +26,8 @@ class AfterThought:
         backbone: The model.
         prompt_ids: Its prompt: some open the thought.
         forced_ids: First tokens of the completion that are given.
-        budget: Most tokens of the completion before its thought is closed, in the model's own way; None
-            leaves the thought alone.
+        budget: Most tokens of the completion before its thought is closed, in the model's own way: fewer
+            where the context window would leave no room for an answer. None leaves the thought alone.
         then: What the answer begins with.
         inner: What the answer is held to.
 
@@ -48,7 +49,7 @@ class AfterThought:
         self._backbone = backbone
         self._prompt_ids = prompt_ids
         self._ids: list[int] = []
-        self._budget = budget
+        self._budget = self._fitting(budget)
         self._then = list(then)
         self._inner = inner
         self._held = bool(then) or inner is not None
@@ -69,6 +70,14 @@ class AfterThought:
         self._check_budget()
         for token_id in forced_ids:
             self.take(token_id)
+
+    def _fitting(self, budget: int | None) -> int | None:
+        """A budget behind which an answer fits into the context window."""
+        room = self._backbone.context_window - len(self._prompt_ids) - ANSWER_TOKENS
+        if budget is None or budget + MARK_TOKENS <= room:
+            return budget
+        closing = self._backbone.thoughts.closing_of(self._backbone.opened_by(self._prompt_ids))
+        return min(budget, max(1, room - len(self._encoded(closing))))
 
     @property
     def required(self) -> tuple[int, ...]:
@@ -220,7 +229,7 @@ def closings_of(
         token_ids: The completion.
         budget: That of its thoughts; None if it had none.
     """
-    if budget is None or len(token_ids) <= budget:
+    if budget is None:
         return []
     return AfterThought(backbone, prompt_ids, token_ids, budget=budget).closings
 

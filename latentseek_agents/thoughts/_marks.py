@@ -182,15 +182,19 @@ def _doubt(text: str, match: re.Match[str], *, first: bool, opens: bool) -> Doub
     start, end = match.span()
     before, after = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW]
     before = before.rpartition("\n")[2]
-    if _is_quoted(before, after):
+    if is_quoted(before, after):
         return Doubt.QUOTED
     return Doubt.SOME if _is_mention(before, after, first=first, opens=opens) else Doubt.NONE
 
 
-def _is_quoted(before: str, after: str) -> bool:
+def is_quoted(before: str, after: str) -> bool:
     """Whether quotation marks or ticks around a mark open before it and close behind it.
 
     In ``I say "4"</think>"4"`` they do not: the first one closes what stands before.
+
+    Args:
+        before: What stands before it on its line.
+        after: What follows it.
     """
     sign = before[-1:]
     if sign not in _QUOTES or not sign or after[:1] != _QUOTES[sign]:

@@ -211,9 +211,10 @@ def _spans(
     """Kind, start and end of every passage, whether the text ends in a thought, and how much is certain."""
     if HARMONY in thoughts.names:
         known = thoughts.names == {HARMONY}
-        spans = channel_spans(text, opened=opened and known, known=known)
-        if spans is not None:
-            return spans, bool(spans) and spans[-1][0] == "thinking", len(text)
+        channels = channel_spans(text, opened=opened and known, known=known, tokens=tokens)
+        if channels is not None:
+            spans, certain = channels
+            return spans, bool(spans) and spans[-1][0] == "thinking", certain
     marks = marks_of(text, thoughts, tokens)
     found = Pairing(text, marks, opened=opened, implicit=implicit)
     return found.spans, found.cut_off, found.certain

@@ -71,7 +71,7 @@ def test_refinements_keep_to_the_budget(latents: Any) -> None:
 
 def test_samples_have_budgets_of_their_own() -> None:
     backbone = thinking_backbone()
-    config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=24)
+    config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=32)
     for attempt in sample(backbone, QUESTION, config, count=3, temperature=1.0).attempts:
         assert backbone.decode(attempt.token_ids[7:]).startswith(CLOSING)
 
@@ -87,7 +87,7 @@ def test_with_a_budget_a_thought_does_not_end_the_completion(opened: bool) -> No
         model.lm_head.bias[ends] = 1000.0
     tokenizer.chat_template += OPENS if opened else "{# <think></think> #}"
     backbone = Backbone.from_model(model, tokenizer)
-    free = LatentSeekConfig(max_new_tokens=24)
+    free = LatentSeekConfig(max_new_tokens=32)
     bounded = free.replace(max_thinking_tokens=7)
     assert draft(backbone, QUESTION, free).attempts[0].token_ids == ends
     written = draft(backbone, QUESTION, bounded).attempts[0].token_ids
@@ -208,7 +208,7 @@ def test_no_later_mark_moves_the_end_that_a_budget_set() -> None:
 
 def test_without_a_thought_a_budget_changes_nothing() -> None:
     backbone = Backbone.from_model(tiny_model(), tiny_tokenizer())
-    config = LatentSeekConfig(max_new_tokens=24)
+    config = LatentSeekConfig(max_new_tokens=32)
     bounded = config.replace(max_thinking_tokens=4)
     assert draft(backbone, QUESTION, bounded).attempts == draft(backbone, QUESTION, config).attempts
 
@@ -264,9 +264,66 @@ def test_a_switch_that_the_template_does_not_know_is_an_error(template: Any, giv
         LatentSeek(scripted_backbone(["4."]), config=LatentSeekConfig(**given))
 
 
-def test_a_budget_leaves_room_for_an_answer() -> None:
-    with pytest.raises(ConfigError, match="leaves no room"):
-        LatentSeekConfig(max_thinking_tokens=64, max_new_tokens=64)
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"max_thinking_tokens": 64, "max_new_tokens": 64},
+            "lower max_thinking_tokens to 40 or less, or raise",
+        ),
+        ({"max_thinking_tokens": 63, "max_new_tokens": 64}, "raise max_new_tokens to 87 or more"),
+        ({"max_thinking_tokens": 41, "max_new_tokens": 64}, "16 tokens of an answer take 65"),
+        ({"max_thinking_tokens": 41, "max_draft_tokens": 64}, "max_draft_tokens=64"),
+        ({"max_thinking_tokens": 1, "max_new_tokens": 20}, "an answer take 25; raise max_new_tokens to 25"),
+    ],
+)
+def test_a_budget_leaves_room_for_an_answer(given: dict[str, int], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as raised:
+        LatentSeekConfig(**given)
+    for name, value in given.items():
+        assert f"{name}={value}" in str(raised.value)
+    with pytest.raises(ConfigError, match=told):
+        LatentSeekConfig().replace(**given)
+
+
+def test_a_budget_that_just_fits_is_taken() -> None:
+    assert LatentSeekConfig(max_thinking_tokens=40, max_new_tokens=64, max_draft_tokens=64)
+    assert LatentSeekConfig(max_thinking_tokens=1000)
+
+
+@pytest.mark.parametrize("verifier", [None, ScriptedVerifier([0.0])])
+def test_the_chat_s_limit_and_a_thought_that_does_not_fit(verifier: Any) -> None:
+    def chat(thinking: int, **given: int) -> ChatLatentSeek:
+        tokenizer = tiny_tokenizer()
+        tokenizer.chat_template += OPENS
+        backbone = scripted_backbone(["Let me see. " * 60 + CLOSING + "It is 4."], tokenizer)
+        config = LatentSeekConfig(max_thinking_tokens=thinking, max_iterations=0)
+        return ChatLatentSeek(backbone=backbone, verifier=verifier, config=config, **given)
+
+    told = "max_thinking_tokens=100 does not fit into max_tokens=60"
+    with pytest.raises(ConfigError, match=told):
+        chat(100, max_tokens=60)
+    with pytest.raises(ConfigError, match=told):
+        chat(100).invoke("?", max_tokens=60)
+    with pytest.raises(ConfigError, match=told):
+        chat(100).bind(max_tokens=60).invoke("?")
+    assert chat(100, max_tokens=124).invoke("?").content
+    # Nobody has set max_tokens: the thought shrinks to what fits into 512.
+    message = chat(600).invoke("?")
+    assert message.content
+    assert len(message.additional_kwargs["reasoning_content"]) in (487, 488)
+
+
+def test_a_budget_shrinks_to_the_context_window() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template += OPENS
+    backbone = Backbone.from_model(tiny_model(max_position_embeddings=256), tokenizer)
+    config = LatentSeekConfig(max_thinking_tokens=230, max_iterations=0)
+    prompt_ids = prompt_token_ids(backbone, QUESTION, config)
+    written = draft(backbone, QUESTION, config).attempts[0].token_ids
+    closed = closings_of(backbone, prompt_ids, written, 230)
+    assert closed == [256 - len(prompt_ids) - 16 - len(CLOSING)]
+    assert backbone.decode(written[closed[0] :]).startswith(CLOSING)
 
 
 def test_verifiers_let_the_model_answer_at_once() -> None:
