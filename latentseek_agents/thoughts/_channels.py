@@ -46,8 +46,11 @@ def channel_spans(
         >>> channel_spans("<|channel|>analysis<|message|>Hm.<|end|>", opened=False)
         ([('mark', 0, 30), ('thinking', 30, 33), ('mark', 33, 40)], 40)
     """
-    begins = known or text.lstrip().startswith(("<|channel|>", "<|start|>"))
-    if opened or (begins and (_HEADER.search(text) or _BEGUN.search(text))):
+    start = len(text) - len(text.lstrip())
+    begins = _HEADER.match(text, start) or _BEGUN.match(text, start)
+    if known and not begins:
+        begins = _HEADER.search(text) or _BEGUN.search(text)
+    if opened or begins or (known and not _BARE.match(text)):
         messages = _Messages(text, tokens, opened=opened)
         return [span for span in messages.spans() if span[1] < span[2]], messages.certain
     return _bare(text)
@@ -125,7 +128,7 @@ class _Messages:
         if begun and kind == "text" and not self._may_begin(begun, start, code):
             begun = None
         stop = begun.start() if begun else end
-        closed = self._end_of_message(start, stop)
+        closed = self._end_of_message(start, stop, is_last=end == len(text))
         if closed:
             yield kind, start, closed.start()
             yield "mark", closed.start(), closed.end()
@@ -141,7 +144,7 @@ class _Messages:
             return True
         return begun.group().startswith("<|start|>") and not code.is_begun(begun.start())
 
-    def _end_of_message(self, start: int, stop: int) -> re.Match[str] | None:
+    def _end_of_message(self, start: int, stop: int, *, is_last: bool) -> re.Match[str] | None:
         """The mark that ends a message; in code, only if nothing follows it."""
         code = self._code.behind(start)
         for closed in _CLOSED.finditer(self._text, start, stop):
@@ -150,6 +153,8 @@ class _Messages:
             certain = closed.start() in self._tokens.places
             if certain or not self._text[closed.end() : stop].strip() or not code.is_begun(closed.start()):
                 return closed
+            if is_last:
+                self.certain = min(self.certain, closed.start())
         return None
 
 

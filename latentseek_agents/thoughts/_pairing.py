@@ -110,11 +110,10 @@ class Pairing:
 
     def _is_data(self, mark: Mark, code: CodeBehind) -> bool:
         """Whether a mark outside of thoughts stands in code."""
-        if code.holds(mark.start) or (mark.opens and code.in_open_block(mark.start)):
-            return True
-        if code.may_hold(mark.start):
+        held = code.holds(mark.start)
+        if self._text.endswith("`") if held else code.may_hold(mark.start):
             self.certain = min(self.certain, mark.start)
-        return False
+        return held or (mark.opens and code.in_open_block(mark.start))
 
     def _close(self, index: int) -> int:
         """End a thought at a mark; the mark to read on from."""

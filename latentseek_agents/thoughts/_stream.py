@@ -20,7 +20,7 @@ _SPECIAL = re.compile(r"[<\[◁`~▷>\]H]")
 # Behind a mark: what follows decides whether a sentence speaks of it.
 _UNDECIDED = re.compile(r"[ \t]*(?:and[ \t]+)?[\w.,;:!?\"'`”’»)…*_|-]*\Z")
 # A line that may become the fence of a block of code.
-_FENCE_BEGUN = re.compile(r"(?:^[ \t>]*|(?<=[>\]▷]))(?:`+|~+)[^\n`<\[◁]*\Z", re.MULTILINE)
+_FENCE_BEGUN = re.compile(r"(?:^[ \t>]*|(?<=[>\]▷]))(?P<ticks>`+|~+)[^\n`<\[◁]*\Z", re.MULTILINE)
 _BARE_HARMONY = ("analysis", "assistantfinal", "assistant final")
 
 
@@ -87,7 +87,7 @@ class ThoughtStream:
             self._parts = (*self._parts[:-1], Part(last.kind, last.start, len(self.written)))
             return
         fence = _FENCE_BEGUN.search(self.written, self.written.rfind("\n") + 1)
-        whole = self.written if fence is None else self.written[: fence.start()]
+        whole = self.written if fence is None else self.written[: fence.start("ticks")]
         parts, certain = certain_parts(whole, self._thoughts, self.tokens, opened=self._opened)
         certain = min(certain, self._begun(whole))
         self._parts = tuple(
@@ -130,7 +130,8 @@ class ThoughtStream:
         if any(word.startswith(text.strip()) for word in _BARE_HARMONY[:1]):
             begun = 0
         for mark in MARK.finditer(text):
-            if _UNDECIDED.match(text, mark.end()):
+            name = str(mark.lastgroup).partition("_")[2]
+            if (not name or name in self._thoughts.names) and _UNDECIDED.match(text, mark.end()):
                 return min(begun, mark.start())
         return begun
 
