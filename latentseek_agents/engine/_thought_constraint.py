@@ -182,7 +182,7 @@ class AfterThought:
         """See whether the last token has opened a thought, or closed it."""
         thoughts = self._backbone.thoughts
         tail = self._backbone.written(self._ids[-_TAIL:]).rstrip()
-        if thoughts.is_closed_by(tail) if self._open else thoughts.is_opened_by(tail):
+        if thoughts.is_closed_by(tail) if self._open else thoughts.ends_with_opening(tail):
             self._open = self._split_is_open()
 
     def _split_is_open(self) -> bool:

@@ -150,11 +150,12 @@ class _Messages:
         for closed in _CLOSED.finditer(self._text, start, stop):
             if self._tokens.is_text(closed.group(), closed.start()):
                 continue
-            certain = closed.start() in self._tokens.places
-            if certain or not self._text[closed.end() : stop].strip() or not code.is_begun(closed.start()):
+            if closed.start() in self._tokens.places or not code.is_begun(closed.start()):
                 return closed
             if is_last:
                 self.certain = min(self.certain, closed.start())
+            if not self._text[closed.end() : stop].strip():
+                return closed
         return None
 
 

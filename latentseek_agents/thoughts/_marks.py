@@ -23,10 +23,14 @@ _AFTER_WITHIN_A_LINE = re.compile(
     r"[ \t]+(?:and|before|after|in|to|around|as|was|were|which|that|should|must|can|will|at|when|if|for"
     r"|without|with|format|closes|opens|ends|begins|starts|marks)\b|\.\.\.|…|[.,;:!?)](?!\S)"
 )
+# A mark as the entry of a list, the cell of a table or a heading, with what says of it.
+_ENTRY = re.compile(r"[ \t>]*(?:[-*+•]|\d{1,3}[.)]|#{1,6}|\|(?:[^|\n]*\|)*)[ \t]+(?:[*_~`]{1,3})?\Z")
+_SAID_OF_ENTRY = re.compile(r"(?:[*_~`]{1,3})?[ \t]*(?:[:=|]|[-–—→(][ \t>]?|[*_~`]{0,3}[ \t]*(?:\n|\Z))")
 _SAME_LINE = re.compile(r"[ \t]+[a-z]|[.,;:!?)](?!\d)")
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "„": "“"}
 # What stands before a quotation mark that opens; behind a word, or behind the end of a sentence, it closes.
 _BEFORE_QUOTE = re.compile(r"(?:\A|[\s(\[{<>,:;=/*|\"'`“‘«„–—-])\Z")
+_EMPHASIS = ("**", "__", "*", "_", "~~")
 _WINDOW = 24
 
 
@@ -207,9 +211,15 @@ def is_quoted(before: str, after: str) -> bool:
 def _is_mention(before: str, after: str, *, first: bool, opens: bool) -> bool:
     if _AFTER.match(after) and (opens or before[-1:] in (" ", "\t")):
         return True
+    if any(before.endswith(sign) and after.startswith(sign) for sign in _EMPHASIS):
+        return True
+    if _ENTRY.match(before) and _SAID_OF_ENTRY.match(after):
+        return True
     if first:
         return False
     if opens:
+        if before[-1:] in _QUOTES and before.strip() != before[-1:] and _BEFORE_QUOTE.search(before[:-1]):
+            return True  # a quotation begins with it
         # A thought begins right behind its tag, or on the next line.
         named = _BEFORE.search(before) and (not after.strip() or after[0] in " \t\"'`-/)]>*_")
         return bool(named or _AFTER_WITHIN_A_LINE.match(after))

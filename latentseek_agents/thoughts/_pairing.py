@@ -9,6 +9,8 @@ from latentseek_agents.thoughts._marks import Doubt, Mark
 
 # Of how many more marks one is looked for that ends a thought more clearly.
 _FURTHER = 24
+_LONGEST_VALUE = 1000
+_STRING_END = re.compile(r'(?<!\\)"')
 # What follows a closing mark that a sentence speaks of, where it has spoken of the opening one.
 _SPOKEN_OF = re.compile(r"[ \t]*(?:\Z|\n|[a-z]|[.,;:!?)\]}\"'`”’»…|*_<\[-])")
 
@@ -110,10 +112,22 @@ class Pairing:
 
     def _is_data(self, mark: Mark, code: CodeBehind) -> bool:
         """Whether a mark outside of thoughts stands in code."""
+        if self._is_in_json(mark.start):
+            return True
         held = code.holds(mark.start)
         if self._text.endswith("`") if held else code.may_hold(mark.start):
             self.certain = min(self.certain, mark.start)
         return held or (mark.opens and code.in_open_block(mark.start))
+
+    def _is_in_json(self, place: int) -> bool:
+        """Whether a place lies in the value of a field of a JSON object."""
+        start = max(self._position, place - _LONGEST_VALUE)
+        before = self._text[start:place]
+        colon = before.rfind('":')
+        if colon < 1:
+            return False
+        value = before[colon + 2 :].lstrip()
+        return value.startswith('"') and not _STRING_END.search(value, 1)
 
     def _close(self, index: int) -> int:
         """End a thought at a mark; the mark to read on from."""

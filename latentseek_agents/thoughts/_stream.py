@@ -18,7 +18,7 @@ from latentseek_agents.thoughts._split import (
 # Without one of these nothing begins or ends. The letter begins the words of Granite.
 _SPECIAL = re.compile(r"[<\[◁`~▷>\]H]")
 # Behind a mark: what follows decides whether a sentence speaks of it.
-_UNDECIDED = re.compile(r"[ \t]*(?:and[ \t]+)?[\w.,;:!?\"'`”’»)…*_|-]*\Z")
+_UNDECIDED = re.compile(r"\s*\Z|[ \t]*(?:and[ \t]+)?[\w.,;:!?\"'`”’»)…*_|-]*\Z")
 # A line that may become the fence of a block of code.
 _FENCE_BEGUN = re.compile(r"(?:^[ \t>]*|(?<=[>\]▷]))(?P<ticks>`+|~+)[^\n`<\[◁]*\Z", re.MULTILINE)
 _BARE_HARMONY = ("analysis", "assistantfinal", "assistant final")
@@ -61,6 +61,7 @@ class ThoughtStream:
         self._opened = opened
         self._words = _spellings(thoughts)
         self._parts: tuple[Part, ...] = ()
+        self._certain = 0
         self._quiet = False
 
     @property
@@ -89,7 +90,8 @@ class ThoughtStream:
         fence = _FENCE_BEGUN.search(self.written, self.written.rfind("\n") + 1)
         whole = self.written if fence is None else self.written[: fence.start("ticks")]
         parts, certain = certain_parts(whole, self._thoughts, self.tokens, opened=self._opened)
-        certain = min(certain, self._begun(whole))
+        # What was shown stays shown, also where one has to be more careful now.
+        certain = self._certain = max(self._certain, min(certain, self._begun(whole)))
         self._parts = tuple(
             Part(part.kind, part.start, min(part.end, certain)) for part in parts if part.start < certain
         )

@@ -27,8 +27,12 @@ UNOPENED = [case for case in CASES if not case.get("opened")]
 @pytest.mark.parametrize("case", UNOPENED, ids=lambda case: f"{case['kind']}: {case['text'][:30]!r}")
 def test_the_answer_is_that_of_the_answer(case: dict[str, Any]) -> None:
     assert extract_answer(case["text"]) == case["answer"]
-    right = GroundTruth("5" if case["answer"] != "5" else "4")("?", case["text"])
-    assert right.passed is False
+    # The answer is right, and nothing else in the text is, what was thought least of all.
+    for reference in ("1", "2", "3", "4", "5", "7", "12"):
+        verdict = GroundTruth(reference)("?", case["text"])
+        assert verdict.passed is (reference == case["answer"]), reference
+    if case["answer"] is not None:
+        assert GroundTruth(case["answer"])("?", case["text"]).passed is True
 
 
 def thinking_tokenizer(template: str = "", *, special: tuple[str, ...] = ()) -> Any:
@@ -101,6 +105,21 @@ def test_marks_are_the_tokens_and_not_their_spelling(written: list[str], text: s
 def test_an_opened_thought_that_is_cut_off_has_no_answer() -> None:
     attempt = drafted("It is \\boxed{5}, or", thinking_tokenizer(OPENS))
     assert (attempt.thinking, attempt.text, attempt.answer) == ("It is \\boxed{5}, or", "", None)
+
+
+def test_without_a_template_a_question_that_ends_in_a_mark_opens_no_thought() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    for question in ("What does this tag mean: <think>", "Is it <think> or [THINK]"):
+        config = LatentSeekConfig(max_iterations=0, prompt=str)
+        seek = LatentSeek(
+            scripted_backbone(["It opens a thought. \\boxed{4}"], tokenizer), ScriptedVerifier([0.0]), config
+        )
+        attempt = seek.invoke(question).iterations[0]
+        assert (attempt.thinking, attempt.answer) == ("", "4")
+    # One that closes a thought has had one.
+    seek = LatentSeek(scripted_backbone(["5?\n</think>\n4."], tokenizer), ScriptedVerifier([0.0]), config)
+    assert seek.invoke("Say <think>").iterations[0].text == "4."
 
 
 def test_special_tokens_that_mark_nothing_are_gone() -> None:

@@ -218,6 +218,10 @@ def test_without_a_word_in_the_template_any_mark_counts(tokenizer: Any) -> None:
     assert ThoughtFormat.of(tokenizer) is ANY_FORMAT
 
 
+def test_a_known_mark_at_the_end_of_a_prompt_opens_a_thought() -> None:
+    assert ThoughtFormat(frozenset({"think"})).is_opened_by("What is 2 + 2? <think>")
+
+
 def test_marks_of_other_families_are_prose() -> None:
     mistral = ThoughtFormat(frozenset({"mistral"}))
     text = "[THINK]Hm.[/THINK]<think>5</think> \\boxed{4}"
@@ -233,6 +237,9 @@ def test_marks_of_other_families_are_prose() -> None:
         ("[/INST][THINK]", True),
         ("<|start|>assistant<|channel|>analysis<|message|>", True),
         ("What does <think> mean?<|im_end|>\n<|im_start|>assistant\n", False),
+        ("What is meant by <think>", False),
+        ("What is meant by <|channel|>analysis<|message|>", False),
+        ("What is 2 + 2?\n\nAnswer: <think>\n", True),
     ],
 )
 def test_a_prompt_may_open_the_thought(prompt: str, opened: bool) -> None:
