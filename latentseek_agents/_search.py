@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.config import ANSWER_TOKENS, MARK_TOKENS, LatentSeekConfig
 from latentseek_agents.decisions import accepts
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.thinking import template_options
@@ -25,7 +25,8 @@ from latentseek_agents.verdict import (
 )
 
 _NO_ANSWER = (
-    "it ends within its thought, without an answer; raise max_new_tokens, or set max_thinking_tokens below it"
+    "it ends within its thought, without an answer; raise max_new_tokens, or set max_thinking_tokens, which "
+    f"closes the thought in time, to at least {MARK_TOKENS + ANSWER_TOKENS} less"
 )
 _CUT_OFF = "it was cut off before it stated an answer, and only a model's opinion speaks for it"
 _NO_ANSWER_CHECK = Check("answer", passed=False, reason="the thought is all that was written")

@@ -9,7 +9,13 @@ from latentseek_agents.errors import ConfigError
 from latentseek_agents.presets import find_preset
 from latentseek_agents.verdict import DEFAULT_THRESHOLD
 
-__all__ = ["LatentSeekConfig", "Prompt"]
+__all__ = ["LatentSeekConfig", "Prompt", "most_thinking_tokens", "thought_that_does_not_fit"]
+
+ANSWER_TOKENS = 16
+"""The tokens of an answer that must fit behind a thought with a budget."""
+
+MARK_TOKENS = 8
+"""What the mark that closes a thought may take: more than those of the known families do."""
 
 Prompt = Literal["boxed", "json", "example"] | Callable[[str], str | Sequence[Any]]
 """``"boxed"``, ``"json"``, ``"example"``, or a function from the question to a user message or a list of
@@ -150,8 +156,10 @@ class LatentSeekConfig(BaseModel):
 
     max_thinking_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of a completion before its thought is closed, in the model's own way, so that an answer
-    comes; nor does a completion end within its thought then. None: the thought may take all of
-    ``max_new_tokens``. Latents end before a thought that was closed so."""
+    comes; nor does a completion end within its thought then. It must be at least 24 below ``max_new_tokens``
+    and ``max_draft_tokens``: 8 for the mark that closes the thought and 16 for an answer. Where a context
+    window leaves less room, the budget shrinks. None: the thought may take all of ``max_new_tokens``. Latents
+    end before a thought that was closed so."""
 
     latents_over: Literal["both", "thinking", "answer"] = "both"
     """Which part of a draft has latents, of which ``fraction`` and ``start_fraction`` are shares: all that
@@ -196,11 +204,8 @@ class LatentSeekConfig(BaseModel):
             )
         limits = {"max_new_tokens": self.max_new_tokens, "max_draft_tokens": self.max_draft_tokens}
         for name, limit in limits.items():
-            if self.max_thinking_tokens and limit and self.max_thinking_tokens >= limit:
-                raise ValueError(
-                    f"max_thinking_tokens={self.max_thinking_tokens} leaves no room for an answer within "
-                    f"{name}={limit}; lower it, or raise {name}"
-                )
+            if limit and (problem := thought_that_does_not_fit(self.max_thinking_tokens, name, limit)):
+                raise ValueError(problem)
         if self.baseline == "mean" and self.num_samples < 2:
             raise ValueError(
                 "baseline='mean' is the mean of the other samples and needs num_samples > 1, "
@@ -322,6 +327,43 @@ class LatentSeekConfig(BaseModel):
             "max_draft_tokens": 1024,
         }
         return cls(**release | overrides)
+
+
+def most_thinking_tokens(limit: int) -> int:
+    """The longest thought behind which an answer fits; below 1 if none does.
+
+    Args:
+        limit: Most tokens of thought, mark and answer together.
+
+    Example:
+        >>> most_thinking_tokens(512)
+        488
+    """
+    return limit - MARK_TOKENS - ANSWER_TOKENS
+
+
+def thought_that_does_not_fit(thinking: int | None, name: str, limit: int) -> str:
+    """What is wrong with a budget for thoughts under a limit, and the remedy; "" if nothing is.
+
+    Args:
+        thinking: The budget; None is no budget.
+        name: Of the limit.
+        limit: Most tokens of a completion.
+
+    Example:
+        >>> thought_that_does_not_fit(40, "max_new_tokens", 64)
+        ''
+    """
+    most = most_thinking_tokens(limit)
+    if thinking is None or thinking <= most:
+        return ""
+    needed = thinking + limit - most
+    lower = f"lower max_thinking_tokens to {most} or less, or " if most > 0 else ""
+    return (
+        f"max_thinking_tokens={thinking} does not fit into {name}={limit}: the thought, the mark that closes "
+        f"it ({MARK_TOKENS} tokens) and at least {ANSWER_TOKENS} tokens of an answer take {needed}; "
+        f"{lower}raise {name} to {needed} or more"
+    )
 
 
 def _explain(error: ValidationError) -> str:

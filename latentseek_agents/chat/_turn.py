@@ -19,7 +19,7 @@ from latentseek_agents.chat._text_stream import Detokenizer, StopMatcher, hidden
 from latentseek_agents.chat._tool_calls import ParsedReply, new_call_id, parse_tool_calls
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, TokenConstraint, decode
-from latentseek_agents.engine._thought_constraint import AfterThought
+from latentseek_agents.engine._thought_constraint import AfterThought, closings_of
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.loop import Search, draft, run
@@ -113,7 +113,6 @@ class Turn:
         on_text: Callable[[str], None] | None,
         on_thought: Callable[[str], None] | None,
     ) -> Reply:
-        text = _TextSoFar(self, prompt, on_text, on_thought)
         most = min(self.max_tokens, self.backbone.context_window - len(prompt.token_ids))
         beginning = prompt.beginning_of_call(self.must_call)
         forced = list(self.backbone.tokenizer(beginning, add_special_tokens=False)["input_ids"])[:most]
@@ -129,6 +128,8 @@ class Turn:
                 inner=constraint,
             )
             forced = []
+        closings = constraint.closings if isinstance(constraint, AfterThought) else []
+        text = _TextSoFar(self, prompt, on_text, on_thought, closings=closings)
         text.force(forced)
         seconds = self.config.max_seconds
         decode_request = DecodeRequest(
@@ -222,7 +223,10 @@ class Turn:
 
     def _parsed(self, attempt: Attempt, prompt: RenderedPrompt) -> tuple[ParsedReply, str, bool]:
         """An attempt as a reply, its thoughts, and whether a stop sequence cut it short."""
-        text = _TextSoFar(self, prompt)
+        closings = closings_of(
+            self.backbone, prompt.token_ids, attempt.token_ids, self.config.max_thinking_tokens
+        )
+        text = _TextSoFar(self, prompt, closings=closings)
         for token_id in attempt.token_ids:
             text.add(token_id)
         return *text.finish(), text.stopped
@@ -275,8 +279,12 @@ class _TextSoFar:
         prompt: RenderedPrompt,
         on_text: Callable[[str], None] | None = None,
         on_thought: Callable[[str], None] | None = None,
+        *,
+        closings: Sequence[int] = (),
     ) -> None:
         backbone = turn.backbone
+        # Grows while the reply is written.
+        self._closings = closings
         self._turn = turn
         self._prompt = prompt
         # Such a tokenizer has a parser of its own, which needs to see every token.
@@ -292,7 +300,7 @@ class _TextSoFar:
         self._detokenizer = Detokenizer(backbone.tokenizer, hidden)
         self._matcher = StopMatcher(turn.stop)
         opened = bool(backbone.opened_by(prompt.token_ids))
-        self._stream = ThoughtStream(backbone.thoughts, opened=opened)
+        self._stream = ThoughtStream(backbone.thoughts, opened=opened, spellings=backbone.mark_spellings)
         self._opened = opened
         self._read = ""  # of the answer, before stop sequences are looked for
         self._text = ""
@@ -303,7 +311,9 @@ class _TextSoFar:
     @property
     def reasoning_tokens(self) -> int:
         """How many tokens so far are thoughts."""
-        return self._turn.backbone.thought_tokens(self.token_ids, self._prompt.token_ids)
+        return self._turn.backbone.thought_tokens(
+            self.token_ids, self._prompt.token_ids, closed=self._closings
+        )
 
     @property
     def stopped(self) -> bool:
@@ -312,15 +322,13 @@ class _TextSoFar:
 
     def add(self, token_id: int) -> None:
         """Go on with this token."""
-        self.token_ids.append(token_id)
-        self._go_on(self._detokenizer.add(token_id))
+        self._read_token(token_id)
         self._show()
 
     def force(self, token_ids: Sequence[int]) -> None:
         """Tokens that the model did not choose: what they spell is no stop sequence."""
         for token_id in token_ids:
-            self.token_ids.append(token_id)
-            self._go_on(self._detokenizer.add(token_id), forced=True)
+            self._read_token(token_id, forced=True)
         self._show()
 
     def take(self, token_id: int) -> None:
@@ -350,11 +358,21 @@ class _TextSoFar:
             return ParsedReply(self._text), split.thinking
         return parse_tool_calls(self._text, turn.schemas), split.thinking
 
-    def _go_on(self, piece: str, *, forced: bool = False) -> None:
+    def _read_token(self, token_id: int, *, forced: bool = False) -> None:
+        if len(self.token_ids) in self._closings:
+            self._stream.ends_here()
+        self.token_ids.append(token_id)
+        piece = self._detokenizer.add(token_id)
         if self._own_parser:
             self._text += piece if forced else self._matcher.add(piece)
             return
-        self._stream.add(piece)
+        backbone = self._turn.backbone
+        if token_id in backbone.thought_token_ids:
+            place = max(0, piece.rfind(str(backbone.tokenizer.convert_ids_to_tokens(token_id))))
+            self._stream.add(piece[:place])
+            self._stream.add(piece[place:], is_mark=True)
+        else:
+            self._stream.add(piece)
         self._answer(self._stream.text, forced=forced)
 
     def _answer(self, text: str, *, forced: bool = False) -> None:
@@ -368,7 +386,7 @@ class _TextSoFar:
         split = self._stream.finish()
         if self._on_text is None and not split.thinking:
             # Nothing was shown: a mark that closes what nobody opened may still tell.
-            whole = split_thoughts(self._stream.written, self._turn.backbone.thoughts, opened=self._opened)
+            whole = self._stream.split(implicit=True)
             if whole.thinking:
                 self._text = _cut(whole.text, self._turn.stop)
                 return whole

@@ -30,7 +30,7 @@ from latentseek_agents.chat._rendering import count_tokens
 from latentseek_agents.chat._reply import Reply
 from latentseek_agents.chat._structured import Method, parser, with_raw
 from latentseek_agents.chat._turn import Turn
-from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.config import LatentSeekConfig, most_thinking_tokens, thought_that_does_not_fit
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.errors import BackboneError, ConfigError
 from latentseek_agents.verdict import VerifierLike
@@ -60,7 +60,10 @@ class ChatLatentSeek(BaseChatModel):
     ``"reasoning"`` (``additional_kwargs["reasoning_content"]``), and a stream shows it as it comes. In the
     history it stands where the chat template reads earlier thoughts, and nowhere else. Stop sequences end
     the answer, not the thought. ``config`` has ``enable_thinking``, ``reasoning_effort`` and
-    ``max_thinking_tokens``.
+    ``max_thinking_tokens``. A thought that takes all of ``max_tokens`` leaves no content; with
+    ``max_thinking_tokens`` it is closed in time. Thought, closing mark (8 tokens) and at least 16 tokens of
+    an answer must fit into ``max_tokens``: where that is the default, the thought's budget shrinks to fit,
+    and where you have set both, it is an error.
 
     Calls are parsed after decoding, which is not constrained: a model can write a broken call
     (``invalid_tool_calls``). ``tool_choice="any"`` or a name is enforced: the reply begins with the opening
@@ -127,6 +130,7 @@ class ChatLatentSeek(BaseChatModel):
                 "ChatLatentSeek needs either a loaded backbone or the name of a model; write "
                 "ChatLatentSeek(backbone=Backbone.embedded()) or ChatLatentSeek(model='Qwen/...')"
             )
+        self._config_within(self.max_tokens, given=False)
 
     # -- the interface of LangChain's chat models
 
@@ -370,6 +374,7 @@ class ChatLatentSeek(BaseChatModel):
 
     def _turn(self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]) -> Turn:
         check_call_options(options)
+        max_tokens = _given(options.get("max_tokens"), self.max_tokens)
         tools = openai_tools(options.get("tools"))
         names = [tool["function"]["name"] for tool in tools]
         choice = normal_choice(options.get("tool_choice"), names)
@@ -388,15 +393,33 @@ class ChatLatentSeek(BaseChatModel):
             rules=rules,
             constraint=constraint,
             stop=self._stops(stop),
-            max_tokens=_given(options.get("max_tokens"), self.max_tokens),
+            max_tokens=max_tokens,
             temperature=_given(options.get("temperature"), self.temperature),
             seed=_given(options.get("seed"), self._seed()),
             verifier=self.verifier,
-            config=self.config,
+            config=self._config_within(max_tokens, given=options.get("max_tokens") is not None),
             reference=options.get("reference"),
             refine_tool_calls=self.refine_tool_calls,
             model_name=options.get("model") or self._model_name(),
         )
+
+    def _config_within(self, max_tokens: int, *, given: bool) -> LatentSeekConfig:
+        """The settings of a turn: a thought leaves room for an answer within ``max_tokens``.
+
+        Args:
+            max_tokens: Most tokens of the reply.
+            given: Whether the caller has set them for this call.
+
+        Raises:
+            ConfigError: The caller has set both, and the thought's budget does not fit.
+        """
+        budget = self.config.max_thinking_tokens
+        problem = thought_that_does_not_fit(budget, "max_tokens", max_tokens)
+        if not problem:
+            return self.config
+        if given or "max_tokens" in self.model_fields_set:
+            raise ConfigError(problem)
+        return self.config.replace(max_thinking_tokens=max(1, most_thinking_tokens(max_tokens)))
 
     def _constraint(
         self, backbone: Backbone, schema: Mapping[str, Any], *, strict: bool | None, has_tools: bool

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from latentseek_agents.config import ANSWER_TOKENS, MARK_TOKENS
 from latentseek_agents.engine._decoding import TokenConstraint
 from latentseek_agents.engine.backbone import Backbone
+from latentseek_agents.thoughts import Split
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +26,13 @@ class AfterThought:
         backbone: The model.
         prompt_ids: Its prompt: some open the thought.
         forced_ids: First tokens of the completion that are given.
-        budget: Most tokens of the completion before its thought is closed, in the model's own way; None
-            leaves the thought alone.
+        budget: Most tokens of the completion before its thought is closed, in the model's own way: fewer
+            where the context window would leave no room for an answer. None leaves the thought alone.
         then: What the answer begins with.
         inner: What the answer is held to.
 
     Attributes:
-        closed_at: Position in the completion of the first token that closed a thought, if one was closed.
+        closings: How many tokens stood before each mark that it put in to close a thought.
     """
 
     def __init__(
@@ -43,11 +45,11 @@ class AfterThought:
         then: Sequence[int] = (),
         inner: TokenConstraint | None = None,
     ) -> None:
-        self.closed_at: int | None = None
+        self.closings: list[int] = []
         self._backbone = backbone
         self._prompt_ids = prompt_ids
-        self._ids = list(forced_ids)
-        self._budget = budget
+        self._ids: list[int] = []
+        self._budget = self._fitting(budget)
         self._then = list(then)
         self._inner = inner
         self._held = bool(then) or inner is not None
@@ -64,8 +66,18 @@ class AfterThought:
             if self._state == "answering":
                 self._pending = self._then
         # Whether the thought is open now: looked for only where it matters.
-        self._open = budget is not None and (self._split_is_open() if self._ids else opened)
+        self._open = budget is not None and opened
         self._check_budget()
+        for token_id in forced_ids:
+            self.take(token_id)
+
+    def _fitting(self, budget: int | None) -> int | None:
+        """A budget behind which an answer fits into the context window."""
+        room = self._backbone.context_window - len(self._prompt_ids) - ANSWER_TOKENS
+        if budget is None or budget + MARK_TOKENS <= room:
+            return budget
+        closing = self._backbone.thoughts.closing_of(self._backbone.opened_by(self._prompt_ids))
+        return min(budget, max(1, room - len(self._encoded(closing))))
 
     @property
     def required(self) -> tuple[int, ...]:
@@ -127,9 +139,12 @@ class AfterThought:
         self._ids.append(token_id)
         if self._budget is not None:
             self._follow()
-        if self._pending:
+        if self._pending and token_id == self._pending[0]:
             del self._pending[:1]
             return
+        if self._pending:  # a token that was given, where a mark would have been put in
+            self._pending = []
+            del self.closings[-1:]
         if self._state == "beginning":
             self._begin(token_id)
         elif self._state == "answering" and self._inner is not None:
@@ -167,11 +182,14 @@ class AfterThought:
         """See whether the last token has opened a thought, or closed it."""
         thoughts = self._backbone.thoughts
         tail = self._backbone.written(self._ids[-_TAIL:]).rstrip()
-        if thoughts.is_closed_by(tail) if self._open else thoughts.is_opened_by(tail):
+        if thoughts.is_closed_by(tail) if self._open else thoughts.ends_with_opening(tail):
             self._open = self._split_is_open()
 
     def _split_is_open(self) -> bool:
-        return self._backbone.split(self._ids, self._prompt_ids).cut_off
+        return self._split().cut_off
+
+    def _split(self) -> Split:
+        return self._backbone.split(self._ids, self._prompt_ids, closed=self.closings)
 
     def _check_budget(self) -> None:
         over = -1 if self._budget is None else len(self._ids) - self._budget
@@ -182,16 +200,15 @@ class AfterThought:
 
     def _close(self) -> None:
         """Let the mark that closes the thought come next."""
-        if self.closed_at is None:
-            self.closed_at = len(self._ids)
         self._pending = self._encoded(self._closing())
+        self.closings.append(len(self._ids))
         if self._held and self._state == "thinking":
             self._answer()
 
     def _closing(self) -> str:
         """What closes the thought that is open."""
         thoughts = self._backbone.thoughts
-        split = self._backbone.split(self._ids, self._prompt_ids)
+        split = self._split()
         written = self._backbone.written(self._ids)
         marks = [written[part.start : part.end] for part in split.parts if part.kind == "mark"]
         opened = next((name for mark in reversed(marks) if (name := thoughts.opened_by(mark))), "")
@@ -199,6 +216,22 @@ class AfterThought:
 
     def _encoded(self, text: str) -> list[int]:
         return list(self._backbone.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+
+def closings_of(
+    backbone: Backbone, prompt_ids: Sequence[int], token_ids: Sequence[int], budget: int | None
+) -> list[int]:
+    """How many tokens of a completion stand before each mark that a budget has put in.
+
+    Args:
+        backbone: The model.
+        prompt_ids: Its prompt.
+        token_ids: The completion.
+        budget: That of its thoughts; None if it had none.
+    """
+    if budget is None:
+        return []
+    return AfterThought(backbone, prompt_ids, token_ids, budget=budget).closings
 
 
 def _only(size: int, token_ids: Sequence[int]) -> "torch.Tensor":

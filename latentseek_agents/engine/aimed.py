@@ -221,6 +221,7 @@ def rewrite(
         prompt_ids,
         completion,
         iteration=previous.iteration + 1,
+        budget=config.max_thinking_tokens,
         start=len(kept),
         count=count,
     )
@@ -236,7 +237,9 @@ def rewrite(
     usage = replace(
         completion.usage("policy", prompt_tokens=0),
         policy_seconds=time.monotonic() - began,
-        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, start=len(kept)),
+        policy_thinking_tokens=thinking_tokens(
+            backbone, prompt_ids, attempt, budget=config.max_thinking_tokens, start=len(kept)
+        ),
     )
     return Step(attempts=[replace(attempt, changed=changed, aimed_at=aimed_at)], latents=latents, usage=usage)
 

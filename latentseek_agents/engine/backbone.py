@@ -1,7 +1,9 @@
 """A policy with its tokenizer and its decoder: what a search works with."""
 
 import os
+import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +15,7 @@ from latentseek_agents.engine.prompts import Message
 from latentseek_agents.engine.templates import render_messages
 from latentseek_agents.engine.thinking import special_token_ids, thinking_switch
 from latentseek_agents.errors import BackboneError, InputError
-from latentseek_agents.thoughts import Split, ThoughtFormat, split_thoughts
+from latentseek_agents.thoughts import Split, ThoughtFormat, TokenMarks, split_thoughts
 
 if TYPE_CHECKING:
     import torch
@@ -403,16 +405,48 @@ class Backbone:
         kept = [token for token in token_ids if token not in hidden]
         return self.decode(kept, skip_special_tokens=False)
 
-    def split(self, token_ids: Sequence[int], prompt_ids: Sequence[int] = ()) -> Split:
+    @property
+    def mark_spellings(self) -> tuple[str, ...]:
+        """How the tokens of :attr:`thought_token_ids` are spelled: what else spells one is text."""
+        return tuple(str(self.tokenizer.convert_ids_to_tokens(token)) for token in sorted(self._thought_ids))
+
+    def split(
+        self, token_ids: Sequence[int], prompt_ids: Sequence[int] = (), *, closed: Sequence[int] = ()
+    ) -> Split:
         """What the model thought and what it answered, by the marks of its family.
+
+        Where its marks are special tokens, these tokens alone are marks.
 
         Args:
             token_ids: What it wrote.
             prompt_ids: The prompt: some open the thought.
+            closed: How many tokens stand before each mark that a budget has put in: it ends the thought,
+                whatever the text looks like.
         """
-        return split_thoughts(
-            self.written(token_ids), self.thoughts, opened=bool(prompt_ids and self.opened_by(prompt_ids))
+        text = self.written(token_ids)
+        tokens = TokenMarks.of(
+            text,
+            places=self._mark_places(token_ids, text),
+            ended=[len(self.written(token_ids[:count])) for count in closed],
+            spellings=self.mark_spellings,
         )
+        opened = bool(prompt_ids and self.opened_by(prompt_ids))
+        return split_thoughts(text, self.thoughts, opened=opened, tokens=tokens)
+
+    def _mark_places(self, token_ids: Sequence[int], text: str) -> list[int]:
+        """Where in a text the tokens stand that mark thoughts."""
+        counts = Counter(token for token in token_ids if token in self._thought_ids)
+        places: list[int] = []
+        for token, count in counts.items():
+            spelling = str(self.tokenizer.convert_ids_to_tokens(token))
+            found = [match.start() for match in re.finditer(re.escape(spelling), text)]
+            if len(found) != count:  # the text spells it as well
+                begins = [
+                    len(self.written(token_ids[:index])) for index, t in enumerate(token_ids) if t == token
+                ]
+                found = [text.find(spelling, max(0, begin - 2)) for begin in begins]
+            places += found
+        return places
 
     def token_at(self, token_ids: Sequence[int], character: int) -> int:
         """How many first tokens spell the first ``character`` characters of :meth:`written`."""
@@ -420,7 +454,12 @@ class Backbone:
         return bisect_left(counts, character, key=lambda count: len(self.written(token_ids[:count])))
 
     def thought_tokens(
-        self, token_ids: Sequence[int], prompt_ids: Sequence[int] = (), *, start: int = 0
+        self,
+        token_ids: Sequence[int],
+        prompt_ids: Sequence[int] = (),
+        *,
+        start: int = 0,
+        closed: Sequence[int] = (),
     ) -> int:
         """How many tokens lie within thoughts; their marks are not counted.
 
@@ -428,8 +467,9 @@ class Backbone:
             token_ids: What the model wrote.
             prompt_ids: The prompt: some open the thought.
             start: The first token that counts.
+            closed: Of :meth:`split`.
         """
-        parts = self.split(token_ids, prompt_ids).parts
+        parts = self.split(token_ids, prompt_ids, closed=closed).parts
         bounds = [
             (self.token_at(token_ids, part.start), self.token_at(token_ids, part.end))
             for part in parts

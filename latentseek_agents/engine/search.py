@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode, pick_tokens
 from latentseek_agents.engine._release import ReleaseRules, rules_for
-from latentseek_agents.engine._thought_constraint import AfterThought
+from latentseek_agents.engine._thought_constraint import AfterThought, closings_of
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.thinking import template_options
@@ -110,18 +110,19 @@ def draft(
     length = end - begin
     start = begin + int(config.start_fraction * length)
     count = min(int(config.fraction * length), config.max_latents, end - start)
-    if budget is not None and budget.closed_at is not None and start < budget.closed_at:
+    if budget is not None and budget.closings and start < budget.closings[0]:
         # No latent may undo the end of the thought.
-        count = min(count, budget.closed_at - start)
+        count = min(count, budget.closings[0] - start)
     count = rules.latent_count(config, start, count) if config.proposals == "latents" else 0
     latents = b""
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
-    attempt = attempt_of(backbone, rules, prompt_ids, completion, start=start, count=count)
+    most = config.max_thinking_tokens
+    attempt = attempt_of(backbone, rules, prompt_ids, completion, budget=most, start=start, count=count)
     usage = replace(
         completion.usage("policy", prompt_tokens=len(prompt_ids)),
         policy_seconds=time.monotonic() - began,
-        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt),
+        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, budget=most),
     )
     return Step(attempts=[attempt], latents=latents, usage=usage)
 
@@ -240,7 +241,9 @@ def sample(
         replace(
             completion.usage("policy", prompt_tokens=0 if number else len(prompt_ids)),
             policy_seconds=seconds * completion.new_tokens / tokens,
-            policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt),
+            policy_thinking_tokens=thinking_tokens(
+                backbone, prompt_ids, attempt, budget=config.max_thinking_tokens
+            ),
         )
         for number, (completion, attempt) in enumerate(zip(completions, attempts, strict=True), start)
     )
@@ -282,7 +285,10 @@ def resample(
     usage = replace(
         usage,
         policy_seconds=time.monotonic() - began,
-        policy_thinking_tokens=sum(thinking_tokens(backbone, prompt_ids, attempt) for attempt in attempts),
+        policy_thinking_tokens=sum(
+            thinking_tokens(backbone, prompt_ids, attempt, budget=config.max_thinking_tokens)
+            for attempt in attempts
+        ),
     )
     return Step(attempts=attempts, latents=b"", usage=usage)
 
@@ -329,7 +335,14 @@ class _Sampling:
 
     def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
         """A solution as an attempt."""
-        return attempt_of(self.backbone, self.rules, self.prompt_ids, completion, iteration=iteration)
+        return attempt_of(
+            self.backbone,
+            self.rules,
+            self.prompt_ids,
+            completion,
+            iteration=iteration,
+            budget=self.config.max_thinking_tokens,
+        )
 
 
 def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
@@ -366,7 +379,8 @@ def _latent_region(
     ids = completion.token_ids
     if config.latents_over == "both":
         return 0, len(ids)
-    parts = backbone.split(ids, prompt_ids).parts
+    closed = closings_of(backbone, prompt_ids, ids, config.max_thinking_tokens)
+    parts = backbone.split(ids, prompt_ids, closed=closed).parts
     thoughts = [index for index, part in enumerate(parts) if part.kind == "thinking"]
     if not thoughts:
         return 0, len(ids)
@@ -422,15 +436,28 @@ def attempt_of(
     completion: Completion,
     *,
     iteration: int = 0,
+    budget: int | None = None,
     start: int = 0,
     count: int = 0,
 ) -> Attempt:
-    """A completion as an attempt, with the latents at ``count`` tokens from ``start`` on."""
+    """A completion as an attempt, with the latents at ``count`` tokens from ``start`` on.
+
+    Args:
+        backbone: The model.
+        rules: Of the search.
+        prompt_ids: Its prompt.
+        completion: What it wrote.
+        iteration: Of the attempt.
+        budget: Most tokens of a thought.
+        start: The first token with a latent.
+        count: How many tokens have one.
+    """
     thinking = ""
     if rules.keep_special_tokens:
         text = backbone.decode(completion.token_ids, skip_special_tokens=False)
     else:
-        split = backbone.split(completion.token_ids, prompt_ids)
+        closed = closings_of(backbone, prompt_ids, completion.token_ids, budget)
+        split = backbone.split(completion.token_ids, prompt_ids, closed=closed)
         thinking, text = split.thinking, split.text
     return Attempt(
         iteration=iteration,
@@ -445,10 +472,18 @@ def attempt_of(
 
 
 def thinking_tokens(
-    backbone: Backbone, prompt_ids: Sequence[int], attempt: Attempt, *, start: int = 0
+    backbone: Backbone,
+    prompt_ids: Sequence[int],
+    attempt: Attempt,
+    *,
+    budget: int | None = None,
+    start: int = 0,
 ) -> int:
-    """How many tokens of an attempt, from ``start`` on, are thoughts."""
-    return backbone.thought_tokens(attempt.token_ids, prompt_ids, start=start) if attempt.thinking else 0
+    """How many tokens of an attempt, from ``start`` on, are thoughts, of which ``budget`` was the most."""
+    if not attempt.thinking:
+        return 0
+    closed = closings_of(backbone, prompt_ids, attempt.token_ids, budget)
+    return backbone.thought_tokens(attempt.token_ids, prompt_ids, start=start, closed=closed)
 
 
 def _require_fitting(backbone: Backbone, latents: "Latents", samples: Sequence[Attempt]) -> None:
@@ -654,6 +689,7 @@ class _Refinement:
                 self.rules,
                 self.prompt_ids,
                 completion,
+                budget=self.config.max_thinking_tokens,
                 start=start,
                 count=len(latents.values),
             )
@@ -662,7 +698,13 @@ class _Refinement:
         usage = replace(
             completion.usage("policy", prompt_tokens=0),
             policy_tokens=len(completion.token_ids) - start,
-            policy_thinking_tokens=thinking_tokens(self.backbone, self.prompt_ids, attempt, start=start),
+            policy_thinking_tokens=thinking_tokens(
+                self.backbone,
+                self.prompt_ids,
+                attempt,
+                budget=self.config.max_thinking_tokens,
+                start=start,
+            ),
         )
         hidden = latents.hidden[:1].clone()
         if latents.consistent:

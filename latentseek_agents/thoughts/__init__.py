@@ -3,7 +3,9 @@ r"""What a model thought, apart from what it answered: the one place that tells 
 Answers, step checks, programs, votes, verifiers, the chat model and the evaluation all read through
 :func:`split_thoughts`. It knows the marks of the families of models that people run (``_families.py``); which
 of them a model uses, its tokenizer says (:meth:`ThoughtFormat.of`). Without a tokenizer all marks count where
-a model would write them: prose about a tag, and tags in code, stay prose and code.
+a model would write them: prose about a tag, and tags in code, stay prose and code. Where token
+ids are at hand they decide which marks are marks, as does a budget that has closed a thought
+(:class:`TokenMarks`).
 
 Example:
     >>> split = split_thoughts("<think>Is it \\boxed{5}? No.</think>\n\nIt is \\boxed{4}.")
@@ -14,6 +16,7 @@ Example:
 """
 
 from latentseek_agents.thoughts._format import ANY_FORMAT, ThoughtFormat
+from latentseek_agents.thoughts._marks import NO_TOKENS, TokenMarks
 from latentseek_agents.thoughts._split import (
     AnswerView,
     Part,
@@ -25,11 +28,13 @@ from latentseek_agents.thoughts._stream import ThoughtStream
 
 __all__ = [
     "ANY_FORMAT",
+    "NO_TOKENS",
     "AnswerView",
     "Part",
     "Split",
     "ThoughtFormat",
     "ThoughtStream",
+    "TokenMarks",
     "answer_part",
     "split_thoughts",
 ]

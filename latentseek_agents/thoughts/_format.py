@@ -18,6 +18,9 @@ from latentseek_agents.thoughts._families import (
 _HARMONY_OPENS = "<|channel|>analysis<|message|>"
 _HARMONY_CLOSES = "<|end|><|start|>assistant<|channel|>final<|message|>"
 _ANSWERS = re.compile(r"<\|channel\|>\s*final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>\Z")
+# What may stand before an opening mark at the end of a prompt.
+_CONTROL = (">", "]", "▷", "<|start|>assistant")
+_ROLE = re.compile(r"\b(?:assistant|model|bot|ai|answer|response)\s*:\Z", re.IGNORECASE)
 _CHANNEL = re.compile(r"<\|channel\|>\s*analysis[^<]*<\|message\|>\s*\Z")
 
 
@@ -124,12 +127,40 @@ class ThoughtFormat:
         return any(end.endswith(family.closes) for family in FAMILIES if family.name in self.names)
 
     def opened_by(self, prompt: str) -> str:
-        """The name of the family whose mark ends a prompt; "" if none does."""
-        end = prompt.rstrip()
-        if HARMONY in self.names and _CHANNEL.search(prompt[-200:]):
-            return HARMONY
-        opened = (f for f in FAMILIES if f.name in self.names and end.endswith(f.opens))
-        return next((family.name for family in opened), "")
+        """The name of the family whose mark ends a prompt within a thought; "" if none does.
+
+        Where no template says which marks the model uses, a mark behind words is a part of the question: it
+        opens a thought on a line of its own, behind another control token or behind the name of a role.
+
+        Args:
+            prompt: Its end will do.
+
+        Example:
+            >>> ANY_FORMAT.opened_by("What does this tag mean: <think>")
+            ''
+            >>> ANY_FORMAT.opened_by("User: What is 2 + 2? Assistant: <think>")
+            'think'
+        """
+        name, start = self._opening_at_end(prompt)
+        if name and not self.known:
+            line = prompt[:start].rpartition("\n")[2].rstrip()
+            if line and not line.endswith(_CONTROL) and not _ROLE.search(line):
+                return ""
+        return name
+
+    def ends_with_opening(self, text: str) -> bool:
+        """Whether the last thing in a text is a mark that opens a thought, wherever it stands."""
+        return self._opening_at_end(text)[0] != ""
+
+    def _opening_at_end(self, text: str) -> tuple[str, int]:
+        """The family of the mark that ends a text, and where it stands; "" if none does."""
+        end = text.rstrip()
+        if HARMONY in self.names and (channel := _CHANNEL.search(text, max(0, len(text) - 200))):
+            return HARMONY, channel.start()
+        for family in FAMILIES:
+            if family.name in self.names and end.endswith(family.opens):
+                return family.name, len(end) - len(family.opens)
+        return "", 0
 
     def marks(self) -> frozenset[str]:
         """Every mark that counts, as it is spelled: what decoding must not lose."""

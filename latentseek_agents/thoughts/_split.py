@@ -9,7 +9,8 @@ from typing import Literal
 from latentseek_agents.thoughts._channels import Span, channel_spans
 from latentseek_agents.thoughts._families import HARMONY
 from latentseek_agents.thoughts._format import ANY_FORMAT, ThoughtFormat
-from latentseek_agents.thoughts._marks import Mark, marks_of
+from latentseek_agents.thoughts._marks import NO_TOKENS, TokenMarks, marks_of
+from latentseek_agents.thoughts._pairing import Pairing
 
 # What every mark has: a text without it is all answer.
 _MAY_MARK = re.compile(
@@ -51,11 +52,19 @@ class Split:
 
 
 def split_thoughts(
-    text: str, thoughts: ThoughtFormat = ANY_FORMAT, *, opened: bool = False, implicit: bool = True
+    text: str,
+    thoughts: ThoughtFormat = ANY_FORMAT,
+    *,
+    opened: bool = False,
+    implicit: bool = True,
+    tokens: TokenMarks = NO_TOKENS,
 ) -> Split:
     r"""Take a text apart into thoughts and answer.
 
-    Tags in blocks of code, inline code and quotation marks, and tags that a sentence speaks of, are text.
+    In an answer, tags in code and quotation marks, and tags that a sentence speaks of, are text. A thought
+    that is open ends at such a closing tag all the same, unless a plain one follows: a model writes it to
+    close its thought, whatever code or quotation it had begun there. Only one that nothing but quotation
+    marks or ticks enclose ends nothing.
 
     Args:
         text: What a model wrote, with its marks.
@@ -63,6 +72,7 @@ def split_thoughts(
         opened: Whether its prompt ends within a thought, so that the text begins there.
         implicit: A closing mark without an opening one ends a thought that began with the text, whatever
             ``opened`` says: some templates open it. Off for streams, where the text has been shown by then.
+        tokens: What the tokens of the text say of its marks, where they are known.
 
     Example:
         >>> split_thoughts("It is 5. No.\n</think>\nIt is 4.").text
@@ -72,8 +82,10 @@ def split_thoughts(
         ('', True)
         >>> split_thoughts("It is 5?", opened=True).thinking
         'It is 5?'
+        >>> split_thoughts('<think>Not "5"</think>"4"').text
+        '"4"'
     """
-    spans, cut_off, _ = _spans(text, thoughts, opened=opened, implicit=implicit)
+    spans, cut_off, _ = _spans(text, thoughts, tokens, opened=opened, implicit=implicit)
     parts = tuple(Part(*span) for span in spans)
     if not opened and all(part.kind == "text" for part in parts):
         return Split("", text, cut_off=False, parts=parts)
@@ -176,7 +188,9 @@ def joined_thinking(text: str, parts: Sequence[Part]) -> str:
     return "\n\n".join(passage for passage in passages if passage)
 
 
-def certain_parts(text: str, thoughts: ThoughtFormat, *, opened: bool) -> tuple[tuple[Part, ...], int]:
+def certain_parts(
+    text: str, thoughts: ThoughtFormat, tokens: TokenMarks = NO_TOKENS, *, opened: bool
+) -> tuple[tuple[Part, ...], int]:
     """The passages of an unfinished text, and how many first characters stay what they are whatever comes.
 
     As far as marks that are there decide; those that the end of the text has begun are for the caller.
@@ -184,114 +198,23 @@ def certain_parts(text: str, thoughts: ThoughtFormat, *, opened: bool) -> tuple[
     Args:
         text: The text so far.
         thoughts: Which marks the model uses.
+        tokens: What the tokens of the text say of its marks.
         opened: Whether its prompt ends within a thought.
     """
-    spans, _, certain = _spans(text, thoughts, opened=opened, implicit=False)
+    spans, _, certain = _spans(text, thoughts, tokens, opened=opened, implicit=False)
     return tuple(Part(*span) for span in spans), certain
 
 
 def _spans(
-    text: str, thoughts: ThoughtFormat, *, opened: bool, implicit: bool
+    text: str, thoughts: ThoughtFormat, tokens: TokenMarks, *, opened: bool, implicit: bool
 ) -> tuple[list[Span], bool, int]:
     """Kind, start and end of every passage, whether the text ends in a thought, and how much is certain."""
     if HARMONY in thoughts.names:
         known = thoughts.names == {HARMONY}
-        spans = channel_spans(text, opened=opened and known, known=known)
-        if spans is not None:
-            return spans, bool(spans) and spans[-1][0] == "thinking", len(text)
-    found = _Thoughts(text, marks_of(text, thoughts, opened=opened), opened=opened, implicit=implicit)
-    spans = found.spans()
-    return spans, found.cut_off, found.certain
-
-
-class _Thoughts:
-    """Which marks of a text belong together.
-
-    A thought ends at the mark that closes all that were opened in it. If there is none, opening marks within
-    it are words, and the first closing mark ends it.
-    """
-
-    def __init__(self, text: str, marks: list[Mark], *, opened: bool, implicit: bool) -> None:
-        self.text = text
-        self.marks = marks
-        self.cut_off = False
-        self.certain = len(text)
-        self._partner, unmatched = _pairs(marks)
-        self._last_closing = {mark.family: index for index, mark in enumerate(marks) if not mark.opens}
-        leading = bool(marks) and marks[0].opens and not text[: marks[0].start].strip()
-        self._first: int | None = None
-        self.opened = opened
-        if opened:
-            closing = next((i for i, mark in enumerate(marks) if not mark.opens and mark.family), None)
-            self._first = unmatched if unmatched is not None else closing
-        elif implicit and not leading and unmatched is not None:
-            self.opened = True
-            self._first = unmatched
-
-    def spans(self) -> list[Span]:
-        """Kind, start and end of every passage."""
-        spans: list[Span] = []
-        index, position = 0, 0
-        if self.opened:
-            if self._first is None:
-                self.cut_off = True
-                return [("thinking", 0, len(self.text))] if self.text else []
-            closing = self.marks[self._first]
-            if self._first in self._partner.values():
-                self.certain = closing.start
-            spans += [("thinking", 0, closing.start), ("mark", closing.start, closing.end)]
-            index, position = self._first + 1, closing.end
-        while index < len(self.marks):
-            mark = self.marks[index]
-            index += 1
-            if not mark.opens:
-                if not mark.weak and not mark.is_sentence:
-                    spans += [("text", position, mark.start), ("mark", mark.start, mark.end)]
-                    position = mark.end
-                continue
-            end = self._end_of(index - 1)
-            if not mark.first and mark.weak:
-                continue
-            if end is None and (not mark.first or mark.is_sentence):
-                self.certain = min(self.certain, mark.start)
-                continue
-            spans += [("text", position, mark.start), ("mark", mark.start, mark.end)]
-            if end is None:
-                self.cut_off = True
-                spans.append(("thinking", mark.end, len(self.text)))
-                position = len(self.text)
-                break
-            closing = self.marks[end]
-            if self._partner.get(index - 1) != end:
-                self.certain = min(self.certain, closing.start)
-            spans += [("thinking", mark.end, closing.start), ("mark", closing.start, closing.end)]
-            index, position = end + 1, closing.end
-        spans.append(("text", position, len(self.text)))
-        return [span for span in spans if span[1] < span[2]]
-
-    def _end_of(self, opening: int) -> int | None:
-        """The mark that ends the thought which a mark opens."""
-        partner = self._partner.get(opening)
-        family = self.marks[opening].family
-        if partner is not None or self._last_closing.get(family, -1) < opening:
-            return partner
-        following = range(opening + 1, len(self.marks))
-        return next(i for i in following if not self.marks[i].opens and self.marks[i].family == family)
-
-
-def _pairs(marks: Sequence[Mark]) -> tuple[dict[int, int], int | None]:
-    """Which closing mark belongs to which opening one; and the first that belongs to none."""
-    open_marks: dict[str, list[int]] = {}
-    partner: dict[int, int] = {}
-    unmatched: int | None = None
-    for index, mark in enumerate(marks):
-        if not mark.family:
-            continue
-        waiting = open_marks.setdefault(mark.family, [])
-        if mark.opens:
-            waiting.append(index)
-        elif waiting:
-            partner[waiting.pop()] = index
-        elif unmatched is None and not mark.weak:
-            unmatched = index
-    return partner, unmatched
+        channels = channel_spans(text, opened=opened and known, known=known, tokens=tokens)
+        if channels is not None:
+            spans, certain = channels
+            return spans, bool(spans) and spans[-1][0] == "thinking", certain
+    marks = marks_of(text, thoughts, tokens)
+    found = Pairing(text, marks, opened=opened, implicit=implicit)
+    return found.spans, found.cut_off, found.certain

@@ -3,9 +3,9 @@
 import re
 from functools import cache
 
-from latentseek_agents.thoughts._code import Code
 from latentseek_agents.thoughts._families import ANSWER_MARKS, FAMILIES, HARMONY, HARMONY_MARKS, MARK
 from latentseek_agents.thoughts._format import ANY_FORMAT, ThoughtFormat
+from latentseek_agents.thoughts._marks import TokenMarks
 from latentseek_agents.thoughts._split import (
     Part,
     Split,
@@ -18,9 +18,9 @@ from latentseek_agents.thoughts._split import (
 # Without one of these nothing begins or ends. The letter begins the words of Granite.
 _SPECIAL = re.compile(r"[<\[◁`~▷>\]H]")
 # Behind a mark: what follows decides whether a sentence speaks of it.
-_UNDECIDED = re.compile(r"[ \t]*(?:and[ \t]+)?[\w.,;:!?\"'”’»)…-]*\Z")
+_UNDECIDED = re.compile(r"\s*\Z|[ \t]*(?:and[ \t]+)?[\w.,;:!?\"'`”’»)…*_|-]*\Z")
 # A line that may become the fence of a block of code.
-_FENCE_BEGUN = re.compile(r"(?:^[ \t>]*|(?<=[>\]▷]))(?:`+|~+)[^\n`<\[◁]*\Z", re.MULTILINE)
+_FENCE_BEGUN = re.compile(r"(?:^[ \t>]*|(?<=[>\]▷]))(?P<ticks>`+|~+)[^\n`<\[◁]*\Z", re.MULTILINE)
 _BARE_HARMONY = ("analysis", "assistantfinal", "assistant final")
 
 
@@ -32,6 +32,7 @@ class ThoughtStream:
     Args:
         thoughts: Which marks the model uses.
         opened: Whether its prompt ends within a thought.
+        spellings: Marks that are single tokens: what spells one otherwise is text.
 
     Example:
         >>> stream = ThoughtStream()
@@ -45,25 +46,52 @@ class ThoughtStream:
         ['Hm.', '4.']
     """
 
-    def __init__(self, thoughts: ThoughtFormat = ANY_FORMAT, *, opened: bool = False) -> None:
+    def __init__(
+        self,
+        thoughts: ThoughtFormat = ANY_FORMAT,
+        *,
+        opened: bool = False,
+        spellings: tuple[str, ...] = (),
+    ) -> None:
         self.written = ""
+        self._spellings = spellings
+        self._places: set[int] = set()
+        self._ends: list[int] = []
         self._thoughts = thoughts
         self._opened = opened
         self._words = _spellings(thoughts)
         self._parts: tuple[Part, ...] = ()
+        self._certain = 0
         self._quiet = False
 
-    def add(self, piece: str) -> None:
-        """Go on with this piece."""
+    @property
+    def tokens(self) -> TokenMarks:
+        """What is known of the marks so far."""
+        return TokenMarks.of(self.written, places=self._places, ended=self._ends, spellings=self._spellings)
+
+    def ends_here(self) -> None:
+        """A budget ends the thought: the first mark from here on is certain."""
+        self._ends.append(len(self.written))
+
+    def add(self, piece: str, *, is_mark: bool = False) -> None:
+        """Go on with this piece.
+
+        Args:
+            piece: Some characters.
+            is_mark: It is a token that marks thoughts.
+        """
+        if is_mark:
+            self._places.add(len(self.written))
         self.written += piece
         if self._quiet and self._parts and not _SPECIAL.search(piece):
             last = self._parts[-1]
             self._parts = (*self._parts[:-1], Part(last.kind, last.start, len(self.written)))
             return
         fence = _FENCE_BEGUN.search(self.written, self.written.rfind("\n") + 1)
-        whole = self.written if fence is None else self.written[: fence.start()]
-        parts, certain = certain_parts(whole, self._thoughts, opened=self._opened)
-        certain = min(certain, self._begun(whole))
+        whole = self.written if fence is None else self.written[: fence.start("ticks")]
+        parts, certain = certain_parts(whole, self._thoughts, self.tokens, opened=self._opened)
+        # What was shown stays shown, also where one has to be more careful now.
+        certain = self._certain = max(self._certain, min(certain, self._begun(whole)))
         self._parts = tuple(
             Part(part.kind, part.start, min(part.end, certain)) for part in parts if part.start < certain
         )
@@ -83,7 +111,17 @@ class ThoughtStream:
 
     def finish(self) -> Split:
         """The whole text, taken apart."""
-        return split_thoughts(self.written, self._thoughts, opened=self._opened, implicit=False)
+        return self.split(implicit=False)
+
+    def split(self, *, implicit: bool) -> Split:
+        """The same, where a closing mark may end a thought that nothing has opened.
+
+        Args:
+            implicit: Whether it may: only where nothing of the text has been shown.
+        """
+        return split_thoughts(
+            self.written, self._thoughts, opened=self._opened, implicit=implicit, tokens=self.tokens
+        )
 
     def _begun(self, text: str) -> int:
         """Where something begins that the next pieces may make a mark, or none."""
@@ -93,15 +131,9 @@ class ThoughtStream:
         begun = len(text) - max((_overlap(lowered, word) for word in self._words), default=0)
         if any(word.startswith(text.strip()) for word in _BARE_HARMONY[:1]):
             begun = 0
-        code: Code | None = None
-        line = text.rfind("\n") + 1
-        ticked = text.count("`", line) > 0
         for mark in MARK.finditer(text):
-            code = code or Code(text)
-            in_code = code.holds(mark.start())
-            undecided = _UNDECIDED.match(text, mark.end()) is not None
-            ticks = ticked and mark.start() >= line and not in_code and "`" in text[line : mark.start()]
-            if undecided or ticks or (mark.start() > code.open_block and not in_code):
+            name = str(mark.lastgroup).partition("_")[2]
+            if (not name or name in self._thoughts.names) and _UNDECIDED.match(text, mark.end()):
                 return min(begun, mark.start())
         return begun
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from latentseek_agents import Backbone, ConfigError, LatentSeek, LatentSeekConfig
+from latentseek_agents import Backbone, ChatLatentSeek, ConfigError, LatentSeek, LatentSeekConfig
+from latentseek_agents.engine._thought_constraint import closings_of
 from latentseek_agents.engine.search import draft, prompt_token_ids, refine, sample
 from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_model, tiny_tokenizer
@@ -70,7 +71,7 @@ def test_refinements_keep_to_the_budget(latents: Any) -> None:
 
 def test_samples_have_budgets_of_their_own() -> None:
     backbone = thinking_backbone()
-    config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=24)
+    config = LatentSeekConfig(max_thinking_tokens=7, max_new_tokens=32)
     for attempt in sample(backbone, QUESTION, config, count=3, temperature=1.0).attempts:
         assert backbone.decode(attempt.token_ids[7:]).startswith(CLOSING)
 
@@ -86,7 +87,7 @@ def test_with_a_budget_a_thought_does_not_end_the_completion(opened: bool) -> No
         model.lm_head.bias[ends] = 1000.0
     tokenizer.chat_template += OPENS if opened else "{# <think></think> #}"
     backbone = Backbone.from_model(model, tokenizer)
-    free = LatentSeekConfig(max_new_tokens=24)
+    free = LatentSeekConfig(max_new_tokens=32)
     bounded = free.replace(max_thinking_tokens=7)
     assert draft(backbone, QUESTION, free).attempts[0].token_ids == ends
     written = draft(backbone, QUESTION, bounded).attempts[0].token_ids
@@ -159,9 +160,55 @@ def test_a_thought_is_closed_in_the_model_s_own_way(
     assert "and so on" in attempt.text  # what the script goes on with
 
 
+FENCED = "Code:\n```\nprint(5) # and so on and so on"
+
+
+def test_where_the_budget_closes_a_thought_it_ends() -> None:
+    """Whatever code was open there."""
+    answer = "```\nprint(4)\n```\nIt is 4."
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template += OPENS
+    backbone = scripted_backbone([FENCED[:30] + answer], tokenizer)
+    config = LatentSeekConfig(max_thinking_tokens=30, max_iterations=0, max_new_tokens=200)
+    result = LatentSeek(backbone, ScriptedVerifier([0.0]), config).invoke(QUESTION)
+    attempt = result.iterations[0]
+    assert backbone.decode(attempt.token_ids) == FENCED[:30] + CLOSING + answer
+    assert attempt.thinking == FENCED[:30]
+    assert attempt.text == answer
+    assert result.usage.policy_thinking_tokens == len(FENCED[:30] + "\n")
+    chat = ChatLatentSeek(
+        backbone=scripted_backbone([FENCED[:30] + answer], tokenizer), config=config, max_tokens=200
+    )
+    streamed: list[Any] = list(chat.stream(QUESTION))
+    for message in (chat.invoke(QUESTION), sum(streamed[1:], streamed[0])):
+        assert message.content == attempt.text
+        assert message.additional_kwargs["reasoning_content"] == FENCED[:30]
+    refined = ChatLatentSeek(
+        backbone=scripted_backbone([FENCED[:30] + answer], tokenizer),
+        verifier=ScriptedVerifier([0.0]),
+        config=config,
+        max_tokens=200,
+    ).invoke(QUESTION)
+    assert refined.content == attempt.text
+
+
+def test_no_later_mark_moves_the_end_that_a_budget_set() -> None:
+    backbone = thinking_backbone()
+    thought, answer = "I <think> of ```x", "```, \n</think>\nIt is 4."
+    ids = backbone.tokenizer(thought + CLOSING + answer, add_special_tokens=False)["input_ids"]
+    prompt_ids = prompt_token_ids(backbone, QUESTION, LatentSeekConfig())
+    assert backbone.split(ids, prompt_ids).text == "It is 4."
+    closed = closings_of(backbone, prompt_ids, ids, len(thought))
+    assert closed == [len(thought)]
+    split = backbone.split(ids, prompt_ids, closed=closed)
+    assert (split.thinking, split.text) == (thought, "```, \nIt is 4.")
+    assert backbone.thought_tokens(ids, prompt_ids, closed=closed) == len(thought + "\n")
+    assert closings_of(backbone, prompt_ids, ids, len(thought) - 1) == [], "it was not put in there"
+
+
 def test_without_a_thought_a_budget_changes_nothing() -> None:
     backbone = Backbone.from_model(tiny_model(), tiny_tokenizer())
-    config = LatentSeekConfig(max_new_tokens=24)
+    config = LatentSeekConfig(max_new_tokens=32)
     bounded = config.replace(max_thinking_tokens=4)
     assert draft(backbone, QUESTION, bounded).attempts == draft(backbone, QUESTION, config).attempts
 
@@ -217,9 +264,66 @@ def test_a_switch_that_the_template_does_not_know_is_an_error(template: Any, giv
         LatentSeek(scripted_backbone(["4."]), config=LatentSeekConfig(**given))
 
 
-def test_a_budget_leaves_room_for_an_answer() -> None:
-    with pytest.raises(ConfigError, match="leaves no room"):
-        LatentSeekConfig(max_thinking_tokens=64, max_new_tokens=64)
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"max_thinking_tokens": 64, "max_new_tokens": 64},
+            "lower max_thinking_tokens to 40 or less, or raise",
+        ),
+        ({"max_thinking_tokens": 63, "max_new_tokens": 64}, "raise max_new_tokens to 87 or more"),
+        ({"max_thinking_tokens": 41, "max_new_tokens": 64}, "16 tokens of an answer take 65"),
+        ({"max_thinking_tokens": 41, "max_draft_tokens": 64}, "max_draft_tokens=64"),
+        ({"max_thinking_tokens": 1, "max_new_tokens": 20}, "an answer take 25; raise max_new_tokens to 25"),
+    ],
+)
+def test_a_budget_leaves_room_for_an_answer(given: dict[str, int], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as raised:
+        LatentSeekConfig(**given)
+    for name, value in given.items():
+        assert f"{name}={value}" in str(raised.value)
+    with pytest.raises(ConfigError, match=told):
+        LatentSeekConfig().replace(**given)
+
+
+def test_a_budget_that_just_fits_is_taken() -> None:
+    assert LatentSeekConfig(max_thinking_tokens=40, max_new_tokens=64, max_draft_tokens=64)
+    assert LatentSeekConfig(max_thinking_tokens=1000)
+
+
+@pytest.mark.parametrize("verifier", [None, ScriptedVerifier([0.0])])
+def test_the_chat_s_limit_and_a_thought_that_does_not_fit(verifier: Any) -> None:
+    def chat(thinking: int, **given: int) -> ChatLatentSeek:
+        tokenizer = tiny_tokenizer()
+        tokenizer.chat_template += OPENS
+        backbone = scripted_backbone(["Let me see. " * 60 + CLOSING + "It is 4."], tokenizer)
+        config = LatentSeekConfig(max_thinking_tokens=thinking, max_iterations=0)
+        return ChatLatentSeek(backbone=backbone, verifier=verifier, config=config, **given)
+
+    told = "max_thinking_tokens=100 does not fit into max_tokens=60"
+    with pytest.raises(ConfigError, match=told):
+        chat(100, max_tokens=60)
+    with pytest.raises(ConfigError, match=told):
+        chat(100).invoke("?", max_tokens=60)
+    with pytest.raises(ConfigError, match=told):
+        chat(100).bind(max_tokens=60).invoke("?")
+    assert chat(100, max_tokens=124).invoke("?").content
+    # Nobody has set max_tokens: the thought shrinks to what fits into 512.
+    message = chat(600).invoke("?")
+    assert message.content
+    assert len(message.additional_kwargs["reasoning_content"]) in (487, 488)
+
+
+def test_a_budget_shrinks_to_the_context_window() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template += OPENS
+    backbone = Backbone.from_model(tiny_model(max_position_embeddings=256), tokenizer)
+    config = LatentSeekConfig(max_thinking_tokens=230, max_iterations=0)
+    prompt_ids = prompt_token_ids(backbone, QUESTION, config)
+    written = draft(backbone, QUESTION, config).attempts[0].token_ids
+    closed = closings_of(backbone, prompt_ids, written, 230)
+    assert closed == [256 - len(prompt_ids) - 16 - len(CLOSING)]
+    assert backbone.decode(written[closed[0] :]).startswith(CLOSING)
 
 
 def test_verifiers_let_the_model_answer_at_once() -> None:

@@ -27,8 +27,12 @@ UNOPENED = [case for case in CASES if not case.get("opened")]
 @pytest.mark.parametrize("case", UNOPENED, ids=lambda case: f"{case['kind']}: {case['text'][:30]!r}")
 def test_the_answer_is_that_of_the_answer(case: dict[str, Any]) -> None:
     assert extract_answer(case["text"]) == case["answer"]
-    right = GroundTruth("5" if case["answer"] != "5" else "4")("?", case["text"])
-    assert right.passed is False
+    # The answer is right, and nothing else in the text is, what was thought least of all.
+    for reference in ("1", "2", "3", "4", "5", "7", "12"):
+        verdict = GroundTruth(reference)("?", case["text"])
+        assert verdict.passed is (reference == case["answer"]), reference
+    if case["answer"] is not None:
+        assert GroundTruth(case["answer"])("?", case["text"]).passed is True
 
 
 def thinking_tokenizer(template: str = "", *, special: tuple[str, ...] = ()) -> Any:
@@ -75,9 +79,47 @@ def test_an_attempt_has_thinking_and_text(script: str, tokenizer: Any) -> None:
     assert Attempt.from_dict(attempt.to_dict()) == attempt
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (["[THINK]", "a lone ` tick", "[/THINK]", "It is `x`: 4."], "It is `x`: 4."),
+        (["[THINK]", 'I say "[/THINK]" and "', "[/THINK]", '"4"'], '"4"'),
+        (["[THINK]", "Is it [/THINK]? ", "[/THINK]", "[THINK] is a key."], "[THINK] is a key."),
+        (["It is 4, [/THINK] or not."], "It is 4, [/THINK] or not."),
+    ],
+)
+def test_marks_are_the_tokens_and_not_their_spelling(written: list[str], text: str) -> None:
+    tokenizer = thinking_tokenizer(MISTRAL, special=("[THINK]", "[/THINK]"))
+    backbone = scripted_backbone(["."], tokenizer)
+    ids: list[int] = []
+    for piece in written:
+        if piece in ("[THINK]", "[/THINK]"):
+            ids.append(tokenizer.convert_tokens_to_ids(piece))
+        else:
+            ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    split = backbone.split(ids)
+    assert split.text == text
+    assert backbone.thought_tokens(ids) == (len(written[1]) if len(written) > 1 else 0)
+
+
 def test_an_opened_thought_that_is_cut_off_has_no_answer() -> None:
     attempt = drafted("It is \\boxed{5}, or", thinking_tokenizer(OPENS))
     assert (attempt.thinking, attempt.text, attempt.answer) == ("It is \\boxed{5}, or", "", None)
+
+
+def test_without_a_template_a_question_that_ends_in_a_mark_opens_no_thought() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    for question in ("What does this tag mean: <think>", "Is it <think> or [THINK]"):
+        config = LatentSeekConfig(max_iterations=0, prompt=str)
+        seek = LatentSeek(
+            scripted_backbone(["It opens a thought. \\boxed{4}"], tokenizer), ScriptedVerifier([0.0]), config
+        )
+        attempt = seek.invoke(question).iterations[0]
+        assert (attempt.thinking, attempt.answer) == ("", "4")
+    # One that closes a thought has had one.
+    seek = LatentSeek(scripted_backbone(["5?\n</think>\n4."], tokenizer), ScriptedVerifier([0.0]), config)
+    assert seek.invoke("Say <think>").iterations[0].text == "4."
 
 
 def test_special_tokens_that_mark_nothing_are_gone() -> None:

@@ -14,6 +14,7 @@ from latentseek_agents.thoughts import (
     AnswerView,
     ThoughtFormat,
     ThoughtStream,
+    TokenMarks,
     answer_part,
     split_thoughts,
 )
@@ -151,6 +152,12 @@ def test_a_text_without_marks_is_an_answer(text: str) -> None:
         "<|start|>assistant<|channel|>analysis<|message|>" * 3_000,
         "the <think> " * 10_000,
         " " * 100_000 + "<think>" + " " * 100_000,
+        "x<think>" * 10_000 + "</think>",
+        "<think>`</think>" * 5_000,
+        "<think>x by </think> a\n" * 4_000,
+        "`` " + "` ` <think>" * 8_000,
+        "<think>``` " + "` ` </think>" * 8_000,
+        "````\n" + "```\n<think></think>" * 4_000,
     ],
     ids=lambda text: text[:20],
 )
@@ -158,6 +165,27 @@ def test_hostile_texts_take_little_time(text: str) -> None:
     began = time.process_time()
     split_thoughts(text)
     assert time.process_time() - began < 2
+
+
+def test_tokens_say_what_is_a_mark() -> None:
+    text = "[THINK]A spelled [/THINK] is none,[/THINK]`a [THINK] in code`"
+    ends = text.index(",[/THINK]") + 1
+    mistral = ThoughtFormat(frozenset({"mistral"}))
+    known = TokenMarks.of(text, places=[0, ends], spellings=("[THINK]", "[/THINK]"))
+    split = split_thoughts(text, mistral, tokens=known)
+    assert (split.thinking, split.text) == ("A spelled [/THINK] is none,", "`a [THINK] in code`")
+    stream = ThoughtStream(mistral, spellings=("[THINK]", "[/THINK]"))
+    for piece in ("[THINK]", "A spelled [/TH", "INK] is none,", "[/THINK]", "`a [THINK] in code`"):
+        stream.add(piece, is_mark=piece.startswith("["))
+    assert stream.text == "`a [THINK] in code`"
+    assert stream.finish() == split
+
+
+def test_a_budget_ends_the_thought_that_is_open() -> None:
+    text = "<think>a\n```x\n</think>\n\n```\n</think>\n4"
+    assert split_thoughts(text).text == "4"
+    known = TokenMarks.of(text, ended=[text.index("\n</think>")])
+    assert split_thoughts(text, tokens=known).text.split() == ["```", "4"]
 
 
 class Tokenizer:
@@ -190,6 +218,10 @@ def test_without_a_word_in_the_template_any_mark_counts(tokenizer: Any) -> None:
     assert ThoughtFormat.of(tokenizer) is ANY_FORMAT
 
 
+def test_a_known_mark_at_the_end_of_a_prompt_opens_a_thought() -> None:
+    assert ThoughtFormat(frozenset({"think"})).is_opened_by("What is 2 + 2? <think>")
+
+
 def test_marks_of_other_families_are_prose() -> None:
     mistral = ThoughtFormat(frozenset({"mistral"}))
     text = "[THINK]Hm.[/THINK]<think>5</think> \\boxed{4}"
@@ -205,6 +237,9 @@ def test_marks_of_other_families_are_prose() -> None:
         ("[/INST][THINK]", True),
         ("<|start|>assistant<|channel|>analysis<|message|>", True),
         ("What does <think> mean?<|im_end|>\n<|im_start|>assistant\n", False),
+        ("What is meant by <think>", False),
+        ("What is meant by <|channel|>analysis<|message|>", False),
+        ("What is 2 + 2?\n\nAnswer: <think>\n", True),
     ],
 )
 def test_a_prompt_may_open_the_thought(prompt: str, opened: bool) -> None:
