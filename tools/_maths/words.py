@@ -25,7 +25,8 @@ WORD_OPERATORS = {"times": "*", "plus": "+", "minus": "-", "multiplied": "*"}
 
 # They multiply the number before them, but are not read as numbers: often enough they only name a unit.
 UNREAD_SCALES = _words(
-    "hundred hundreds dozen dozens score gross pair pairs k crore crores lakh lakhs grand bn mn"
+    """hundred hundreds dozen dozens score gross pair pairs k crore crores lakh lakhs grand bn mn factorial
+    doubled tripled halved halves thirds fourths fifths sixths sevenths eighths ninths tenths hundredths"""
 )
 
 # Passed over between an operator and a number, with a doubt.
@@ -39,6 +40,28 @@ APPROXIMATORS = _words("""about approximately approx roughly around almost nearl
 FUNCTIONS = _words(
     """sin cos tan cot sec csc arcsin arccos arctan log ln lg exp lim mod gcd lcm max det floor ceil round
     sum prod int sqrt cbrt abs sinh cosh tanh"""
+)
+
+# Right before a number they change it.
+SPOKEN_OPERATIONS = _words(
+    """twice thrice double doubles doubling triple triples tripling quadruple half halve halving negative
+    minus plus times less square squaring cube cubing root factorial average mean median"""
+)
+
+# "of" behind one of these names the calculation; behind anything else it may multiply or apply a function.
+CALCULATION_NAMES = _words(
+    """total totals sum amount cost costs price value number result answer profit loss distance depth height
+    length width rate bill speed weight mass area volume perimeter interest payment income salary revenue
+    fee age earnings savings balance change difference product quotient quantity time duration budget
+    expense expenses size capacity count consisting consists instead out because measure equation
+    expression"""
+)
+
+# Behind one of these, "4 and 6 + 1" may be a list.
+OF_SEVERAL = _words(
+    """average mean median mode range product difference quotient ratio sum total add adding added gcd gcf
+    hcf lcm max min maximum minimum larger smaller largest smallest greater greatest lesser least between
+    multiply multiplying factor divisor multiple"""
 )
 
 SHORT_UNITS = _words(

@@ -31,6 +31,7 @@ from latentseek_agents.tools._steps.parser import (
     parse_at,
 )
 from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
+from latentseek_agents.tools._steps.words_before import doubt_of_words
 
 _MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160
@@ -152,6 +153,8 @@ class _Clause:
                 continue
             chained = previous if previous and previous.parse and previous.stop == sign else None
             left = chained or self.left_side(edges[number] + 1, sign)
+            unread = max(edges[number] + 1, previous.stop if previous and previous.parse else 0)
+            left.doubt = left.doubt or ("" if chained else doubt_of_words(tokens, unread, left.start))
             right = self.right_side(sign + 1, edges[number + 2])
             left.doubt = left.doubt or ("" if congruent else strange) or self.doubt_claim(left.start, sign)
             if congruent and right.parse is not None:

@@ -44,6 +44,8 @@ _MAX_FILLERS = 4
 _MAX_UNIT_WORDS = 8
 _MAX_CLAUSE_WORDS = 12
 _SURE_UNIT_WORDS = 6
+_NAMED = {"sqrt": "√", "abs": "abs"}
+_POWERS = {"squared": 2, "cubed": 3}
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -164,7 +166,14 @@ def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:
     token, follower = token_at(tokens, index, end), token_at(tokens, index + 1, end)
     if token.kind == "currency":
         return follower.kind in ("number", "open", "command") or (follower.text == "-" and follower.tight)
-    return token.kind in ("number", "open", "command") or token.text == "√"
+    return token.kind in ("number", "open", "command") or token.text == "√" or is_named(tokens, index, end)
+
+
+def is_named(tokens: list[Token], index: int, end: int) -> bool:
+    """Whether a function that can be computed stands at a token by its name: ``sqrt(16)``."""
+    follower = token_at(tokens, index + 1, end)
+    named = index < end and token_at(tokens, index, end).word in _NAMED
+    return named and follower.text == "(" and follower.tight
 
 
 @dataclass(slots=True)
@@ -236,7 +245,7 @@ class _Parser:
     def is_implied_product(self) -> bool:
         """Whether what comes next multiplies without a sign: "2(4)", but not "8 pens (4 each)"."""
         token, before = self.peek(), self.tokens[self.index - 1]
-        if token.kind == "command":
+        if token.kind == "command" or is_named(self.tokens, self.index, self.end):
             return True
         if token.kind == "letter":  # not in "$2x = 17$ for $x$"
             return self.is_variable() and before.kind not in ("word", "currency")
@@ -299,6 +308,9 @@ class _Parser:
             case "operator" if token.text == "√":
                 self.parse.operators += 1
                 return Unary("√", self.primary())
+            case "word" if is_named(self.tokens, self.index - 1, self.end):
+                self.parse.operators += 1
+                return Unary(_NAMED[token.word], self.group(self.take()))
             case "letter" if is_application(self.tokens, self.index - 1, self.functions):
                 self.parse.functions.add(token.text)
                 self.parse.operators += 1
@@ -437,10 +449,29 @@ class _Parser:
             elif token.word in SCALES:
                 self.index += 1
                 node = Binary("*", node, Literal(SCALES[token.word], -1))
+            elif token.word in _POWERS and self.is_squared():
+                node = self.squared(node)
             elif self.unit():
                 node = self.compound(node)
             else:
                 return node
+
+    def is_squared(self) -> bool:
+        """Whether "squared" stands behind a number or a bracket, and not behind a unit."""
+        before = self.tokens[self.index - 1]
+        return before.kind in ("number", "close") or (before.kind == "letter" and before.text in self.letters)
+
+    def squared(self, node: Node) -> Node:
+        """A power in words. What stands before or behind the word may make it another one, or a unit."""
+        exponent = _POWERS[self.take().word]
+        follower = self.peek()
+        unit = follower.kind in ("word", "letter") and follower.word not in BREAK_WORDS
+        bare = self.parse.operators == 0 and follower.kind not in ("operator", "relation", "end")
+        before = self.tokens[self.index - 3] if self.index > 2 else END
+        if unit or bare or self.parse.operators or before.text == "-":
+            self.parse.doubt = self.parse.doubt or "what is squared may be something else"
+        self.parse.operators += 1
+        return Binary("^", node, self.literal(exponent, 0))
 
     # -- what the words between the numbers are --------------------------------------------------------
 
