@@ -9,15 +9,16 @@ Example:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from latentseek_agents.tools._maths.exact import Number
 from latentseek_agents.tools._steps.arithmetic import Variable
 from latentseek_agents.tools._steps.equations import Comparison
-from latentseek_agents.tools._steps.judgement import Outcome, rounds_to, show
+from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, show
 from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.restated import follow_restated
-from latentseek_agents.tools._steps.statements import Polynomial, Statement
+from latentseek_agents.tools._steps.statements import Polynomial, Statement, assignment
 
 _MAX_LETTERS = 6
 _MAX_STATEMENTS = 60
@@ -36,6 +37,39 @@ def judge_algebra(
     Returns:
         The outcomes with those of readable equations with letters replaced.
     """
+    settled = _judge(comparisons, outcomes, asked)
+    if not any(len(comparison.readings) > 1 for comparison in (*comparisons, *asked)):
+        return settled
+    other_asked = [comparison.readings[-1] for comparison in asked]
+    other_comparisons = [comparison.readings[-1] for comparison in comparisons]
+    others = _judge(other_comparisons, outcomes, other_asked)
+    conditions = [*_statements(other_asked), *_statements(other_comparisons)]
+    fails = [_fails_first(comparison, conditions) for comparison in comparisons]
+    return [_either(*each) for each in zip(settled, others, fails, strict=True)]
+
+
+def _fails_first(comparison: Comparison, conditions: Sequence[Statement]) -> bool:
+    """Whether "x = 7" does not even nearly solve the first equation for x alone."""
+    found = assignment(*comparison.parses) if comparison.parses is not None else None
+    if found is None:
+        return False
+    first = next((c for c in conditions if c.letters == {found[0]} and c.assignment is None), None)
+    return first is not None and first.fails_at(dict([found]))
+
+
+def _either(one: Outcome, other: Outcome, fails: bool) -> Outcome:
+    """What is said of an equation that two readings of the text judge: it is wrong if it is so in both."""
+    if one.status in HOLDS or one.status == other.status or (one.status == "wrong" and fails):
+        return one
+    if other.status in HOLDS:
+        return other
+    wrong, open_ = (one, other) if one.status == "wrong" else (other, one)
+    return replace(open_, reason=f"{wrong.reason}, but it can be read in two ways") if wrong.reason else open_
+
+
+def _judge(
+    comparisons: Sequence[Comparison], outcomes: Sequence[Outcome], asked: Sequence[Comparison]
+) -> list[Outcome]:
     settled = list(outcomes)
     statements: list[Statement] = []
     for statement in _statements(comparisons):

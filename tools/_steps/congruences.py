@@ -55,6 +55,7 @@ def judge_congruences(
             residues = _residues(stated, comparison.modulus)
             outcome = _judge(*comparison.parses, comparison.modulus, residues)
             doubt = comparison.disputed or comparison.left.doubt or comparison.right.doubt
+            doubt = doubt or len(comparison.readings) > 1
             if outcome is not None and not (doubt and outcome.status == "wrong"):
                 settled[index] = outcome
     return settled

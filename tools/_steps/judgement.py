@@ -63,6 +63,7 @@ _ELLIPSES = frozenset(("…", "\\dots", "\\ldots", "\\cdots", "\\vdots"))
 _FEWEST_TERMS = 3
 _SHARED_DIGITS = 40
 _SHARED = 10**_SHARED_DIGITS
+_TWO_WAYS = "it can be read in two ways"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +166,24 @@ def _compare(comparison: Comparison, rounded: dict[Number, Number]) -> Outcome:
     if one is None or other is None:
         return Outcome("unverifiable", None, "a side is undefined or too large to compute")
     outcome = _Equation(comparison, left, right, one, other).judge(rounded)
+    if outcome.status == "wrong":
+        outcome = _in_other_reading(comparison, outcome, rounded)
     if outcome.status == "rounded" and outcome.value is not None and not right.operators:
         rounded[other.value] = outcome.value
     return outcome
+
+
+def _in_other_reading(comparison: Comparison, wrong: Outcome, rounded: dict[Number, Number]) -> Outcome:
+    """A refuted equation as it is, or what another reading of a side says: 60/5(2) = 6."""
+    for reading in comparison.readings[1:]:
+        left, right = reading.parses or (None, None)
+        one, other = (evaluate(side.node) if side is not None else None for side in (left, right))
+        if left is None or right is None or one is None or other is None:
+            return replace(wrong, status="unverifiable", reason=f"{wrong.reason}, but {_TWO_WAYS}")
+        outcome = _Equation(reading, left, right, one, other).judge(rounded)
+        if outcome.status != "wrong":
+            return replace(outcome, reason=f"{outcome.reason}; {_TWO_WAYS}")
+    return wrong
 
 
 def show(value: Number) -> str:

@@ -11,6 +11,7 @@ Example:
     (6, ['boxes', 'pens', 'each'])
 """
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -70,6 +71,8 @@ class Parse:
         doubt: Why the reading may be wrong, or "".
         approximate: A word such as "about" stands before a number.
         is_derivative: It is the derivative of something.
+        ambiguous: It can be read in another way, too.
+        other: That other reading: 100/(2x) for 100/2x, 16^(1/2) for 16^1/2.
     """
 
     node: Node
@@ -84,6 +87,13 @@ class Parse:
     doubt: str = ""
     approximate: bool = False
     is_derivative: bool = False
+    ambiguous: bool = False
+    other: "Parse | None" = None
+
+    @property
+    def readings(self) -> list["Parse"]:
+        """The plain reading, and the other one if there is one."""
+        return [self] if self.other is None else [self, self.other]
 
 
 def calculate(text: str) -> Number | None:
@@ -133,16 +143,27 @@ def parse_at(
     Returns:
         What was read, or None if no expression starts there.
     """
-    parser = _Parser(
-        tokens, start, end, letters, functions, tight_fractions=tight_fractions, to_the_end=to_the_end
-    )
-    try:
-        parser.skip_fillers()
-        parser.parse.node = parser.sum()
-    except (UnreadableError, NoDerivativeError, RecursionError):
-        return None
-    parser.parse.end = parser.index
-    return parser.parse
+    parsers = [
+        _Parser(
+            tokens,
+            start,
+            end,
+            letters,
+            functions,
+            tight_fractions=tight_fractions,
+            to_the_end=to_the_end,
+            other=other,
+        )
+        for other in (False, True)
+    ]
+    parse = parsers[0].read()
+    if parse is not None and parse.ambiguous:
+        other = parsers[1].read()
+        if other is not None and other.end == parse.end:
+            parse.other = other
+        else:
+            parse.doubt = parse.doubt or "it can be read in several ways"
+    return parse
 
 
 def is_application(tokens: list[Token], index: int, functions: frozenset[str]) -> bool:
@@ -187,8 +208,19 @@ class _Parser:
     functions: frozenset[str]
     tight_fractions: bool
     to_the_end: bool
+    other: bool = False  # what can be read in two ways is read in the second one
     depth: int = 0
     parse: Parse = field(default_factory=lambda: Parse(Literal(0), 0))
+
+    def read(self) -> Parse | None:
+        """The longest expression that starts here; None if there is none."""
+        try:
+            self.skip_fillers()
+            self.parse.node = self.sum()
+        except (UnreadableError, NoDerivativeError, RecursionError):
+            return None
+        self.parse.end = self.index
+        return self.parse
 
     def peek(self, ahead: int = 0) -> Token:
         """The token that comes next, or one further on."""
@@ -211,17 +243,30 @@ class _Parser:
     def product(self) -> Node:
         """Factors with a sign between them, or side by side."""
         node = self.factor()
+        divided: tuple[Node, Node] | None = None  # what was divided, and by what
         while True:
             loose = not self.peek().tight
             if operator := self.take_operator("*", "/", "of" if self.is_share(node) else "*"):
                 right = self.factor()
                 if operator == "/" and loose and self.tight_fractions:
                     right = self.tight_fraction(right)
-                node = Binary("*" if operator == "of" else operator, node, right)
+                divided = (node, right) if operator == "/" else None
+                node = self.quotient(node, right) if operator == "/" else Binary("*", node, right)
             elif not self.operator()[0] and self.is_implied_product() and (group := self.attempt_factor()):
-                node = Binary("*", node, group)
+                if divided:  # 100/2x is 100/2 times x, or 100/(2x)
+                    self.parse.ambiguous = True
+                    divided = divided[0], Binary("*", divided[1], group)
+                node = Binary("/", *divided) if divided and self.other else Binary("*", node, group)
             else:
                 return node
+
+    def quotient(self, dividend: Node, divisor: Node) -> Node:
+        """A quotient. 1/2% is half a percent, or what 2% goes into."""
+        if isinstance(divisor, Percent) and isinstance(divisor.operand, Literal):
+            self.parse.ambiguous = True
+            if self.other:
+                return Percent(Binary("/", dividend, divisor.operand))
+        return Binary("/", dividend, divisor)
 
     def is_share(self, node: Node) -> bool:
         """Whether "of" after this means "times": after a percentage or a fraction."""
@@ -278,8 +323,13 @@ class _Parser:
         while (token := self.peek()).kind == "operator" and token.text in "+-":
             negative ^= token.text == "-"
             self.index += 1
+        bare = self.peek().kind == "number"
         node = self.power()
         self.depth -= 1
+        if negative and bare and isinstance(node, Binary) and node.operator == "^":
+            self.parse.ambiguous = True  # -3^2 is -9, but some put -3 in place of x and mean 9
+            if self.other:
+                return Binary("^", Sign(node.left), node.right)
         return Sign(node) if negative else node
 
     def power(self) -> Node:
@@ -289,8 +339,22 @@ class _Parser:
             return base
         self.index += 1
         self.parse.operators += 1
+        plain = self.peek().kind == "number"
         exponent = self.factor()  # right to left: 2^3^2 is 2^9
+        if plain and self.is_broken_exponent(exponent):
+            self.parse.ambiguous = True
+            if self.other:
+                self.index += 1
+                self.parse.operators += 1
+                exponent = Binary("/", exponent, self.primary())
         return self.suffixed(Binary("^", base, exponent))
+
+    def is_broken_exponent(self, top: Node) -> bool:
+        """Whether the exponent may go on with a slash: 16^1/2, but not x^2/4."""
+        slash, bottom = self.peek(), self.peek(1)
+        tight = slash.text == "/" and slash.tight and bottom.tight and bottom.kind == "number"
+        whole = isinstance(top, Literal) and isinstance(top.value, int) and isinstance(bottom.value, int)
+        return tight and whole and bottom.value > 1 and math.gcd(int(top.value), int(bottom.value)) == 1
 
     def primary(self) -> Node:
         """A number, a variable, a group, a root or a LaTeX command."""
@@ -408,7 +472,7 @@ class _Parser:
         following = self.peek()
         if token.text == "\\frac" and (letter := self.differential()):
             self.parse.is_derivative = self.parse.operators == 1
-            return derivative(self.group(self.take()), letter)
+            return derivative(self.differentiated(), letter)
         if token.text == "\\sqrt":
             if following.text == "[":
                 return Binary("root", self.group(self.take()), self.argument())
@@ -421,13 +485,39 @@ class _Parser:
         return Binary(operator, self.argument(), self.argument())
 
     def differential(self) -> str:
-        r"""The letter x of ``\frac{d}{dx}`` before a bracket, behind the command; "" for other fractions."""
-        if not is_differential(self.tokens, self.index + 4) or self.peek(6).text not in ("(", "["):
+        r"""The letter x of ``\frac{d}{dx}``, behind the command; "" for other fractions."""
+        if not is_differential(self.tokens, self.index + 4):
             return ""
         letter = self.peek(4).text[1:]
         self.index += 6
         self.parse.letters.add(letter)
         return letter
+
+    def differentiated(self) -> Node:
+        r"""What ``\frac{d}{dx}`` stands before: the term behind it.
+
+        With factors behind a bracket it may be the bracket alone, and with a sum it may be all of it.
+        """
+        first = self.index
+        bracket = self.peek().text in ("(", "[")
+        alone = self.power()
+        factors = self.index
+        self.index = first
+        term = self.product()
+        more = bracket and self.index != factors
+        summand = self.operator()[0] in ("+", "-")
+        self.parse.ambiguous |= more or summand
+        if more and summand:
+            self.parse.doubt = self.parse.doubt or "it may be the derivative of a part"
+        if not self.other:
+            return term
+        if summand:
+            self.index = first
+            return self.sum()
+        if more:
+            self.index = factors
+            return alone
+        return term
 
     def suffixed(self, node: Node) -> Node:
         """Read factorials, percent signs, scales and units behind an operand."""
