@@ -13,6 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from latentseek_agents.tools._maths.exact import Number
+from latentseek_agents.tools._maths.words import conversion_factors, may_convert
 from latentseek_agents.tools._steps.arithmetic import Variable
 from latentseek_agents.tools._steps.equations import Comparison
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, show
@@ -114,7 +115,18 @@ def _is_algebra(comparison: Comparison, left: Parse, right: Parse) -> bool:
         and comparison.sign == "="
         and not doubtful
         and not percent
+        and not conversion_factors(_units_of(left, right), currency=False)
     )
+
+
+def _units(statements: Sequence[Statement]) -> list[str]:
+    return [unit for statement in statements for unit in _units_of(statement.left, statement.right)]
+
+
+def _units_of(*sides: Parse) -> list[str]:
+    """The unit words of some sides, with "dollar" for a currency sign."""
+    units = [unit for side in sides for unit in side.units]
+    return [*units, "dollar"] if any(side.has_currency for side in sides) else units
 
 
 def _concluded(statements: Sequence[Statement]) -> dict[str, list[Number]]:
@@ -171,6 +183,9 @@ def _follow_letter(
             reason = f"{subject} agrees with the equations stated before"
             settled[statement.index] = Outcome("ok", None, reason)
         elif single:
+            if doubt := _doubt_of_units(first, statement, (*posed, *statements)):
+                settled[statement.index] = Outcome("unverifiable", None, f"{subject}: {doubt}")
+                continue
             solution = "it does not solve the equation before"
             if first.square == 0:
                 solution = f"the equation before gives {letter} = {show(-first.constant / first.slope)}"
@@ -181,6 +196,18 @@ def _follow_letter(
             # The value found in the end solves the first equation, so it does not come from this one.
             reason += ", and so does the text in the end"
             settled[statement.index] = Outcome("unverifiable", None, reason, differs=True)
+
+
+def _doubt_of_units(first: Polynomial, statement: Statement, others: Sequence[Statement]) -> str:
+    """Whether units explain why a statement disagrees with the first one: 4x = $1, x = 25 cents."""
+    units = _units(others)
+    factors = conversion_factors(units, currency=False)
+    if statement.assignment is None or first.square != 0:
+        return "units may be converted" if factors else ""
+    value, root = Fraction(statement.assignment[1]), -first.constant / first.slope
+    near = any(abs(value * factor - root) * 100 <= abs(root) for factor in factors)
+    unsaid = root != 0 and may_convert(units, value / root)
+    return "units may be converted" if near or unsaid else ""
 
 
 def _without_trials(letter: str, statements: Sequence[Statement]) -> list[Statement]:
@@ -251,7 +278,8 @@ def _put_back(
     before = [s for s in conditions if s.index < answers[0].index]
     # Only where the value follows from an equation before it is that the same letter as in the first one.
     refuted = any(settled[statement.index].status == "wrong" for statement in statements)
-    if not refuted and before and before[-1].holds_at(found) and first.fails_at(found):
+    converts = bool(conversion_factors(_units((*posed, *statements)), currency=False))
+    if not (refuted or converts) and before and before[-1].holds_at(found) and first.fails_at(found):
         reason = f"{point} does not follow: it does not solve the equation before"
         settled[answers[0].index] = Outcome("wrong", None, reason)
 
