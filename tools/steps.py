@@ -78,6 +78,7 @@ from latentseek_agents.tools._steps import (
     judge_algebra,
     judge_congruences,
     judge_programs,
+    meaning_of,
     structure_of,
     visible_text,
     with_values,
@@ -274,12 +275,12 @@ def check_equations(text: str) -> list[Equation]:
     ]
 
 
-def _judged(
-    seen: str, asked: Sequence[Comparison] = (), functions: frozenset[str] = frozenset()
-) -> tuple[list[Comparison], list[Outcome]]:
+def _judged(seen: str, question: str | None = None) -> tuple[list[Comparison], list[Outcome]]:
     """The equations of a text, and what was found about each."""
-    comparisons = with_values(find_comparisons(seen, functions), asked)
-    outcomes = judge_algebra(comparisons, judge(comparisons), asked)
+    asked, functions = equations_of(question) if question else ((), frozenset[str]())
+    meaning = meaning_of(question or "")
+    comparisons = meaning.doubted(with_values(find_comparisons(seen, functions), asked))
+    outcomes = judge_algebra(comparisons, judge(comparisons, meaning), asked)
     return comparisons, without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
 
 
@@ -289,8 +290,7 @@ def _report(answer: AnswerView, question: str | None) -> StepReport:
     seen = visible_text(read)
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
-    asked, functions = equations_of(question) if question else ((), frozenset())
-    comparisons, outcomes = _judged(seen, asked, functions)
+    comparisons, outcomes = _judged(seen, question)
     equations = [
         Equation(
             read[c.start : c.end],

@@ -31,6 +31,7 @@ from latentseek_agents.tools._steps.equations import Comparison, find_comparison
 from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.functions import with_values
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, Status, judge, without_credit
+from latentseek_agents.tools._steps.meanings import meaning_of
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
 from latentseek_agents.tools._steps.question import equations_of
@@ -57,6 +58,7 @@ __all__ = [
     "judge_algebra",
     "judge_congruences",
     "judge_programs",
+    "meaning_of",
     "structure_of",
     "tokenize",
     "visible_text",

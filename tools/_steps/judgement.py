@@ -39,6 +39,7 @@ from latentseek_agents.tools._steps.arithmetic import (
     same_value,
 )
 from latentseek_agents.tools._steps.equations import Comparison, Side
+from latentseek_agents.tools._steps.meanings import EVERYDAY, Meaning
 from latentseek_agents.tools._steps.parser import Parse, parse_at
 from latentseek_agents.tools._steps.tokens import Token
 
@@ -86,11 +87,12 @@ class Outcome:
     general: bool = False
 
 
-def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
+def judge(comparisons: Sequence[Comparison], meaning: Meaning = EVERYDAY) -> list[Outcome]:
     """Judge the equations of a text in order, those with letters apart.
 
     Args:
         comparisons: All equations of the text.
+        meaning: What the question says about the numbers.
 
     Returns:
         For each its status, the exact value of its computed side and why.
@@ -104,11 +106,23 @@ def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
         except RecursionError:  # the caller's own stack may be nearly full
             outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
         if outcome.status == "wrong":
+            outcome = _as_asked(comparison, outcome, meaning)
+        if outcome.status == "wrong":
             outcome = _without_slip(comparison, outcome, known)
         elif outcome.status in HOLDS and outcome.value is not None:
             known.add(_nearly(outcome.value))
         outcomes.append(outcome)
     return outcomes
+
+
+def _as_asked(comparison: Comparison, wrong: Outcome, meaning: Meaning) -> Outcome:
+    """A refuted equation as it is, or without the refutation if the question explains it."""
+    for reading in comparison.readings:
+        nodes = [side.node for side in reading.parses or ()]
+        values = [value.value for node in nodes if (value := evaluate(node)) is not None]
+        if len(values) > 1 and (doubt := meaning.explains(nodes, *values)):
+            return replace(wrong, status="unverifiable", reason=f"{wrong.reason}, but {doubt}")
+    return wrong
 
 
 def _without_slip(comparison: Comparison, outcome: Outcome, known: Collection[Number]) -> Outcome:
