@@ -54,7 +54,8 @@ CALCULATION_NAMES = _words(
     length width rate bill speed weight mass area volume perimeter interest payment income salary revenue
     fee age earnings savings balance change difference product quotient quantity time duration budget
     expense expenses size capacity count consisting consists instead out because measure equation
-    expression"""
+    expression equations roots solution solutions zeros zeroes graph graphs line circle curve parabola ellipse
+    hyperbola vertex intersection points system pairs form"""
 )
 
 # Behind one of these, "4 and 6 + 1" may be a list.
@@ -77,6 +78,24 @@ LABELS = _words(
 
 # One of these right before an equation means that the text supposes or denies it.
 HYPOTHETICAL = _words("""not if suppose assume assuming imagine instead unless whether never isn't than""")
+
+# One of these before an equation says that it follows from those before it.
+DERIVING_WORDS = _words(
+    """so then thus hence therefore thereby gives give giving get gets getting solve solving solved solves
+    simplify simplifying simplifies simplified subtract subtracting divide dividing multiply multiplying add
+    adding combine combining expand expanding factor factoring factors take taking square squaring rearrange
+    rearranging rearranged isolate isolating calculate calculating compute computing perform performing
+    substitute substituting plug plugging sides becomes become means mean implies imply equivalent cancel
+    cancelling canceling distribute distributing cross-multiply evaluate evaluating reduces yields yield
+    find finding obtain obtaining rewrite rewriting rewritten written answer solution final finally value"""
+)
+
+# One of these before an equation says that it is about something else, or a new condition.
+OTHER_SUBJECTS = _words(
+    """second third fourth fifth other another others new original old similarly likewise alternatively
+    instead case cases different separate separately problem part question example scenario option denote
+    denotes represent represents"""
+)
 
 # The next sentence or clause may take an equation back if it starts with one of these.
 RETRACTIONS = _words("no wait oops nope impossible wrong incorrect false hmm sorry contradiction")

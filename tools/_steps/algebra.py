@@ -86,8 +86,12 @@ def _judge(
         else:
             statements.append(statement)
     values = _concluded(statements)
-    conditions = [statement for statement in _statements(asked) if statement.assignment is None]
-    for letter in sorted(values):
+    readable = _statements(asked)
+    conditions = [statement for statement in readable if statement.assignment is None]
+    # What the question says of these letters could not be read, so what contradicts it cannot be told.
+    unread = {letter for comparison in asked for letter in _letters(comparison)}
+    unread -= {letter for statement in readable for letter in statement.letters}
+    for letter in sorted(values.keys() - unread):
         own = [statement for statement in statements if statement.letters == {letter}]
         posed = [condition for condition in conditions if condition.letters == {letter}]
         _follow_letter(letter, posed, own, settled, single=len(values[letter]) == 1)
@@ -96,6 +100,11 @@ def _judge(
         follow_restated(own, settled)
     _substitute(statements, values, settled)
     return settled
+
+
+def _letters(comparison: Comparison) -> set[str]:
+    sides = (comparison.left.parse, comparison.right.parse)
+    return {letter for side in sides if side is not None for letter in side.letters}
 
 
 def _statements(comparisons: Sequence[Comparison]) -> list[Statement]:
@@ -163,39 +172,51 @@ def _follow_letter(
     first = next((p for p in polynomials if p is None or p.constant != 0), None)
     if first is None or first.is_flat:
         return
+    firsts = [first]
     solved = single and any(
         first.at(s.assignment[1]) == 0 for s in statements if s.assignment is not None and not s.is_given
     )
     for statement in statements:
         if statement.is_given:
             continue
+        anew = statement.starts_anew
         if statement.assignment is not None:
             value = statement.assignment[1]
-            fits = first.at(value) == 0 or _rounds_to_solution(first, statement, value)
+            fits = any(p.at(value) == 0 or _rounds_to_solution(p, statement, value) for p in firsts)
             subject = f"{letter} = {show(value)}"
         else:
             polynomial = statement.polynomial(letter)
-            if polynomial is None or polynomial.is_flat or polynomial.constant == 0:
+            known = polynomial is not None and not polynomial.is_flat
+            if polynomial is None or not known or (polynomial.constant == 0 and not anew):
+                if anew and not known:
+                    return  # what the letter is from here on cannot be told
                 continue
-            fits = _share_solution(first, polynomial)
+            fits = any(_share_solution(p, polynomial) for p in firsts)
             subject = "it"
+            anew = anew or (not fits and statement.may_start_anew)
+            firsts += [polynomial] if anew else []
         if fits:
             reason = f"{subject} agrees with the equations stated before"
             settled[statement.index] = Outcome("ok", None, reason)
-        elif single:
-            if doubt := _doubt_of_units(first, statement, (*posed, *statements)):
-                settled[statement.index] = Outcome("unverifiable", None, f"{subject}: {doubt}")
-                continue
-            solution = "it does not solve the equation before"
-            if first.square == 0:
-                solution = f"the equation before gives {letter} = {show(-first.constant / first.slope)}"
-            reason = f"{subject} does not follow: {solution}"
-            if not solved:
-                settled[statement.index] = Outcome("wrong", None, reason)
+        elif single and not anew:
+            outcome = _refuted(subject, letter, firsts[-1], (statement, *posed, *statements))
+            if outcome.status == "wrong" and solved:
+                # The value found in the end solves the first equation, so it does not come from this one.
+                reason = f"{outcome.reason}, and so does the text in the end"
+                outcome = Outcome("unverifiable", None, reason, differs=True)
+            settled[statement.index] = outcome
+            if outcome.status == "wrong":
                 return
-            # The value found in the end solves the first equation, so it does not come from this one.
-            reason += ", and so does the text in the end"
-            settled[statement.index] = Outcome("unverifiable", None, reason, differs=True)
+
+
+def _refuted(subject: str, letter: str, condition: Polynomial, statements: Sequence[Statement]) -> Outcome:
+    """What is said of the first of some statements, which disagrees with a condition."""
+    if doubt := _doubt_of_units(condition, statements[0], statements):
+        return Outcome("unverifiable", None, f"{subject}: {doubt}")
+    solution = "it does not solve the equation before"
+    if condition.square == 0:
+        solution = f"the equation before gives {letter} = {show(-condition.constant / condition.slope)}"
+    return Outcome("wrong", None, f"{subject} does not follow: {solution}")
 
 
 def _doubt_of_units(first: Polynomial, statement: Statement, others: Sequence[Statement]) -> str:
@@ -278,8 +299,9 @@ def _put_back(
     before = [s for s in conditions if s.index < answers[0].index]
     # Only where the value follows from an equation before it is that the same letter as in the first one.
     refuted = any(settled[statement.index].status == "wrong" for statement in statements)
-    converts = bool(conversion_factors(_units((*posed, *statements)), currency=False))
-    if not (refuted or converts) and before and before[-1].holds_at(found) and first.fails_at(found):
+    in_doubt = any(s.starts_anew for s in conditions[1:]) or answers[0].starts_anew
+    in_doubt = in_doubt or bool(conversion_factors(_units((*posed, *statements)), currency=False))
+    if not (refuted or in_doubt) and before and before[-1].holds_at(found) and first.fails_at(found):
         reason = f"{point} does not follow: it does not solve the equation before"
         settled[answers[0].index] = Outcome("wrong", None, reason)
 
