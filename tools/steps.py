@@ -25,8 +25,13 @@ earn nothing: they count neither as checked nor as computed.
 Equations with letters are checked as far as that can be done exactly: identities at fixed rational points;
 values put back into the equations of the text and of the question, powers and roots included; a value that is
 simplified line by line; functions by their definitions, ``f(2)`` and ``f'(2)``; derivatives of polynomials,
-quotients and roots; congruences. Whatever else may be meant, such as a condition, another case or a second
-root, is left open.
+quotients and roots; congruences. What is recognised as a condition, another case or a second root is left
+open, and so is a letter behind words that may give it a new meaning ("Triangle: A = 12").
+
+An equation is also left open where the words around it, its units or the question may explain it: "half of
+10 + 2", "pages 10-15", another base, remainders, an operation that the question defines, times and dates.
+100/2x and the like have two readings, and are refuted only if both are wrong. These are rules about words
+and signs, so a right step in a wording that none of them knows can still be refuted.
 
 A wrong step proves nothing about the answer if the answer does not come from it: a number that was computed
 before and is split up wrongly, an equation on the way to a value that solves the first one, the output of a
@@ -226,15 +231,17 @@ def _plain(equation: Equation) -> dict[str, Any]:
 def check_steps(text: str, question: str | None = None) -> StepReport:
     r"""Check every equation and every program of a solution.
 
-    Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What cannot be read for
-    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read. What a model
+    Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What is known to have another
+    reading is ``unverifiable``; a wording that the rules do not know can be misread, and then a right step
+    is ``wrong``. Text beyond 20,000 characters is not read. What a model
     thought before it answered (:mod:`latentseek_agents.thoughts`) is reported in ``thought``, and decides
     nothing. Fenced blocks of
     Python run in an interpreter of their own, eight of them at most, for 1.5 s at most in all.
 
     Args:
         text: The solution.
-        question: The question, for the signals that compare the solution with it.
+        question: The question, for what it says about the numbers (another base, a modulus, times), and for
+            the signals that compare the solution with it.
 
     Returns:
         The equations and programs with their status, the structure signals and the verdict.

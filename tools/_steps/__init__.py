@@ -10,7 +10,9 @@ The way of a solution, one module each::
 
 Algebra: ``functions`` puts definitions in place of f(2), with ``derivatives``; ``statements`` knows where an
 equation with letters holds, ``algebra`` follows each letter, ``restated`` its values from line to line, and
-``congruences`` the remainders. ``question`` tells word problems from other mathematics.
+``congruences`` the remainders. ``words_before`` tells which words may change an operand, ``leads`` which may
+give a letter a new meaning, and ``meanings`` what the question says about the numbers. ``question`` tells
+word problems from other mathematics.
 
 Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
 door for users.

@@ -178,7 +178,9 @@ class _Evaluator:
         operand = self.value(node.operand)
         if node.operator == "!":
             return factorial(operand)
-        return abs(operand) if node.operator == "abs" else self._power(operand, Fraction(1, 2))
+        if node.operator == "abs":
+            return -operand if operand < 0 else operand
+        return self._power(operand, Fraction(1, 2))
 
     def _binary(self, node: Binary) -> Number:
         left = self.value(node.left)

@@ -352,9 +352,13 @@ class _Parser:
     def is_broken_exponent(self, top: Node) -> bool:
         """Whether the exponent may go on with a slash: 16^1/2, but not x^2/4."""
         slash, bottom = self.peek(), self.peek(1)
-        tight = slash.text == "/" and slash.tight and bottom.tight and bottom.kind == "number"
-        whole = isinstance(top, Literal) and isinstance(top.value, int) and isinstance(bottom.value, int)
-        return tight and whole and bottom.value > 1 and math.gcd(int(top.value), int(bottom.value)) == 1
+        if not isinstance(top, Literal) or slash.text != "/" or bottom.kind != "number":
+            return False
+        if not (
+            slash.tight and bottom.tight and isinstance(top.value, int) and isinstance(bottom.value, int)
+        ):
+            return False
+        return bottom.value > 1 and math.gcd(top.value, bottom.value) == 1
 
     def primary(self) -> Node:
         """A number, a variable, a group, a root or a LaTeX command."""
