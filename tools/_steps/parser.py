@@ -42,6 +42,7 @@ from latentseek_agents.tools._steps.tokens import END, Token, token_at, tokenize
 
 _MAX_DEPTH = 48
 _MAX_FILLERS = 4
+_MOST_DERIVATIVES = 4
 _MAX_UNIT_WORDS = 8
 _MAX_CLAUSE_WORDS = 12
 _SURE_UNIT_WORDS = 6
@@ -210,6 +211,7 @@ class _Parser:
     to_the_end: bool
     other: bool = False  # what can be read in two ways is read in the second one
     depth: int = 0
+    derivatives: int = 0
     parse: Parse = field(default_factory=lambda: Parse(Literal(0), 0))
 
     def read(self) -> Parse | None:
@@ -233,16 +235,16 @@ class _Parser:
 
     # -- the grammar -----------------------------------------------------------------------------------
 
-    def sum(self) -> Node:
-        """Terms with + and - between them."""
-        node = self.product()
+    def sum(self, first: Node | None = None) -> Node:
+        """Terms with + and - between them; the first one may have been read."""
+        node = self.product() if first is None else first
         while operator := self.take_operator("+", "-"):
             node = Binary(operator, node, self.product())
         return node
 
-    def product(self) -> Node:
-        """Factors with a sign between them, or side by side."""
-        node = self.factor()
+    def product(self, first: Node | None = None) -> Node:
+        """Factors with a sign between them, or side by side; the first one may have been read."""
+        node = self.factor() if first is None else first
         divided: tuple[Node, Node] | None = None  # what was divided, and by what
         while True:
             loose = not self.peek().tight
@@ -502,25 +504,21 @@ class _Parser:
 
         With factors behind a bracket it may be the bracket alone, and with a sum it may be all of it.
         """
-        first = self.index
+        self.derivatives += 1  # each multiplies the size of what stands in it
+        if self.derivatives > _MOST_DERIVATIVES:
+            raise UnreadableError
         bracket = self.peek().text in ("(", "[")
         alone = self.power()
         factors = self.index
-        self.index = first
-        term = self.product()
-        more = bracket and self.index != factors
-        summand = self.operator()[0] in ("+", "-")
+        if self.other and bracket and (self.operator()[0] in ("*", "/") or self.is_implied_product()):
+            return alone
+        term = self.product(alone)
+        if self.other:
+            return self.sum(term)
+        more, summand = bracket and self.index != factors, self.operator()[0] in ("+", "-")
         self.parse.ambiguous |= more or summand
         if more and summand:
             self.parse.doubt = self.parse.doubt or "it may be the derivative of a part"
-        if not self.other:
-            return term
-        if summand:
-            self.index = first
-            return self.sum()
-        if more:
-            self.index = factors
-            return alone
         return term
 
     def suffixed(self, node: Node) -> Node:
