@@ -89,7 +89,8 @@ def _judge(
     readable = _statements(asked)
     conditions = [statement for statement in readable if statement.assignment is None]
     # What the question says of these letters could not be read, so what contradicts it cannot be told.
-    unread = {letter for comparison in asked for letter in _letters(comparison)}
+    doubtful = [comparison for comparison in asked if comparison.left.doubt or comparison.right.doubt]
+    unread = {letter for comparison in doubtful for letter in _letters(comparison)}
     unread -= {letter for statement in readable for letter in statement.letters}
     for letter in sorted(values.keys() - unread):
         own = [statement for statement in statements if statement.letters == {letter}]

@@ -6,7 +6,7 @@ A = 12" and "For the second, 3x = 12" give a letter a new meaning, and "Ann has 
 Example:
     >>> from latentseek_agents.tools._steps.tokens import tokenize
     >>> tokens = tokenize("A = 24.\nTriangle: A = 12, so A = 12")
-    >>> starts_anew(tokens, 6), may_start_anew(tokens, 10), starts_anew(tokens, 10)
+    >>> starts_anew(tokens, 7), may_start_anew(tokens, 12), starts_anew(tokens, 12)
     (True, False, False)
 """
 
