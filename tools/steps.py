@@ -25,8 +25,13 @@ earn nothing: they count neither as checked nor as computed.
 Equations with letters are checked as far as that can be done exactly: identities at fixed rational points;
 values put back into the equations of the text and of the question, powers and roots included; a value that is
 simplified line by line; functions by their definitions, ``f(2)`` and ``f'(2)``; derivatives of polynomials,
-quotients and roots; congruences. Whatever else may be meant, such as a condition, another case or a second
-root, is left open.
+quotients and roots; congruences. What is recognised as a condition, another case or a second root is left
+open, and so is a letter behind words that may give it a new meaning ("Triangle: A = 12").
+
+An equation is also left open where the words around it, its units or the question may explain it: "half of
+10 + 2", "pages 10-15", another base, remainders, an operation that the question defines, times and dates.
+100/2x and the like have two readings, and are refuted only if both are wrong. These are rules about words
+and signs, so a right step in a wording that none of them knows can still be refuted.
 
 A wrong step proves nothing about the answer if the answer does not come from it: a number that was computed
 before and is split up wrongly, an equation on the way to a value that solves the first one, the output of a
@@ -78,6 +83,7 @@ from latentseek_agents.tools._steps import (
     judge_algebra,
     judge_congruences,
     judge_programs,
+    meaning_of,
     structure_of,
     visible_text,
     with_values,
@@ -225,15 +231,17 @@ def _plain(equation: Equation) -> dict[str, Any]:
 def check_steps(text: str, question: str | None = None) -> StepReport:
     r"""Check every equation and every program of a solution.
 
-    Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What cannot be read for
-    certain is ``unverifiable``, never ``wrong``. Text beyond 20,000 characters is not read. What a model
+    Reads plain text, Markdown and LaTeX mixed with prose, and never raises. What is known to have another
+    reading is ``unverifiable``; a wording that the rules do not know can be misread, and then a right step
+    is ``wrong``. Text beyond 20,000 characters is not read. What a model
     thought before it answered (:mod:`latentseek_agents.thoughts`) is reported in ``thought``, and decides
     nothing. Fenced blocks of
     Python run in an interpreter of their own, eight of them at most, for 1.5 s at most in all.
 
     Args:
         text: The solution.
-        question: The question, for the signals that compare the solution with it.
+        question: The question, for what it says about the numbers (another base, a modulus, times), and for
+            the signals that compare the solution with it.
 
     Returns:
         The equations and programs with their status, the structure signals and the verdict.
@@ -274,12 +282,12 @@ def check_equations(text: str) -> list[Equation]:
     ]
 
 
-def _judged(
-    seen: str, asked: Sequence[Comparison] = (), functions: frozenset[str] = frozenset()
-) -> tuple[list[Comparison], list[Outcome]]:
+def _judged(seen: str, question: str | None = None) -> tuple[list[Comparison], list[Outcome]]:
     """The equations of a text, and what was found about each."""
-    comparisons = with_values(find_comparisons(seen, functions), asked)
-    outcomes = judge_algebra(comparisons, judge(comparisons), asked)
+    asked, functions = equations_of(question) if question else ((), frozenset[str]())
+    meaning = meaning_of(question or "")
+    comparisons = meaning.doubted(with_values(find_comparisons(seen, functions), asked))
+    outcomes = judge_algebra(comparisons, judge(comparisons, meaning), asked)
     return comparisons, without_credit(comparisons, judge_congruences(comparisons, outcomes, asked))
 
 
@@ -289,8 +297,7 @@ def _report(answer: AnswerView, question: str | None) -> StepReport:
     seen = visible_text(read)
     blocks_of_code = [block for block in find_blocks(read) if seen[block.inner : block.outer].strip()]
     seen = without_code(seen, blocks_of_code)
-    asked, functions = equations_of(question) if question else ((), frozenset())
-    comparisons, outcomes = _judged(seen, asked, functions)
+    comparisons, outcomes = _judged(seen, question)
     equations = [
         Equation(
             read[c.start : c.end],

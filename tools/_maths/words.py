@@ -25,7 +25,8 @@ WORD_OPERATORS = {"times": "*", "plus": "+", "minus": "-", "multiplied": "*"}
 
 # They multiply the number before them, but are not read as numbers: often enough they only name a unit.
 UNREAD_SCALES = _words(
-    "hundred hundreds dozen dozens score gross pair pairs k crore crores lakh lakhs grand bn mn"
+    """hundred hundreds dozen dozens score gross pair pairs k crore crores lakh lakhs grand bn mn factorial
+    doubled tripled halved halves thirds fourths fifths sixths sevenths eighths ninths tenths hundredths"""
 )
 
 # Passed over between an operator and a number, with a doubt.
@@ -41,6 +42,29 @@ FUNCTIONS = _words(
     sum prod int sqrt cbrt abs sinh cosh tanh"""
 )
 
+# Right before a number they change it.
+SPOKEN_OPERATIONS = _words(
+    """twice thrice double doubles doubling triple triples tripling quadruple half halve halving negative
+    minus plus times less square squaring cube cubing root factorial average mean median"""
+)
+
+# "of" behind one of these names the calculation; behind anything else it may multiply or apply a function.
+CALCULATION_NAMES = _words(
+    """total totals sum amount cost costs price value number result answer profit loss distance depth height
+    length width rate bill speed weight mass area volume perimeter interest payment income salary revenue
+    fee age earnings savings balance change difference product quotient quantity time duration budget
+    expense expenses size capacity count consisting consists instead out because measure equation
+    expression equations roots solution solutions zeros zeroes graph graphs line circle curve parabola ellipse
+    hyperbola vertex intersection points system pairs form"""
+)
+
+# Behind one of these, "4 and 6 + 1" may be a list.
+OF_SEVERAL = _words(
+    """average mean median mode range product difference quotient ratio sum total add adding added gcd gcf
+    hcf lcm max min maximum minimum larger smaller largest smallest greater greatest lesser least between
+    multiply multiplying factor divisor multiple"""
+)
+
 SHORT_UNITS = _words(
     """m g l L h s k K C F N J W V A t d b km cm mm nm kg mg ml mL lb lbs oz ft in hr hrs mi yd pm am gb mb kb
     tb GB MB KB TB m2 sq cc kw kW hz px pt pc qt cl dl mph kph rs cm2 st"""
@@ -54,6 +78,24 @@ LABELS = _words(
 
 # One of these right before an equation means that the text supposes or denies it.
 HYPOTHETICAL = _words("""not if suppose assume assuming imagine instead unless whether never isn't than""")
+
+# One of these before an equation says that it follows from those before it.
+DERIVING_WORDS = _words(
+    """so then thus hence therefore thereby gives give giving get gets getting solve solving solved solves
+    simplify simplifying simplifies simplified subtract subtracting divide dividing multiply multiplying add
+    adding combine combining expand expanding factor factoring factors take taking square squaring rearrange
+    rearranging rearranged isolate isolating calculate calculating compute computing perform performing
+    substitute substituting plug plugging sides becomes become means mean implies imply equivalent cancel
+    cancelling canceling distribute distributing cross-multiply evaluate evaluating reduces yields yield
+    find finding obtain obtaining rewrite rewriting rewritten written answer solution final finally value"""
+)
+
+# One of these before an equation says that it is about something else, or a new condition.
+OTHER_SUBJECTS = _words(
+    """second third fourth fifth other another others new original old similarly likewise alternatively
+    instead case cases different separate separately problem part question example scenario option denote
+    denotes represent represents"""
+)
 
 # The next sentence or clause may take an equation back if it starts with one of these.
 RETRACTIONS = _words("no wait oops nope impossible wrong incorrect false hmm sorry contradiction")

@@ -10,7 +10,9 @@ The way of a solution, one module each::
 
 Algebra: ``functions`` puts definitions in place of f(2), with ``derivatives``; ``statements`` knows where an
 equation with letters holds, ``algebra`` follows each letter, ``restated`` its values from line to line, and
-``congruences`` the remainders. ``question`` tells word problems from other mathematics.
+``congruences`` the remainders. ``words_before`` tells which words may change an operand, ``leads`` which may
+give a letter a new meaning, and ``meanings`` what the question says about the numbers. ``question`` tells
+word problems from other mathematics.
 
 Everything that the rest of the package uses is imported from here. ``latentseek_agents.tools.steps`` is the
 door for users.
@@ -31,6 +33,7 @@ from latentseek_agents.tools._steps.equations import Comparison, find_comparison
 from latentseek_agents.tools._steps.fences import find_blocks
 from latentseek_agents.tools._steps.functions import with_values
 from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, Status, judge, without_credit
+from latentseek_agents.tools._steps.meanings import meaning_of
 from latentseek_agents.tools._steps.parser import calculate
 from latentseek_agents.tools._steps.programs import Program, judge_programs, without_code
 from latentseek_agents.tools._steps.question import equations_of
@@ -57,6 +60,7 @@ __all__ = [
     "judge_algebra",
     "judge_congruences",
     "judge_programs",
+    "meaning_of",
     "structure_of",
     "tokenize",
     "visible_text",

@@ -9,15 +9,17 @@ Example:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from latentseek_agents.tools._maths.exact import Number
+from latentseek_agents.tools._maths.words import conversion_factors, may_convert
 from latentseek_agents.tools._steps.arithmetic import Variable
 from latentseek_agents.tools._steps.equations import Comparison
-from latentseek_agents.tools._steps.judgement import Outcome, rounds_to, show
+from latentseek_agents.tools._steps.judgement import HOLDS, Outcome, rounds_to, show
 from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.restated import follow_restated
-from latentseek_agents.tools._steps.statements import Polynomial, Statement
+from latentseek_agents.tools._steps.statements import Polynomial, Statement, assignment
 
 _MAX_LETTERS = 6
 _MAX_STATEMENTS = 60
@@ -36,6 +38,39 @@ def judge_algebra(
     Returns:
         The outcomes with those of readable equations with letters replaced.
     """
+    settled = _judge(comparisons, outcomes, asked)
+    if not any(len(comparison.readings) > 1 for comparison in (*comparisons, *asked)):
+        return settled
+    other_asked = [comparison.readings[-1] for comparison in asked]
+    other_comparisons = [comparison.readings[-1] for comparison in comparisons]
+    others = _judge(other_comparisons, outcomes, other_asked)
+    conditions = [*_statements(other_asked), *_statements(other_comparisons)]
+    fails = [_fails_first(comparison, conditions) for comparison in comparisons]
+    return [_either(*each) for each in zip(settled, others, fails, strict=True)]
+
+
+def _fails_first(comparison: Comparison, conditions: Sequence[Statement]) -> bool:
+    """Whether "x = 7" does not even nearly solve the first equation for x alone."""
+    found = assignment(*comparison.parses) if comparison.parses is not None else None
+    if found is None:
+        return False
+    first = next((c for c in conditions if c.letters == {found[0]} and c.assignment is None), None)
+    return first is not None and first.fails_at(dict([found]))
+
+
+def _either(one: Outcome, other: Outcome, fails: bool) -> Outcome:
+    """What is said of an equation that two readings of the text judge: it is wrong if it is so in both."""
+    if one.status in HOLDS or one.status == other.status or (one.status == "wrong" and fails):
+        return one
+    if other.status in HOLDS:
+        return other
+    wrong, open_ = (one, other) if one.status == "wrong" else (other, one)
+    return replace(open_, reason=f"{wrong.reason}, but it can be read in two ways") if wrong.reason else open_
+
+
+def _judge(
+    comparisons: Sequence[Comparison], outcomes: Sequence[Outcome], asked: Sequence[Comparison]
+) -> list[Outcome]:
     settled = list(outcomes)
     statements: list[Statement] = []
     for statement in _statements(comparisons):
@@ -51,8 +86,13 @@ def judge_algebra(
         else:
             statements.append(statement)
     values = _concluded(statements)
-    conditions = [statement for statement in _statements(asked) if statement.assignment is None]
-    for letter in sorted(values):
+    readable = _statements(asked)
+    conditions = [statement for statement in readable if statement.assignment is None]
+    # What the question says of these letters could not be read, so what contradicts it cannot be told.
+    doubtful = [comparison for comparison in asked if comparison.left.doubt or comparison.right.doubt]
+    unread = {letter for comparison in doubtful for letter in _letters(comparison)}
+    unread -= {letter for statement in readable for letter in statement.letters}
+    for letter in sorted(values.keys() - unread):
         own = [statement for statement in statements if statement.letters == {letter}]
         posed = [condition for condition in conditions if condition.letters == {letter}]
         _follow_letter(letter, posed, own, settled, single=len(values[letter]) == 1)
@@ -61,6 +101,11 @@ def judge_algebra(
         follow_restated(own, settled)
     _substitute(statements, values, settled)
     return settled
+
+
+def _letters(comparison: Comparison) -> set[str]:
+    sides = (comparison.left.parse, comparison.right.parse)
+    return {letter for side in sides if side is not None for letter in side.letters}
 
 
 def _statements(comparisons: Sequence[Comparison]) -> list[Statement]:
@@ -80,7 +125,18 @@ def _is_algebra(comparison: Comparison, left: Parse, right: Parse) -> bool:
         and comparison.sign == "="
         and not doubtful
         and not percent
+        and not conversion_factors(_units_of(left, right), currency=False)
     )
+
+
+def _units(statements: Sequence[Statement]) -> list[str]:
+    return [unit for statement in statements for unit in _units_of(statement.left, statement.right)]
+
+
+def _units_of(*sides: Parse) -> list[str]:
+    """The unit words of some sides, with "dollar" for a currency sign."""
+    units = [unit for side in sides for unit in side.units]
+    return [*units, "dollar"] if any(side.has_currency for side in sides) else units
 
 
 def _concluded(statements: Sequence[Statement]) -> dict[str, list[Number]]:
@@ -117,36 +173,63 @@ def _follow_letter(
     first = next((p for p in polynomials if p is None or p.constant != 0), None)
     if first is None or first.is_flat:
         return
+    firsts = [first]
     solved = single and any(
         first.at(s.assignment[1]) == 0 for s in statements if s.assignment is not None and not s.is_given
     )
     for statement in statements:
         if statement.is_given:
             continue
+        anew = statement.starts_anew
         if statement.assignment is not None:
             value = statement.assignment[1]
-            fits = first.at(value) == 0 or _rounds_to_solution(first, statement, value)
+            fits = any(p.at(value) == 0 or _rounds_to_solution(p, statement, value) for p in firsts)
             subject = f"{letter} = {show(value)}"
         else:
             polynomial = statement.polynomial(letter)
-            if polynomial is None or polynomial.is_flat or polynomial.constant == 0:
+            known = polynomial is not None and not polynomial.is_flat
+            if polynomial is None or not known or (polynomial.constant == 0 and not anew):
+                if anew and not known:
+                    return  # what the letter is from here on cannot be told
                 continue
-            fits = _share_solution(first, polynomial)
+            fits = any(_share_solution(p, polynomial) for p in firsts)
             subject = "it"
+            anew = anew or (not fits and statement.may_start_anew)
+            firsts += [polynomial] if anew else []
         if fits:
             reason = f"{subject} agrees with the equations stated before"
             settled[statement.index] = Outcome("ok", None, reason)
-        elif single:
-            solution = "it does not solve the equation before"
-            if first.square == 0:
-                solution = f"the equation before gives {letter} = {show(-first.constant / first.slope)}"
-            reason = f"{subject} does not follow: {solution}"
-            if not solved:
-                settled[statement.index] = Outcome("wrong", None, reason)
+        elif single and not anew:
+            outcome = _refuted(subject, letter, firsts[-1], (statement, *posed, *statements))
+            if outcome.status == "wrong" and solved:
+                # The value found in the end solves the first equation, so it does not come from this one.
+                reason = f"{outcome.reason}, and so does the text in the end"
+                outcome = Outcome("unverifiable", None, reason, differs=True)
+            settled[statement.index] = outcome
+            if outcome.status == "wrong":
                 return
-            # The value found in the end solves the first equation, so it does not come from this one.
-            reason += ", and so does the text in the end"
-            settled[statement.index] = Outcome("unverifiable", None, reason, differs=True)
+
+
+def _refuted(subject: str, letter: str, condition: Polynomial, statements: Sequence[Statement]) -> Outcome:
+    """What is said of the first of some statements, which disagrees with a condition."""
+    if doubt := _doubt_of_units(condition, statements[0], statements):
+        return Outcome("unverifiable", None, f"{subject}: {doubt}")
+    solution = "it does not solve the equation before"
+    if condition.square == 0:
+        solution = f"the equation before gives {letter} = {show(-condition.constant / condition.slope)}"
+    return Outcome("wrong", None, f"{subject} does not follow: {solution}")
+
+
+def _doubt_of_units(first: Polynomial, statement: Statement, others: Sequence[Statement]) -> str:
+    """Whether units explain why a statement disagrees with the first one: 4x = $1, x = 25 cents."""
+    units = _units(others)
+    factors = conversion_factors(units, currency=False)
+    if statement.assignment is None or first.square != 0:
+        return "units may be converted" if factors else ""
+    value, root = Fraction(statement.assignment[1]), -first.constant / first.slope
+    near = any(abs(value * factor - root) * 100 <= abs(root) for factor in factors)
+    unsaid = root != 0 and may_convert(units, value / root)
+    return "units may be converted" if near or unsaid else ""
 
 
 def _without_trials(letter: str, statements: Sequence[Statement]) -> list[Statement]:
@@ -217,7 +300,9 @@ def _put_back(
     before = [s for s in conditions if s.index < answers[0].index]
     # Only where the value follows from an equation before it is that the same letter as in the first one.
     refuted = any(settled[statement.index].status == "wrong" for statement in statements)
-    if not refuted and before and before[-1].holds_at(found) and first.fails_at(found):
+    in_doubt = any(s.starts_anew for s in conditions[1:]) or answers[0].starts_anew
+    in_doubt = in_doubt or bool(conversion_factors(_units((*posed, *statements)), currency=False))
+    if not (refuted or in_doubt) and before and before[-1].holds_at(found) and first.fails_at(found):
         reason = f"{point} does not follow: it does not solve the equation before"
         settled[answers[0].index] = Outcome("wrong", None, reason)
 

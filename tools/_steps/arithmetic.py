@@ -57,7 +57,7 @@ class Percent(NamedTuple):
 
 
 class Unary(NamedTuple):
-    """``!`` (factorial) or ``√`` (square root)."""
+    """``!`` (factorial), ``√`` (square root) or ``abs``."""
 
     operator: str
     operand: "Node"
@@ -169,12 +169,18 @@ class _Evaluator:
                 return self.reading.pi
             case Variable():
                 return self.reading.variables[node.name]
-            case Unary("!"):
-                return factorial(self.value(node.operand))
             case Unary():
-                return self._power(self.value(node.operand), Fraction(1, 2))
+                return self._unary(node)
             case Apply():
                 raise KeyError(node.name)
+
+    def _unary(self, node: Unary) -> Number:
+        operand = self.value(node.operand)
+        if node.operator == "!":
+            return factorial(operand)
+        if node.operator == "abs":
+            return -operand if operand < 0 else operand
+        return self._power(operand, Fraction(1, 2))
 
     def _binary(self, node: Binary) -> Number:
         left = self.value(node.left)

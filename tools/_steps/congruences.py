@@ -54,7 +54,8 @@ def judge_congruences(
         if comparison.modulus > 1 and comparison.parses is not None:
             residues = _residues(stated, comparison.modulus)
             outcome = _judge(*comparison.parses, comparison.modulus, residues)
-            doubt = comparison.disputed or comparison.left.doubt or comparison.right.doubt
+            doubts = (comparison.disputed, comparison.left.doubt, comparison.right.doubt)
+            doubt = any(doubts) or len(comparison.readings) > 1
             if outcome is not None and not (doubt and outcome.status == "wrong"):
                 settled[index] = outcome
     return settled

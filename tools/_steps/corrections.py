@@ -41,6 +41,8 @@ def corrected_equation(text: str, comparison: Comparison, value: Number | None) 
     if sides is None or value is None:
         return None
     left, right = sides
+    if left.other is not None or right.other is not None:
+        return None  # each reading computes another value
     if left.operators:
         return _replaced(text, comparison.right, right, value)
     # A result that stands first is corrected there, unless it is that of the equation before.

@@ -11,12 +11,13 @@ Example:
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, product
 
 from latentseek_agents.tools._maths.words import (
     BREAK_WORDS,
     DISPUTED,
+    FUNCTIONS,
     HYPOTHETICAL,
     LABELS,
     RETRACTIONS,
@@ -31,6 +32,7 @@ from latentseek_agents.tools._steps.parser import (
     parse_at,
 )
 from latentseek_agents.tools._steps.tokens import END, Token, fold, token_at, tokenize
+from latentseek_agents.tools._steps.words_before import doubt_of_words
 
 _MAX_EQUATIONS = 400
 _MAX_SIDE_TOKENS = 160
@@ -96,10 +98,24 @@ class Comparison:
     modulus: int = 0
 
     @property
+    def readings(self) -> "list[Comparison]":
+        """Itself, and what it says if a side that can be read in two ways is read in the other one."""
+        sides = [
+            [self.left, *_other(self.left)],
+            [self.right, *_other(self.right)],
+        ]
+        return [replace(self, left=left, right=right) for left, right in product(*sides)]
+
+    @property
     def parses(self) -> tuple[Parse, Parse] | None:
         """Both sides as read; None if one of them cannot be read."""
         left, right = self.left.parse, self.right.parse
         return None if left is None or right is None else (left, right)
+
+
+def _other(side: Side) -> list[Side]:
+    other = side.parse.other if side.parse is not None else None
+    return [] if other is None else [replace(side, parse=other)]
 
 
 def find_comparisons(text: str, functions: frozenset[str] = frozenset()) -> list[Comparison]:
@@ -152,6 +168,8 @@ class _Clause:
                 continue
             chained = previous if previous and previous.parse and previous.stop == sign else None
             left = chained or self.left_side(edges[number] + 1, sign)
+            unread = max(edges[number] + 1, previous.stop if previous and previous.parse else 0)
+            left.doubt = left.doubt or ("" if chained else doubt_of_words(tokens, unread, left.start))
             right = self.right_side(sign + 1, edges[number + 2])
             left.doubt = left.doubt or ("" if congruent else strange) or self.doubt_claim(left.start, sign)
             if congruent and right.parse is not None:
@@ -300,6 +318,7 @@ class _Clause:
             dash = token.text == "-" and not token.tight and follower.kind not in ("letter", "opaque", "open")
             return "" if dash else "an operation after it could not be read"
         unread = token.kind in ("opaque", "command", "open") and token.tight
+        unread = unread or token.text.lstrip("\\") in FUNCTIONS
         if (unread or token.kind == "letter") and token.text not in ("a", "I"):
             return "something unread follows"
         alone = token_at(tokens, index + 2, edge).kind not in ("operator", "currency")

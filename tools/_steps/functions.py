@@ -27,6 +27,7 @@ from latentseek_agents.tools._steps.arithmetic import (
 )
 from latentseek_agents.tools._steps.derivatives import NoDerivativeError, depends, derivative
 from latentseek_agents.tools._steps.equations import Comparison, Side
+from latentseek_agents.tools._steps.parser import Parse
 from latentseek_agents.tools._steps.tokens import token_at
 
 _MOST_NODES = 400
@@ -74,7 +75,8 @@ def _definitions(comparisons: Sequence[Comparison], *, posed: bool = False) -> d
         if left is None or not isinstance(left.node, Apply) or not isinstance(left.node.argument, Variable):
             continue
         name, letter = left.node.name, left.node.argument.name
-        usable = right is not None and not right.functions and not right.doubt and right.letters == {letter}
+        usable = right is not None and not right.functions and not right.doubt and right.other is None
+        usable = usable and right is not None and right.letters == {letter}
         if not usable or right is None or _is_condition(comparison, posed=posed):
             found.setdefault(name, None)
         elif name not in found:
@@ -117,16 +119,23 @@ def _resolved_side(side: Side, definitions: Mapping[str, Definition]) -> Side:
     parse = side.parse
     if parse is None or not parse.functions:
         return side
+    readings = [_resolved_parse(reading, definitions) for reading in parse.readings]
+    read = readings[0]
+    if read is None or readings[-1] is None:
+        return replace(side, parse=None)
+    return replace(side, parse=replace(read, other=readings[1] if len(readings) > 1 else None))
+
+
+def _resolved_parse(parse: Parse, definitions: Mapping[str, Definition]) -> Parse | None:
     try:
         node = _value(parse.node, definitions)
     except (KeyError, NoDerivativeError, RecursionError):
-        return replace(side, parse=None)
+        return None
     if _size(node) > _MOST_NODES:
-        return replace(side, parse=None)
+        return None
     letters = {name for name in _names(node) if name != "pi"}
     derived = isinstance(parse.node, Apply) and parse.node.name.endswith("'")
-    read = replace(parse, node=node, letters=letters, functions=set(), is_derivative=derived)
-    return replace(side, parse=read)
+    return replace(parse, node=node, letters=letters, functions=set(), is_derivative=derived)
 
 
 def _value(node: Node, definitions: Mapping[str, Definition]) -> Node:

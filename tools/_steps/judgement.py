@@ -39,6 +39,7 @@ from latentseek_agents.tools._steps.arithmetic import (
     same_value,
 )
 from latentseek_agents.tools._steps.equations import Comparison, Side
+from latentseek_agents.tools._steps.meanings import EVERYDAY, Meaning
 from latentseek_agents.tools._steps.parser import Parse, parse_at
 from latentseek_agents.tools._steps.tokens import Token
 
@@ -59,10 +60,14 @@ _NEUTRAL_LEFT = {"+": 0, "*": 1}
 _LONGEST_PRODUCT = 3
 _MAX_TERMS = 40
 _CLOCK = frozenset(("am", "pm"))
+_HOURS = 12
+_HOUR_NAMES = frozenset(("hour", "hours", "hr", "hrs", "h"))
 _ELLIPSES = frozenset(("…", "\\dots", "\\ldots", "\\cdots", "\\vdots"))
 _FEWEST_TERMS = 3
+_THIRD = 3
 _SHARED_DIGITS = 40
 _SHARED = 10**_SHARED_DIGITS
+_TWO_WAYS = "it can be read in two ways"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,12 @@ class Outcome:
     general: bool = False
 
 
-def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
+def judge(comparisons: Sequence[Comparison], meaning: Meaning = EVERYDAY) -> list[Outcome]:
     """Judge the equations of a text in order, those with letters apart.
 
     Args:
         comparisons: All equations of the text.
+        meaning: What the question says about the numbers.
 
     Returns:
         For each its status, the exact value of its computed side and why.
@@ -103,11 +109,23 @@ def judge(comparisons: Sequence[Comparison]) -> list[Outcome]:
         except RecursionError:  # the caller's own stack may be nearly full
             outcome = Outcome("unverifiable", None, "the calculation is nested too deeply")
         if outcome.status == "wrong":
+            outcome = _as_asked(comparison, outcome, meaning)
+        if outcome.status == "wrong":
             outcome = _without_slip(comparison, outcome, known)
         elif outcome.status in HOLDS and outcome.value is not None:
             known.add(_nearly(outcome.value))
         outcomes.append(outcome)
     return outcomes
+
+
+def _as_asked(comparison: Comparison, wrong: Outcome, meaning: Meaning) -> Outcome:
+    """A refuted equation as it is, or without the refutation if the question explains it."""
+    for reading in comparison.readings:
+        nodes = [side.node for side in reading.parses or ()]
+        values = [value.value for node in nodes if (value := evaluate(node)) is not None]
+        if len(values) > 1 and (doubt := meaning.explains(nodes, *values)):
+            return replace(wrong, status="unverifiable", reason=f"{wrong.reason}, but {doubt}")
+    return wrong
 
 
 def _without_slip(comparison: Comparison, outcome: Outcome, known: Collection[Number]) -> Outcome:
@@ -165,9 +183,24 @@ def _compare(comparison: Comparison, rounded: dict[Number, Number]) -> Outcome:
     if one is None or other is None:
         return Outcome("unverifiable", None, "a side is undefined or too large to compute")
     outcome = _Equation(comparison, left, right, one, other).judge(rounded)
+    if outcome.status == "wrong":
+        outcome = _in_other_reading(comparison, outcome, rounded)
     if outcome.status == "rounded" and outcome.value is not None and not right.operators:
         rounded[other.value] = outcome.value
     return outcome
+
+
+def _in_other_reading(comparison: Comparison, wrong: Outcome, rounded: dict[Number, Number]) -> Outcome:
+    """A refuted equation as it is, or what another reading of a side says: 60/5(2) = 6."""
+    for reading in comparison.readings[1:]:
+        left, right = reading.parses or (None, None)
+        one, other = (evaluate(side.node) if side is not None else None for side in (left, right))
+        if left is None or right is None or one is None or other is None:
+            return replace(wrong, status="unverifiable", reason=f"{wrong.reason}, but {_TWO_WAYS}")
+        outcome = _Equation(reading, left, right, one, other).judge(rounded)
+        if outcome.status != "wrong":
+            return replace(outcome, reason=f"{outcome.reason}; {_TWO_WAYS}")
+    return wrong
 
 
 def show(value: Number) -> str:
@@ -251,25 +284,32 @@ class _Equation:
                 yield Reading(percent=first), Reading(percent=second), meant
         unrounded = Outcome("rounded", value, "true with the unrounded operands")
         for replacements in self.unrounded(rounded):
-            exact = Reading(replacements=replacements)
-            yield exact if left.operators else PLAIN, exact if right.operators else PLAIN, unrounded
+            for percent in (
+                ("hundredths", "change") if left.has_percent or right.has_percent else ("hundredths",)
+            ):
+                exact = Reading(replacements=replacements, percent=percent)
+                yield exact if left.operators else PLAIN, exact if right.operators else PLAIN, unrounded
         if not (self.one.exact and self.other.exact):
             for pi in _PIS:
                 short = Reading(pi=pi)
                 yield short, short, Outcome("rounded", value, "true with a rounded value of π")
 
     def unrounded(self, rounded: Mapping[Number, Number]) -> Iterator[Mapping[Number, Number]]:
-        """Exact values for operands that were rounded: earlier results, and thirds such as 0.33."""
+        """Exact values for operands that were rounded: earlier results, and thirds such as 0.33 and 33.3%."""
         operands = [item for side in (self.left, self.right) if side.operators for item in side.literals]
         earlier = {item.value: rounded[item.value] for item in operands if item.value in rounded}
         thirds = {item.value: third for item in operands if (third := _repeating(item)) is not None}
+        percents = [
+            item for side in (self.left, self.right) if side.operators for item in _percents(side.node)
+        ]
+        thirds |= {item.value: third for item in percents if (third := _repeating_percent(item)) is not None}
         both = {**thirds, **earlier} if thirds and earlier else {}
         yield from filter(None, (earlier, thirds, both))
 
     def conversions(self) -> set[Fraction]:
         """The ratios between the units that stand in the equation."""
         currency = self.left.has_currency or self.right.has_currency
-        return conversion_factors([*self.left.units, *self.right.units], currency=currency)
+        return conversion_factors(self.units(), currency=currency)
 
     def agree(self, one: Evaluation, other: Evaluation, *, whole: bool = True) -> bool:
         return same_value(one, other) or self.rounds(one, other, whole=whole)
@@ -296,7 +336,7 @@ class _Equation:
         return next((reason for reason, applies in doubts.items() if applies), "")
 
     def doubts_of_units(self) -> dict[str, bool]:
-        units = {*self.left.units, *self.right.units}
+        units = set(self.units())
         converts = bool(self.conversions())
         ratio = abs(Fraction(self.other.value) / self.one.value) if self.one.value else Fraction(0)
         return {
@@ -340,6 +380,7 @@ class _Equation:
             "it holds if read from left to right": not nested
             and _left_to_right(left.node) == self.other.value,
             "the dash before it may be a minus": self.is_behind_dash(),
+            "the hyphen may stand between the ends of a range": self.is_range(),
             "the minus may be a dash": _has_dash_before(side, self.other),
             "the sum may go on": _may_go_on(left.node, self.other) and _abbreviates(side.tokens),
             "degrees may be turned into radians": "degree" in kinds and "\\pi" in texts,
@@ -358,6 +399,25 @@ class _Equation:
             return False
         share = isinstance(node, Binary) and node.operator == "/" and isinstance(node.left, Literal)
         return (right.operators > 0 or share) and not right.units and not right.has_currency
+
+    def is_range(self) -> bool:
+        """Whether "10-15 = 6 pages" counts from one number to the other, or "9-5 = 8 hours" on the clock."""
+        match self.left.node:
+            case Binary("-", Literal(int() as first), Literal(int() as last)):
+                pass
+            case _:
+                return False
+        counted = self.right.node
+        while isinstance(counted, Binary):  # 9-5 = 8 hours * 5
+            counted = counted.left
+        count = counted.value if isinstance(counted, Literal) else None
+        if first < last:
+            return count in (last - first, last - first + 1)
+        on_clock = first <= _HOURS and last > 0 and not _HOUR_NAMES.isdisjoint(self.units())
+        return on_clock and count == last - first + _HOURS
+
+    def units(self) -> list[str]:
+        return [*self.left.units, *self.right.units]
 
     def is_behind_dash(self) -> bool:
         """Whether the dash of a list item, read as a minus, makes the sides equal."""
@@ -435,6 +495,27 @@ def _repeating(literal: Literal) -> Number | None:
         if near.denominator > 2 and (abs(gap) <= unit / 2 or 0 < gap < unit):
             return near
     return None
+
+
+def _percents(node: Node) -> list[Literal]:
+    """The numbers with a percent sign in an expression."""
+    match node:
+        case Percent(Literal() as literal):
+            return [literal]
+        case Binary(_, left, right):
+            return [*_percents(left), *_percents(right)]
+        case Sign(operand) | Unary(_, operand) | Percent(operand):
+            return _percents(operand)
+    return []
+
+
+def _repeating_percent(literal: Literal) -> Number | None:
+    """What a percentage abbreviates: 100/3 for 33.3 and for 33, but no ninth for a whole number."""
+    if literal.places < 0 or literal.value == 0:
+        return None
+    share = _repeating(Literal(Fraction(literal.value) / 100, literal.places + 2))
+    allowed = literal.places > 0 or (share is not None and share.denominator == _THIRD)
+    return share * 100 if share is not None and allowed else None
 
 
 def _decimal_slack(parse: Parse, value: Number) -> Fraction:

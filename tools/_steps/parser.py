@@ -11,6 +11,7 @@ Example:
     (6, ['boxes', 'pens', 'each'])
 """
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -41,9 +42,12 @@ from latentseek_agents.tools._steps.tokens import END, Token, token_at, tokenize
 
 _MAX_DEPTH = 48
 _MAX_FILLERS = 4
+_MOST_DERIVATIVES = 4
 _MAX_UNIT_WORDS = 8
 _MAX_CLAUSE_WORDS = 12
 _SURE_UNIT_WORDS = 6
+_NAMED = {"sqrt": "√", "abs": "abs"}
+_POWERS = {"squared": 2, "cubed": 3}
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -68,6 +72,8 @@ class Parse:
         doubt: Why the reading may be wrong, or "".
         approximate: A word such as "about" stands before a number.
         is_derivative: It is the derivative of something.
+        ambiguous: It can be read in another way, too.
+        other: That other reading: 100/(2x) for 100/2x, 16^(1/2) for 16^1/2.
     """
 
     node: Node
@@ -82,6 +88,13 @@ class Parse:
     doubt: str = ""
     approximate: bool = False
     is_derivative: bool = False
+    ambiguous: bool = False
+    other: "Parse | None" = None
+
+    @property
+    def readings(self) -> list["Parse"]:
+        """The plain reading, and the other one if there is one."""
+        return [self] if self.other is None else [self, self.other]
 
 
 def calculate(text: str) -> Number | None:
@@ -131,16 +144,27 @@ def parse_at(
     Returns:
         What was read, or None if no expression starts there.
     """
-    parser = _Parser(
-        tokens, start, end, letters, functions, tight_fractions=tight_fractions, to_the_end=to_the_end
-    )
-    try:
-        parser.skip_fillers()
-        parser.parse.node = parser.sum()
-    except (UnreadableError, NoDerivativeError, RecursionError):
-        return None
-    parser.parse.end = parser.index
-    return parser.parse
+    parsers = [
+        _Parser(
+            tokens,
+            start,
+            end,
+            letters,
+            functions,
+            tight_fractions=tight_fractions,
+            to_the_end=to_the_end,
+            other=other,
+        )
+        for other in (False, True)
+    ]
+    parse = parsers[0].read()
+    if parse is not None and parse.ambiguous:
+        other = parsers[1].read()
+        if other is not None and other.end == parse.end:
+            parse.other = other
+        else:
+            parse.doubt = parse.doubt or "it can be read in several ways"
+    return parse
 
 
 def is_application(tokens: list[Token], index: int, functions: frozenset[str]) -> bool:
@@ -164,7 +188,14 @@ def is_operand_start(tokens: list[Token], index: int, end: int) -> bool:
     token, follower = token_at(tokens, index, end), token_at(tokens, index + 1, end)
     if token.kind == "currency":
         return follower.kind in ("number", "open", "command") or (follower.text == "-" and follower.tight)
-    return token.kind in ("number", "open", "command") or token.text == "√"
+    return token.kind in ("number", "open", "command") or token.text == "√" or is_named(tokens, index, end)
+
+
+def is_named(tokens: list[Token], index: int, end: int) -> bool:
+    """Whether a function that can be computed stands at a token by its name: ``sqrt(16)``."""
+    follower = token_at(tokens, index + 1, end)
+    named = index < end and token_at(tokens, index, end).word in _NAMED
+    return named and follower.text == "(" and follower.tight
 
 
 @dataclass(slots=True)
@@ -178,8 +209,20 @@ class _Parser:
     functions: frozenset[str]
     tight_fractions: bool
     to_the_end: bool
+    other: bool = False  # what can be read in two ways is read in the second one
     depth: int = 0
+    derivatives: int = 0
     parse: Parse = field(default_factory=lambda: Parse(Literal(0), 0))
+
+    def read(self) -> Parse | None:
+        """The longest expression that starts here; None if there is none."""
+        try:
+            self.skip_fillers()
+            self.parse.node = self.sum()
+        except (UnreadableError, NoDerivativeError, RecursionError):
+            return None
+        self.parse.end = self.index
+        return self.parse
 
     def peek(self, ahead: int = 0) -> Token:
         """The token that comes next, or one further on."""
@@ -192,27 +235,40 @@ class _Parser:
 
     # -- the grammar -----------------------------------------------------------------------------------
 
-    def sum(self) -> Node:
-        """Terms with + and - between them."""
-        node = self.product()
+    def sum(self, first: Node | None = None) -> Node:
+        """Terms with + and - between them; the first one may have been read."""
+        node = self.product() if first is None else first
         while operator := self.take_operator("+", "-"):
             node = Binary(operator, node, self.product())
         return node
 
-    def product(self) -> Node:
-        """Factors with a sign between them, or side by side."""
-        node = self.factor()
+    def product(self, first: Node | None = None) -> Node:
+        """Factors with a sign between them, or side by side; the first one may have been read."""
+        node = self.factor() if first is None else first
+        divided: tuple[Node, Node] | None = None  # what was divided, and by what
         while True:
             loose = not self.peek().tight
             if operator := self.take_operator("*", "/", "of" if self.is_share(node) else "*"):
                 right = self.factor()
                 if operator == "/" and loose and self.tight_fractions:
                     right = self.tight_fraction(right)
-                node = Binary("*" if operator == "of" else operator, node, right)
+                divided = (node, right) if operator == "/" else None
+                node = self.quotient(node, right) if operator == "/" else Binary("*", node, right)
             elif not self.operator()[0] and self.is_implied_product() and (group := self.attempt_factor()):
-                node = Binary("*", node, group)
+                if divided:  # 100/2x is 100/2 times x, or 100/(2x)
+                    self.parse.ambiguous = True
+                    divided = divided[0], Binary("*", divided[1], group)
+                node = Binary("/", *divided) if divided and self.other else Binary("*", node, group)
             else:
                 return node
+
+    def quotient(self, dividend: Node, divisor: Node) -> Node:
+        """A quotient. 1/2% is half a percent, or what 2% goes into."""
+        if isinstance(divisor, Percent) and isinstance(divisor.operand, Literal):
+            self.parse.ambiguous = True
+            if self.other:
+                return Percent(Binary("/", dividend, divisor.operand))
+        return Binary("/", dividend, divisor)
 
     def is_share(self, node: Node) -> bool:
         """Whether "of" after this means "times": after a percentage or a fraction."""
@@ -236,7 +292,7 @@ class _Parser:
     def is_implied_product(self) -> bool:
         """Whether what comes next multiplies without a sign: "2(4)", but not "8 pens (4 each)"."""
         token, before = self.peek(), self.tokens[self.index - 1]
-        if token.kind == "command":
+        if token.kind == "command" or is_named(self.tokens, self.index, self.end):
             return True
         if token.kind == "letter":  # not in "$2x = 17$ for $x$"
             return self.is_variable() and before.kind not in ("word", "currency")
@@ -269,8 +325,13 @@ class _Parser:
         while (token := self.peek()).kind == "operator" and token.text in "+-":
             negative ^= token.text == "-"
             self.index += 1
+        bare = self.peek().kind == "number"
         node = self.power()
         self.depth -= 1
+        if negative and bare and isinstance(node, Binary) and node.operator == "^":
+            self.parse.ambiguous = True  # -3^2 is -9, but some put -3 in place of x and mean 9
+            if self.other:
+                return Binary("^", Sign(node.left), node.right)
         return Sign(node) if negative else node
 
     def power(self) -> Node:
@@ -280,8 +341,26 @@ class _Parser:
             return base
         self.index += 1
         self.parse.operators += 1
+        plain = self.peek().kind == "number"
         exponent = self.factor()  # right to left: 2^3^2 is 2^9
+        if plain and self.is_broken_exponent(exponent):
+            self.parse.ambiguous = True
+            if self.other:
+                self.index += 1
+                self.parse.operators += 1
+                exponent = Binary("/", exponent, self.primary())
         return self.suffixed(Binary("^", base, exponent))
+
+    def is_broken_exponent(self, top: Node) -> bool:
+        """Whether the exponent may go on with a slash: 16^1/2, but not x^2/4."""
+        slash, bottom = self.peek(), self.peek(1)
+        if not isinstance(top, Literal) or slash.text != "/" or bottom.kind != "number":
+            return False
+        if not (
+            slash.tight and bottom.tight and isinstance(top.value, int) and isinstance(bottom.value, int)
+        ):
+            return False
+        return bottom.value > 1 and math.gcd(top.value, bottom.value) == 1
 
     def primary(self) -> Node:
         """A number, a variable, a group, a root or a LaTeX command."""
@@ -299,6 +378,9 @@ class _Parser:
             case "operator" if token.text == "√":
                 self.parse.operators += 1
                 return Unary("√", self.primary())
+            case "word" if is_named(self.tokens, self.index - 1, self.end):
+                self.parse.operators += 1
+                return Unary(_NAMED[token.word], self.group(self.take()))
             case "letter" if is_application(self.tokens, self.index - 1, self.functions):
                 self.parse.functions.add(token.text)
                 self.parse.operators += 1
@@ -396,7 +478,7 @@ class _Parser:
         following = self.peek()
         if token.text == "\\frac" and (letter := self.differential()):
             self.parse.is_derivative = self.parse.operators == 1
-            return derivative(self.group(self.take()), letter)
+            return derivative(self.differentiated(), letter)
         if token.text == "\\sqrt":
             if following.text == "[":
                 return Binary("root", self.group(self.take()), self.argument())
@@ -409,13 +491,35 @@ class _Parser:
         return Binary(operator, self.argument(), self.argument())
 
     def differential(self) -> str:
-        r"""The letter x of ``\frac{d}{dx}`` before a bracket, behind the command; "" for other fractions."""
-        if not is_differential(self.tokens, self.index + 4) or self.peek(6).text not in ("(", "["):
+        r"""The letter x of ``\frac{d}{dx}``, behind the command; "" for other fractions."""
+        if not is_differential(self.tokens, self.index + 4):
             return ""
         letter = self.peek(4).text[1:]
         self.index += 6
         self.parse.letters.add(letter)
         return letter
+
+    def differentiated(self) -> Node:
+        r"""What ``\frac{d}{dx}`` stands before: the term behind it.
+
+        With factors behind a bracket it may be the bracket alone, and with a sum it may be all of it.
+        """
+        self.derivatives += 1  # each multiplies the size of what stands in it
+        if self.derivatives > _MOST_DERIVATIVES:
+            raise UnreadableError
+        bracket = self.peek().text in ("(", "[")
+        alone = self.power()
+        factors = self.index
+        if self.other and bracket and (self.operator()[0] in ("*", "/") or self.is_implied_product()):
+            return alone
+        term = self.product(alone)
+        if self.other:
+            return self.sum(term)
+        more, summand = bracket and self.index != factors, self.operator()[0] in ("+", "-")
+        self.parse.ambiguous |= more or summand
+        if more and summand:
+            self.parse.doubt = self.parse.doubt or "it may be the derivative of a part"
+        return term
 
     def suffixed(self, node: Node) -> Node:
         """Read factorials, percent signs, scales and units behind an operand."""
@@ -437,10 +541,29 @@ class _Parser:
             elif token.word in SCALES:
                 self.index += 1
                 node = Binary("*", node, Literal(SCALES[token.word], -1))
+            elif token.word in _POWERS and self.is_squared():
+                node = self.squared(node)
             elif self.unit():
                 node = self.compound(node)
             else:
                 return node
+
+    def is_squared(self) -> bool:
+        """Whether "squared" stands behind a number or a bracket, and not behind a unit."""
+        before = self.tokens[self.index - 1]
+        return before.kind in ("number", "close") or (before.kind == "letter" and before.text in self.letters)
+
+    def squared(self, node: Node) -> Node:
+        """A power in words. What stands before or behind the word may make it another one, or a unit."""
+        exponent = _POWERS[self.take().word]
+        follower = self.peek()
+        unit = follower.kind in ("word", "letter") and follower.word not in BREAK_WORDS
+        bare = self.parse.operators == 0 and follower.kind not in ("operator", "relation", "end")
+        before = self.tokens[self.index - 3] if self.index > 2 else END
+        if unit or bare or self.parse.operators or before.text == "-":
+            self.parse.doubt = self.parse.doubt or "what is squared may be something else"
+        self.parse.operators += 1
+        return Binary("^", node, self.literal(exponent, 0))
 
     # -- what the words between the numbers are --------------------------------------------------------
 

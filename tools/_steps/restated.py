@@ -84,6 +84,8 @@ def _simplifies(before: Statement, after: Statement, one: Evaluation, other: Eva
     """Whether the second statement can only be meant to simplify the first one."""
     if _shown(before).units or _shown(after).units or _shown(after).approximate:
         return False
+    if after.may_start_anew:
+        return False
     if _shown(after).operators >= _shown(before).operators:
         return False
     decimals = any(literal.places > 0 for s in (before, after) for literal in _shown(s).literals)

@@ -20,6 +20,7 @@ from latentseek_agents.tools._maths.exact import Evaluation, Number
 from latentseek_agents.tools._maths.words import HYPOTHETICAL
 from latentseek_agents.tools._steps.arithmetic import Reading, Variable, evaluate, same_value
 from latentseek_agents.tools._steps.equations import Comparison
+from latentseek_agents.tools._steps.leads import may_start_anew, starts_anew
 from latentseek_agents.tools._steps.parser import Parse
 
 _GIVEN_WORDS = HYPOTHETICAL | {
@@ -67,6 +68,16 @@ class Statement:
         if stop < len(side.tokens) and side.tokens[stop].text == ":" and self.assignment is not None:
             return True  # "x = 5: 2x + 3 = 13, too big"
         return any(token.word in _GIVEN_WORDS for token in side.tokens[max(0, side.start - 3) : side.start])
+
+    @property
+    def starts_anew(self) -> bool:
+        """Whether the words before it give its letter a new meaning."""
+        return starts_anew(self.comparison.left.tokens, self.comparison.left.start)
+
+    @property
+    def may_start_anew(self) -> bool:
+        """Whether it may be about something else than the equations before it."""
+        return may_start_anew(self.comparison.left.tokens, self.comparison.left.start)
 
     def sides_at(self, values: Mapping[str, Number]) -> tuple[Evaluation, Evaluation] | None:
         reading = Reading(variables=values)
