@@ -5,8 +5,9 @@
 
 Without ``--data`` the questions are word problems of one and two steps, generated from ``--seed`` with
 their answers; ``--write FILE`` writes them as JSON Lines and ends. Every question is drafted once, and both
-searches go on from that draft: step checks alone, no known answers. A run that was killed goes on where it
-was.
+searches go on from that draft: step checks alone, no known answers. Word problems go on also where nothing
+can be judged (``refine_unjudged``), questions of a data set do not. A run that was killed goes on where it
+was; one that has ended may be compressed (``.gz``), and is printed.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from _stored_runs import append_line, read_lines
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.evaluation.reports.statistics import mcnemar
@@ -204,7 +207,7 @@ def main() -> None:
         arguments.write.write_text("".join(f"{json.dumps(asdict(problem))}\n" for problem in asked))
         return
     out: Path = arguments.out
-    rows = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    rows = read_lines(out)
     known = {row["number"] for row in rows}
     left = [(number, problem) for number, problem in enumerate(asked) if number not in known]
     if left:
@@ -223,12 +226,11 @@ def main() -> None:
             max_new_tokens=400 if arguments.data else 100,
             refine_unjudged=not arguments.data,
         )
-        with ThreadPoolExecutor(arguments.batch) as pool, out.open("a") as file:
+        with ThreadPoolExecutor(arguments.batch) as pool:
             jobs = [pool.submit(_solve, backbone, config, number, problem) for number, problem in left]
             for job in jobs:
                 rows.append(job.result())
-                file.write(f"{json.dumps(rows[-1])}\n")
-                file.flush()
+                append_line(out, rows[-1])
     _print(sorted(rows, key=lambda row: row["number"]))
 
 

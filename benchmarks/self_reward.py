@@ -15,6 +15,7 @@ a wrong one.
 import argparse
 import json
 import statistics
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from _stored_runs import outcomes_of, problems_in
+from _stored_runs import append_line, outcomes_of, problems_in, read_lines
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -87,6 +88,7 @@ def main() -> None:
     weights = SelfReward(backbone).weights
 
     known = _judged_before(arguments.out)
+    writing = threading.Lock()
 
     def judge(solution: _Solution) -> tuple[Truths, int]:
         place = json.dumps(
@@ -104,8 +106,8 @@ def main() -> None:
             )
         found = truths, usage.verifier_tokens
         if arguments.out:
-            with arguments.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([place, *found]) + "\n")
+            with writing:
+                append_line(arguments.out, [place, *found])
         return found
 
     with ThreadPoolExecutor(arguments.rows) as pool:
@@ -124,10 +126,7 @@ def main() -> None:
 
 def _judged_before(path: Path | None) -> dict[str, tuple[Truths, int]]:
     """What a run that was killed has written down."""
-    if path is None or not path.exists():
-        return {}
-    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.endswith("]")]
-    return {place: (truths, tokens) for place, truths, tokens in map(json.loads, lines)}
+    return {place: (truths, tokens) for place, truths, tokens in (read_lines(path) if path else [])}
 
 
 def _row(solutions: list[_Solution], truths: list[float | None]) -> list[str]:
@@ -204,7 +203,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=tuple(STATEMENTS), help="a check to measure; by default all four"
     )
-    parser.add_argument("--out", type=Path, help="JSON Lines; a run that was killed goes on where it was")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="JSON Lines; a run that was killed goes on where it was",
+    )
     parser.add_argument("--limit", type=int, default=40, help="most solutions")
     parser.add_argument("--mode", choices=("generate", "logprob"), default="generate")
     parser.add_argument("--max-new-tokens", type=int, default=256)
