@@ -166,10 +166,11 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
         print(f"{name}: {len(part)} questions, drafts of {drafts} tokens")
         for aim in AIMS:
             right = sum(bool(row[aim]["right"]) for row in part)
-            passed = sum(row[aim]["passed"] is True for row in part)
+            passes = [row[aim] for row in part if row[aim]["passed"] is True]
+            passed = f"{len(passes)} passed, {sum(one['right'] for one in passes)} of them right"
             lost = sum(row["draft_right"] and not row[aim]["right"] for row in part)
             tokens = sum(row[aim]["tokens"] for row in part)
-            found = f"{right} right ({lost} right drafts lost), {passed} passed"
+            found = f"{right} right ({lost} right drafts lost), {passed}"
             print(f"  aim={aim}: {found}, {tokens} tokens behind the drafts")
         print(f"  {compared(part)}")
     shots = [shot for row in rows for shot in row["first_error"]["aimed"]]
