@@ -40,7 +40,7 @@ class SelfReward:
     ================= ====== ===============================================================
     check             weight the model is asked whether
     ================= ====== ===============================================================
-    ``calculation``   2      every calculation has the right result
+    ``calculation``   2      the solution makes no arithmetic mistake
     ``answer``        1      the final answer is right
     ``completeness``  2      no step is missing and all that is asked is answered
     ``understanding`` 1      the question was understood

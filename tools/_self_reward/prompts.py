@@ -17,7 +17,8 @@ from latentseek_agents.errors import InputError
 Mode = Literal["generate", "logprob"]
 
 STATEMENTS: Mapping[str, str] = {
-    "calculation": "Every calculation written out in the solution has the right result.",
+    # Of "this solution": of "every calculation" a model of 1.5B said that it need not always be right.
+    "calculation": "This solution makes no arithmetic mistake.",
     "answer": "The final answer of the solution is the right answer to the question.",
     "completeness": "No step is missing in the solution, and it ends with an answer to all that is asked.",
     "understanding": "The solution takes the facts of the question as meant and works out what is asked.",
