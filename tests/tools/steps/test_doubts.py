@@ -47,6 +47,11 @@ def test_visible_text(text, seen):
     ],
 )  # fmt: skip
 def test_hostile_markup_is_read_in_linear_time(piece):
-    started = time.thread_time()
-    check_steps(piece * (20_000 // len(piece)))
-    assert time.thread_time() - started < 1
+    took = []
+    for _ in range(3):  # the best of three: a garbage collection of all that other tests left takes a second
+        started = time.thread_time()
+        check_steps(piece * (20_000 // len(piece)))
+        took.append(time.thread_time() - started)
+        if took[-1] < 1:
+            break
+    assert min(took) < 1
