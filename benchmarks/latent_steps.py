@@ -109,7 +109,7 @@ def curvature(head: Any, inputs: torch.Tensor, direction: torch.Tensor) -> float
 
 
 def from_doubt(
-    doubt: float, region: tuple[int, int], backbone: Any, _prompt: Any, _config: Any, completion: Any
+    doubt: float, region: tuple[int, int], backbone: Any, _prompt: Any, _config: Any, completion: Any, *_: Any
 ) -> tuple[int, int]:
     """The region of a draft that may have latents, from its first token of doubt on."""
     begin, end = region

@@ -5,7 +5,8 @@
 
 A line of the file has ``question``, ``solution`` and ``correct``; ``--limit`` takes lines at equal distances.
 ``RUN`` is a folder of ``latentseek eval`` with samples: of each question that has right and wrong ones, the
-first two of both. Without arguments the embedded model judges two solutions. The last column is the
+first two of both; ``--out FILE.gz`` prints what a run that has ended has found of them, without a model.
+Without arguments the embedded model judges two solutions. The last column is the
 *discrimination within a question*: the chance that a right solution scores above a wrong one of the same
 question, where a check that gives no verdict counts as undecided. A check is held against whether the
 solution's answer is right, which is what ``answer`` asks and the other three only hint at: they may hold of
@@ -58,9 +59,26 @@ Truths = dict[str, float | None]
 ALL = "all of them"
 
 
+Judged = tuple[Truths, int]
+"""What was found about a solution, and its tokens."""
+
+
 def main() -> None:
     """Judge the solutions, then print a table."""
     arguments = _arguments()
+    solutions = _BUILT_IN
+    if arguments.solutions:
+        solutions = _load(arguments.solutions, arguments.limit)
+    elif arguments.run:
+        solutions = _stored(arguments)
+    if arguments.out and arguments.out.suffix == ".gz":
+        _show(*_of_ended(arguments.out, solutions))
+    else:
+        _show(solutions, _judge(arguments, solutions))
+
+
+def _judge(arguments: argparse.Namespace, solutions: list[_Solution]) -> list[Judged]:
+    """What the model says of each."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     options = DecodingOptions(max_rows=arguments.rows)
@@ -70,11 +88,6 @@ def main() -> None:
         backbone = Backbone.from_pretrained(
             arguments.model, gguf_file=arguments.gguf, dtype=arguments.dtype, decoding=options
         )
-    solutions = _BUILT_IN
-    if arguments.solutions:
-        solutions = _load(arguments.solutions, arguments.limit)
-    elif arguments.run:
-        solutions = _stored(arguments)
     statements = {**prompts.STATEMENTS, **dict(one.split("=", 1) for one in arguments.statement)}
     vars(prompts)["STATEMENTS"] = statements
     asked = arguments.only or list(STATEMENTS)
@@ -90,7 +103,7 @@ def main() -> None:
     known = _judged_before(arguments.out)
     writing = threading.Lock()
 
-    def judge(solution: _Solution) -> tuple[Truths, int]:
+    def judge(solution: _Solution) -> Judged:
         place = json.dumps(
             [solution.question, solution.text, arguments.mode, [(name, statements[name]) for name in asked]]
         )
@@ -111,7 +124,10 @@ def main() -> None:
         return found
 
     with ThreadPoolExecutor(arguments.rows) as pool:
-        judged = list(track(pool.map(judge, solutions), total=len(solutions), description="solutions"))
+        return list(track(pool.map(judge, solutions), total=len(solutions), description="solutions"))
+
+
+def _show(solutions: list[_Solution], judged: list[Judged]) -> None:
     table = Table("", "verdicts given", "right ones passed", "wrong ones passed", "discrimination")
     for name in judged[0][0]:
         truths = [found[name] for found, _ in judged]
@@ -124,7 +140,16 @@ def main() -> None:
     )
 
 
-def _judged_before(path: Path | None) -> dict[str, tuple[Truths, int]]:
+def _of_ended(path: Path, solutions: list[_Solution]) -> tuple[list[_Solution], list[Judged]]:
+    """Those of the solutions that a run which has ended has judged, and what it has found."""
+    found = {tuple(json.loads(place)[:2]): (truths, tokens) for place, truths, tokens in read_lines(path)}
+    judged = [one for one in solutions if (one.question, one.text) in found]
+    if not judged:
+        raise SystemExit(f"{path} holds none of these solutions; name the --run, --data and --problems of it")
+    return judged, [found[one.question, one.text] for one in judged]
+
+
+def _judged_before(path: Path | None) -> dict[str, Judged]:
     """What a run that was killed has written down."""
     return {place: (truths, tokens) for place, truths, tokens in (read_lines(path) if path else [])}
 
@@ -203,11 +228,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=tuple(STATEMENTS), help="a check to measure; by default all four"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="JSON Lines; a run that was killed goes on where it was",
-    )
+    parser.add_argument("--out", type=Path, help="JSON Lines; a run that was killed goes on where it was")
     parser.add_argument("--limit", type=int, default=40, help="most solutions")
     parser.add_argument("--mode", choices=("generate", "logprob"), default="generate")
     parser.add_argument("--max-new-tokens", type=int, default=256)

@@ -18,7 +18,7 @@ from latentseek_agents._inputs import checked_reference, question_in
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import best_sample, choose, deadline_for, majority, spent_budget
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.search import sample
+from latentseek_agents.engine.sampling import sample
 from latentseek_agents.errors import ConfigError
 from latentseek_agents.graphs.refine import STEPS_NEEDED, RefineGraph
 from latentseek_agents.graphs.state import RefineContext, RefineInput, RefineOutput, RefineState, config_for

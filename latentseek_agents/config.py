@@ -9,7 +9,14 @@ from latentseek_agents.errors import ConfigError
 from latentseek_agents.presets import find_preset
 from latentseek_agents.verdict import DEFAULT_THRESHOLD
 
-__all__ = ["LatentSeekConfig", "Prompt", "most_thinking_tokens", "thought_that_does_not_fit"]
+__all__ = [
+    "ANSWER_TOKENS",
+    "MARK_TOKENS",
+    "LatentSeekConfig",
+    "Prompt",
+    "most_thinking_tokens",
+    "thought_that_does_not_fit",
+]
 
 ANSWER_TOKENS = 16
 """The tokens of an answer that must fit behind a thought with a budget."""

@@ -28,6 +28,7 @@ from latentseek_agents.decisions import Choice, best_sample, choose, deadline_fo
 from latentseek_agents.engine import search as engine
 from latentseek_agents.engine.aimed import Aim, aim_at, rewrite
 from latentseek_agents.engine.cancellation import raise_if_cancelled
+from latentseek_agents.engine.sampling import resample
 from latentseek_agents.errors import BackboneError, InputError, LatentSeekError, VerdictError
 from latentseek_agents.result import JudgedState, SearchState
 from latentseek_agents.tools.answers import extract_answer
@@ -248,7 +249,7 @@ def refine(search: Search, state: SearchState) -> SearchState:
                 on_token=search.on_token,
             )
         elif search.config.proposals == "samples":
-            step = engine.resample(
+            step = resample(
                 search.backbone,
                 state["question"],
                 search.config,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.engine._decoding import Completion, DecodeRequest, decode
 from latentseek_agents.engine._release import ReleaseRules
+from latentseek_agents.engine._thought_constraint import closings_of
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.search import (
     OnToken,
@@ -215,13 +216,14 @@ def rewrite(
     latents, count, shot = b"", 0, {"steps": 0, "reached": False}
     if config.proposals == "latents":
         latents, count, shot = _latents(backbone, config, aim, completion)
+    closed = closings_of(backbone, prompt_ids, completion.token_ids, config.max_thinking_tokens)
     attempt = attempt_of(
         backbone,
         rules,
         prompt_ids,
         completion,
         iteration=previous.iteration + 1,
-        budget=config.max_thinking_tokens,
+        closed=closed,
         start=len(kept),
         count=count,
     )
@@ -237,9 +239,7 @@ def rewrite(
     usage = replace(
         completion.usage("policy", prompt_tokens=0),
         policy_seconds=time.monotonic() - began,
-        policy_thinking_tokens=thinking_tokens(
-            backbone, prompt_ids, attempt, budget=config.max_thinking_tokens, start=len(kept)
-        ),
+        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, closed, start=len(kept)),
     )
     return Step(attempts=[replace(attempt, changed=changed, aimed_at=aimed_at)], latents=latents, usage=usage)
 

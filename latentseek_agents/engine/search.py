@@ -1,8 +1,9 @@
 """What one iteration of the search means: write a draft, or move the latents once and write again.
 
-:func:`draft`, :func:`refine`, :func:`resample` and :func:`sample` are pure: everything a later call needs is
-in the :class:`Step` they return, as plain values and bytes, so that a search can be stopped, stored and
-resumed between any two calls. Where this package and the authors' release differ, ``_release.py`` says how.
+:func:`draft` and :func:`refine` are pure: everything a later call needs is in the :class:`Step` they return,
+as plain values and bytes, so that a search can be stopped, stored and resumed between any two calls. Where
+this package and the authors' release differ, ``_release.py`` says how. Attempts without latents are those of
+``sampling.py``, one behind a corrected value that of ``aimed.py``.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from latentseek_agents.engine._thought_constraint import AfterThought, closings_
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.engine.thinking import template_options
-from latentseek_agents.errors import ConfigError, InputError
+from latentseek_agents.errors import InputError
 from latentseek_agents.verdict import Attempt, Usage
 
 if TYPE_CHECKING:
@@ -34,10 +35,9 @@ __all__ = [
     "draft",
     "prompt_token_ids",
     "refine",
-    "resample",
     "room_for",
-    "sample",
     "thinking_tokens",
+    "thought_budget",
     "token_differences",
 ]
 
@@ -94,7 +94,7 @@ def draft(
     began = time.monotonic()
     rules = rules_for(config)
     prompt_ids = prompt_token_ids(backbone, question, config)
-    budget = _thought_budget(backbone, prompt_ids, config)
+    budget = thought_budget(backbone, prompt_ids, config)
     limit = room_for(backbone, prompt_ids, 0, rules.draft_limit(config))
     request = DecodeRequest(
         prompt_ids=prompt_ids,
@@ -106,7 +106,8 @@ def draft(
         states=_draft_states(config, limit),
     )
     (completion,) = decode(backbone, [request])
-    begin, end = _latent_region(backbone, prompt_ids, config, completion)
+    closed = closings_of(backbone, prompt_ids, completion.token_ids, config.max_thinking_tokens)
+    begin, end = _latent_region(backbone, prompt_ids, config, completion, closed)
     length = end - begin
     start = begin + int(config.start_fraction * length)
     count = min(int(config.fraction * length), config.max_latents, end - start)
@@ -117,12 +118,11 @@ def draft(
     latents = b""
     if count:
         latents = Latents.start(completion.hidden[start : start + count], config.latents).to_bytes()
-    most = config.max_thinking_tokens
-    attempt = attempt_of(backbone, rules, prompt_ids, completion, budget=most, start=start, count=count)
+    attempt = attempt_of(backbone, rules, prompt_ids, completion, closed=closed, start=start, count=count)
     usage = replace(
         completion.usage("policy", prompt_tokens=len(prompt_ids)),
         policy_seconds=time.monotonic() - began,
-        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, budget=most),
+        policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, closed),
     )
     return Step(attempts=[attempt], latents=latents, usage=usage)
 
@@ -192,159 +192,6 @@ def refine(
     return Step(attempts=[sample.attempt for sample in written], latents=moved.to_bytes(), usage=usage)
 
 
-def sample(
-    backbone: Backbone,
-    question: str,
-    config: LatentSeekConfig,
-    *,
-    count: int,
-    temperature: float,
-    start: int = 0,
-    deadline: float | None = None,
-    on_token: OnToken | None = None,
-) -> Step:
-    """Write several independent solutions of one question, all at once.
-
-    Args:
-        backbone: The frozen policy.
-        question: What to solve.
-        config: Its prompt, token limit and seed are used.
-        count: How many solutions.
-        start: The number of the first; each number has a seed of its own, so that solutions may be written in
-            several calls.
-        temperature: Of the policy; 0 writes the greedy one ``count`` times.
-        deadline: A ``time.monotonic()`` at which to stop with what there is.
-        on_token: Called with each token id as it is written, of whichever solution.
-
-    Returns:
-        A step whose attempts are numbered from ``start``, with the costs of each. The prompt is charged to
-        number 0, so that the first n cost what n alone would.
-
-    Raises:
-        ConfigError: ``count`` or ``temperature`` is out of range.
-        InputError: The question leaves no room in the context window.
-    """
-    if count < 1:
-        raise ConfigError(f"count={count}: at least 1 solution must be sampled")
-    if not 0 <= temperature < float("inf"):
-        raise ConfigError(f"temperature={temperature}: it must be a finite number, at least 0")
-    began = time.monotonic()
-    prompt_ids = prompt_token_ids(backbone, question, config)
-    sampling = _Sampling(backbone, config, prompt_ids, temperature, deadline, on_token)
-    completions = sampling.completions(range(start, start + count))
-    attempts = [
-        sampling.attempt(completion, iteration=number) for number, completion in enumerate(completions, start)
-    ]
-    seconds = time.monotonic() - began
-    tokens = sum(completion.new_tokens for completion in completions) or 1
-    costs = tuple(
-        replace(
-            completion.usage("policy", prompt_tokens=0 if number else len(prompt_ids)),
-            policy_seconds=seconds * completion.new_tokens / tokens,
-            policy_thinking_tokens=thinking_tokens(
-                backbone, prompt_ids, attempt, budget=config.max_thinking_tokens
-            ),
-        )
-        for number, (completion, attempt) in enumerate(zip(completions, attempts, strict=True), start)
-    )
-    return Step(attempts=attempts, latents=b"", usage=sum(costs, Usage()), costs=costs)
-
-
-def resample(
-    backbone: Backbone,
-    question: str,
-    config: LatentSeekConfig,
-    *,
-    iteration: int,
-    deadline: float | None = None,
-    on_token: OnToken | None = None,
-) -> Step:
-    """Write ``num_samples`` independent solutions at ``sample_temperature``: an iteration without latents.
-
-    Over the iterations they are the solutions that :func:`sample` writes at the same temperature, in the same
-    order.
-
-    Args:
-        backbone: The frozen policy.
-        question: The same as for the draft.
-        config: The same as for the draft.
-        iteration: Its number, from 1 on.
-        deadline: A ``time.monotonic()`` at which to stop with what there is.
-        on_token: Called with each token id as it is written, of whichever solution.
-
-    Returns:
-        A step with ``num_samples`` attempts and no latents. No prompt is charged: the draft has paid for it.
-    """
-    began = time.monotonic()
-    prompt_ids = prompt_token_ids(backbone, question, config)
-    sampling = _Sampling(backbone, config, prompt_ids, config.sample_temperature, deadline, on_token)
-    first = (iteration - 1) * config.num_samples
-    completions = sampling.completions(range(first, first + config.num_samples))
-    usage = sum((completion.usage("policy", prompt_tokens=0) for completion in completions), Usage())
-    attempts = [sampling.attempt(completion, iteration=iteration) for completion in completions]
-    usage = replace(
-        usage,
-        policy_seconds=time.monotonic() - began,
-        policy_thinking_tokens=sum(
-            thinking_tokens(backbone, prompt_ids, attempt, budget=config.max_thinking_tokens)
-            for attempt in attempts
-        ),
-    )
-    return Step(attempts=attempts, latents=b"", usage=usage)
-
-
-@dataclass(frozen=True)
-class _Sampling:
-    """Independent solutions of one question, each from the seed of its number."""
-
-    backbone: Backbone
-    config: LatentSeekConfig
-    prompt_ids: list[int]
-    temperature: float
-    deadline: float | None
-    on_token: OnToken | None
-
-    @property
-    def rules(self) -> ReleaseRules:
-        """Our own: the release has no samples."""
-        return ReleaseRules()
-
-    def completions(self, numbers: Sequence[int]) -> list[Completion]:
-        """The solutions of these numbers, decoded together."""
-        request = DecodeRequest(
-            prompt_ids=self.prompt_ids,
-            max_new_tokens=room_for(self.backbone, self.prompt_ids, 0, self.config.max_new_tokens),
-            end_token_ids=self.rules.draft_ends(self.backbone),
-            temperature=self.temperature,
-            deadline=self.deadline,
-            on_token=self.on_token,
-            states=0,
-        )
-        seeds = [derive_seed(self.config.seed, "sample", number) for number in numbers]
-        return decode(
-            self.backbone,
-            [
-                replace(
-                    request,
-                    seed=seed,
-                    constraint=_thought_budget(self.backbone, self.prompt_ids, self.config),
-                )
-                for seed in seeds
-            ],
-        )
-
-    def attempt(self, completion: Completion, *, iteration: int) -> Attempt:
-        """A solution as an attempt."""
-        return attempt_of(
-            self.backbone,
-            self.rules,
-            self.prompt_ids,
-            completion,
-            iteration=iteration,
-            budget=self.config.max_thinking_tokens,
-        )
-
-
 def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig) -> list[int]:
     """The tokens of a question's prompt.
 
@@ -363,7 +210,7 @@ def prompt_token_ids(backbone: Backbone, question: str, config: LatentSeekConfig
     )
 
 
-def _thought_budget(
+def thought_budget(
     backbone: Backbone, prompt_ids: Sequence[int], config: LatentSeekConfig, forced: Sequence[int] = ()
 ) -> AfterThought | None:
     """What closes a thought that grows too long: a new one for each completion."""
@@ -373,13 +220,16 @@ def _thought_budget(
 
 
 def _latent_region(
-    backbone: Backbone, prompt_ids: Sequence[int], config: LatentSeekConfig, completion: Completion
+    backbone: Backbone,
+    prompt_ids: Sequence[int],
+    config: LatentSeekConfig,
+    completion: Completion,
+    closed: Sequence[int],
 ) -> tuple[int, int]:
     """The tokens of a draft that may have latents: the first, and the one behind the last."""
     ids = completion.token_ids
     if config.latents_over == "both":
         return 0, len(ids)
-    closed = closings_of(backbone, prompt_ids, ids, config.max_thinking_tokens)
     parts = backbone.split(ids, prompt_ids, closed=closed).parts
     thoughts = [index for index, part in enumerate(parts) if part.kind == "thinking"]
     if not thoughts:
@@ -435,8 +285,8 @@ def attempt_of(
     prompt_ids: Sequence[int],
     completion: Completion,
     *,
+    closed: Sequence[int],
     iteration: int = 0,
-    budget: int | None = None,
     start: int = 0,
     count: int = 0,
 ) -> Attempt:
@@ -447,8 +297,8 @@ def attempt_of(
         rules: Of the search.
         prompt_ids: Its prompt.
         completion: What it wrote.
+        closed: Where a budget has closed its thoughts, from :func:`closings_of`.
         iteration: Of the attempt.
-        budget: Most tokens of a thought.
         start: The first token with a latent.
         count: How many tokens have one.
     """
@@ -456,7 +306,6 @@ def attempt_of(
     if rules.keep_special_tokens:
         text = backbone.decode(completion.token_ids, skip_special_tokens=False)
     else:
-        closed = closings_of(backbone, prompt_ids, completion.token_ids, budget)
         split = backbone.split(completion.token_ids, prompt_ids, closed=closed)
         thinking, text = split.thinking, split.text
     return Attempt(
@@ -472,17 +321,11 @@ def attempt_of(
 
 
 def thinking_tokens(
-    backbone: Backbone,
-    prompt_ids: Sequence[int],
-    attempt: Attempt,
-    *,
-    budget: int | None = None,
-    start: int = 0,
+    backbone: Backbone, prompt_ids: Sequence[int], attempt: Attempt, closed: Sequence[int], *, start: int = 0
 ) -> int:
-    """How many tokens of an attempt, from ``start`` on, are thoughts, of which ``budget`` was the most."""
+    """How many tokens of an attempt, from ``start`` on, are thoughts; ``closed`` is its completion's."""
     if not attempt.thinking:
         return 0
-    closed = closings_of(backbone, prompt_ids, attempt.token_ids, budget)
     return backbone.thought_tokens(attempt.token_ids, prompt_ids, start=start, closed=closed)
 
 
@@ -673,7 +516,7 @@ class _Refinement:
             seed=derive_seed(config.seed, self.previous.iteration + 1, number, "continuation"),
             deadline=self.deadline,
             on_token=self.on_token,
-            constraint=_thought_budget(self.backbone, self.prompt_ids, config, forced),
+            constraint=thought_budget(self.backbone, self.prompt_ids, config, forced),
             guess_ids=self.previous.token_ids,
             # The hidden states of consistent latents are part of the search's state. They must not depend on
             # what this process happens to have kept, or a resumed search would end with other bits.
@@ -683,13 +526,15 @@ class _Refinement:
 
     def _finished(self, completion: Completion, keep: int) -> _Written:
         start, latents = self.previous.latent_start, self.latents
+        backbone, prompt_ids = self.backbone, self.prompt_ids
+        closed = closings_of(backbone, prompt_ids, completion.token_ids, self.config.max_thinking_tokens)
         attempt = self._placed(
             attempt_of(
-                self.backbone,
+                backbone,
                 self.rules,
-                self.prompt_ids,
+                prompt_ids,
                 completion,
-                budget=self.config.max_thinking_tokens,
+                closed=closed,
                 start=start,
                 count=len(latents.values),
             )
@@ -698,13 +543,7 @@ class _Refinement:
         usage = replace(
             completion.usage("policy", prompt_tokens=0),
             policy_tokens=len(completion.token_ids) - start,
-            policy_thinking_tokens=thinking_tokens(
-                self.backbone,
-                self.prompt_ids,
-                attempt,
-                budget=self.config.max_thinking_tokens,
-                start=start,
-            ),
+            policy_thinking_tokens=thinking_tokens(backbone, prompt_ids, attempt, closed, start=start),
         )
         hidden = latents.hidden[:1].clone()
         if latents.consistent:

@@ -201,7 +201,7 @@ def is_quoted(before: str, after: str) -> bool:
         after: What follows it.
     """
     sign = before[-1:]
-    if sign not in _QUOTES or not sign or after[:1] != _QUOTES[sign]:
+    if sign not in _QUOTES or after[:1] != _QUOTES[sign]:
         return False
     if sign == "`":
         before, after = before.rstrip("`") + sign, _QUOTES[sign] + after.lstrip("`")

@@ -129,7 +129,7 @@ class ThoughtStream:
             return 0
         lowered = text[-40:].lower()
         begun = len(text) - max((_overlap(lowered, word) for word in self._words), default=0)
-        if any(word.startswith(text.strip()) for word in _BARE_HARMONY[:1]):
+        if _BARE_HARMONY[0].startswith(text.strip()):
             begun = 0
         for mark in MARK.finditer(text):
             name = str(mark.lastgroup).partition("_")[2]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -154,21 +155,21 @@ def test_an_evaluation_never_chooses_int8_by_itself(monkeypatch, data, tmp_path)
     assert asked == [(None, False), ("int8", False)]
 
 
+def outcome(key: Key, attempt: AttemptRecord, **changes: Any) -> Outcome:
+    """That of a run of one attempt a question."""
+    return Outcome(key=key, run="x", seed=0, reference="1", attempts=(attempt,), chosen=0, **changes)
+
+
 def test_a_log_gets_a_line_now_and_then(capsys):
     seconds = itertools.count(0.0, 12.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
     keys = [Key("sums", "boxed", "psrm", number) for number in range(6)]
     drafts = [AttemptRecord(attempt=0, answer="1", right=right) for right in (True, False)]
-    outcomes = [
-        Outcome(
-            key=key, run="x", seed=0, reference="1", attempts=(drafts[key.problem % 2],), chosen=0, seconds=60
-        )
-        for key in keys
-    ]
+    outcomes = [outcome(key, drafts[key.problem % 2], seconds=60) for key in keys]
     with progress:
         progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], outcomes[:1])
-        for outcome in outcomes[1:]:
-            progress.on_outcome(outcome)
+        for one in outcomes[1:]:
+            progress.on_outcome(one)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "1 of 6 answers were there already; 5 left to do"
     assert said[1:] == ["4 of 6 answers, about 0 min left; sums boxed psrm: 2 of 4 right (oracle)"]
@@ -188,17 +189,7 @@ def test_the_last_line_says_how_many_ended_in_an_error():
     with progress:
         progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
         for key, (attempt, reason) in zip(keys, endings, strict=True):
-            progress.on_outcome(
-                Outcome(
-                    key=key,
-                    run="x",
-                    seed=0,
-                    reference="1",
-                    attempts=(attempt,),
-                    chosen=0,
-                    stop_reason=reason,
-                )
-            )
+            progress.on_outcome(outcome(key, attempt, stop_reason=reason))
     assert progress.lines() == ["sums boxed steps: 3 of 4 right, 2 ended in an error"]
 
 
@@ -206,22 +197,13 @@ def test_the_time_left_goes_by_method(capsys):
     seconds = itertools.count(0.0, 60.0)
     progress = EvaluationProgress(quiet=False, clock=lambda: next(seconds))
     keys = [Key("sums", "boxed", method, number) for method in ("cot", "psrm") for number in range(4)]
-    outcomes = [
-        Outcome(
-            key=key,
-            run="x",
-            seed=0,
-            reference="1",
-            attempts=(AttemptRecord(attempt=0, answer="1", right=True),),
-            chosen=0,
-            seconds=cost,
-        )
-        for key, cost in zip(keys, [100] * 4 + [1000] * 4, strict=True)
-    ]
+    written = AttemptRecord(attempt=0, answer="1", right=True)
+    costs = [100] * 4 + [1000] * 4
+    outcomes = [outcome(key, written, seconds=cost) for key, cost in zip(keys, costs, strict=True)]
     with progress:
         progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
-        for outcome in outcomes[:5]:
-            progress.on_outcome(outcome)
+        for one in outcomes[:5]:
+            progress.on_outcome(one)
     said = [line.split("; ")[0] for line in capsys.readouterr().err.splitlines()]
     assert said[2] == "3 of 8 answers, more than 1 min left"  # psrm has not begun
     # 1400 s of work took 5 min; 3000 s are left.
@@ -236,8 +218,7 @@ def test_samples_that_were_taken_over_take_no_time(capsys):
     with progress:
         progress.on_plan([Task(key, Problem("sums", key.problem, "?", "1")) for key in keys], [])
         for key, took in zip(keys[:5], (1000, 1000, 1, 1, 1), strict=True):
-            made = Outcome(key=key, run="x", seed=0, reference="1", attempts=(drawn,), chosen=0, seconds=took)
-            progress.on_outcome(made)
+            progress.on_outcome(outcome(key, drawn, seconds=took))
     # 2003 s of work took 5 min; four more of 400 s are left.
     assert capsys.readouterr().err.splitlines()[-1].startswith("5 of 9 answers, about 4 min left")
 

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from latentseek_agents import ChatLatentSeek, Check, LatentSeek, LatentSeekConfig, LatentSeekNode, Verdict
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.search import resample, sample
+from latentseek_agents.engine.sampling import resample, sample
 from latentseek_agents.graphs import create_math_agent, create_refine_graph, create_self_consistency_graph
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from latentseek_agents.tools import Combined, StepVerifier

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from latentseek_agents import LatentSeekConfig, Verdict
 from latentseek_agents.decisions import majority
 from latentseek_agents.engine.backbone import Backbone
-from latentseek_agents.engine.search import sample
+from latentseek_agents.engine.sampling import sample
 from latentseek_agents.errors import BackboneError, ConfigError, InputError, VerdictError
 from latentseek_agents.graphs import (
     RefineContext,

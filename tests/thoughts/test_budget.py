@@ -7,7 +7,8 @@ import torch
 
 from latentseek_agents import Backbone, ChatLatentSeek, ConfigError, LatentSeek, LatentSeekConfig
 from latentseek_agents.engine._thought_constraint import closings_of
-from latentseek_agents.engine.search import draft, prompt_token_ids, refine, sample
+from latentseek_agents.engine.sampling import sample
+from latentseek_agents.engine.search import draft, prompt_token_ids, refine
 from latentseek_agents.engine.thinking import template_options
 from latentseek_agents.testing import ScriptedVerifier, scripted_backbone, tiny_model, tiny_tokenizer
 

@@ -100,11 +100,10 @@ class Comparison:
     @property
     def readings(self) -> "list[Comparison]":
         """Itself, and what it says if a side that can be read in two ways is read in the other one."""
-        sides = [
-            [self.left, *_other(self.left)],
-            [self.right, *_other(self.right)],
-        ]
-        return [replace(self, left=left, right=right) for left, right in product(*sides)]
+        lefts, rights = [self.left, *_other(self.left)], [self.right, *_other(self.right)]
+        if len(lefts) == len(rights) == 1:  # nearly always
+            return [self]
+        return [replace(self, left=left, right=right) for left, right in product(lefts, rights)]
 
     @property
     def parses(self) -> tuple[Parse, Parse] | None:

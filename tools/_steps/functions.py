@@ -75,9 +75,7 @@ def _definitions(comparisons: Sequence[Comparison], *, posed: bool = False) -> d
         if left is None or not isinstance(left.node, Apply) or not isinstance(left.node.argument, Variable):
             continue
         name, letter = left.node.name, left.node.argument.name
-        usable = right is not None and not right.functions and not right.doubt and right.other is None
-        usable = usable and right is not None and right.letters == {letter}
-        if not usable or right is None or _is_condition(comparison, posed=posed):
+        if right is None or not _defines(right, letter) or _is_condition(comparison, posed=posed):
             found.setdefault(name, None)
         elif name not in found:
             found[name] = letter, right.node
@@ -113,6 +111,12 @@ def _resolved(comparison: Comparison, definitions: Mapping[str, Definition]) -> 
         return comparison
     left, right = (_resolved_side(side, definitions) for side in (comparison.left, comparison.right))
     return replace(comparison, left=left, right=right)
+
+
+def _defines(parse: Parse, letter: str) -> bool:
+    """Whether an expression says for certain what a function of a letter is."""
+    certain = not (parse.functions or parse.doubt or parse.other)
+    return certain and parse.letters == {letter}
 
 
 def _resolved_side(side: Side, definitions: Mapping[str, Definition]) -> Side:

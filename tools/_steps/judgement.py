@@ -283,10 +283,9 @@ class _Equation:
             for first, second in product(("hundredths", "plain", "change"), ("hundredths", "plain")):
                 yield Reading(percent=first), Reading(percent=second), meant
         unrounded = Outcome("rounded", value, "true with the unrounded operands")
+        percents = ("hundredths", "change") if left.has_percent or right.has_percent else ("hundredths",)
         for replacements in self.unrounded(rounded):
-            for percent in (
-                ("hundredths", "change") if left.has_percent or right.has_percent else ("hundredths",)
-            ):
+            for percent in percents:
                 exact = Reading(replacements=replacements, percent=percent)
                 yield exact if left.operators else PLAIN, exact if right.operators else PLAIN, unrounded
         if not (self.one.exact and self.other.exact):

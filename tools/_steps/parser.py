@@ -14,6 +14,7 @@ Example:
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 from latentseek_agents.tools._maths.exact import Number
 from latentseek_agents.tools._maths.number_words import SCALES
@@ -144,22 +145,19 @@ def parse_at(
     Returns:
         What was read, or None if no expression starts there.
     """
-    parsers = [
-        _Parser(
-            tokens,
-            start,
-            end,
-            letters,
-            functions,
-            tight_fractions=tight_fractions,
-            to_the_end=to_the_end,
-            other=other,
-        )
-        for other in (False, True)
-    ]
-    parse = parsers[0].read()
+    parser = partial(
+        _Parser,
+        tokens,
+        start,
+        end,
+        letters,
+        functions,
+        tight_fractions=tight_fractions,
+        to_the_end=to_the_end,
+    )
+    parse = parser().read()
     if parse is not None and parse.ambiguous:
-        other = parsers[1].read()
+        other = parser(other=True).read()
         if other is not None and other.end == parse.end:
             parse.other = other
         else:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from latentseek_agents.evaluation.reports.series import Series
-from latentseek_agents.evaluation.runs.records import Outcome
+from latentseek_agents.evaluation.runs.records import ERROR, Outcome
 
 __all__ = ["ENDINGS", "Endings", "endings"]
 
@@ -21,7 +21,6 @@ ENDINGS = {
 """How a search can end, and how tables and legends call it; ``"budget"`` is that of seconds or tokens."""
 
 _REASONS = {"seconds": "budget", "tokens": "budget"}
-_ERROR = "error: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def endings(series: Series) -> Endings:
     """How the work of a method ended."""
     trials = series.trials.values()
     errors = Counter(
-        (trial.stop_reason or "not told").removeprefix(_ERROR) for trial in trials if _way(trial) == "error"
+        (trial.stop_reason or "not told").removeprefix(ERROR) for trial in trials if _way(trial) == "error"
     )
     return Endings(
         series=series,

@@ -9,11 +9,12 @@ from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import best_sample, choose, majority, stop_reason
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import raise_if_cancelled
-from latentseek_agents.engine.search import derive_seed, sample
+from latentseek_agents.engine.sampling import sample
+from latentseek_agents.engine.search import derive_seed
 from latentseek_agents.errors import NonFiniteError
 from latentseek_agents.evaluation.runs.method_names import MethodName, method_names, require_temperature
 from latentseek_agents.evaluation.runs.problems import Problem
-from latentseek_agents.evaluation.runs.records import AttemptRecord, named_checks
+from latentseek_agents.evaluation.runs.records import ERROR, AttemptRecord, named_checks
 from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearch
 from latentseek_agents.loop import Search, draft, run
 from latentseek_agents.tools.answers import answers_agree, extract_answer
@@ -167,7 +168,7 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
     except NonFiniteError as error:
         if not costs:
             raise
-        failure = f"error: {type(error).__name__}"
+        failure = f"{ERROR}{type(error).__name__}"
     attempts = [Attempt.from_dict(entry) for entry in state["iterations"]]
     config = search.config
     of_each = 1 if config.keep == "vote" else config.num_samples

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple, Self
 
 from latentseek_agents.verdict import Attempt, Usage
 
-__all__ = ["AttemptRecord", "Key", "Outcome"]
+__all__ = ["ERROR", "AttemptRecord", "Key", "Outcome"]
+
+ERROR = "error: "
+"""How the reason of what ended in an error begins; the kind of the error follows."""
 
 
 class Key(NamedTuple):
@@ -175,7 +178,7 @@ class Outcome:
     @property
     def ended_in_error(self) -> bool:
         """Whether it could not be worked on, or to its end."""
-        return self.failed or (self.stop_reason or "").startswith("error")
+        return self.failed or (self.stop_reason or "").startswith(ERROR)
 
     @property
     def cut_off(self) -> bool:

@@ -14,7 +14,7 @@ from latentseek_agents.evaluation.runs.folder import RunFolder, read_outcomes
 from latentseek_agents.evaluation.runs.identity import code_fingerprint, run_settings
 from latentseek_agents.evaluation.runs.methods import Method, Work, problem_seed
 from latentseek_agents.evaluation.runs.plan import EvaluationPlan, Listener, Shard, Task, add_to_plan
-from latentseek_agents.evaluation.runs.records import AttemptRecord, Key, Outcome
+from latentseek_agents.evaluation.runs.records import ERROR, AttemptRecord, Key, Outcome
 from latentseek_agents.evaluation.runs.samples import DrawnSamples, rows_of_tasks
 from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearches
 
@@ -76,7 +76,7 @@ class Worker:
             failure = AttemptRecord(
                 attempt=0, answer=None, right=False, finish_reason="error", text=str(error)
             )
-            work = Work((failure,), 0, f"error: {type(error).__name__}")
+            work = Work((failure,), 0, f"{ERROR}{type(error).__name__}")
         return Outcome(
             key=key,
             run=run,

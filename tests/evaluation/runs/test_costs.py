@@ -10,7 +10,8 @@ import pytest
 
 from latentseek_agents import Backbone, LatentSeekConfig
 from latentseek_agents.engine._decoding import DecodeRequest, DecodingOptions, decode
-from latentseek_agents.engine.search import prompt_token_ids, sample
+from latentseek_agents.engine.sampling import sample
+from latentseek_agents.engine.search import prompt_token_ids
 from latentseek_agents.evaluation.runs.folder import read_outcomes
 from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.evaluation.runs.records import Outcome

@@ -48,7 +48,7 @@ def test_visible_text(text, seen):
 )  # fmt: skip
 def test_hostile_markup_is_read_in_linear_time(piece):
     took = []
-    for _ in range(3):  # the best of three: a garbage collection of all that other tests left takes a second
+    for _ in range(3):  # once it took 1.1 s among all other tests, and 0.2 s alone
         started = time.thread_time()
         check_steps(piece * (20_000 // len(piece)))
         took.append(time.thread_time() - started)
