@@ -2,33 +2,32 @@
 
     python benchmarks/step_votes.py RUN QUESTIONS.jsonl [--method sc:11] [--json figures.json]
 
-``RUN`` is a folder of ``latentseek eval``, or a file of its attempts; it holds the number of each question,
-which is that of its line in ``QUESTIONS.jsonl``. Each attempt's text is judged anew, so the figures are those
-of the code as it is. Printed are the discrimination within a question (the chance that
-a right sample scores above a wrong one of the same question; ties count half), what is refuted of the right
-and of the wrong samples, the right ones among those that pass, and how often the vote of
-``latentseek_agents.votes`` is right with and without the scores, for several numbers of samples. Below the
-full number it is the mean over 20 random subsets, the same for every version of the code. ``--refuted``
-prints each refuted right sample, ``--open`` each equation with letters that was left open.
+``RUN`` is a folder of ``latentseek eval``; its samples of ``QUESTIONS.jsonl`` are taken. Each
+attempt's text is judged anew, so the figures are those of the code as it is. Printed are the discrimination
+within a question (the chance that a right sample scores above a wrong one of the same question; ties count
+half), what is refuted of the right and of the wrong samples, the right ones among those that pass, and how
+often the vote of ``latentseek_agents.votes`` is right with and without the scores, for several numbers of
+samples. Below the full number it is the mean over 20 random subsets, the same for every version of the code.
+``--refuted`` prints each refuted right sample, ``--open`` each equation with letters that was left open.
 """
 
 import argparse
-import gzip
 import json
 import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from _figures import Figure, bootstrap, clustered_share, grouped_auc, mean, percentile, show
+from _stored_runs import outcomes_of, problems_in
 from rich.console import Console
 from rich.progress import track
 
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.evaluation.runs.problems import Problem
+from latentseek_agents.evaluation.runs.records import Outcome
 from latentseek_agents.tools import StepVerifier, answers_match, check_steps
 from latentseek_agents.verdict import Attempt, Verdict
 from latentseek_agents.votes import can_be_stated, count_votes
@@ -76,15 +75,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="a folder of a run, or a file of attempts")
+    parser.add_argument("run", type=Path, help="a folder of a run")
     parser.add_argument("questions", type=Path, help="the questions, one a line")
+    parser.add_argument("--problems", default="0-999999", help="first and last number")
     parser.add_argument("--method", default="sc:11", help="whose attempts are judged")
     parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
     parser.add_argument("--refuted", action="store_true", help="print each refuted right sample")
     parser.add_argument("--open", action="store_true", help="print the equations that were left open")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()
-    questions = list(judged(attempts_of(arguments.run, arguments.method), arguments.questions))
+    problems = problems_in(arguments.questions, arguments.problems)
+    questions = list(judged(samples_of(arguments.run, arguments.method, problems), problems))
     figures = [*discrimination(questions, arguments.resamples), *votes(questions)]
     show(f"{arguments.run}, {arguments.method}", figures)
     if arguments.refuted:
@@ -97,34 +98,27 @@ def main() -> int:
     return 0
 
 
-def attempts_of(run: Path, method: str) -> list[dict[str, Any]]:
-    """The rows of one method: one a question."""
-    path = run / "attempts.jsonl.gz" if run.is_dir() else run
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    chosen = [row for row in rows if row.get("method") == method]
+def samples_of(run: Path, method: str, problems: dict[int, Problem]) -> list[Outcome]:
+    """The outcomes of one method on these problems, by their numbers."""
+    outcomes = list(outcomes_of(run, problems))
+    chosen = [one for one in outcomes if one.key.method == method]
     if not chosen:
-        raise SystemExit(
-            f"{path} holds no attempts of {method}; it has {sorted({r['method'] for r in rows})}"
-        )
-    return sorted(chosen, key=lambda row: row["problem"])
+        methods = sorted({one.key.method for one in outcomes})
+        raise SystemExit(f"{run} holds no attempts of {method} at these questions; it has {methods}")
+    return sorted(chosen, key=lambda one: one.key.problem)
 
 
-def judged(rows: Sequence[dict[str, Any]], path: Path) -> Iterator[Question]:
+def judged(outcomes: Sequence[Outcome], problems: dict[int, Problem]) -> Iterator[Question]:
     """The questions of a run with their samples, each judged anew."""
     verifier = StepVerifier()
-    with path.open(encoding="utf-8") as lines:
-        # No more is read than the run has asked.
-        asked = [json.loads(line) for line in islice(lines, max(row["problem"] for row in rows) + 1)]
-    for row in track(rows, "step checks", console=console, transient=True):
-        source = asked[row["problem"]]
-        question = Question(str(source.get("question") or source["problem"]), row["reference"])
-        for attempt in row["attempts"]:
+    for outcome in track(outcomes, "step checks", console=console, transient=True):
+        question = Question(problems[outcome.key.problem].question, outcome.reference)
+        for attempt in outcome.attempts:
             start = time.thread_time()
-            verdict = verifier(question.text, attempt["text"])
+            verdict = verifier(question.text, attempt.text)
             seconds = time.thread_time() - start
-            sample = Sample(attempt["text"], attempt["answer"], attempt["right"], verdict, seconds)
-            question.samples.append(sample)
+            right = attempt.right is True
+            question.samples.append(Sample(attempt.text, attempt.answer, right, verdict, seconds))
         yield question
 
 

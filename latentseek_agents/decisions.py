@@ -15,7 +15,6 @@ from latentseek_agents.votes import Candidate, Voter, count_votes, has_won, vote
 __all__ = [
     "Choice",
     "accepts",
-    "best_attempt",
     "best_sample",
     "choose",
     "deadline_for",
@@ -47,22 +46,8 @@ def accepts(verdict: Verdict, config: LatentSeekConfig) -> bool | None:
 
 
 def best_sample(samples: Sequence[Attempt]) -> Attempt:
-    """The best of the attempts of one iteration, by the order of :func:`best_attempt`."""
+    """What passed before what did not, before what was not judged; then by score, then the earliest."""
     return max(samples, key=_rank)
-
-
-def best_attempt(attempts: Sequence[Attempt], keep: Literal["best", "last", "vote"]) -> Attempt:
-    """The attempt to return.
-
-    ``"best"``: what passed before what did not, before what was not judged; then by score, then the earliest.
-    ``"last"``: the last.
-    ``"vote"``: as ``"best"`` among those whose answer wins the vote, with its default weights.
-
-    Args:
-        attempts: At least the draft, in their order.
-        keep: ``LatentSeekConfig.keep``.
-    """
-    return attempts[choose(attempts, LatentSeekConfig(keep=keep)).index]
 
 
 @dataclass(frozen=True)

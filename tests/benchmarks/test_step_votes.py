@@ -2,13 +2,18 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from step_votes import attempts_of, discrimination, judged, votes
+from _stored_runs import problems_in
+from step_votes import discrimination, judged, samples_of, votes
+
+from latentseek_agents.evaluation.runs.problems import Problem
+from tests.support.made_up_runs import attempt, outcome, write_run
 
 QUESTION = "A box holds 12 pens. How many pens are in 3 boxes, if 4 pens are lost?"
 TEXTS = [
@@ -19,18 +24,23 @@ TEXTS = [
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> tuple[Path, Path]:
-    attempts = [{"text": text, "answer": answer, "right": right} for text, answer, right in TEXTS]
-    row = {"method": "sc:3", "problem": 0, "reference": "32", "attempts": attempts}
-    (tmp_path / "attempts.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
-    (tmp_path / "questions.jsonl").write_text(json.dumps({"question": QUESTION}) + "\n", encoding="utf-8")
-    return tmp_path / "attempts.jsonl", tmp_path / "questions.jsonl"
+def run(tmp_path: Path) -> tuple[Path, dict[int, Problem]]:
+    (tmp_path / "sums.jsonl").write_text(
+        json.dumps({"question": QUESTION, "reference": "32"}) + "\n", encoding="utf-8"
+    )
+    problems = problems_in(tmp_path / "sums.jsonl", "0-9")
+    made = [attempt(n, answer, right, text=text) for n, (text, answer, right) in enumerate(TEXTS)]
+    ours = replace(outcome("sc:3", 0, made), reference="32", digest=problems[0].digest)
+    # Of the same number in another data set.
+    other = replace(ours, key=ours.key._replace(dataset="others"), digest="another")
+    return write_run(tmp_path / "run", [ours, other]), problems
 
 
-def test_figures_of_one_question(run: tuple[Path, Path]) -> None:
-    path, questions = run
-    found = list(judged(attempts_of(path, "sc:3"), questions))
+def test_figures_of_one_question(run: tuple[Path, dict[int, Problem]]) -> None:
+    path, problems = run
+    found = list(judged(samples_of(path, "sc:3", problems), problems))
     figures = {one.name: one.value for one in [*discrimination(found, 10), *votes(found, sizes=(3,))]}
+    assert figures["samples"] == 3
     assert figures["discrimination within a question"] == 1
     assert figures["right samples refuted"] == 0
     assert figures["wrong samples refuted"] == 1
@@ -39,6 +49,6 @@ def test_figures_of_one_question(run: tuple[Path, Path]) -> None:
     assert figures["mean gain of the weighted vote"] == 1
 
 
-def test_a_method_that_the_run_lacks_is_named(run: tuple[Path, Path]) -> None:
+def test_a_method_that_the_run_lacks_is_named(run: tuple[Path, dict[int, Problem]]) -> None:
     with pytest.raises(SystemExit, match=r"no attempts of sc:5.*sc:3"):
-        attempts_of(run[0], "sc:5")
+        samples_of(run[0], "sc:5", run[1])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import (
     accepts,
-    best_attempt,
     best_sample,
+    choose,
     stop_reason,
     weighted_votes,
 )
@@ -92,17 +92,16 @@ def test_the_best_is_accepted_before_refused_before_unjudged_then_by_score_then_
     candidates: list[Any], best: int
 ):
     made = [attempt(score, passed, iteration) for iteration, (score, passed) in enumerate(candidates)]
-    assert best_attempt(made, "best") is made[best]
+    assert choose(made, LatentSeekConfig(keep="best")).index == best
     assert best_sample(made) is made[best]
-    assert best_attempt(made, "last") is made[-1]
+    assert choose(made, LatentSeekConfig(keep="last")).index == len(made) - 1
 
 
 @settings(deadline=None)
 @given(attempts)
 def test_no_attempt_beats_the_best(made: list[Attempt]):
     made = [replace(one, iteration=i) for i, one in enumerate(made)]
-    best = best_attempt(made, "best")
-    assert best in made
+    best = made[choose(made, LatentSeekConfig(keep="best")).index]
     for other in made:
         if other.passed is True:
             assert best.passed is True

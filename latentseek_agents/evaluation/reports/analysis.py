@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.evaluation.reports.endings import Endings, endings
 from latentseek_agents.evaluation.reports.equal_cost import EqualCost, equal_costs
 from latentseek_agents.evaluation.reports.samples import SamplePool
@@ -14,7 +15,7 @@ from latentseek_agents.evaluation.reports.series import Keep, Series
 from latentseek_agents.evaluation.reports.statistics import Comparison
 from latentseek_agents.evaluation.reports.verdicts import Agreement, agreements
 from latentseek_agents.evaluation.runs.folder import read_outcomes, read_settings
-from latentseek_agents.evaluation.runs.method_names import MethodName
+from latentseek_agents.evaluation.runs.method_names import MethodName, search_settings
 from latentseek_agents.evaluation.runs.plan import read_plan
 from latentseek_agents.evaluation.runs.records import Outcome
 
@@ -206,7 +207,7 @@ def read_run(folder: str | Path, name: str | None = None, *, label: str | None =
     return Run(
         name=name or str(settings.get("model")),
         settings=settings,
-        groups=group_outcomes(outcomes),
+        groups=group_outcomes(outcomes, _choices(settings)),
         folder=label or Path(folder).resolve().name,
         missing=Counter(key[:3] for key in sorted(wanted - done)),
         codes=Counter(outcome.code for outcome in outcomes),
@@ -227,8 +228,14 @@ def read_runs(folders: Iterable[str | Path]) -> list[Run]:
     ]
 
 
-def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
-    """Outcomes of one run by data set and prompt, methods in the order of the paper's table."""
+def group_outcomes(outcomes: Sequence[Outcome], config: LatentSeekConfig | None = None) -> list[Group]:
+    """Outcomes of one run by data set and prompt, methods in the order of the paper's table.
+
+    Args:
+        outcomes: All that is to be shown of the run.
+        config: How its searches choose among their attempts; by default as ``LatentSeekConfig()``.
+    """
+    config = config or LatentSeekConfig()
     trials: dict[tuple[str, str], dict[str, dict[int, Outcome]]] = {}
     for outcome in outcomes:
         methods = trials.setdefault((outcome.key.dataset, outcome.key.prompt), {})
@@ -238,12 +245,26 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> list[Group]:
             dataset,
             prompt,
             tuple(
-                Series(dataset, prompt, name, methods[name])
-                for name in sorted(methods, key=lambda name: MethodName(name).place)
+                Series(
+                    dataset,
+                    prompt,
+                    name.text,
+                    methods[name.text],
+                    config=search_settings(name, config),
+                )
+                for name in sorted(map(MethodName, methods), key=lambda name: name.place)
             ),
         )
         for (dataset, prompt), methods in sorted(trials.items())
     ]
+
+
+def _choices(settings: Mapping[str, Any]) -> LatentSeekConfig:
+    """How a run chooses among attempts; its other settings may be of a version that knew others."""
+    config = settings.get("config")
+    stored = config if isinstance(config, dict) else {}
+    names = ("keep", "acceptance", "proposals", "vote_sharpness", "program_vote", "vote_scale", "confidence")
+    return LatentSeekConfig(**{name: stored[name] for name in names if name in stored})
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

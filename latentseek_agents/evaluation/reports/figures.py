@@ -28,12 +28,12 @@ _LONGEST_LABEL = 60
 _SHIFT = 0.08
 
 _ITERATIONS_CAPTION = (
-    "Accuracy after so many iterations, with the best attempt so far. Bars: 95 % intervals (Wilson). "
-    "Oracles are marked, dashed and hollow."
+    "Accuracy after so many iterations, choosing among the attempts so far as the search does. "
+    "Bars: 95 % intervals (Wilson). Oracles are marked, dashed and hollow."
 )
 _COST_CAPTION = (
     "Accuracy over mean tokens of policy and verifier: searches as if stopped after 0, 1, 2, ... "
-    "iterations, with the best attempt so far, and samples as there are more and more of them. "
+    "iterations, choosing among the attempts so far, and samples as there are more and more of them. "
     "Bars, at the last point of each curve: 95 % intervals (Wilson). Oracles are marked, dashed and hollow."
 )
 
@@ -121,12 +121,10 @@ def _over_tokens(group: Group) -> list[_Curve]:
     for (family, _), points in groupby(sampled, key=lambda one: (_sampled_family(one), one.questions)):
         curves.append(_token_curve(family, list(points)))
     curves += [_token_curve(stops[0].method, stops) for stops in group.iterations]
-    last = {stops[0].method: stops[-1].right for stops in group.iterations}
     for series in group.methods:
-        sampled_method = series.name.kind in ("sc", "bon")
-        if not sampled_method and last.get(series.method) != series.right:
-            label = f"{series.method}, as run" if series.method in last else series.method
-            curves.append(_Curve(series.method, label, [series.mean("tokens")], [series], joined=False))
+        if not series.name.searches and series.name.kind not in ("sc", "bon"):
+            tokens = [series.mean("tokens")]
+            curves.append(_Curve(series.method, series.method, tokens, [series], joined=False))
     return curves
 
 

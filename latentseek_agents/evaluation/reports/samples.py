@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 
-from latentseek_agents.decisions import weighted_votes
+from latentseek_agents.decisions import best_sample, weighted_votes
 from latentseek_agents.evaluation.reports.series import Series
 from latentseek_agents.evaluation.runs.records import Outcome
 
@@ -81,8 +81,7 @@ class SamplePool:
     def best(self, count: int) -> Series:
         """Best of the first samples by their verdicts; the name says whose, as that of the method does."""
         reward = "" if self.series.name.reward == "combined" else f":{self.series.name.reward}"
-        samples = self._first(count, f"bon-{count}{reward}", lambda trial: trial)
-        return replace(samples.kept("best"), variant=samples.variant)
+        return self._first(count, f"bon-{count}{reward}", _best)
 
     @cached_property
     def _voters(self) -> dict[int, list[int]]:
@@ -102,6 +101,11 @@ class SamplePool:
             if self._stored[number] >= count
         }
         return replace(self.series, method=method, trials=trials, variant="first samples")
+
+
+def _best(trial: Outcome) -> Outcome:
+    attempts = [record.as_attempt for record in trial.attempts]
+    return trial.choosing(attempts.index(best_sample(attempts)))
 
 
 def _unjudged(trial: Outcome) -> Outcome:

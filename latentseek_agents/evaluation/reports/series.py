@@ -5,14 +5,16 @@ runs, and other choices among the attempts, would have returned follows from the
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Literal, Self
 
-from latentseek_agents.decisions import best_attempt
+from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.decisions import choose
 from latentseek_agents.evaluation.reports.statistics import Comparison, Interval, compare_pairs, wilson
 from latentseek_agents.evaluation.runs.method_names import MethodName
 from latentseek_agents.evaluation.runs.records import Outcome
+from latentseek_agents.tools.answers import answers_agree
 
 __all__ = ["ORACLE", "Keep", "Series"]
 
@@ -32,6 +34,7 @@ class Series:
         method: Its name, for example ``"sc:11"``; derived ones have others, such as ``"sc-4"``.
         trials: At least one, by the question's number.
         variant: ``"as run"``, or how it differs from what was run.
+        config: How the method chooses among its attempts.
     """
 
     dataset: str
@@ -39,6 +42,7 @@ class Series:
     method: str
     trials: Mapping[int, Outcome]
     variant: str = "as run"
+    config: LatentSeekConfig = field(default_factory=LatentSeekConfig)
 
     @property
     def name(self) -> MethodName:
@@ -92,8 +96,12 @@ class Series:
 
     @property
     def against_drafts(self) -> Comparison:
-        """A search compared with the drafts that it started from."""
-        return self.against(self.after(0))  # type: ignore[return-value]
+        """A search compared with the drafts that it started from, whatever a vote would have made of them."""
+
+        def draft(trial: Outcome) -> Outcome:
+            return replace(trial, attempts=trial.attempts[:1]).choosing(0)
+
+        return self.against(self._changed("drafts", draft))  # type: ignore[return-value]
 
     def count(self, flag: str) -> int:
         """How many outcomes have a property, for example ``"cut_off"``."""
@@ -119,19 +127,23 @@ class Series:
         return replace(self, trials=trials)
 
     def kept(self, keep: Keep) -> Self:
-        """The same search with another choice among its attempts."""
-        return self._changed(f"keep={keep}", lambda trial: _kept(trial, keep))
+        """The same search with another choice among its attempts; with its own, as it was run."""
+        if keep == self.config.keep:
+            return replace(self, variant=f"keep={keep}, as run")
+        config = self.config.replace(keep=keep, acceptance="score_and_checks")
+        return self._changed(f"keep={keep}", lambda trial: _chosen(trial, config))
 
     def after(self, iterations: int) -> Self:
-        """As if it had been stopped after so many iterations, with the best attempt so far.
+        """As if it had been stopped after so many iterations, choosing among its attempts as it does.
 
         Why it ended is known only if it had ended by then.
         """
 
         def stopped(trial: Outcome) -> Outcome:
+            if trial.iterations <= iterations:
+                return trial
             attempts = tuple(attempt for attempt in trial.attempts if attempt.attempt <= iterations)
-            reason = trial.stop_reason if len(attempts) == len(trial.attempts) else None
-            return _kept(replace(trial, attempts=attempts, stop_reason=reason), "best")
+            return _chosen(replace(trial, attempts=attempts, stop_reason=None), self.config)
 
         return self._changed(f"after {iterations}", stopped)
 
@@ -144,9 +156,15 @@ class Series:
         return replace(self, trials=trials, variant=variant)
 
 
-def _kept(trial: Outcome, keep: Keep) -> Outcome:
+def _chosen(trial: Outcome, config: LatentSeekConfig) -> Outcome:
+    """The outcome with what a search of these settings would return of its attempts."""
     attempts = [record.as_attempt for record in trial.attempts]
-    return trial.choosing(attempts.index(best_attempt(attempts, keep)))
+    choice = choose(attempts, config, trial.prepared_answer)
+    chosen = trial.choosing(choice.index)
+    if choice.outcome["text"] == attempts[choice.index].text:
+        return chosen
+    answer = choice.outcome["answer"]  # of a computed value that no attempt states
+    return replace(chosen, corrected=answer, corrected_right=answers_agree(answer, trial.reference))
 
 
 def first_right(trial: Outcome) -> int | None:

@@ -330,13 +330,12 @@ def _keeps(run: Run, oracle: bool) -> Table:
         if series.oracle is oracle
         for drafts in [series.against_drafts]
     ]
-    run_with = run.settings.get("config", {}).get("keep", "best")
     heads = ("right drafts", "draft right, but lost", "draft wrong, but saved", "difference from its drafts")
     return Table(
         "What the search lost and saved",
         ("data", "method", "choice", "n", "accuracy", *heads, "p", "finding"),
         rows,
-        f"The run chose with keep={run_with}; the other rows choose again among the same attempts. Each is "
+        "The choice of the run is marked; the other rows choose again among the same attempts. Each is "
         "compared with the search's own drafts. Where rounding depends on what is decoded at once, as in "
         "half precision, these may differ from the answers of cot; this comparison is without that noise. "
         f"{PAIRS_NOTE}{len(rows)}.",
@@ -356,7 +355,8 @@ def _accuracy_over_iterations(run: Run, oracle: bool) -> Table:
         "Accuracy over iterations",
         ("data", "method", "iterations", "n", "accuracy", "tokens"),
         rows,
-        "As if the search had been stopped after so many, with the best attempt so far. Searches that stop "
+        "As if the search had been stopped after so many, and had chosen among its attempts so far as it "
+        "chooses in the end: the best, the last, or the winner of the vote. Searches that stop "
         'earlier have fewer attempts. What as many samples reach is in "Fewer samples", and the comparison '
         'with them in "At equal attempts and at equal cost".',
         names=3,

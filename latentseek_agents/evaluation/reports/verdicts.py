@@ -13,7 +13,7 @@ __all__ = ["Agreement", "agreements"]
 
 Judge = Callable[[AttemptRecord], bool | None]
 
-_EQUATION = re.compile(r"\b(equation): .*", re.DOTALL)
+_OF_ONE_TEXT = re.compile(r"\b(equation|output): .*", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +83,8 @@ def _check(kind: str) -> Judge:
 
 
 def _kind(name: str) -> str:
-    """Without the equation: a check ``equation: 1 + 1 = 3`` is there once and never again."""
-    return _EQUATION.sub(r"\1", name)
+    """Without the claim: a check ``equation: 1 + 1 = 3`` is there once and never again."""
+    return _OF_ONE_TEXT.sub(r"\1", name)
 
 
 def _agreement(series: Series, name: str, judge: Judge, scope: str) -> Agreement:

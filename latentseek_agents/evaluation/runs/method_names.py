@@ -21,6 +21,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.errors import ConfigError
 
 __all__ = ["METHODS"]
@@ -125,6 +126,24 @@ def method_names(names: Sequence[str]) -> tuple[str, ...]:
         ('cot', 'sc:3', 'walk')
     """
     return tuple(dict.fromkeys(_full_name(name) for name in names))
+
+
+def search_settings(name: MethodName, config: LatentSeekConfig) -> LatentSeekConfig:
+    """The settings that a search of this name has in a run with those settings.
+
+    Example:
+        >>> run = LatentSeekConfig.agreement()
+        >>> [search_settings(MethodName(one), run).keep for one in ("agreement:latents", "steps")]
+        ['vote', 'best']
+    """
+    changes: dict[str, str] = {}
+    if name.proposals is not None:
+        changes = {"acceptance": "agreement", "keep": "vote", "proposals": name.proposals}
+    elif config.acceptance == "agreement":
+        changes = {"acceptance": "score_and_checks", "keep": "best"}
+    if name.kind == "walk":
+        changes["direction"] = "random"
+    return config.replace(**changes)
 
 
 def require_temperature(temperature: float) -> None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import best_sample, choose, majority, stop_reason
@@ -12,7 +11,12 @@ from latentseek_agents.engine.cancellation import raise_if_cancelled
 from latentseek_agents.engine.sampling import sample
 from latentseek_agents.engine.search import derive_seed
 from latentseek_agents.errors import NonFiniteError
-from latentseek_agents.evaluation.runs.method_names import MethodName, method_names, require_temperature
+from latentseek_agents.evaluation.runs.method_names import (
+    MethodName,
+    method_names,
+    require_temperature,
+    search_settings,
+)
 from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.evaluation.runs.records import ERROR, AttemptRecord, named_checks
 from latentseek_agents.evaluation.runs.unfinished import UnfinishedSearch
@@ -84,9 +88,9 @@ class Method:
     def __init__(self, name: str, backbone: Backbone, *, temperature: float = 0.8) -> None:
         require_temperature(temperature)
         (self.name,) = method_names([name])
-        parts = MethodName(self.name)
+        parts = self._name = MethodName(self.name)
         self.oracle = parts.oracle
-        self._kind, self._samples, self._proposals = parts.kind, parts.samples, parts.proposals
+        self._kind, self._samples = parts.kind, parts.samples
         self._verifier = (
             named_verifier(_VERIFIERS[parts.reward], backbone, agreement=parts.kind in ("vote", "agreement"))
             if parts.reward
@@ -129,16 +133,14 @@ class Method:
             return _best(Search(self._backbone, self._verifier, config), samples, problem)
         if self._kind == "program":
             return _program(self._backbone, problem)
-        if self._proposals is not None:
-            config = _for_agreement(config, self._proposals, self._temperature)
+        config = search_settings(self._name, config)
+        if self._kind == "agreement":
+            if config.proposals == "samples" and self._temperature > 0:
+                config = config.replace(sample_temperature=self._temperature)
             known = [*drafted, *drawn]
             if drafted and self._takes_samples_over(config) and len(known) > config.max_iterations:
                 search = Search(self._backbone, self._verifier, config)
                 return _judged_among(search, known[: config.max_iterations + 1], problem, draft_first=True)
-        elif config.acceptance == "agreement":
-            config = config.replace(acceptance="score_and_checks", keep="best")
-        if self._kind == "walk":
-            config = config.replace(direction="random")
         return _searched(Search(self._backbone, self._verifier, config), problem, unfinished)
 
     def _takes_samples_over(self, config: LatentSeekConfig) -> bool:
@@ -185,14 +187,6 @@ def _searched(search: Search, problem: Problem, unfinished: UnfinishedSearch | N
         None if corrected is None else answers_agree(corrected, problem.reference),
         prepared_answer(search.verifier, state.get("prepared")),
     )
-
-
-def _for_agreement(config: LatentSeekConfig, proposals: str, temperature: float) -> LatentSeekConfig:
-    """The settings of a run, for a search that ends by agreement; its samples are those of the run."""
-    changes: dict[str, Any] = {"acceptance": "agreement", "keep": "vote", "proposals": proposals}
-    if proposals == "samples" and temperature > 0:
-        changes["sample_temperature"] = temperature
-    return config.replace(**changes)
 
 
 def _judged_among(
@@ -329,6 +323,7 @@ def _record(attempt: Attempt, problem: Problem, cost: Usage, *, samples: int = 1
         refuted=attempt.refuted,
         exact=attempt.passed_exactly,
         samples=samples,
+        aimed_at=attempt.aimed_at,
         **cost.to_dict(),
     )
 

@@ -51,6 +51,7 @@ class AttemptRecord(Usage):
         refuted: Whether a check proves it wrong.
         exact: Whether a check that passed was computed, and is no model's opinion.
         thinking: What the model thought before it answered.
+        aimed_at: ``Attempt.aimed_at``.
     """
 
     attempt: int
@@ -68,6 +69,7 @@ class AttemptRecord(Usage):
     refuted: bool = False
     exact: bool = False
     thinking: str = ""
+    aimed_at: dict[str, Any] | None = None
 
     @property
     def as_attempt(self) -> Attempt:
@@ -86,6 +88,7 @@ class AttemptRecord(Usage):
             passed=self.passed,
             computed_answer=self.computed_answer,
             checks=[check] if self.refuted or self.exact else [],
+            aimed_at=self.aimed_at,
         )
 
     def judged(self, attempt: Attempt, spent: Usage) -> Self:

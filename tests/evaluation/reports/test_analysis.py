@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import weighted_votes
 from latentseek_agents.evaluation.reports import samples as samples_module
 from latentseek_agents.evaluation.reports.analysis import (
@@ -94,18 +95,83 @@ def test_counts_costs_and_what_was_lost_and_saved():
 
 def test_other_choices_among_the_same_attempts():
     keeps = analysed(RUN).keeps
-    assert [named(keeps, "self", f"keep={keep}").right for keep in ("best", "last", "vote")] == [2, 2, 2]
-    psrm = [named(keeps, "psrm", f"keep={keep}") for keep in ("best", "last", "vote")]
+    variants = ("keep=best, as run", "keep=last", "keep=vote")
+    assert [named(keeps, "self", variant).right for variant in variants] == [2, 2, 2]
+    psrm = [named(keeps, "psrm", variant) for variant in variants]
     assert [one.right for one in psrm] == [2, 2, 2]
     lost = [
         search("self", 0, ("4", -0.5, False), ("5", -0.6, False), ("4", -0.7, False), chosen=0),
         search("self", 1, ("4", -0.5, False), ("5", -0.6, False), ("5", -0.7, False), chosen=0),
     ]
     keeps = analysed(lost).keeps
-    # Votes of problem 1: 0.5 for 4; 0.4 + 0.3 for 5.
-    assert [named(keeps, "self", f"keep={keep}").right for keep in ("best", "last", "vote")] == [2, 1, 1]
-    lost_drafts = [named(keeps, "self", f"keep={keep}").against_drafts for keep in ("best", "last", "vote")]
+    # Votes of problem 1: exp(-1.5) = 0.22 for 4; exp(-1.8) + exp(-2.1) = 0.29 for 5.
+    assert [named(keeps, "self", variant).right for variant in variants] == [2, 1, 1]
+    lost_drafts = [named(keeps, "self", variant).against_drafts for variant in variants]
     assert [one.only_second for one in lost_drafts] == [0, 1, 1]
+
+
+def agreed(*made: tuple[str, float, bool], program: str | None, chosen: int, **values: Any) -> Outcome:
+    return replace(search("agreement", 0, *made, chosen=chosen), prepared_answer=program, **values)
+
+
+def test_a_search_for_agreement_is_cut_short_with_its_vote_and_the_program_in_it():
+    # After 0: 5 weighs exp(-1.5) = 0.22, and the program's 4, which no text states, 0.5. After 1: 6 weighs 1.
+    # After 2: 4 weighs 0.5 + exp(-0.3) = 1.24.
+    made = agreed(("5", -0.5, False), ("6", 0.0, True), ("4", -0.1, False), program="4", chosen=2)
+    config = LatentSeekConfig.agreement()
+    (group,) = group_outcomes([made], config)
+    ((first, second, third),) = group.iterations
+    assert [one.trials[0].corrected for one in (first, second, third)] == ["4", None, None]
+    assert [one.trials[0].chosen for one in (first, second, third)] == [0, 1, 2]
+    assert [one.right for one in (first, second, third)] == [1, 0, 1]
+    # Without a program in the vote.
+    ((first, second, third),) = group_outcomes([made], config.replace(program_vote=0))[0].iterations
+    assert [one.right for one in (first, second, third)] == [0, 0, 1]
+    assert first.trials[0].corrected is None
+
+
+def test_the_choice_that_was_made_is_not_made_again_and_drafts_are_what_was_written():
+    # As run a value was returned that today's vote would not choose: a report shows what the run returned.
+    made = agreed(("5", 0.0, True), program="7", chosen=0, corrected="4", corrected_right=True)
+    (group,) = group_outcomes([made], LatentSeekConfig.agreement())
+    choices = {series.variant: series.right for series in group.keeps}
+    assert choices == {"keep=best": 0, "keep=last": 0, "keep=vote, as run": 1}
+    ((only,),) = group.iterations
+    assert only.right == 1
+    # With a program that is right, the draft is still wrong.
+    made = agreed(("5", -1.0, False), program="4", chosen=0, corrected="4", corrected_right=True)
+    (series,) = group_outcomes([made], LatentSeekConfig.agreement())[0].searches
+    assert (series.against_drafts.only_first, series.against_drafts.only_second) == (1, 0)
+
+
+def test_other_searches_of_a_run_for_agreement_keep_the_best():
+    run = [
+        search(method, 0, ("5", -0.6, False), ("5", -0.7, False), ("4", -0.1, True), chosen=2)
+        for method in ("agreement:latents", "steps", "walk")
+    ]
+    (group,) = group_outcomes(run, LatentSeekConfig.agreement())
+    settings = {series.method: series.config for series in group.searches}
+    assert {name: one.keep for name, one in settings.items()} == {
+        "agreement:latents": "vote",
+        "steps": "best",
+        "walk": "best",
+    }
+    assert settings["agreement:latents"].proposals == "latents"
+
+
+def test_the_vote_is_that_of_the_run_with_its_weights(tmp_path):
+    made = agreed(
+        ("5", -0.6, False), ("5", -0.7, False), ("4", -0.1, True), ("6", 0, False), program=None, chosen=0
+    )
+
+    def points(**config):
+        run = read_run(write_run(tmp_path / "run", [made], config={"learning_rate": "not read"} | config))
+        (stops,) = run.groups[0].iterations
+        return [stop.trials[0].chosen for stop in stops]
+
+    # After two: 4 weighs 0.74, both 5 weigh 0.17 and 0.12; all alike without weights.
+    assert points(keep="vote", acceptance="agreement", vote_sharpness=3.0) == [0, 0, 2, 0]
+    assert points(keep="vote", acceptance="agreement", vote_sharpness=0.0) == [0, 0, 0, 0]
 
 
 def test_a_search_is_compared_with_its_own_drafts():
@@ -113,7 +179,7 @@ def test_a_search_is_compared_with_its_own_drafts():
     saves = [search("steps", n, ("5", -0.6, False), ("4", 0.0, True), chosen=1) for n in range(8)]
     loses = [search("steps", 8, ("4", -0.6, False), ("5", 0.0, True), chosen=1)]
     found = analysed([samples("cot", n, "4") for n in range(9)] + saves + loses)
-    beside = named(found.keeps, "steps", "keep=best").against_drafts
+    beside = named(found.keeps, "steps", "keep=best, as run").against_drafts
     assert (beside.questions, beside.only_first, beside.only_second) == (9, 8, 1)
     assert beside.difference == pytest.approx(7 / 9)
     assert beside.p == pytest.approx(2 * (1 + 9) / 2**9)

@@ -76,11 +76,11 @@ def test_searches_are_curves_over_their_tokens(tmp_path):
     assert len(curves) == 6
 
 
-def test_a_search_run_with_another_choice_has_a_point_of_its_own(tmp_path):
+def test_a_curve_of_a_search_ends_with_what_the_run_returned(tmp_path):
     run = [searched("steps", number, 2, chosen=0) for number in range(4)]
-    curve, point = _over_tokens(group_of(tmp_path, run))
-    assert (curve.points[-1].right, point.points[0].right) == (4, 0)
-    assert (point.label, point.joined, [*point.x]) == ("steps, as run", False, [45])
+    (curve,) = _over_tokens(group_of(tmp_path, run))
+    assert [point.right for point in curve.points] == [0, 4, 0]
+    assert (curve.joined, [*curve.x]) == (True, [15, 30, 45])
 
 
 def test_samples_of_other_questions_are_not_joined(tmp_path):

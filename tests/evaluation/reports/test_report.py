@@ -101,15 +101,14 @@ def test_findings_are_those_of_the_intervals(tmp_path):
 def test_a_search_beside_its_drafts_is_in_table_and_csv(tmp_path):
     out = written(tmp_path, a_run())
     shown = section((out / "report.md").read_text(encoding="utf-8"), "What the search lost and saved")
-    (best,) = [line for line in shown.splitlines() if "| self | keep=best |" in line]
+    (best,) = [line for line in shown.splitlines() if "| self | keep=best, as run |" in line]
     cells = [cell.strip() for cell in best.strip("| ").split("|")]
     assert cells[5:8] == ["0", "0", "8"]
     assert cells[8].startswith("+100.0 (")
     assert cells[9:] == ["0.008", "better"]
-    assert "chose with keep=best" in shown
     assert "Comparisons in this table: 3." in shown
     rows = list(csv.DictReader(io.StringIO((out / "results.csv").read_text(encoding="utf-8"))))
-    found = {row["column"]: row for row in rows if row["row"] == "sums · boxed, self, keep=best"}
+    found = {row["column"]: row for row in rows if row["row"] == "sums · boxed, self, keep=best, as run"}
     assert found["p"]["value"] == "0.008"
     gain = found["difference from its drafts"]
     assert [round(float(gain[name]), 1) for name in ("value", "low", "high")] == [100.0, 35.1, 100.0]
