@@ -36,7 +36,7 @@ class DataOptions:
         typer.Option(
             help="Comma-separated. cot: one greedy answer; sc:N: the majority of N; vote:N[:REWARD]: their "
             "verified vote; bon:N[:REWARD]: the best of them; agreement[:latents][:REWARD]: the search for "
-            "agreement; program: a program alone; REWARD: the search that ends when it passes; "
+            "agreement; program: a program alone; REWARD: the search of latents that ends when it passes; "
             "walk[:REWARD]: the search in random directions. "
             "REWARD: self, self_logprob, steps, combined, combined_logprob, program, combined_program, or "
             "psrm, which is told the known answer (an oracle)."

@@ -9,7 +9,7 @@
 | ``agreement`` | the search for agreement, as ``LatentSeekConfig.agreement()``: a draft and samples |
 | ``agreement:latents`` | the same with latents; ``agreement:samples:steps``: another verifier |
 | ``program`` | what a program for the question prints, without a solution |
-| ``self``, ``steps``, ``combined`` | the search, with self-reward, step checks, both |
+| ``self``, ``steps``, ``combined`` | the search of latents, with self-reward, step checks, both |
 | ``self_logprob``, ``combined_logprob`` | the same, with the model's probabilities in place of its words |
 | ``combined_program`` | the search, with step checks and a program for the question |
 | ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
@@ -131,18 +131,22 @@ def method_names(names: Sequence[str]) -> tuple[str, ...]:
 def search_settings(name: MethodName, config: LatentSeekConfig) -> LatentSeekConfig:
     """The settings that a search of this name has in a run with those settings.
 
+    In a run for agreement the searches that are named by their reward are what they are elsewhere: searches
+    of latents that end when an attempt passes. A walk is one of latents in any run.
+
     Example:
         >>> run = LatentSeekConfig.agreement()
-        >>> [search_settings(MethodName(one), run).keep for one in ("agreement:latents", "steps")]
-        ['vote', 'best']
+        >>> made = [search_settings(MethodName(name), run) for name in ("agreement", "steps")]
+        >>> [(one.proposals, one.keep) for one in made]
+        [('samples', 'vote'), ('latents', 'best')]
     """
     changes: dict[str, str] = {}
     if name.proposals is not None:
         changes = {"acceptance": "agreement", "keep": "vote", "proposals": name.proposals}
     elif config.acceptance == "agreement":
-        changes = {"acceptance": "score_and_checks", "keep": "best"}
+        changes = {"acceptance": "score_and_checks", "keep": "best", "proposals": "latents"}
     if name.kind == "walk":
-        changes["direction"] = "random"
+        changes |= {"proposals": "latents", "direction": "random"}
     return config.replace(**changes)
 
 

@@ -16,7 +16,13 @@ from latentseek_agents.evaluation.runs.records import AttemptRecord, Outcome
 from latentseek_agents.testing import scripted_backbone, tiny_backbone
 from tests.support.evaluations import evaluate
 
-CONFIG = LatentSeekConfig.agreement(max_new_tokens=10, fraction=0.5, learning_rate=0.3, max_iterations=3)
+SEARCHED: dict[str, Any] = {
+    "max_new_tokens": 10,
+    "fraction": 0.5,
+    "learning_rate": 0.3,
+    "max_iterations": 3,
+}
+CONFIG = LatentSeekConfig.agreement(**SEARCHED)
 PROBLEMS = [Problem("made up", number, f"What is {number} + 1?", str(number + 1)) for number in range(4)]
 QUESTION = Problem("made up", 0, "What is 3 * 24?", "72")
 PROGRAM = "```python\nprint(3 * 24)\n```"
@@ -112,6 +118,22 @@ def test_known_samples_give_the_search_that_draws_them(tmp_path: Path, monkeypat
     )
     assert live == known
     assert len(live) == len(PROBLEMS)
+
+
+def test_a_search_named_by_its_reward_moves_latents_in_a_run_for_agreement():
+    backbone = tiny_backbone()
+    gradient, walk, consistent = (
+        Method(name, backbone).solve(PROBLEMS[0], config).attempts
+        for name, config in (
+            ("psrm", CONFIG),
+            ("walk:psrm", CONFIG),
+            ("psrm", LatentSeekConfig.consistent(**SEARCHED)),
+        )
+    )
+    assert [one.latents > 0 for one in gradient] == [True] * 4
+    assert [one.text for one in gradient] == [one.text for one in consistent]
+    assert gradient[0].text == walk[0].text
+    assert [one.text for one in gradient] != [one.text for one in walk]
 
 
 def test_in_one_run_samples_and_drafts_are_drawn_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
