@@ -2,7 +2,7 @@
 
     python benchmarks/step_votes.py RUN QUESTIONS.jsonl [--method sc:11] [--json figures.json]
 
-``RUN`` is a folder of ``latentseek eval``; its samples of ``QUESTIONS.jsonl`` are taken. Each
+``RUN`` is a folder of ``latentseek eval``; its samples of ``QUESTIONS.jsonl`` (boxed prompt) are taken. Each
 attempt's text is judged anew, so the figures are those of the code as it is. Printed are the discrimination
 within a question (the chance that a right sample scores above a wrong one of the same question; ties count
 half), what is refuted of the right and of the wrong samples, the right ones among those that pass, and how
@@ -77,7 +77,7 @@ def main() -> int:
     )
     parser.add_argument("run", type=Path, help="a folder of a run")
     parser.add_argument("questions", type=Path, help="the questions, one a line")
-    parser.add_argument("--problems", default="0-999999", help="first and last number")
+    parser.add_argument("--problems", default="0-999999", help="first-last, such as 0-99")
     parser.add_argument("--method", default="sc:11", help="whose attempts are judged")
     parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
     parser.add_argument("--refuted", action="store_true", help="print each refuted right sample")

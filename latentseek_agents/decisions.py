@@ -61,12 +61,14 @@ class Choice:
             has judged that text, so ``score`` and ``passed`` are None.
         votes: The answers with their votes, the heaviest first; empty without a vote.
         won: Whether the leading answer has won, so that a search for agreement can end.
+        corrected: The answer that no text states, where the text is corrected.
     """
 
     index: int
     outcome: dict[str, Any]
     votes: list[dict[str, Any]] = field(default_factory=list)
     won: bool = False
+    corrected: str | None = None
 
 
 def choose(
@@ -99,19 +101,25 @@ def choose(
     winner = max(votes, key=lambda vote: (vote.weight, _rank_of(vote, attempts)))
     votes.remove(winner)
     votes.insert(0, winner)
-    index, outcome = _elected(winner, attempts)
-    return Choice(index, outcome, [vote.to_dict() for vote in votes], has_won(votes, config))
+    index, outcome, is_stated = _elected(winner, attempts)
+    return Choice(
+        index,
+        outcome,
+        [vote.to_dict() for vote in votes],
+        has_won(votes, config),
+        None if is_stated else outcome["answer"],
+    )
 
 
-def _elected(winner: Candidate, attempts: Sequence[Attempt]) -> tuple[int, dict[str, Any]]:
-    """The best attempt for the winner; corrected where its text does not state it."""
+def _elected(winner: Candidate, attempts: Sequence[Attempt]) -> tuple[int, dict[str, Any], bool]:
+    """The best attempt for the winner, and whether its text states it; where it does not, it is corrected."""
     places = _places(winner.voters)
     stating = [place for place in places if voted_answer(attempts[place])[1]]
     if stating:
         index = _best_of(attempts, stating)
-        return index, attempts[index].outcome()
+        return index, attempts[index].outcome(), True
     index = _best_of(attempts, places or range(len(attempts)))
-    return index, corrected(attempts[index], winner.answer, own_program=bool(places))
+    return index, corrected(attempts[index], winner.answer, own_program=bool(places)), False
 
 
 def _places(voters: Sequence[Voter]) -> list[int]:

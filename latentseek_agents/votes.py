@@ -264,12 +264,14 @@ def _score(attempt: Attempt) -> float:
 
 def _without_repeats(attempts: Sequence[Attempt], config: LatentSeekConfig) -> list[tuple[int, Attempt]]:
     """The attempts that may vote, with their places: what comes back to a text adds no evidence."""
-    seen: set[tuple[int, ...] | str] = set()
+    seen: set[tuple[int, ...] | tuple[str, str]] = set()
     kept = []
     for place, attempt in enumerate(attempts):
-        written = tuple(attempt.token_ids) or attempt.text
+        # Stored attempts have no tokens; short answers are alike where the thoughts before them are not.
+        written = tuple(attempt.token_ids) or (attempt.thinking, attempt.text)
+        is_empty = written == ("", "")
         independent = config.proposals == "samples" and attempt.aimed_at is None
-        if not written or written not in seen or independent:
+        if is_empty or written not in seen or independent:
             kept.append((place, attempt))
         seen.add(written)
     return kept

@@ -167,6 +167,20 @@ def test_latents_that_come_back_to_a_text_do_not_vote_again():
     assert vote.voters == [0, 1, 2], "samples are independent, also where they come out equal"
 
 
+def test_stored_attempts_with_other_thoughts_are_others_though_their_answers_read_alike():
+    first, second = (
+        replace(one, token_ids=[], thinking=thought)
+        for one, thought in zip(
+            attempts_of([Made("5", None, -0.1, True)] * 2), ("2 + 3", "6 - 1"), strict=True
+        )
+    )
+    latents = LatentSeekConfig.agreement(proposals="latents")
+    assert count_votes([first, second], latents)[0].voters == [0, 1]
+    assert count_votes([first, replace(second, thinking="2 + 3")], latents)[0].voters == [0]
+    silent = [replace(one, text="", thinking="") for one in (first, second)]
+    assert count_votes(silent, latents)[0].voters == [0, 1], "what holds no text cannot be told apart"
+
+
 def exact_pass(number: int, *, exact: bool) -> Attempt:
     return made_attempt(number, Made("5", None, -0.15, True, exact=exact))
 

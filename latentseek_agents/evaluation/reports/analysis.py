@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from latentseek_agents.config import LatentSeekConfig
+from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.evaluation.reports.endings import Endings, endings
 from latentseek_agents.evaluation.reports.equal_cost import EqualCost, equal_costs
 from latentseek_agents.evaluation.reports.samples import SamplePool
@@ -15,7 +16,7 @@ from latentseek_agents.evaluation.reports.series import Keep, Series
 from latentseek_agents.evaluation.reports.statistics import Comparison
 from latentseek_agents.evaluation.reports.verdicts import Agreement, agreements
 from latentseek_agents.evaluation.runs.folder import read_outcomes, read_settings
-from latentseek_agents.evaluation.runs.method_names import MethodName, search_settings
+from latentseek_agents.evaluation.runs.method_names import MethodName, settings_of
 from latentseek_agents.evaluation.runs.plan import read_plan
 from latentseek_agents.evaluation.runs.records import Outcome
 
@@ -142,7 +143,7 @@ class Group:
     @cached_property
     def agreements(self) -> list[Agreement]:
         """How the verdicts of every method whose attempts are judged agree with the truth."""
-        judged = [one for one in self.methods if one.name.searches or one.name.kind == "bon"]
+        judged = [one for one in self.methods if one.name.searches or one.name.kind in ("bon", "vote")]
         return [agreement for series in judged for agreement in agreements(series)]
 
     def _rival(self, kind: str, series: Series) -> Series | None:
@@ -191,7 +192,7 @@ def read_run(folder: str | Path, name: str | None = None, *, label: str | None =
         label: What tells it from other runs; by default, the folder's name.
 
     Raises:
-        InputError: The folder holds no run, or a line in it cannot be read.
+        InputError: The folder holds no run, or a setting or a line in it cannot be read.
     """
     settings = read_settings(folder)
     outcomes = read_outcomes(folder)
@@ -207,7 +208,7 @@ def read_run(folder: str | Path, name: str | None = None, *, label: str | None =
     return Run(
         name=name or str(settings.get("model")),
         settings=settings,
-        groups=group_outcomes(outcomes, _choices(settings)),
+        groups=group_outcomes(outcomes, _choices(settings, folder)),
         folder=label or Path(folder).resolve().name,
         missing=Counter(key[:3] for key in sorted(wanted - done)),
         codes=Counter(outcome.code for outcome in outcomes),
@@ -250,7 +251,7 @@ def group_outcomes(outcomes: Sequence[Outcome], config: LatentSeekConfig | None 
                     prompt,
                     name.text,
                     methods[name.text],
-                    config=search_settings(name, config),
+                    config=settings_of(name, config),
                 )
                 for name in sorted(map(MethodName, methods), key=lambda name: name.place)
             ),
@@ -259,12 +260,15 @@ def group_outcomes(outcomes: Sequence[Outcome], config: LatentSeekConfig | None 
     ]
 
 
-def _choices(settings: Mapping[str, Any]) -> LatentSeekConfig:
+def _choices(settings: Mapping[str, Any], folder: str | Path) -> LatentSeekConfig:
     """How a run chooses among attempts; its other settings may be of a version that knew others."""
     config = settings.get("config")
     stored = config if isinstance(config, dict) else {}
-    names = ("keep", "acceptance", "proposals", "vote_sharpness", "program_vote", "vote_scale", "confidence")
-    return LatentSeekConfig(**{name: stored[name] for name in names if name in stored})
+    names = ("keep", "acceptance", "proposals", "vote_sharpness", "program_vote")
+    try:
+        return LatentSeekConfig(**{name: stored[name] for name in names if name in stored})
+    except ConfigError as error:
+        raise InputError(f"{Path(folder) / 'run.json'} is not of a run of this program: {error}") from None
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

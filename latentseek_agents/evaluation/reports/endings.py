@@ -59,25 +59,27 @@ class Endings:
 def endings(series: Series) -> Endings:
     """How the work of a method ended."""
     trials = series.trials.values()
+    moves = series.config.proposals == "latents"
     errors = Counter(
-        (trial.stop_reason or "not told").removeprefix(ERROR) for trial in trials if _way(trial) == "error"
+        (trial.stop_reason or "not told").removeprefix(ERROR) for trial in trials if trial.ended_in_error
     )
     return Endings(
         series=series,
-        after=Counter((_way(trial), trial.iterations) for trial in trials),
+        after=Counter((_way(trial, moves=moves), trial.iterations) for trial in trials),
         errors=dict(sorted(errors.items())),
     )
 
 
-def _way(trial: Outcome) -> str:
+def _way(trial: Outcome, *, moves: bool) -> str:
     """How a search ended, one of :data:`ENDINGS`.
 
-    Where the fraction of the draft makes no latent, the search says ``"iterations"``, though it had none.
+    Where the fraction of the draft makes no latent, a search that moves latents says ``"iterations"``,
+    though it had none.
     """
     reason = trial.stop_reason or ""
     if trial.ended_in_error:
         return "error"
-    if reason == "iterations" and not trial.iterations and not trial.attempts[0].latents:
+    if moves and reason == "iterations" and not trial.iterations and not trial.attempts[0].latents:
         return "nothing to refine"
     way = _REASONS.get(reason, reason)
     return way if way in ENDINGS else "not known"

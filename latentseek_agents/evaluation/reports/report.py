@@ -90,7 +90,7 @@ def remarks(run: Run) -> list[str]:
             errors, stuck = ended.counts["error"], ended.counts["nothing to refine"]
             candidates = (
                 (
-                    2 * unjudged > count,
+                    2 * unjudged > count and series.config.acceptance != "agreement",
                     f"{unjudged} of {count} searches ended because the verifier could not judge; "
                     "refine_unjudged=true goes on, and another verifier may judge",
                 ),

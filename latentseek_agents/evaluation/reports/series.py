@@ -161,10 +161,10 @@ def _chosen(trial: Outcome, config: LatentSeekConfig) -> Outcome:
     attempts = [record.as_attempt for record in trial.attempts]
     choice = choose(attempts, config, trial.prepared_answer)
     chosen = trial.choosing(choice.index)
-    if choice.outcome["text"] == attempts[choice.index].text:
+    if choice.corrected is None:
         return chosen
-    answer = choice.outcome["answer"]  # of a computed value that no attempt states
-    return replace(chosen, corrected=answer, corrected_right=answers_agree(answer, trial.reference))
+    right = answers_agree(choice.corrected, trial.reference)
+    return replace(chosen, corrected=choice.corrected, corrected_right=right)
 
 
 def first_right(trial: Outcome) -> int | None:

@@ -335,7 +335,8 @@ def _keeps(run: Run, oracle: bool) -> Table:
         "What the search lost and saved",
         ("data", "method", "choice", "n", "accuracy", *heads, "p", "finding"),
         rows,
-        "The choice of the run is marked; the other rows choose again among the same attempts. Each is "
+        "The choice of the run is marked; the other rows choose again among the same attempts; a "
+        "vote counts the answer of the program for the question, too. Each is "
         "compared with the search's own drafts. Where rounding depends on what is decoded at once, as in "
         "half precision, these may differ from the answers of cot; this comparison is without that noise. "
         f"{PAIRS_NOTE}{len(rows)}.",
@@ -356,7 +357,8 @@ def _accuracy_over_iterations(run: Run, oracle: bool) -> Table:
         ("data", "method", "iterations", "n", "accuracy", "tokens"),
         rows,
         "As if the search had been stopped after so many, and had chosen among its attempts so far as it "
-        "chooses in the end: the best, the last, or the winner of the vote. Searches that stop "
+        "chooses in the end: the best, the last, or the winner of the vote, in which the program for the "
+        "question has a voice, also after 0. Searches that stop "
         'earlier have fewer attempts. What as many samples reach is in "Fewer samples", and the comparison '
         'with them in "At equal attempts and at equal cost".',
         names=3,
@@ -377,7 +379,7 @@ def endings_table(run: Run, *, oracle: bool) -> Table:
         rows,
         "Questions. Not judged: the verifier could not; budget: of seconds or tokens; nothing to refine: the "
         "fraction of the draft is less than one latent, so nothing was searched; error: the search broke off "
-        "and returned the best of what it had by then, or could not begin, which counts as wrong.",
+        "and chose among what it had by then, or could not begin, which counts as wrong.",
     )
 
 

@@ -128,25 +128,30 @@ def method_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_full_name(name) for name in names))
 
 
-def search_settings(name: MethodName, config: LatentSeekConfig) -> LatentSeekConfig:
-    """The settings that a search of this name has in a run with those settings.
+def settings_of(name: MethodName, config: LatentSeekConfig) -> LatentSeekConfig:
+    """The settings that a method of this name has in a run with those settings.
 
     In a run for agreement the searches that are named by their reward are what they are elsewhere: searches
-    of latents that end when an attempt passes. A walk is one of latents in any run.
+    of latents that end when an attempt passes.
+
+    Raises:
+        ConfigError: The method cannot have the run's settings.
 
     Example:
         >>> run = LatentSeekConfig.agreement()
-        >>> made = [search_settings(MethodName(name), run) for name in ("agreement", "steps")]
+        >>> made = [settings_of(MethodName(name), run) for name in ("agreement", "steps")]
         >>> [(one.proposals, one.keep) for one in made]
         [('samples', 'vote'), ('latents', 'best')]
     """
     changes: dict[str, str] = {}
     if name.proposals is not None:
         changes = {"acceptance": "agreement", "keep": "vote", "proposals": name.proposals}
-    elif config.acceptance == "agreement":
+    elif name.kind == "vote":
+        changes = {"keep": "vote", "proposals": "samples"}
+    elif name.searches and config.acceptance == "agreement":
         changes = {"acceptance": "score_and_checks", "keep": "best", "proposals": "latents"}
     if name.kind == "walk":
-        changes |= {"proposals": "latents", "direction": "random"}
+        changes["direction"] = "random"
     return config.replace(**changes)
 
 

@@ -15,7 +15,7 @@ from latentseek_agents.evaluation.runs.method_names import (
     MethodName,
     method_names,
     require_temperature,
-    search_settings,
+    settings_of,
 )
 from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.evaluation.runs.records import ERROR, AttemptRecord, named_checks
@@ -128,12 +128,12 @@ class Method:
             if self._verifier is None:
                 return _majority(samples)
             if self._kind == "vote":
-                config = config.replace(keep="vote")
+                config = settings_of(self._name, config)
                 return _judged_among(Search(self._backbone, self._verifier, config), samples, problem)
             return _best(Search(self._backbone, self._verifier, config), samples, problem)
         if self._kind == "program":
             return _program(self._backbone, problem)
-        config = search_settings(self._name, config)
+        config = settings_of(self._name, config)
         if self._kind == "agreement":
             if config.proposals == "samples" and self._temperature > 0:
                 config = config.replace(sample_temperature=self._temperature)
@@ -221,8 +221,7 @@ def _judged_among(
             if reason is not None:
                 break
     choice = choose(attempts, search.config, known)
-    text = attempts[choice.index].text
-    corrected = choice.outcome["answer"] if choice.outcome["text"] != text else None
+    corrected = choice.corrected
     return Work(
         tuple(records),
         choice.index,

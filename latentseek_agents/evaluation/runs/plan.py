@@ -13,7 +13,12 @@ from typing import Literal
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.errors import ConfigError, InputError
 from latentseek_agents.evaluation.runs.folder import write_file
-from latentseek_agents.evaluation.runs.method_names import method_names, require_temperature
+from latentseek_agents.evaluation.runs.method_names import (
+    MethodName,
+    method_names,
+    require_temperature,
+    settings_of,
+)
 from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.evaluation.runs.records import Key, Outcome
 
@@ -97,6 +102,13 @@ class EvaluationPlan:
             raise ConfigError(f"batch={self.batch}: at least 1 problem at a time is needed")
         for prompt in self.prompts:
             self.config.replace(prompt=prompt)
+        for method in map(MethodName, self.methods):
+            settings = settings_of(method, self.config)
+            if method.kind == "walk" and settings.proposals == "samples":
+                raise ConfigError(
+                    "--method walk moves latents, and with proposals='samples' there are none; leave out "
+                    "one of the two"
+                )
         counts = Counter((problem.dataset, problem.number) for problem in self.problems)
         for (dataset, number), count in counts.items():
             if count > 1:

@@ -7,6 +7,7 @@ import pytest
 
 from latentseek_agents.config import LatentSeekConfig
 from latentseek_agents.decisions import weighted_votes
+from latentseek_agents.errors import InputError
 from latentseek_agents.evaluation.reports import samples as samples_module
 from latentseek_agents.evaluation.reports.analysis import (
     Group,
@@ -157,6 +158,32 @@ def test_other_searches_of_a_run_for_agreement_keep_the_best():
         "walk": "best",
     }
     assert settings["agreement:latents"].proposals == "latents"
+
+
+def test_a_value_that_an_aimed_attempt_states_votes_once_in_a_search_cut_short():
+    # The draft's program prints 4, and the attempt aimed at it states 4: 0.22; 0.82 if both voted.
+    draft = attempt(0, "70", False, score=-0.97, passed=False, refuted=True, computed_answer="4")
+    aimed = attempt(1, "4", True, score=-0.5, passed=False, aimed_at={"token": 1})
+    made = replace(
+        outcome("agreement", 0, [draft, aimed, replace(aimed, attempt=2, text="again")]), prepared_answer="71"
+    )
+    ((_, cut, _),) = group_outcomes([made], LatentSeekConfig.agreement())[0].iterations
+    assert cut.trials[0].corrected == "71"
+
+
+def test_all_samples_of_an_iteration_are_there_where_it_is_cut_short():
+    made = [attempt(0, "5", False), attempt(1, "4", True), attempt(1, "4.0", True), attempt(2, "6", False)]
+    run = [outcome("agreement", 0, made, 3, stop_reason="error: NonFiniteError")]
+    (stops,) = group_outcomes(run, LatentSeekConfig.agreement())[0].iterations
+    assert [(len(stop.trials[0].attempts), stop.right) for stop in stops] == [(1, 0), (3, 1), (4, 0)]
+    assert [stop.trials[0].stop_reason for stop in stops] == [None, None, "error: NonFiniteError"]
+
+
+@pytest.mark.parametrize("config", [{"keep": None}, {"keep": "all"}, {"acceptance": "agreement"}])
+def test_settings_that_no_run_can_have_are_said_with_their_file(tmp_path, config):
+    folder = write_run(tmp_path / "run", [samples("cot", 0, "4")], config=config)
+    with pytest.raises(InputError, match=r"run\.json is not of a run of this program: "):
+        read_run(folder)
 
 
 def test_the_vote_is_that_of_the_run_with_its_weights(tmp_path):
@@ -404,9 +431,15 @@ def test_checks_of_single_equations_are_judged_together():
         attempt(0, "5", False, passed=False, checks={"equation: 1 + 1 = 3": True, "equation: 2 = 3": False}),
         attempt(1, "6", False, passed=False, checks={"equation: 2 + 2 = 5": True, "equation: 3 = 4": None}),
         attempt(2, "4", True, passed=False, checks={"equation: 2 + 2 = 4": True}),
+        attempt(3, "4", True, passed=True, checks={"output: 80": True}),
+        attempt(4, "5", False, passed=False, checks={"output: 5\n6": False}),
     ]
     found = [one for one in analysed([outcome("steps", 0, made)]).agreements if one.scope == "all attempts"]
-    assert [(one.judge, one.judged, one.agreed) for one in found] == [("verdict", 3, 2), ("equation", 2, 2)]
+    assert [(one.judge, one.judged, one.agreed) for one in found] == [
+        ("verdict", 5, 4),
+        ("equation", 2, 2),
+        ("output", 2, 2),
+    ]
 
 
 def test_checks_within_a_combination_keep_their_names():

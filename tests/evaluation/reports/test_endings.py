@@ -63,6 +63,16 @@ def test_every_ending_is_counted_under_its_name(tmp_path):
     assert iterations_table(found, oracle=True).rows[0][3:] == ("2.00", "0", "0", "1")
 
 
+def test_a_search_that_draws_samples_needs_no_latents(tmp_path):
+    run = [searched(method, 0, 0, "iterations", latents=0) for method in ("agreement", "agreement:latents")]
+    rows = {row[1]: row for row in endings_table(analysed(tmp_path, run), oracle=False).rows}
+    places = {"iterations spent": 5, "nothing to refine": 8}
+    assert {name: [rows[name][at] for at in places.values()] for name in rows} == {
+        "agreement": ["1", "0"],
+        "agreement:latents": ["0", "1"],
+    }
+
+
 def test_many_iterations_share_columns(tmp_path):
     found = analysed(tmp_path, [searched("self", count, count, "iterations") for count in range(31)])
     used = iterations_table(found, oracle=False)

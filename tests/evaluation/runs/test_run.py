@@ -301,6 +301,12 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(backbone, 
     for temperature in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="of the samples: it must be 0 or more"):
             evaluate(backbone, PROBLEMS, methods=["sc"], out=tmp_path, temperature=temperature)
+    several = LatentSeekConfig.agreement(num_samples=2)
+    with pytest.raises(ConfigError, match="num_samples=2"):
+        evaluate(backbone, PROBLEMS, methods=["cot", "steps"], out=tmp_path, config=several)
+    samples = LatentSeekConfig(proposals="samples")
+    with pytest.raises(ConfigError, match="walk moves latents"):
+        evaluate(backbone, PROBLEMS, methods=["cot", "walk"], out=tmp_path, config=samples)
     with pytest.raises(ConfigError, match="shard 2/2"):
         Shard(2, 2)
     assert not list(tmp_path.iterdir())

@@ -75,6 +75,14 @@ def test_the_verified_vote_prefers_what_is_not_refuted():
     assert Method("sc:3", scripted_backbone([""])).solve(QUESTION, CONFIG, drawn=sums(71, 71, 72)).chosen == 0
 
 
+def test_samples_that_read_alike_have_a_vote_each_in_any_run():
+    made = [record(0, "It is 71.", "71"), record(1, "It is 71.", "71"), record(2, "It is 72.", "72")]
+    made = [*made, record(3, "It is 72, as 3 * 24 = 72.", "72"), record(4, "It is 71.", "71")]
+    method = Method("vote:5:psrm", scripted_backbone([""]))
+    for config in (CONFIG, LatentSeekConfig(vote_sharpness=0)):
+        assert method.solve(QUESTION, config.replace(vote_sharpness=0), drawn=made).chosen == 0
+
+
 def test_a_printed_value_wins_and_is_graded():
     text = "```python\nprint(3 * 24)\n```\nSo the answer is 71."
     method = Method("vote:2:steps", scripted_backbone([""]))
