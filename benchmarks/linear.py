@@ -86,7 +86,8 @@ def int8_table(
     large = [_int8.Int8Weight(weight) for weight in quantised]
     _int8.use_large_pages(large)
     ways: dict[str, tuple[Way, list[Any]]] = {
-        "torch._int_mm": (lambda rows, weight: torch._int_mm(rows, weight.t()), plain),
+        "torch._int_mm": (_int8.integer_product, plain),
+        "by float32": (_int8.widened_product, plain),
         "prepared": (lambda rows, weight: weight.product(rows), small),
         "prepared, large pages": (lambda rows, weight: weight.product(rows), large),
     }

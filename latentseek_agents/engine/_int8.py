@@ -6,8 +6,9 @@ integers are exact sums; floats are only multiplied afterwards. Embeddings stay 
 The head has both forms: int8 to choose tokens with, bfloat16 for the gradient.
 
 oneDNN multiplies weights that were put into its own order once, with signed rows where the CPU has AMX and
-with unsigned ones elsewhere; where it has no such kernel, ``torch._int_mm`` gives the same integers
-(``benchmarks/linear.py`` compares them).
+with unsigned ones elsewhere. Where it has no such kernel, the same integers come from ``torch._int_mm`` or,
+on a CPU without instructions for int8, many times as fast from float32 (``benchmarks/linear.py`` compares
+them).
 """
 
 import contextlib
@@ -32,6 +33,9 @@ _LEAST_LINEAR = 0.9
 # A plain loop takes hundreds of times as long as torch's own product; what is timed is small and noisy.
 _MOST_PLAIN_TIMES = 20
 _LARGEST = 127
+# So many products of two int8 are at most 127 * 127 * 1024 < 2**24: float32 holds every sum of them exactly.
+_EXACT_INPUTS = 1024
+_OUTPUTS_AT_ONCE = 512  # with _EXACT_INPUTS 2 MB of float32, which stay in the cache
 _LARGE_PAGE = 2 * 2**20
 _SMALL_PAGES = 8192  # between neighbours: what the allocator keeps for itself
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25  # from Linux's <asm-generic/mman-common.h>
@@ -120,7 +124,7 @@ class Int8Weight:
             (N, out) float32.
         """
         if self._prepared is None:
-            return torch._int_mm(rows, self._values.t()).float().mul_(self.scales)
+            return plain_product()(rows, self._values).mul_(self.scales)
         return self._prepared(rows, self._values, self.scales, self._zeros)
 
     def multiplied(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,6 +161,57 @@ def finer_activations() -> Iterator[None]:
         yield
     finally:
         _finer.wanted = False
+
+
+def integer_product(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """``rows @ weight.T`` by torch's own product of int8; without instructions for it, a plain loop.
+
+    Args:
+        rows: (N, in) int8.
+        weight: (out, in) int8.
+
+    Returns:
+        (N, out) float32, the exact sums rounded once.
+    """
+    return torch._int_mm(rows, weight.t()).float()
+
+
+def widened_product(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The same from float32, a block of weights at a time: exact, since the blocks are narrow enough.
+
+    Args:
+        rows: (N, in) int8 in [-127, 127].
+        weight: (out, in) int8 in [-127, 127].
+
+    Returns:
+        (N, out) float32, the exact sums rounded once.
+
+    Example:
+        >>> rows = torch.full((1, 5000), 127, dtype=torch.int8)
+        >>> widened_product(rows, torch.stack([rows[0], -rows[0]])).tolist() == [[80645000, -80645000]]
+        True
+    """
+    wide = rows.float()
+    outputs, inputs = weight.shape
+    narrow = inputs <= _EXACT_INPUTS  # each sum is one block's
+    sums = torch.zeros(len(rows), outputs, dtype=torch.float32 if narrow else torch.int32)
+    for first in range(0, outputs, _OUTPUTS_AT_ONCE):
+        block = weight[first : first + _OUTPUTS_AT_ONCE]
+        for start in range(0, inputs, _EXACT_INPUTS):
+            part = slice(start, start + _EXACT_INPUTS)
+            product = wide[:, part] @ block[:, part].float().t()
+            sums[:, first : first + _OUTPUTS_AT_ONCE] += product if narrow else product.int()
+    return sums.float()
+
+
+@functools.cache
+def plain_product() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The faster of the two on this machine; the integers are the same, for these or for any other rows."""
+    rows, weight = (
+        torch.full((size, 2 * _EXACT_INPUTS), _LARGEST, dtype=torch.int8) for size in (4, _OUTPUTS_AT_ONCE)
+    )
+    ways = (integer_product, widened_product)
+    return min(ways, key=lambda way: _seconds(functools.partial(way, rows, weight)))
 
 
 PreparedProduct = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
