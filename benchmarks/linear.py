@@ -88,10 +88,13 @@ def int8_table(
     ways: dict[str, tuple[Way, list[Any]]] = {
         "torch._int_mm": (_int8.integer_product, plain),
         "by float32": (_int8.widened_product, plain),
-        "prepared": (lambda rows, weight: weight.product(rows), small),
-        "prepared, large pages": (lambda rows, weight: weight.product(rows), large),
     }
     products = [_int8.unsigned_product, *([_int8.signed_product] if signed else [])]
+    if _int8.prepared_product() is None:
+        products = []  # no form is exact here, so that weights stay plain
+    else:
+        ways["prepared"] = (lambda rows, weight: weight.product(rows), small)
+        ways["prepared, large pages"] = (lambda rows, weight: weight.product(rows), large)
     for product in products:
         named = [_Prepared(one, product) for one in quantised]
         ways[product.__name__.replace("_product", " rows")] = (
