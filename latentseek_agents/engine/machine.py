@@ -6,10 +6,11 @@ processor, ends that process and not the command.
 
 import contextlib
 import json
+import platform
 import warnings
 from typing import Any
 
-__all__ = ["machine_facts"]
+__all__ = ["machine_facts", "processor_kind"]
 
 
 def machine_facts() -> dict[str, Any]:
@@ -42,6 +43,31 @@ def machine_facts() -> dict[str, Any]:
         "gpus": gpus,
         "gpu_error": error,
     }
+
+
+def processor_kind(device: str) -> str:
+    """What decides how results are rounded: the instructions of the CPU that are used, or the GPU's name.
+
+    Args:
+        device: Type of a model's device, for example ``"cpu"``.
+
+    Example:
+        >>> processor_kind("cpu") == processor_kind("cpu")
+        True
+    """
+    import torch
+
+    from latentseek_agents.engine._cpu_kernels import native_bfloat16
+    from latentseek_agents.engine._int8 import fast_int8
+
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    if device != "cpu":
+        return device
+    used = [torch.backends.cpu.get_cpu_capability()]
+    used += ["int8"] if fast_int8() else []
+    used += ["bfloat16"] if native_bfloat16() else []
+    return f"{platform.machine()} with {', '.join(used)}"
 
 
 def _gpus() -> tuple[list[dict[str, Any]], str]:

@@ -173,6 +173,7 @@ class Run:
         missing: For data set, prompt and method, how many questions are left to work on: planned ones, or,
             where no plan was kept, those that other methods or prompts have worked on.
         codes: How many outcomes each version of the code has written; under None, those that do not state it.
+        processors: The same for each kind of processor.
     """
 
     name: str
@@ -181,6 +182,7 @@ class Run:
     folder: str = ""
     missing: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     codes: Mapping[str | None, int] = field(default_factory=dict)
+    processors: Mapping[str | None, int] = field(default_factory=dict)
 
 
 def read_run(folder: str | Path, name: str | None = None, *, label: str | None = None) -> Run:
@@ -212,6 +214,7 @@ def read_run(folder: str | Path, name: str | None = None, *, label: str | None =
         folder=label or Path(folder).resolve().name,
         missing=Counter(key[:3] for key in sorted(wanted - done)),
         codes=Counter(outcome.code for outcome in outcomes),
+        processors=Counter(outcome.processor for outcome in outcomes),
     )
 
 

@@ -82,7 +82,7 @@ def incomplete(run: Run) -> list[str]:
 
 def remarks(run: Run) -> list[str]:
     """What explains most of a method's results and is not the method itself, a sentence each."""
-    lines = _code_remarks(run)
+    lines = _code_remarks(run) + _processor_remarks(run)
     for group in run.groups:
         for ended in group.endings:
             series, count = ended.series, ended.series.questions
@@ -127,6 +127,17 @@ def _code_remarks(run: Run) -> list[str]:
     if unstated:
         lines.append(f"{unstated} of {total} results do not state which version of the code made them")
     return lines
+
+
+def _processor_remarks(run: Run) -> list[str]:
+    """A remark if several kinds of processors made the results: with other roundings come other texts."""
+    stated = [f"{count} on {kind}" for kind, count in run.processors.items() if kind is not None]
+    if len(stated) < 2:
+        return []
+    return [
+        f"{len(stated)} kinds of processors made these results ({'; '.join(stated)}); they round otherwise, "
+        "so that texts differ though the settings do not"
+    ]
 
 
 def _drawings(number: int, run: Run) -> dict[str, Drawing]:

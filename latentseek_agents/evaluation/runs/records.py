@@ -139,6 +139,7 @@ class Outcome:
         seconds: Wall clock of the call that ended it, without the work of earlier processes or of another
             method whose samples were taken over.
         code: Fingerprint of the code that ended it; None if its sources could not be read.
+        processor: Kind of the processor that its model ran on (``processor_kind``); None if it is not known.
     """
 
     key: Key
@@ -154,6 +155,7 @@ class Outcome:
     digest: str = ""
     seconds: float = 0.0
     code: str | None = None
+    processor: str | None = None
 
     @property
     def right(self) -> bool:

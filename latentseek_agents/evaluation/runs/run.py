@@ -9,6 +9,7 @@ from pathlib import Path
 
 from latentseek_agents.engine.backbone import Backbone
 from latentseek_agents.engine.cancellation import stopped_by
+from latentseek_agents.engine.machine import processor_kind
 from latentseek_agents.errors import ConfigError, InputError, LatentSeekError
 from latentseek_agents.evaluation.runs.folder import RunFolder, read_outcomes
 from latentseek_agents.evaluation.runs.identity import code_fingerprint, run_settings
@@ -39,6 +40,7 @@ class Worker:
         self._config = plan.config
         self.settings = run_settings(backbone, plan.config, temperature=plan.temperature)
         self._code = code_fingerprint()  # now: the sources may have changed when the last outcome is written
+        self._processor = processor_kind(backbone.device.type)
 
     def perform(
         self,
@@ -91,6 +93,7 @@ class Worker:
             digest=digest,
             seconds=time.monotonic() - began,
             code=self._code,
+            processor=self._processor,
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from latentseek_agents import Backbone, LatentSeekConfig
+from latentseek_agents.engine.machine import processor_kind
 from latentseek_agents.engine.prompts import prompt_for
 from latentseek_agents.errors import InputError
 from latentseek_agents.evaluation.reports.analysis import read_run
@@ -226,6 +227,47 @@ def test_results_state_which_code_made_them(model, tmp_path, monkeypatch):
     monkeypatch.setattr("latentseek_agents.evaluation.runs.run.code_fingerprint", lambda: "changed")
     evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
     assert read_run(tmp_path).codes == {code_fingerprint(): 1, "changed": 1}
+
+
+def test_results_state_which_kind_of_processor_made_them(model, tmp_path, monkeypatch):
+    backbone = Backbone.from_model(model, tiny_tokenizer())
+    evaluate(backbone, PROBLEMS[:1], methods=["cot"], out=tmp_path, config=CONFIG)
+    monkeypatch.setattr(
+        "latentseek_agents.evaluation.runs.run.processor_kind", lambda device: f"new {device}"
+    )
+    evaluate(backbone, PROBLEMS, methods=["cot"], out=tmp_path, config=CONFIG)
+    run = read_run(tmp_path)
+    here = processor_kind("cpu")
+    assert run.processors == {here: 1, "new cpu": 1}
+    told = f"2 kinds of processors made these results (1 on {here}; 1 on new cpu); they round otherwise"
+    assert [line for line in remarks(run) if line.startswith(told)]
+
+
+@pytest.mark.parametrize("kinds", [[None, None], ["a", "a"], [None, "a"]])
+def test_a_report_is_silent_on_one_kind_of_processor(tmp_path, kinds):
+    made = [
+        replace(outcome("cot", number, [attempt(0, "4", True)]), processor=kind)
+        for number, kind in enumerate(kinds)
+    ]
+    assert remarks(read_run(write_run(tmp_path / "run", made))) == []
+
+
+@pytest.mark.parametrize(
+    ("int8", "bfloat16", "kind"),
+    [
+        (False, False, " with AVX2"),
+        (True, False, " with AVX2, int8"),
+        (True, True, " with AVX2, int8, bfloat16"),
+    ],
+)
+def test_a_processor_is_known_by_the_instructions_that_are_used(monkeypatch, int8, bfloat16, kind):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr("latentseek_agents.engine._int8.fast_int8", lambda: int8)
+    monkeypatch.setattr("latentseek_agents.engine._cpu_kernels.native_bfloat16", lambda: bfloat16)
+    assert processor_kind("cpu").endswith(kind)
+    assert processor_kind("mps") == "mps"
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "a card")
+    assert processor_kind("cuda") == "a card"
 
 
 def cut_off(count):

@@ -40,7 +40,7 @@ def outcome_of(folder: RunFolder, number: int, **changes: Any) -> Outcome:
 
 def test_all_that_an_outcome_says_is_read_back(tmp_path):
     with RunFolder(tmp_path, {}) as folder:
-        said = outcome_of(folder, 0, digest="d", seconds=1.5, code="c", stop_reason="passed")
+        said = outcome_of(folder, 0, digest="d", seconds=1.5, code="c", processor="p", stop_reason="passed")
         folder.append(said)
     assert read_outcomes(tmp_path) == [said]
 
