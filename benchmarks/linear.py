@@ -82,25 +82,19 @@ def int8_table(
     outputs, inputs = features
     quantised = [_int8.quantised_weight(torch.randn(outputs, inputs)) for _ in range(layers)]
     plain = [values for values, _ in quantised]
-    small = [_int8.Int8Weight(weight) for weight in quantised]
-    large = [_int8.Int8Weight(weight) for weight in quantised]
-    _int8.use_large_pages(large)
     ways: dict[str, tuple[Way, list[Any]]] = {
         "torch._int_mm": (_int8.integer_product, plain),
         "by float32": (_int8.widened_product, plain),
     }
-    products = [_int8.unsigned_product, *([_int8.signed_product] if signed else [])]
-    if _int8.prepared_product() is None:
-        products = []  # no form is exact here, so that weights stay plain
-    else:
-        ways["prepared"] = (lambda rows, weight: weight.product(rows), small)
-        ways["prepared, large pages"] = (lambda rows, weight: weight.product(rows), large)
-    for product in products:
-        named = [_Prepared(one, product) for one in quantised]
-        ways[product.__name__.replace("_product", " rows")] = (
-            lambda rows, weight: weight.product(rows),
-            named,
-        )
+    if _int8.prepared_product() is not None:  # else no form is exact here, and weights stay plain
+        large = [_int8.Int8Weight(weight) for weight in quantised]
+        _int8.use_large_pages(large)
+        prepared = {"prepared": [_int8.Int8Weight(weight) for weight in quantised]}
+        prepared["prepared, large pages"] = large
+        for product in (_int8.unsigned_product, *((_int8.signed_product,) if signed else ())):
+            name = product.__name__.replace("_product", " rows")
+            prepared[name] = [_Prepared(one, product) for one in quantised]
+        ways |= {name: (lambda rows, weight: weight.product(rows), held) for name, held in prepared.items()}
     with contextlib.suppress(ImportError):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
