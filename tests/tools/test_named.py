@@ -4,7 +4,7 @@ import pytest
 
 from latentseek_agents import LatentSeekConfig
 from latentseek_agents.errors import ConfigError
-from latentseek_agents.evaluation.runs.method_names import MethodName
+from latentseek_agents.evaluation.runs.method_names import METHODS, MethodName, method_names
 from latentseek_agents.evaluation.runs.methods import Method
 from latentseek_agents.evaluation.runs.problems import Problem
 from latentseek_agents.testing import tiny_backbone
@@ -37,6 +37,18 @@ def test_an_unknown_name_is_told_with_those_there_are():
         ConfigError, match="'logprob' is no verifier; name one or more of steps, self, self_log"
     ):
         verifier_names("steps,logprob", setting="--verifier")
+
+
+def test_no_method_takes_the_model_s_word_for_its_own_solution_unless_its_name_says_so():
+    """It is no reward by default: it makes answers worse (docs/results.md)."""
+    asking = ("self", "self_logprob", "combined", "combined_logprob")
+    assert tuple(name for name in METHODS if MethodName(name).reward in asking) == asking
+    assert [MethodName(name).reward for name in ("bon:3", "walk", "bon:3:steps")] == [
+        "combined_program",
+        "combined_program",
+        "steps",
+    ]
+    assert method_names(["bon", "bon:3:combined_program", "walk:combined"]) == ("bon:3", "walk:combined")
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,7 @@ class SamplePool:
 
     def best(self, count: int) -> Series:
         """Best of the first samples by their verdicts; the name says whose, as that of the method does."""
-        reward = "" if self.series.name.reward == "combined" else f":{self.series.name.reward}"
-        return self._first(count, f"bon-{count}{reward}", _best)
+        return self._first(count, f"bon-{count}{self.series.name.reward_argument}", _best)
 
     @cached_property
     def _voters(self) -> dict[int, list[int]]:

@@ -3,7 +3,7 @@
 | name | what it does |
 | --- | --- |
 | ``cot`` | one greedy chain of thought |
-| ``bon:N`` | N samples (3 by default), the one with the best verdict; ``bon:3:steps``: of another verifier |
+| ``bon:N`` | N samples (3 by default), the best by ``combined_program``; ``bon:3:steps``: by step checks |
 | ``sc:N`` | N samples, the answer that most give |
 | ``vote:N`` | N samples, the answer that wins the verified vote; ``vote:N:steps``: by another verifier |
 | ``agreement`` | the search for agreement, as ``LatentSeekConfig.agreement()``: a draft and samples |
@@ -13,7 +13,7 @@
 | ``self_logprob``, ``combined_logprob`` | the same, with the model's probabilities in place of its words |
 | ``combined_program`` | the search, with step checks and a program for the question |
 | ``psrm`` | the search with the known answer as reward: an oracle, the ceiling of the search |
-| ``walk`` | the search in random directions, same step lengths; ``walk:psrm`` with another reward |
+| ``walk`` | ``combined_program`` in random directions, same step lengths; ``walk:psrm``: by another reward |
 """
 
 import math
@@ -47,8 +47,8 @@ METHODS = (
 _REWARDS = ("program", *METHODS[METHODS.index("self") :])
 _SAMPLED = ("bon", "sc", "vote")
 _DEFAULT_REWARD = {
-    "bon": "combined",
-    "walk": "combined",
+    "bon": "combined_program",
+    "walk": "combined_program",
     "vote": "combined_program",
     "agreement": "combined_program",
 }
@@ -90,6 +90,11 @@ class MethodName:
             return None
         named = [part for part in self.text.split(":")[1:] if part in _REWARDS]
         return named[0] if named else _DEFAULT_REWARD.get(self.kind, self.kind)
+
+    @property
+    def reward_argument(self) -> str:
+        """The reward as it stands in the name, ``":steps"``; empty where it is what the method has anyway."""
+        return "" if self.reward in (None, _DEFAULT_REWARD.get(self.kind, self.kind)) else f":{self.reward}"
 
     @property
     def proposals(self) -> str | None:
