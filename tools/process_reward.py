@@ -27,8 +27,8 @@ class ProcessReward:
 
     Models of this kind are trained by TRL's ``PRMTrainer`` and need no code of their own. They read the
     question and, one behind the other, the steps with a separator behind each; at the last token of a
-    separator they say how likely the step before it is right: p = softmax(logits)[1]. The p of all steps are
-    reduced to one, and the score is that minus 1.
+    separator they say how likely the step before it is right: p = softmax(logits)[right_label]. The p of all
+    steps are reduced to one, and the score is that minus 1.
 
     ===================================== ======== ==========================================
     the solution                          score    passed
@@ -67,7 +67,9 @@ class ProcessReward:
                 "HuggingFaceH4/Qwen2.5-Math-1.5B-Instruct-PRM-0.2", dtype="bfloat16", separator="\n\n"
             )
             prm.step_scores("What is 2 * 3 + 1?", ["2 * 3 = 6", "6 + 1 = 8"])   # one number per step
-            verifier = Combined(StepVerifier(), prm)                            # a wrong sum costs no model
+            verifier = Combined(StepVerifier(), prm)           # the model is not asked where a sum is wrong
+
+    That model was not run by us: the tests use tiny random ones, whose scores are known.
 
     Source: TRL's ``PRMTrainer``; the model of the steps is arXiv 2211.14275.
     """

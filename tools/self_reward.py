@@ -47,9 +47,9 @@ class SelfReward:
     ================= ====== ===============================================================
 
     **What it is worth**: alone it made the answers of Qwen2.5-Coder-1.5B-Instruct on GSM8K worse than greedy
-    ones (44 against 56 of 100, ``benchmarks/RESULTS.md``), and none of its checks is shown to tell right from
-    wrong samples of one question (docs/results.md), so nothing uses it by default: take it where nothing can
-    be checked exactly, for a model that you have measured with ``benchmarks/self_reward.py``.
+    ones (44 against 56 of 100, with an earlier wording; docs/results.md), and none of its checks is shown to
+    tell right from wrong samples of one question, so nothing uses it by default: take it where nothing can be
+    checked exactly, for a model that you have measured with ``benchmarks/self_reward.py``.
 
     The paper's fifth check, of the format, takes no model: combine this verifier with a function that returns
     0 or -1, as in ``Combined(boxed, SelfReward(backbone), weights=[2, 6])``.

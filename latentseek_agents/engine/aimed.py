@@ -1,7 +1,8 @@
 """Write an attempt anew from its first error on: what stands before stays, and the value there is corrected.
 
 The latents at the wrong value's place are moved until the computed value's tokens are the most probable ones,
-and pinned there; latents and text go on behind it. The model reads and writes the rest of the text alone.
+and pinned there; latents and text go on behind it. Only the rest of the text is read and written. With
+``proposals="samples"`` no latents move; the value's tokens are given all the same.
 
 The text does not depend on how far the latents could be moved: the tokens of the value are given to the
 decoder in any case, and the latents are found from the hidden states that it returns for them.
