@@ -67,7 +67,8 @@ class Group:
     @cached_property
     def pool(self) -> SamplePool | None:
         """All samples that any method has drawn: the first n are the same for all methods."""
-        series = [series for kind in ("sc", "bon") for series in self.methods if series.name.kind == kind]
+        sampled = ("sc", "bon", "vote")
+        series = [series for kind in sampled for series in self.methods if series.name.kind == kind]
         return SamplePool(*series) if series else None
 
     @cached_property
@@ -115,8 +116,9 @@ class Group:
     def pairs(self) -> list[Pair]:
         """Every method with the chain of thought, and with the self-consistency of the most shared questions.
 
-        A search is also compared with the best-of-N and with its control, the walk in random directions, both
-        under the same reward.
+        A search is also compared with the best-of-N under the same reward; one that ends when an attempt
+        passes with its control, the walk in random directions; a search for agreement with the verified vote,
+        and, where its attempts are of latents, with the same search by samples.
         """
         greedy = self.find("cot")
         pairs = []
@@ -125,9 +127,9 @@ class Group:
             others = [] if series is greedy else [greedy, self._rival("sc", series)]
             if name.searches:
                 others.append(self._rival("bon", series))
-            if name.searches and name.kind != "walk":
-                walks = [other for other in self.methods if other.name.kind == "walk"]
-                others += [walk for walk in walks if walk.name.reward == name.reward]
+            if name.proposals is not None:
+                others.append(self._rival("vote", series))
+            others += self._controls(name)
             pairs += [
                 Pair(series, other, series.against(other))
                 for other in others
@@ -146,13 +148,21 @@ class Group:
         judged = [one for one in self.methods if one.name.searches or one.name.kind in ("bon", "vote")]
         return [agreement for series in judged for agreement in agreements(series)]
 
+    def _controls(self, name: MethodName) -> list[Series]:
+        """What tells what the gradient adds: the walk, or samples in place of latents, all else the same."""
+        if not name.searches or name.kind == "walk" or name.proposals == "samples":
+            return []
+        kind = "walk" if name.proposals is None else "agreement"
+        others = [other for other in self.methods if other.name.kind == kind and other.name != name]
+        return [other for other in others if other.name.reward == name.reward]
+
     def _rival(self, kind: str, series: Series) -> Series | None:
         """Of the methods of a kind, such as ``sc:3`` and ``sc:11``, the one to compare another with.
 
         A larger one that has only begun must not take the place of a smaller one that is done: the one with
         the most questions in common counts, and among equals the one with the most samples.
         """
-        reward = series.name.reward if kind == "bon" else None
+        reward = None if kind == "sc" else series.name.reward
         rivals = [one for one in self.methods if one.name.kind == kind and one.name.reward == reward]
         return max(
             rivals,

@@ -375,6 +375,34 @@ def test_pairs_are_compared_on_shared_questions_only():
     assert found.questions == 2
 
 
+def test_a_search_is_compared_with_what_differs_from_it_in_one_thing():
+    searches = ["agreement", "agreement:latents", "agreement:steps", "combined_program", "steps"]
+    searches += ["walk", "walk:steps"]
+    run = [samples(method, 0, "4", "5") for method in ("sc:2", "bon:2", "vote:2", "vote:2:steps")]
+    run += [search(method, 0, ("5", -0.6, False), ("4", -0.1, True), chosen=1) for method in searches]
+    (group,) = group_outcomes(run, LatentSeekConfig.agreement())
+    pairs = {(one.first.method, one.second.method) for one in group.pairs}
+    controls = {(one, other) for one, other in pairs if not other.startswith(("sc", "bon"))}
+    assert controls == {
+        ("agreement", "vote:2"),
+        ("agreement:latents", "vote:2"),
+        ("agreement:latents", "agreement"),
+        ("agreement:steps", "vote:2:steps"),
+        ("combined_program", "walk"),
+        ("steps", "walk:steps"),
+    }
+    assert {one for one, other in pairs if other == "bon:2"} == {
+        *("agreement", "agreement:latents", "combined_program", "walk")
+    }
+
+
+def test_samples_of_a_verified_vote_are_samples_too():
+    (group,) = group_outcomes([samples("vote:3", 0, "5", "4", "4"), samples("sc:2", 0, "5", "4")])
+    pool = group.pool
+    assert pool is not None
+    assert (pool.size, [pool.majority(count).right for count in (1, 2, 3)]) == (3, [0, 0, 1])
+
+
 def test_nothing_in_common():
     (pair,) = analysed([samples("cot", 0, "4"), samples("sc:1", 1, "4")]).pairs
     assert pair.comparison is None
@@ -502,12 +530,17 @@ def test_a_search_that_draws_several_samples_competes_with_as_many():
 
 
 def test_a_search_is_compared_with_its_control_and_with_best_of_n_under_its_reward():
-    names = ["cot", "sc:3", "bon:3", "bon:3:psrm", "walk", "walk:psrm", "self", "combined", "psrm"]
+    names = ["cot", "sc:3", "bon:3", "bon:3:psrm", "walk", "walk:psrm", "self", "combined_program", "psrm"]
     pairs = {
         (pair.first.method, pair.second.method)
         for pair in analysed([samples(name, 0, "4") for name in names]).pairs
     }
-    assert {("combined", "walk"), ("psrm", "walk:psrm"), ("combined", "bon:3"), ("walk", "bon:3")} <= pairs
+    assert {
+        ("combined_program", "walk"),
+        ("psrm", "walk:psrm"),
+        ("combined_program", "bon:3"),
+        ("walk", "bon:3"),
+    } <= pairs
     assert {("psrm", "bon:3:psrm"), ("walk:psrm", "bon:3:psrm")} <= pairs
     assert not {("self", "walk"), ("self", "bon:3"), ("walk", "walk:psrm"), ("psrm", "bon:3")} & pairs
 
