@@ -286,7 +286,7 @@ class LatentSeekConfig(BaseModel):
         unseen ones it is right on 71.5 per cent, the greedy answer on 56.5 and a majority of samples that
         cost as much on 57.5; the 0.5B on 38.0, 25.5 and 29.0 (``benchmarks/RESULTS.md``). With
         ``proposals="latents"`` attempts come from latents as in :meth:`consistent`; each takes fewer forward
-        passes, and they are not shown to vote better or worse.
+        passes, and they are not shown to vote better or worse (44 and 42 of 100 unseen questions, 0.5B).
 
         Args:
             **overrides: Any field.
