@@ -11,8 +11,9 @@ _log = logging.getLogger(__name__)
 ALIGNED = 8
 """Elements: 16 bytes in half precision, which a GPU's kernel demands of the rows of a mask."""
 
-FIXED_POSITIONS = 256
-"""With a multiple of this as L a query had the same bits whatever row was longest, where it was tried."""
+FIXED_POSITIONS = (256, 512)
+"""What the number of keys may be a multiple of, so that a query has the same bits whatever row is longest.
+With AVX-512 256 is enough; with AVX2 alone 256 keys are added up otherwise than the same among more."""
 
 
 def attend(
@@ -68,10 +69,11 @@ def fixed_width(new: int, share: int, width: int) -> int:
     """
     most = -(-new // 32) * 32
     generator = torch.Generator().manual_seed(0)
-    shape = (1, 1, 2 * FIXED_POSITIONS, width)
+    keys = 2 * FIXED_POSITIONS[0]
+    shape = (1, 1, keys, width)
     key, value = (torch.randn(shape, generator=generator, device="cpu") for _ in range(2))
     query = torch.randn((1, share, most, width), generator=generator, device="cpu")
-    seen = torch.arange(2 * FIXED_POSITIONS) <= torch.arange(most)[:, None] + FIXED_POSITIONS
+    seen = torch.arange(keys) <= torch.arange(most)[:, None] + keys // 2
     mask = torch.where(seen, 0.0, float("-inf"))
 
     def computed(start: int, count: int) -> torch.Tensor:
@@ -87,6 +89,45 @@ def fixed_width(new: int, share: int, width: int) -> int:
             return size
     _log.warning("attention of %d queries depends on their number: a row's bits may differ in a batch", new)
     return new
+
+
+@functools.cache
+def fixed_positions(share: int, width: int) -> int:
+    """What L is to be a multiple of, so that a query has the same bits whatever row is longest.
+
+    Tried as in :func:`fixed_width`: with few keys and with many, behind which nothing is seen.
+
+    Args:
+        share: Query heads for each head of keys.
+        width: d.
+
+    Returns:
+        256 or 512; the latter if neither agrees, which the log says.
+    """
+    for unit in FIXED_POSITIONS:
+        if _agrees(unit, share, width):
+            return unit
+    _log.warning("attention depends on the number of keys: a row's bits may differ in a batch")
+    return unit
+
+
+def _agrees(unit: int, share: int, width: int) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    sizes = [unit * count for count in (1, 2, 3, 4)]
+    key, value = (torch.randn((1, 1, sizes[-1], width), generator=generator, device="cpu") for _ in range(2))
+    for new in sorted({fixed_width(count, share, width) for count in (1, 2, 8)}):
+        query = torch.randn((1, share, new, width), generator=generator, device="cpu")
+        for seen in range(unit // 8, 2 * unit + 1, unit // 8):
+            hidden = torch.where(torch.arange(sizes[-1]) < seen, 0.0, float("-inf"))
+            outputs = []
+            for size in (one for one in sizes if one >= seen):
+                mask = hidden[:size].repeat(1, 1, share * new, 1)
+                with torch.no_grad():
+                    parts = key[:, :, :size], value[:, :, :size]
+                    outputs.append(attend(query, *parts, mask, width**-0.5, None))
+            if not all(torch.equal(one, outputs[0]) for one in outputs):
+                return False
+    return True
 
 
 def _fused(

@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
+from latentseek_agents.engine._decoding.attention import FIXED_POSITIONS
 from latentseek_agents.engine._weights import Weights
 from latentseek_agents.engine.policy import Policy
 
 # Room is added in steps of this many positions: growing copies everything.
 _STEP = 256
+# A multiple of what attention may ask for, so that the room never cuts off its fixed sizes.
+_WHOLE_STEP = max(FIXED_POSITIONS)
 # Beginnings shorter than this are not worth a copy, nor waiting until another row has read them.
 _SHORTEST_BEGINNING = 32
 
@@ -28,7 +31,7 @@ class KeyValueStore:
     A row is taken back to an earlier length by forgetting the later positions, which costs nothing.
 
     Args:
-        whole_steps: Make room in steps of 256 positions, also where that is more than ``most_tokens``.
+        whole_steps: Make room in steps of 512 positions, also where that is more than ``most_tokens``.
 
     Attributes:
         slots: Number of rows there is room for.
@@ -37,13 +40,17 @@ class KeyValueStore:
 
     def __init__(self, *, whole_steps: bool = False) -> None:
         self.whole_steps = whole_steps
+        self._step = _WHOLE_STEP if whole_steps else _STEP
         self.slots = 0
         self.positions = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def room_for(self, positions: int) -> int:
         """How many positions a row of so many tokens takes."""
-        return -(-positions // _STEP) * _STEP if self.whole_steps else positions
+        return self._stepped(positions) if self.whole_steps else positions
+
+    def _stepped(self, positions: int) -> int:
+        return -(-positions // self._step) * self._step
 
     def reserve(self, slots: int, positions: int, most_tokens: int | None = None) -> None:
         """Make room for at least so many rows of so many tokens.
@@ -54,7 +61,7 @@ class KeyValueStore:
             most_tokens: Tokens of all rows together. If earlier rows left more room than that, what lies
                 behind ``slots`` and ``positions`` is given back.
         """
-        stepped = -(-positions // _STEP) * _STEP
+        stepped = self._stepped(positions)
         wanted = max(slots, self.slots), stepped if positions > self.positions else self.positions
         if most_tokens is not None and wanted[0] * wanted[1] > most_tokens:
             room = most_tokens // slots

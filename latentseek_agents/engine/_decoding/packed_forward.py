@@ -16,7 +16,7 @@ import torch
 from transformers import AttentionInterface
 
 from latentseek_agents.engine._cpu_kernels import is_plain_linear, with_fast_linear, with_fused_norm
-from latentseek_agents.engine._decoding.attention import ALIGNED, FIXED_POSITIONS, attend, fixed_width
+from latentseek_agents.engine._decoding.attention import ALIGNED, attend, fixed_positions, fixed_width
 from latentseek_agents.engine._decoding.fused_layers import fused_layer, rotation_of
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.requests import DecodingOptions
@@ -159,7 +159,8 @@ class _Group:
         self.fixed = fixed is not None
         if fixed is not None:
             self.width = fixed_width(self.width, fixed.share, fixed.width)
-            self.length = min(positions, -(-self.length // FIXED_POSITIONS) * FIXED_POSITIONS)
+            step = fixed_positions(fixed.share, fixed.width)
+            self.length = min(positions, -(-self.length // step) * step)
         self.count = sum(counts)
         self.even = self.count == self.width * len(rows)
         self._places: dict[torch.device, torch.Tensor] = {}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from latentseek_agents.engine._decoding.attention import fixed_width
+from latentseek_agents.engine._decoding.attention import attend, fixed_positions, fixed_width
 from latentseek_agents.engine._decoding.fused_layers import FusedLayer, _activated
 from latentseek_agents.engine._decoding.kv_cache import KeyValueStore
 from latentseek_agents.engine._decoding.packed_forward import PackedModel, RowSlice
@@ -102,3 +102,21 @@ def test_an_activation_does_not_depend_on_the_number_of_rows(threads: int, width
 @pytest.mark.parametrize("new", [1, 2, 5, 33])
 def test_a_fixed_width_has_room_for_all(new: int, share: int, width: int):
     assert new <= fixed_width(new, share, width) <= -(-new // 32) * 32
+
+
+@pytest.mark.parametrize(("share", "width"), [(1, 16), (3, 64), (6, 128), (7, 64)])
+@pytest.mark.parametrize("seen", [100, 200, 250, 300, 600])
+def test_a_query_has_the_same_bits_whatever_row_is_longest(share: int, width: int, seen: int):
+    """With AVX2 alone 256 keys are added up otherwise than the same among 512."""
+    step, new = fixed_positions(share, width), fixed_width(1, share, width)
+    sizes = [step * count for count in range(-(-seen // step), -(-seen // step) + 3)]
+    generator = torch.Generator().manual_seed(seen)
+    query = torch.randn((1, 2 * share, new, width), generator=generator)
+    key, value = (torch.randn((1, 2, sizes[-1], width), generator=generator) for _ in range(2))
+    outputs = []
+    for size in sizes:
+        for rows in (1, 5):
+            mask = torch.where(torch.arange(size) < seen, 0.0, float("-inf")).repeat(rows, 1, share * new, 1)
+            one = [part[:, :, :size].repeat(rows, 1, 1, 1) for part in (key, value)]
+            outputs.append(attend(query.repeat(rows, 1, 1, 1), *one, mask, width**-0.5, None)[-1])
+    assert all(torch.equal(output, outputs[0]) for output in outputs)
