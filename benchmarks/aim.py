@@ -1,7 +1,7 @@
 """Refinement aimed at the first refuted step, beside refinement that is not: right answers and tokens.
 
     python benchmarks/aim.py --out aim-smollm2.jsonl
-    python benchmarks/aim.py --out aim-0.5b.jsonl --model FOLDER --gguf FILE --data gsm8k.jsonl --limit 100
+    python benchmarks/aim.py --out aim-0.5b.jsonl --model FOLDER --gguf FILE --data gsm8k_dev.jsonl
 
 Without ``--data`` the questions are word problems of one and two steps, generated from ``--seed`` with
 their answers; ``--write FILE`` writes them as JSON Lines and ends. Every question is drafted once, and both

@@ -1,6 +1,6 @@
 """Whether equations for the question tell as much as a program for it.
 
-    python benchmarks/equations.py --model FOLDER --gguf FILE --dtype int8 --data gsm8k.jsonl --limit 100
+    python benchmarks/equations.py --model FOLDER --gguf FILE --dtype int8 --data gsm8k_dev.jsonl --limit 100
 
 The model is asked once per question for equations alone, without reasoning before them; the tool
 ``solve_equation`` solves them, and the value of x is compared with the known answer. A program is asked for

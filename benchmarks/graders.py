@@ -1,6 +1,6 @@
 r"""Whether the known answers of data sets, given as answers, count as right.
 
-    python benchmarks/graders.py gsm8k.jsonl math500.jsonl aime24.jsonl
+    python benchmarks/graders.py gsm8k_dev.jsonl math500_dev.jsonl aime24.jsonl
 
 Each answer is put into a solution in both ways that the prompts ask for, read out of it again, and compared
 with itself. Anything below 100 % is an error of the grader.

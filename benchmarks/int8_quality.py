@@ -1,6 +1,6 @@
 """What int8 weights change in what a model writes, in its probabilities, and in the search's gradient.
 
-    python benchmarks/int8_quality.py --model FOLDER --gguf FILE --data gsm8k.jsonl --out FOLDER
+    python benchmarks/int8_quality.py --model FOLDER --gguf FILE --data gsm8k_dev.jsonl --out FOLDER
 
 Data are lines of ``{"question": ..., "answer": ...}``. Every question is answered greedily in float32 and in
 int8; the answers go to ``FOLDER/answers.jsonl`` one by one, and a further call goes on where the last one

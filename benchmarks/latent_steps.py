@@ -1,8 +1,8 @@
 r"""Two other ways to move latents, tried in the search as it is: a step bounded in KL, and a later beginning.
 
     python benchmarks/latent_steps.py --bound 8 --doubt 0.5 \
-        eval --data gsm8k.jsonl --method agreement:latents --out RUN
-    python benchmarks/votes.py parts --data gsm8k.jsonl --samples SAMPLES --search RUN
+        eval --data gsm8k_dev.jsonl --method agreement:latents --out RUN
+    python benchmarks/votes.py parts --data gsm8k_dev.jsonl --samples SAMPLES --search RUN
 
 What follows the options is a command line of ``latentseek``, which runs with these changes:
 

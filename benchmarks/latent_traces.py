@@ -1,6 +1,6 @@
 """What happens to the tokens at the latents: which flip, when, and what becomes of the text.
 
-    python benchmarks/latent_traces.py --model FOLDER --gguf FILE --data gsm8k.jsonl --start 150 --limit 8
+    python benchmarks/latent_traces.py --model FOLDER --gguf FILE --data gsm8k_dev.jsonl --start 150 --limit 8
 
 Every attempt is refused (reward -1), so that the search goes on to the end. For each kind of latents the
 first table sorts the draft's tokens at the latents by how sure the model was of them (the gap between the

@@ -1,7 +1,7 @@
 """How often a model gives a verdict on solutions, and how often the verdict is right.
 
     python benchmarks/self_reward.py --model FOLDER --gguf FILE --solutions labelled.jsonl --limit 40
-    python benchmarks/self_reward.py --model FOLDER --gguf FILE --run RUN --data gsm8k.jsonl --problems 0-99
+    python benchmarks/self_reward.py --model FOLDER --gguf FILE --run RUN --data gsm8k_dev.jsonl
 
 A line of the file has ``question``, ``solution`` and ``correct``; ``--limit`` takes lines at equal distances.
 ``RUN`` is a folder of ``latentseek eval`` with samples: of each question that has right and wrong ones, the

@@ -1,6 +1,6 @@
 """Which learning rate and which share of the answer suit a model: a grid of searches that know the answer.
 
-    python benchmarks/sweep.py --model FOLDER --gguf FILE --data gsm8k.jsonl --start 150 --limit 30 --out DIR
+    python benchmarks/sweep.py --model FOLDER --gguf FILE --data gsm8k_dev.jsonl --start 150 --out DIR
 
 All settings share one model, so that their passes are full. Every cell is a run of ``latentseek eval`` of its
 own, in a folder below ``--out``: a sweep that was killed goes on where it was, and ``--shard 0/2`` and

@@ -1,7 +1,7 @@
 """Verified votes and the search for agreement, replayed on stored samples with any settings.
 
-    python benchmarks/votes.py settings --data gsm8k.jsonl --problems 0-99 --samples RUN --programs RUN
-    python benchmarks/votes.py parts    --data gsm8k.jsonl --problems 100-199 --samples RUN --search RUN
+    python benchmarks/votes.py settings --data gsm8k_dev.jsonl --problems 0-99 --samples RUN --programs RUN
+    python benchmarks/votes.py parts    --data gsm8k_dev.jsonl --problems 100-199 --samples RUN --search RUN
 
 ``RUN`` is a folder of ``latentseek eval`` with the methods ``cot`` and ``sc:N`` (``--samples``), and
 ``program`` (``--programs``; by default the same folder). Every solution is judged anew by the verifiers of

@@ -110,7 +110,7 @@ class LatentSeekConfig(BaseModel):
     right there (``Check.correction``), all tokens before the wrong value stay, the latents at its place are
     moved until the computed value's tokens are the most probable ones, and the text is written anew from
     there. An attempt without such a step is refined as with ``"none"``. It costs fewer tokens than a new
-    attempt; more attempts pass, and a smaller share of those is right (docs/results.md)."""
+    attempt; what passes then can still have a wrong plan (docs/results.md)."""
 
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient over all latents; None leaves it alone."""

@@ -37,7 +37,7 @@ class DataOptions:
             help="Comma-separated. cot: one greedy answer; sc:N: the majority of N; vote:N[:REWARD]: their "
             "verified vote; bon:N[:REWARD]: the best of them; agreement[:latents][:REWARD]: the search for "
             "agreement; program: a program alone; REWARD: the search of latents that ends when it passes; "
-            "walk[:REWARD]: the search in random directions. "
+            "walk[:REWARD]: the search in random directions; combined_program where none is named. "
             "REWARD: self, self_logprob, steps, combined, combined_logprob, program, combined_program, or "
             "psrm, which is told the known answer (an oracle)."
         ),

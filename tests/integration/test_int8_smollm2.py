@@ -58,6 +58,27 @@ def test_a_row_has_the_same_bits_in_any_company(smollm2: Backbone):
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("sentences", [25, 40])  # the prompts have 164 and 239 tokens
+def test_a_much_longer_row_beside_it_changes_no_bit(smollm2: Backbone, sentences: int):
+    """With AVX2 alone, attention over 256 keys is added up otherwise than over the same among 512."""
+    backbone = Backbone.from_model(
+        smollm2.model, smollm2.tokenizer, dtype="int8", decoding=DecodingOptions(reuse=False)
+    )
+    row, longer = (
+        DecodeRequest(
+            prompt_ids=backbone.encode_prompt(
+                "Tom has 3 apples. " + "He buys one more. " * count + "How many?"
+            ),
+            max_new_tokens=8,
+            end_token_ids=frozenset(),
+        )
+        for count in (sentences, 100)
+    )
+    alone, beside = decode(backbone, [row])[0], decode(backbone, [row, longer])[0]
+    assert torch.equal(alone.hidden, beside.hidden)
+
+
+@pytest.mark.model
 def test_its_rows_share_passes(smollm2: Backbone):
     """Rounding moves this model's states far; it must not be taken for a batch that changes results."""
     quantised: Any = Backbone.from_model(smollm2.model, smollm2.tokenizer, dtype="int8")

@@ -117,6 +117,8 @@ def test_a_query_has_the_same_bits_whatever_row_is_longest(share: int, width: in
     for size in sizes:
         for rows in (1, 5):
             mask = torch.where(torch.arange(size) < seen, 0.0, float("-inf")).repeat(rows, 1, share * new, 1)
-            one = [part[:, :, :size].repeat(rows, 1, 1, 1) for part in (key, value)]
-            outputs.append(attend(query.repeat(rows, 1, 1, 1), *one, mask, width**-0.5, None)[-1])
+            queries, keys, values = (
+                part.repeat(rows, 1, 1, 1) for part in (query, key[:, :, :size], value[:, :, :size])
+            )
+            outputs.append(attend(queries, keys, values, mask, width**-0.5, None)[-1])
     assert all(torch.equal(output, outputs[0]) for output in outputs)
